@@ -1,0 +1,132 @@
+// Package broker is the contract between a hub and the ordered log behind it.
+//
+// A broker stores records in one total order and hands them back in that order; nothing else. The hub
+// owns retries, the history window, matching, catching up and gaps, so that a broker stays small.
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Broker is an ordered log. Its methods may be called from many goroutines at once.
+type Broker interface {
+	// Append stores records behind each other and returns one result for each, in order. When it
+	// returns, a record whose result has no error is stored to the degree that the broker states.
+	// It may wait (for a sync, or for a hub that lags), until ctx is done at the latest. The records
+	// belong to the broker from then on.
+	Append(ctx context.Context, records []Record) []Result
+
+	// Tail hands every entry behind after to sink, in order, and blocks until ctx is done or the broker
+	// is closed. The zero Position means the log's end as Tail finds it. Tail reconnects by itself;
+	// after each break it proves that nothing is missing, or hands on a Hole. A hub has one Tail.
+	Tail(ctx context.Context, after Position, sink Sink) error
+
+	// Read returns up to limit entries behind after, up to and including upTo, in order. Where entries
+	// behind after are gone, the error is ErrTrimmed or ErrUnknown.
+	Read(ctx context.Context, after, upTo Position, limit int) ([]Entry, error)
+
+	// Resolve says how a position stands to the log.
+	Resolve(ctx context.Context, p Position) (Standing, error)
+
+	// Close ends every Tail and lets go of what the broker holds. No other call may follow.
+	Close() error
+}
+
+// Sink takes what Tail reads. Its methods are called by one goroutine at a time, and may block: that is
+// how a hub that lags slows its broker down.
+type Sink interface {
+	// Begin comes first and once: the position that Tail goes on from.
+	Begin(Position)
+	// Deliver hands entries on; the slice is the sink's only until it returns.
+	Deliver([]Entry)
+}
+
+// Entry is a record at its place in the log.
+type Entry struct {
+	Position Position
+	Record   Record
+}
+
+// Kind tells what a record is.
+type Kind uint8
+
+const (
+	Event Kind = iota // something published
+	Hole              // records just before this entry's position are lost, and nobody knows which
+)
+
+// Record is what a log holds.
+type Record struct {
+	Kind    Kind
+	Targets []Target
+	Exclude []string // connections that do not get it
+
+	Type  string // the event's type; "" is "message"
+	ID    string // the app's own id; "" for none
+	Data  []byte
+	Retry time.Duration // 0 for none; whole milliseconds
+
+	TTL      time.Duration // 0 for none: how long after Time the event is still worth sending
+	Coalesce string        // "" for none
+
+	Key    string   // idempotency key; "" for none
+	Digest [16]byte // of the content, so that a key reused for something else is noticed
+
+	Time time.Time // when it was appended; set by the broker
+}
+
+// Expired reports whether the record's TTL has passed.
+func (r *Record) Expired(now time.Time) bool { return r.TTL > 0 && now.Sub(r.Time) >= r.TTL }
+
+// TargetKind tells what a target names.
+type TargetKind uint8
+
+const (
+	Broadcast TargetKind = iota + 1
+	User
+	Topic
+	Connection
+)
+
+// Target is where an event goes. It is comparable; Name is empty for a broadcast.
+type Target struct {
+	Kind TargetKind
+	Name string
+}
+
+// Result is what became of one record.
+type Result struct {
+	Position Position
+	Repeated bool  // the record was stored before, under the same idempotency key, at Position
+	Err      error // nil: stored. Otherwise one of the errors below, perhaps wrapped
+}
+
+var (
+	// ErrUnknownOutcome: the record may or may not have been stored. Every other error means not stored.
+	ErrUnknownOutcome = errors.New("it is not known whether the event was stored")
+	// ErrKeyReused: the idempotency key belongs to another content.
+	ErrKeyReused = errors.New("the idempotency key was used for another event")
+	// ErrOverloaded: the log cannot take more just now.
+	ErrOverloaded = errors.New("the broker is overloaded")
+	// ErrUnavailable: the engine behind the broker cannot be reached.
+	ErrUnavailable = errors.New("the broker is not available")
+	// ErrClosed: the broker was closed.
+	ErrClosed = errors.New("the broker is closed")
+	// ErrTrimmed: entries behind the position have been trimmed.
+	ErrTrimmed = errors.New("the history behind this position was trimmed")
+	// ErrUnknown: the position is not one of this log.
+	ErrUnknown = errors.New("the position is unknown")
+)
+
+// Standing is how a position stands to a log.
+type Standing uint8
+
+const (
+	Unknown Standing = iota // not a position of this log
+	Exact                   // every entry behind it can be read
+	Trimmed                 // a position of this log, but entries behind it were trimmed
+	Lost                    // a position of this log, but entries behind it were lost
+	Ahead                   // of this log's present life, but behind its end: nothing is there yet
+)

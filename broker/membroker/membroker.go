@@ -1,0 +1,206 @@
+// Package membroker is the default broker: a log without a store. Its entries pass straight on to the hub,
+// whose window is all the history there is. Each one starts a new epoch, so that a position of an earlier
+// process is known to be unknown.
+package membroker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+const (
+	// MaxQueue bounds what may wait for Tail, in bytes; past it, Append waits.
+	MaxQueue = 32 << 20
+	// KeyWindow is how long an idempotency key is remembered.
+	KeyWindow = 10 * time.Minute
+	// MaxKeys bounds how many are: past it, the oldest is forgotten.
+	MaxKeys = 100_000
+)
+
+// Broker is a log in memory.
+type Broker struct {
+	epoch uint64
+
+	mu     sync.Mutex // guards all below
+	last   uint64     // the newest entry's number
+	queue  []broker.Entry
+	bytes  int
+	keys   map[string]use
+	uses   []use         // oldest first
+	more   chan struct{} // signalled when the queue is not empty any more
+	room   chan struct{} // closed and replaced when the queue was emptied
+	closed chan struct{}
+}
+
+// use is what an idempotency key stands for.
+type use struct {
+	key    string
+	digest [16]byte
+	number uint64
+	until  time.Time
+}
+
+// New returns an empty log.
+func New() *Broker {
+	return &Broker{
+		epoch: broker.NewEpoch(), keys: map[string]use{},
+		more: make(chan struct{}, 1), room: make(chan struct{}), closed: make(chan struct{}),
+	}
+}
+
+func (b *Broker) position(number uint64) broker.Position {
+	return broker.Position{Epoch: b.epoch, Minor: number}
+}
+
+// Append implements broker.Broker.
+func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.Result {
+	results := make([]broker.Result, len(records))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range records {
+		if err := b.wait(ctx); err != nil {
+			results[i].Err = err
+			continue
+		}
+		results[i] = b.append(records[i])
+	}
+	return results
+}
+
+// wait returns once there is room for a record. It lets go of mu meanwhile.
+func (b *Broker) wait(ctx context.Context) error {
+	for {
+		select {
+		case <-b.closed:
+			return broker.ErrClosed
+		default:
+		}
+		if b.bytes <= MaxQueue {
+			return nil
+		}
+		room := b.room
+		b.mu.Unlock()
+		var err error
+		select {
+		case <-room:
+		case <-b.closed:
+		case <-ctx.Done():
+			err = broker.ErrOverloaded
+		}
+		b.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// append stores a record. The caller holds mu.
+func (b *Broker) append(r broker.Record) broker.Result {
+	r.Time = time.Now()
+	if r.Key != "" {
+		b.forget(r.Time, MaxKeys)
+		if old, ok := b.keys[r.Key]; ok {
+			if old.digest != r.Digest {
+				return broker.Result{Err: broker.ErrKeyReused}
+			}
+			return broker.Result{Position: b.position(old.number), Repeated: true}
+		}
+		b.forget(r.Time, MaxKeys-1)
+		u := use{r.Key, r.Digest, b.last + 1, r.Time.Add(KeyWindow)}
+		b.keys[r.Key] = u
+		b.uses = append(b.uses, u)
+	}
+	b.last++
+	e := broker.Entry{Position: b.position(b.last), Record: r}
+	b.queue = append(b.queue, e)
+	b.bytes += len(r.Data) + 256
+	select {
+	case b.more <- struct{}{}:
+	default:
+	}
+	return broker.Result{Position: e.Position}
+}
+
+// forget drops the keys whose time is over, and the oldest where there are more than most. The caller holds mu.
+func (b *Broker) forget(now time.Time, most int) {
+	n := 0
+	for n < len(b.uses) && (len(b.uses)-n > most || !now.Before(b.uses[n].until)) {
+		delete(b.keys, b.uses[n].key)
+		n++
+	}
+	b.uses = b.uses[n:]
+}
+
+// Tail implements broker.Broker. What was appended before it was first called is not passed over. It goes on
+// from there whatever after says, since nothing older is kept.
+func (b *Broker) Tail(ctx context.Context, _ broker.Position, sink broker.Sink) error {
+	b.mu.Lock()
+	begin := b.position(b.last - uint64(len(b.queue)))
+	b.mu.Unlock()
+	sink.Begin(begin)
+	var batch []broker.Entry
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-b.closed:
+			return broker.ErrClosed
+		case <-b.more:
+		}
+		b.mu.Lock()
+		clear(batch)
+		batch, b.queue = b.queue, batch[:0]
+		b.bytes = 0
+		close(b.room)
+		b.room = make(chan struct{})
+		b.mu.Unlock()
+		if len(batch) > 0 {
+			sink.Deliver(batch)
+		}
+	}
+}
+
+// Read implements broker.Broker: nothing is kept.
+func (b *Broker) Read(_ context.Context, after, _ broker.Position, _ int) ([]broker.Entry, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case after.Epoch != b.epoch || after.Minor > b.last || after != b.position(after.Minor):
+		return nil, broker.ErrUnknown
+	case after.Minor == b.last:
+		return nil, nil
+	}
+	return nil, broker.ErrTrimmed
+}
+
+// Resolve implements broker.Broker.
+func (b *Broker) Resolve(_ context.Context, p broker.Position) (broker.Standing, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case p != (broker.Position{Epoch: b.epoch, Minor: p.Minor}):
+		return broker.Unknown, nil
+	case p.Minor > b.last:
+		return broker.Ahead, nil
+	case p.Minor == b.last:
+		return broker.Exact, nil
+	}
+	return broker.Trimmed, nil
+}
+
+// Close implements broker.Broker.
+func (b *Broker) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-b.closed:
+	default:
+		close(b.closed)
+	}
+	return nil
+}
+
+var _ broker.Broker = (*Broker)(nil)

@@ -1,0 +1,167 @@
+package membroker_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/membroker"
+)
+
+// sink takes entries, one batch each time that it is let to.
+type sink struct {
+	begun   chan broker.Position
+	batches chan []broker.Entry
+	stop    <-chan struct{}
+}
+
+func (s *sink) Begin(p broker.Position) { s.begun <- p }
+
+func (s *sink) Deliver(batch []broker.Entry) {
+	select {
+	case s.batches <- append([]broker.Entry(nil), batch...):
+	case <-s.stop:
+	}
+}
+
+// tail starts a Tail that ends with the test.
+func tail(t *testing.T, b *membroker.Broker) *sink {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &sink{make(chan broker.Position, 1), make(chan []broker.Entry), ctx.Done()}
+	done := make(chan error, 1)
+	go func() { done <- b.Tail(ctx, broker.Position{}, s) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) && !errors.Is(err, broker.ErrClosed) {
+			t.Errorf("Tail ended with %v", err)
+		}
+	})
+	return s
+}
+
+func record(key, data string) broker.Record {
+	r := broker.Record{Key: key, Data: []byte(data)}
+	copy(r.Digest[:], data)
+	return r
+}
+
+func TestOrder(t *testing.T) {
+	b := membroker.New()
+	early := b.Append(t.Context(), []broker.Record{record("", "0")})
+	s := tail(t, b)
+	begin := <-s.begun
+	if begin.Compare(early[0].Position) >= 0 {
+		t.Errorf("begins at %s, behind %s that nobody has seen", begin, early[0].Position)
+	}
+	for i := 1; i < 10; i++ {
+		b.Append(t.Context(), []broker.Record{record("", strconv.Itoa(i))})
+	}
+	last := begin
+	for i := 0; i < 10; {
+		for _, e := range <-s.batches {
+			if string(e.Record.Data) != strconv.Itoa(i) || e.Position.Compare(last) <= 0 || e.Position.Epoch != begin.Epoch {
+				t.Fatalf("entry %d: %+v behind %s", i, e, last)
+			}
+			last = e.Position
+			i++
+		}
+	}
+	for p, want := range map[broker.Position]broker.Standing{
+		last: broker.Exact, begin: broker.Trimmed, {Epoch: begin.Epoch, Minor: 11}: broker.Ahead,
+		{Epoch: begin.Epoch + 1, Minor: 1}: broker.Unknown, {Epoch: begin.Epoch, Minor: 1, Check: 1}: broker.Unknown,
+	} {
+		if got, err := b.Resolve(t.Context(), p); err != nil || got != want {
+			t.Errorf("%+v: got %d, %v, want %d", p, got, err, want)
+		}
+	}
+	for p, want := range map[broker.Position]error{last: nil, begin: broker.ErrTrimmed, {Epoch: 1}: broker.ErrUnknown} {
+		if _, err := b.Read(t.Context(), p, last, 10); !errors.Is(err, want) {
+			t.Errorf("%+v: got %v, want %v", p, err, want)
+		}
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := membroker.New()
+		r := b.Append(t.Context(), []broker.Record{record("k", "a"), record("k", "a"), record("k", "b"), record("", "a"), record("", "a")})
+		if r[0].Position != r[1].Position || !r[1].Repeated || r[0].Repeated {
+			t.Errorf("the same key stored twice: %+v", r[:2])
+		}
+		if !errors.Is(r[2].Err, broker.ErrKeyReused) {
+			t.Errorf("got %v for the same key and another content", r[2].Err)
+		}
+		if r[3].Position == r[4].Position {
+			t.Error("no key, and stored once")
+		}
+		time.Sleep(membroker.KeyWindow - 1)
+		if r := b.Append(t.Context(), []broker.Record{record("k", "a")}); !r[0].Repeated {
+			t.Error("forgotten too early")
+		}
+		time.Sleep(1)
+		if r := b.Append(t.Context(), []broker.Record{record("k", "b")}); r[0].Err != nil || r[0].Repeated {
+			t.Errorf("remembered too long: %+v", r[0])
+		}
+	})
+}
+
+func TestKeysAreBounded(t *testing.T) {
+	b := membroker.New()
+	s := tail(t, b)
+	<-s.begun
+	go func() {
+		for {
+			select {
+			case <-s.batches:
+			case <-s.stop:
+				return
+			}
+		}
+	}()
+	for i := range membroker.MaxKeys + 1 {
+		b.Append(t.Context(), []broker.Record{record(strconv.Itoa(i), "x")})
+	}
+	if r := b.Append(t.Context(), []broker.Record{record("1", "x")}); !r[0].Repeated {
+		t.Error("the second key was forgotten, too")
+	}
+	if r := b.Append(t.Context(), []broker.Record{record("0", "x")}); r[0].Repeated {
+		t.Error("the first key is still remembered")
+	}
+}
+
+// A hub that does not take what there is makes publishers wait, for a bounded time, and nothing is half stored.
+func TestOverload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := membroker.New()
+		s := tail(t, b)
+		<-s.begun
+		ctx := t.Context()
+		big := broker.Record{Data: make([]byte, membroker.MaxQueue)}
+		b.Append(ctx, []broker.Record{big})
+		synctest.Wait() // Tail is at Deliver now
+		b.Append(ctx, []broker.Record{big})
+		short, stop := context.WithTimeout(ctx, 2*time.Second)
+		defer stop()
+		start := time.Now()
+		r := b.Append(short, []broker.Record{record("key", "x")})
+		if !errors.Is(r[0].Err, broker.ErrOverloaded) || time.Since(start) != 2*time.Second {
+			t.Errorf("got %v after %s", r[0].Err, time.Since(start))
+		}
+		go func() { <-s.batches; <-s.batches }()
+		if r = b.Append(ctx, []broker.Record{record("key", "x")}); r[0].Err != nil || r[0].Repeated {
+			t.Errorf("got %+v", r[0])
+		}
+		synctest.Wait()
+		if batch := <-s.batches; len(batch) != 1 || string(batch[0].Record.Data) != "x" {
+			t.Errorf("got %d entries", len(batch))
+		}
+		_ = b.Close()
+		if r = b.Append(ctx, []broker.Record{record("", "x")}); !errors.Is(r[0].Err, broker.ErrClosed) {
+			t.Errorf("got %v", r[0].Err)
+		}
+	})
+}

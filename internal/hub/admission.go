@@ -1,0 +1,109 @@
+package hub
+
+import "sync"
+
+// Limits bound what a hub takes on; zero means no limit.
+type Limits struct {
+	Connections int
+	PerUser     int
+	PerIP       int
+	Pending     int64 // bytes that may wait for one connection
+}
+
+// Refusal says why a client is not admitted now; it may try again later.
+type Refusal struct {
+	Reason string // connections, per_user, per_ip, draining or broker
+	Err    error  // what is behind it, or nil
+}
+
+func (r *Refusal) Error() string {
+	if r.Err != nil {
+		return r.Reason + ": " + r.Err.Error()
+	}
+	return r.Reason
+}
+
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// admission counts who is connected.
+type admission struct {
+	mu        sync.Mutex // guards all below
+	limits    Limits
+	total     int
+	users     map[string]int // connections, by user
+	addresses map[string]int // and by address
+	closed    bool
+	empty     chan struct{} // closed when nobody is left after close
+}
+
+func (a *admission) configure(l Limits) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.limits = l
+	if a.users == nil {
+		a.users, a.addresses, a.empty = map[string]int{}, map[string]int{}, make(chan struct{})
+	}
+}
+
+// enter counts a connection in, or returns a *Refusal.
+func (a *admission) enter(user, address string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	full := func(limit, n int) bool { return limit > 0 && n >= limit }
+	switch {
+	case a.closed:
+		return &Refusal{Reason: "draining"}
+	case full(a.limits.Connections, a.total):
+		return &Refusal{Reason: "connections"}
+	case user != "" && full(a.limits.PerUser, a.users[user]):
+		return &Refusal{Reason: "per_user"}
+	case address != "" && full(a.limits.PerIP, a.addresses[address]):
+		return &Refusal{Reason: "per_ip"}
+	}
+	a.total++
+	count(a.users, user, 1)
+	count(a.addresses, address, 1)
+	return nil
+}
+
+func (a *admission) exit(user, address string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.total--
+	count(a.users, user, -1)
+	count(a.addresses, address, -1)
+	if a.closed && a.total == 0 {
+		close(a.empty)
+	}
+}
+
+func count(m map[string]int, key string, by int) {
+	if key == "" {
+		return
+	}
+	if m[key] += by; m[key] == 0 {
+		delete(m, key)
+	}
+}
+
+func (a *admission) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.total
+}
+
+// close refuses all who come from now on.
+func (a *admission) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closed && a.total == 0 {
+		close(a.empty)
+	}
+	a.closed = true
+}
+
+func (a *admission) isClosed() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.closed
+}

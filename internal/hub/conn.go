@@ -1,0 +1,247 @@
+package hub
+
+import (
+	"encoding/json"
+	"io"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// Conn is one open stream, as the hub sees it. The hub signals Wake when there is something to write, and
+// the stream's writer asks Next for it: the hub never waits for a client.
+//
+// A connection is live, and matching entries are appended to its pending list, or it is catching up, and
+// reads the window from its cursor. A new one, one that resumes and a slow one all come through catching up.
+type Conn struct {
+	ID     string
+	User   string // "" for none
+	Topics []string
+	Remote string
+	Since  time.Time
+
+	hub      *Hub
+	shard    *shard
+	interest interest
+	wake     chan struct{}
+	address  string // what limits count it by
+	left     atomic.Bool
+
+	// Guarded by shard.mu.
+	sets         []membership
+	live         bool
+	pending      []*entry // live: what waits, oldest first
+	pendingBytes int64
+	cursor       uint64 // live: the newest entry put into pending; catching up: all up to here has been read
+	sent         uint64 // the place that the last id written stands for
+	refresh      bool   // the client is to be told a newer position
+	ended        bool
+	farewell     []byte // to be written before the end
+	head         []byte // to be written before all else
+}
+
+// Wake is signalled when Next may have something.
+func (c *Conn) Wake() <-chan struct{} { return c.wake }
+
+func (c *Conn) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// deliver puts an entry into the pending list of a live connection. Where that is over its budget, it is dropped, and
+// the connection catches up from before the oldest entry in it. The caller holds shard.mu.
+func (c *Conn) deliver(e *entry, budget int64) {
+	if !c.live || c.cursor >= e.seq {
+		return // it will read it in the window, or has it already
+	}
+	c.cursor = e.seq
+	for _, id := range e.exclude {
+		if id == c.ID {
+			return
+		}
+	}
+	c.pending = append(c.pending, e)
+	c.pendingBytes += e.size()
+	if len(c.pending) == 1 {
+		c.signal()
+	} else if c.pendingBytes > budget {
+		c.live, c.cursor = false, c.pending[0].seq-1
+		c.pending, c.pendingBytes = nil, 0
+	}
+}
+
+// Next appends to frames what is to be written now, about max bytes of it, or at least one frame. It returns none
+// where there is nothing to write; the writer then waits for Wake. The error is io.EOF once the stream
+// is to be ended, behind the frames returned with it. The frames must not be changed.
+func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
+	for {
+		c.shard.mu.Lock()
+		if c.head != nil {
+			frames = append(frames, c.head)
+			c.head = nil
+		}
+		switch {
+		case c.ended:
+			if c.farewell != nil {
+				frames = append(frames, c.farewell)
+			}
+			c.shard.mu.Unlock()
+			return frames, io.EOF
+		case c.live:
+			frames = c.take(frames, max)
+			c.shard.mu.Unlock()
+			return frames, nil
+		}
+		cursor := c.cursor
+		c.shard.mu.Unlock()
+
+		// Only the writer moves a cursor that is catching up, so it stands while the window is read.
+		pg := c.hub.window.read(&c.interest, cursor, max)
+
+		c.shard.mu.Lock()
+		c.cursor = pg.upTo
+		if pg.gap {
+			frames = append(frames, c.gap("trimmed", c.hub.window.positionOf(cursor), pg.to))
+			c.sent = pg.upTo
+		}
+		frames = c.render(frames, pg.entries)
+		if pg.tail && c.cursor >= c.shard.cursor {
+			c.live = true
+		}
+		live := c.live
+		c.shard.mu.Unlock()
+		if live || len(frames) > 0 {
+			return frames, nil
+		}
+	}
+}
+
+// take renders the oldest part of the pending list. The caller holds shard.mu.
+func (c *Conn) take(frames [][]byte, max int64) [][]byte {
+	n := 0
+	var size int64
+	for ; n < len(c.pending) && (n == 0 || size+c.pending[n].size() <= max); n++ {
+		size += c.pending[n].size()
+	}
+	frames = c.render(frames, c.pending[:n])
+	if n == len(c.pending) {
+		c.pending, c.pendingBytes = nil, 0
+	} else {
+		clear(c.pending[:n])
+		c.pending, c.pendingBytes = c.pending[n:], c.pendingBytes-size
+		c.signal()
+	}
+	if c.refresh && c.pending == nil {
+		frames = append(frames, c.position())
+	}
+	return frames
+}
+
+// render appends the frames of entries that the connection is to get. The caller holds shard.mu.
+func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
+	now := time.Now()
+	for _, e := range entries {
+		switch {
+		case e.hole():
+			frames = append(frames, c.gap("lost", broker.Position{}, e.pos))
+		case e.void(now), c.excluded(e):
+			continue
+		default:
+			frames = append(frames, e.frame)
+		}
+		c.sent, c.refresh = e.seq, false
+	}
+	return frames
+}
+
+func (c *Conn) excluded(e *entry) bool {
+	for _, id := range e.exclude {
+		if id == c.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// Idle returns what keeps a silent stream open: a newer position where the client's has aged, otherwise a
+// heartbeat.
+func (c *Conn) Idle() []byte {
+	aged := c.hub.window.aged(time.Now())
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if c.live && len(c.pending) == 0 && c.sent < aged {
+		return c.position()
+	}
+	return []byte(sse.Heartbeat)
+}
+
+// position tells a client with nothing pending that it has all up to the shard's cursor. The caller holds
+// shard.mu.
+func (c *Conn) position() []byte {
+	c.refresh = false
+	seq := max(c.shard.cursor, c.cursor)
+	p := c.hub.window.positionOf(seq)
+	if p.IsZero() {
+		return []byte(sse.Heartbeat)
+	}
+	c.sent = seq
+	return sse.Event{Type: "sse:position", Data: []byte("{}"), ID: p.String()}.Append(nil)
+}
+
+// End ends the stream behind a last frame, which may be nil. The writer notices by Next.
+func (c *Conn) End(farewell []byte) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if !c.ended {
+		c.ended, c.farewell = true, farewell
+		c.signal()
+	}
+}
+
+// Close takes the connection out of every index. The writer calls it when its stream has ended, whoever
+// ended it; it does nothing the second time.
+func (c *Conn) Close() { c.hub.leave(c) }
+
+// connected is the first event of a stream. from is what the stream continues from, "" where a gap that
+// follows has to be told again if the client never hears of it.
+func (c *Conn) connected(from string, retry time.Duration) []byte {
+	data := struct {
+		Connection string   `json:"connection"`
+		User       *string  `json:"user"`
+		Topics     []string `json:"topics"`
+	}{Connection: c.ID, Topics: c.Topics}
+	if c.User != "" {
+		data.User = &c.User
+	}
+	if data.Topics == nil {
+		data.Topics = []string{}
+	}
+	return sse.Event{Type: "sse:connected", Retry: retry, Data: encode(data), ID: from}.Append(nil)
+}
+
+// gap says that what matches behind from and up to to may be gone. A hundred thousand pages should not
+// fetch it all anew in the same moment, so each is told to wait for a time of its own.
+func (c *Conn) gap(reason string, from, to broker.Position) []byte {
+	spread := min(max(time.Second, time.Duration(c.hub.admission.count())*time.Millisecond), time.Minute)
+	data := struct {
+		Reason string `json:"reason"`
+		From   string `json:"from"`
+		To     string `json:"to"`
+		Delay  int64  `json:"delay"`
+	}{reason, from.String(), to.String(), rand.Int64N(int64(spread)) / int64(time.Millisecond)}
+	return sse.Event{Type: "sse:gap", Data: encode(data), ID: data.To}.Append(nil)
+}
+
+// encode writes compact JSON.
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // only structs of strings and numbers come here
+	}
+	return b
+}

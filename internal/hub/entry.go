@@ -1,0 +1,77 @@
+package hub
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// entry is a record as a hub keeps it: encoded once, shared by the window and by every connection that it
+// waits for. Only superseded ever changes.
+type entry struct {
+	seq      uint64 // place in this hub's own count, without holes
+	pos      broker.Position
+	targets  []broker.Target
+	exclude  []string
+	at       time.Time
+	expires  time.Time // zero: never
+	coalesce string    // the same for entries of which only the newest counts; "" for none
+	frame    []byte    // the bytes on the wire; nil for a hole
+
+	superseded atomic.Bool
+}
+
+var everyone = []broker.Target{{Kind: broker.Broadcast}}
+
+// entryOverhead is what an entry costs on top of its frame, roughly: the struct, its place in the window
+// and in the index.
+const entryOverhead = 256
+
+func newEntry(seq uint64, e *broker.Entry) *entry {
+	r := &e.Record
+	n := &entry{seq: seq, pos: e.Position, at: r.Time}
+	if r.Kind == broker.Hole {
+		n.targets = everyone
+		return n
+	}
+	n.targets, n.exclude = r.Targets, r.Exclude
+	if r.TTL > 0 {
+		n.expires = r.Time.Add(r.TTL)
+	}
+	if r.Coalesce != "" {
+		n.coalesce = coalesceKey(r)
+	}
+	var buf [96]byte
+	id := e.Position.AppendText(buf[:0])
+	if r.ID != "" {
+		id = append(append(id, '~'), r.ID...)
+	}
+	n.frame = sse.Event{ID: string(id), Type: r.Type, Data: r.Data, Retry: r.Retry}.Append(
+		make([]byte, 0, len(r.Data)+len(r.Type)+len(id)+48))
+	return n
+}
+
+func (e *entry) hole() bool  { return e.frame == nil }
+func (e *entry) size() int64 { return int64(len(e.frame)) + entryOverhead }
+
+// void reports whether the publisher himself does not want the entry sent any more.
+func (e *entry) void(now time.Time) bool {
+	return e.superseded.Load() || !e.expires.IsZero() && !now.Before(e.expires)
+}
+
+// coalesceKey is the record's key together with all that decides who gets it.
+func coalesceKey(r *broker.Record) string {
+	parts := make([]string, 0, len(r.Targets)+len(r.Exclude))
+	for _, t := range r.Targets {
+		parts = append(parts, string('0'+rune(t.Kind))+t.Name)
+	}
+	for _, id := range r.Exclude {
+		parts = append(parts, "-"+id)
+	}
+	slices.Sort(parts)
+	return r.Coalesce + "\x00" + strings.Join(parts, "\x00")
+}

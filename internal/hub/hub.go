@@ -1,0 +1,203 @@
+// Package hub is the in-process heart of sse_push: it reads a broker's log, keeps the newest part of it as
+// a window, and takes each event to the connections that hear it.
+//
+// It knows neither HTTP nor Caddy. Events travel one way: Publish appends to the broker, the broker's Tail
+// brings them back in the log's order, deliver puts them into the window and hands them to the shards, and
+// each connection's writer fetches its own by Conn.Next.
+package hub
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// Settings are what can be changed while a hub runs.
+type Settings struct {
+	History History
+	Limits  Limits
+}
+
+// History bounds the window; the first bound reached trims.
+type History struct {
+	Events int
+	Age    time.Duration
+	Bytes  int64
+}
+
+// Hub is a set of connections, and the log that they hear. Its methods may be called from many goroutines.
+type Hub struct {
+	Name string
+
+	broker broker.Broker
+	window *window
+	shards []*shard
+	next   atomic.Uint32 // shard of the next connection
+
+	pendingBudget atomic.Int64
+	historyEvents atomic.Int64
+
+	admission admission
+
+	ready  chan struct{} // closed when the log's end is known
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+	failed atomic.Pointer[error] // why Tail ended, if it did
+	expiry *time.Timer           // trims the window by age
+
+	appendedMu sync.Mutex
+	appended   broker.Position // the newest that was published here
+}
+
+// New starts a hub on a broker, which it owns from then on.
+func New(name string, b broker.Broker, s Settings) *Hub {
+	ctx, stop := context.WithCancel(context.Background())
+	h := &Hub{Name: name, broker: b, window: newWindow(s.History), ready: make(chan struct{}), stop: stop}
+	h.expiry = time.AfterFunc(time.Hour, h.expire)
+	h.Configure(s)
+	for range runtime.GOMAXPROCS(0) {
+		sh := newShard(h)
+		h.shards = append(h.shards, sh)
+		h.done.Go(sh.run)
+	}
+	h.done.Go(func() {
+		if err := b.Tail(ctx, broker.Position{}, (*sink)(h)); err != nil && ctx.Err() == nil {
+			h.failed.Store(&err)
+		}
+	})
+	return h
+}
+
+// Configure applies settings to all that lives on.
+func (h *Hub) Configure(s Settings) {
+	h.pendingBudget.Store(s.Limits.Pending)
+	h.historyEvents.Store(int64(s.History.Events))
+	h.window.configure(s.History)
+	h.admission.configure(s.Limits)
+	h.expire()
+}
+
+// Close ends every stream and lets go of the broker. Writers that are still at work end on their own.
+func (h *Hub) Close() error {
+	h.admission.close()
+	h.each(func(c *Conn) { c.End(nil) })
+	h.stop()
+	for _, s := range h.shards {
+		s.close()
+	}
+	err := h.broker.Close()
+	h.done.Wait()
+	h.expiry.Stop()
+	return err
+}
+
+// sink is the hub as its broker sees it.
+type sink Hub
+
+func (s *sink) Begin(p broker.Position) {
+	s.window.begin(p)
+	close(s.ready)
+}
+
+func (s *sink) Deliver(batch []broker.Entry) {
+	h := (*Hub)(s)
+	entries := h.window.add(batch, make([]*entry, 0, len(batch)))
+	for _, sh := range h.shards {
+		sh.push(entries)
+	}
+	if h.window.first(entries[0]) {
+		h.expire()
+	}
+}
+
+// expire trims the window by age, and comes back when the next entry is due.
+func (h *Hub) expire() {
+	now := time.Now()
+	if next := h.window.expire(now); !next.IsZero() {
+		h.expiry.Reset(max(next.Sub(now), time.Millisecond))
+	}
+}
+
+// Publish appends records to the log, and returns when the broker has them: it never waits for a client.
+func (h *Hub) Publish(ctx context.Context, records []broker.Record) []broker.Result {
+	results := h.broker.Append(ctx, records)
+	h.appendedMu.Lock()
+	defer h.appendedMu.Unlock()
+	for _, r := range results {
+		if r.Err == nil && (h.appended.Epoch != r.Position.Epoch || h.appended.Compare(r.Position) < 0) {
+			h.appended = r.Position
+		}
+	}
+	return results
+}
+
+// Position is the end of the log. What was published here before is not behind it.
+func (h *Hub) Position(ctx context.Context) (broker.Position, error) {
+	if err := h.settle(ctx); err != nil {
+		return broker.Position{}, err
+	}
+	_, p, _ := h.window.end()
+	return p, nil
+}
+
+// ErrNotReady: the hub has not yet heard from its broker, or no longer does.
+var ErrNotReady = errors.New("the hub is not ready")
+
+// Health is nil where events flow, and otherwise says why not.
+func (h *Hub) Health() error {
+	if err := h.failed.Load(); err != nil {
+		return *err
+	}
+	select {
+	case <-h.ready:
+		return nil
+	default:
+		return ErrNotReady
+	}
+}
+
+// settle waits until the window holds all that was published here, so that nobody who connects after his
+// publish was answered is told of it as if it were news.
+func (h *Hub) settle(ctx context.Context) error {
+	select {
+	case <-h.ready:
+	case <-ctx.Done():
+		return ErrNotReady
+	}
+	h.appendedMu.Lock()
+	p := h.appended
+	h.appendedMu.Unlock()
+	if p.IsZero() {
+		return nil
+	}
+	return h.reach(ctx, p)
+}
+
+// reach waits until the window's end is not before p.
+func (h *Hub) reach(ctx context.Context, p broker.Position) error {
+	for {
+		_, end, grown := h.window.end()
+		if end.Epoch != p.Epoch || end.Compare(p) >= 0 {
+			return nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ErrNotReady
+		}
+	}
+}
+
+// each calls visit for every connection. It holds one shard's lock at a time only while it copies its list.
+func (h *Hub) each(visit func(*Conn)) {
+	for _, s := range h.shards {
+		for _, c := range s.list(broker.Target{Kind: broker.Broadcast}) {
+			visit(c)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package hub
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// Subscription is what a client asks for, checked and granted.
+type Subscription struct {
+	User        string   // "" for none
+	Topics      []string // names and patterns
+	LastEventID string   // what the client had last; "" for a new one
+	Replay      int      // a new client: how many of the last matching events it is given
+	Retry       time.Duration
+	Remote      string // the client's address, for lists
+	Address     string // what limits count it by; "" for not at all
+}
+
+// Subscribe admits a client, and finds the place that its stream continues from. The error is a *Refusal, all of which
+// are temporary. The caller must Close the connection.
+func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
+	if err := h.admission.enter(sub.User, sub.Address); err != nil {
+		return nil, err
+	}
+	c := &Conn{
+		ID: newID(), User: sub.User, Remote: sub.Remote, Since: time.Now(), address: sub.Address,
+		hub: h, wake: make(chan struct{}, 1),
+	}
+	c.Topics = slices.Clone(sub.Topics)
+	slices.Sort(c.Topics)
+	c.Topics = slices.Compact(c.Topics)
+	c.interest = newInterest(c.ID, c.User, c.Topics)
+	if err := h.start(ctx, c, sub); err != nil {
+		h.admission.exit(sub.User, sub.Address)
+		return nil, &Refusal{Reason: "broker", Err: err}
+	}
+	c.sent = c.cursor
+	c.shard = h.shards[int(h.next.Add(1))%len(h.shards)]
+	c.shard.add(c)
+	if h.admission.isClosed() {
+		c.End(nil)
+	}
+	return c, nil
+}
+
+// leave is the other end of Subscribe.
+func (h *Hub) leave(c *Conn) {
+	if c.left.Swap(true) {
+		return
+	}
+	c.shard.remove(c)
+	h.admission.exit(c.User, c.address)
+}
+
+// start sets where a connection continues from, and what it is told first.
+func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
+	if err := h.settle(ctx); err != nil {
+		return err
+	}
+	if sub.LastEventID != "" {
+		return h.resume(ctx, c, sub)
+	}
+	var from broker.Position
+	c.cursor, from = h.window.last(&c.interest, sub.Replay)
+	c.head = c.connected(from.String(), sub.Retry)
+	return nil
+}
+
+// resume finds what a client had last. Where that is not to be found, it gets a gap, and all that the
+// window holds.
+func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
+	text, _, _ := strings.Cut(sub.LastEventID, "~") // behind it is the app's own id
+	p, ok := broker.ParsePosition(text)
+	seq, at := uint64(0), foreign
+	if ok {
+		if seq, at = h.window.locate(p); at == behind || at == foreign {
+			standing, err := h.broker.Resolve(ctx, p)
+			if err != nil {
+				return err
+			}
+			switch {
+			case standing == broker.Unknown, standing == broker.Ahead:
+				at = foreign
+			case at == behind: // another node, or this one a moment ago, handed it out
+				if err := h.reach(ctx, p); err != nil {
+					return err
+				}
+				seq, at = h.window.locate(p)
+			case standing == broker.Lost:
+				return h.fromGap(c, sub, "lost", p)
+			default: // of a life that the window has not seen
+				at = before
+			}
+		}
+	}
+	switch at {
+	case within:
+		c.cursor = seq
+	case before:
+		gone, seq, _ := h.window.trimmedSince(&c.interest, p)
+		if gone {
+			return h.fromGap(c, sub, "trimmed", p)
+		}
+		c.cursor = seq
+	default:
+		return h.fromGap(c, sub, "unknown", p)
+	}
+	c.head = c.connected(text, sub.Retry)
+	return nil
+}
+
+// fromGap starts with all that the window holds. The client's own id stays in force until it has heard of
+// the gap: cut off before, it comes back with the same id, and is told again.
+func (h *Hub) fromGap(c *Conn, sub Subscription, reason string, from broker.Position) error {
+	seq, to := h.window.oldest()
+	c.cursor = seq
+	c.head = append(c.connected("", sub.Retry), c.gap(reason, from, to)...)
+	return nil
+}
+
+// newID returns 128 random bits as 22 characters.
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}

@@ -1,0 +1,110 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxName is the longest name of a user or a topic, in bytes.
+const MaxName = 255
+
+// CheckName reports what is wrong with a user's name: it is UTF-8 of 1 to MaxName bytes without control
+// characters.
+func CheckName(s string) error {
+	switch {
+	case s == "":
+		return errors.New("must not be empty")
+	case len(s) > MaxName:
+		return fmt.Errorf("must not be longer than %d bytes", MaxName)
+	case !utf8.ValidString(s):
+		return errors.New("must be valid UTF-8")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errors.New("must not hold control characters")
+	}
+	return nil
+}
+
+// CheckTopic reports what is wrong with a topic's name. On top of CheckName, no segment of it may be "*"
+// or "**": those belong to patterns.
+func CheckTopic(s string) error {
+	if err := CheckName(s); err != nil {
+		return err
+	}
+	if IsPattern(s) {
+		return errors.New("must be a name, not a pattern")
+	}
+	return nil
+}
+
+// CheckPattern reports what is wrong with a name or pattern.
+func CheckPattern(s string) error {
+	if err := CheckName(s); err != nil {
+		return err
+	}
+	segments := strings.Split(s, "/")
+	for i, seg := range segments {
+		switch {
+		case seg == "*":
+		case seg == "**" && i < len(segments)-1:
+			return errors.New("** must be the last segment")
+		case seg != "**" && strings.Contains(seg, "*"):
+			return errors.New("* must stand alone in its segment")
+		}
+	}
+	return nil
+}
+
+// IsPattern reports whether s has a segment "*" or "**".
+func IsPattern(s string) bool {
+	if !strings.Contains(s, "*") {
+		return false
+	}
+	for seg := range strings.SplitSeq(s, "/") {
+		if seg == "*" || seg == "**" {
+			return true
+		}
+	}
+	return false
+}
+
+// Match reports whether a name or pattern covers a topic: "*" stands for one segment, a last "**" for one
+// or more.
+func Match(pattern, topic string) bool {
+	for {
+		p, prest, pmore := strings.Cut(pattern, "/")
+		t, trest, tmore := strings.Cut(topic, "/")
+		switch {
+		case p == "**" && !pmore:
+			return true
+		case p != "*" && p != t, pmore != tmore:
+			return false
+		case !pmore:
+			return true
+		}
+		pattern, topic = prest, trest
+	}
+}
+
+// EscapeSegment makes a user's name one segment of a topic that is no pattern: "%", "/", "*" and control
+// characters are percent-encoded, all else stays.
+func EscapeSegment(s string) string {
+	if !strings.ContainsFunc(s, escaped) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if !escaped(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, c := range []byte(string(r)) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+func escaped(r rune) bool { return r == '%' || r == '/' || r == '*' || unicode.IsControl(r) }

@@ -1,0 +1,105 @@
+package hub
+
+import "strings"
+
+// tree holds values under topics or patterns, segment by segment. The zero tree is empty.
+type tree[V any] struct {
+	children map[string]*tree[V]
+	value    V
+	set      bool
+}
+
+// at returns the node of name, and makes it.
+func (t *tree[V]) at(name string) *tree[V] {
+	for seg := range strings.SplitSeq(name, "/") {
+		child := t.children[seg]
+		if child == nil {
+			if t.children == nil {
+				t.children = map[string]*tree[V]{}
+			}
+			child = &tree[V]{}
+			t.children[seg] = child
+		}
+		t = child
+	}
+	return t
+}
+
+func (t *tree[V]) put(name string, v V) {
+	n := t.at(name)
+	n.value, n.set = v, true
+}
+
+// remove takes name out, and the nodes that held nothing else.
+func (t *tree[V]) remove(name string) {
+	seg, rest, more := strings.Cut(name, "/")
+	child := t.children[seg]
+	if child == nil {
+		return
+	}
+	if more {
+		child.remove(rest)
+	} else {
+		var none V
+		child.value, child.set = none, false
+	}
+	if !child.set && len(child.children) == 0 {
+		delete(t.children, seg)
+	}
+}
+
+// covering visits the patterns in the tree that cover topic.
+func (t *tree[V]) covering(topic string, visit func(V)) {
+	if len(t.children) == 0 {
+		return
+	}
+	if rest := t.children["**"]; rest != nil && rest.set {
+		visit(rest.value)
+	}
+	seg, rest, more := strings.Cut(topic, "/")
+	for _, child := range [2]*tree[V]{t.children[seg], t.children["*"]} {
+		switch {
+		case child == nil:
+		case more:
+			child.covering(rest, visit)
+		case child.set:
+			visit(child.value)
+		}
+	}
+}
+
+// covered visits the topics in the tree that pattern covers.
+func (t *tree[V]) covered(pattern string, visit func(V)) {
+	seg, rest, more := strings.Cut(pattern, "/")
+	step := func(child *tree[V]) {
+		switch {
+		case more:
+			child.covered(rest, visit)
+		case child.set:
+			visit(child.value)
+		}
+	}
+	switch {
+	case seg == "**" && !more:
+		for _, child := range t.children {
+			child.all(visit)
+		}
+	case seg == "*":
+		for _, child := range t.children {
+			step(child)
+		}
+	default:
+		if child := t.children[seg]; child != nil {
+			step(child)
+		}
+	}
+}
+
+func (t *tree[V]) all(visit func(V)) {
+	if t.set {
+		visit(t.value)
+	}
+	for _, child := range t.children {
+		child.all(visit)
+	}
+}

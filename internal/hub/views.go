@@ -1,0 +1,158 @@
+package hub
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// ConnectionInfo is what a list says of a connection.
+type ConnectionInfo struct {
+	ID     string    `json:"id"`
+	User   string    `json:"user"`
+	Topics []string  `json:"topics"`
+	Remote string    `json:"remote"`
+	Since  time.Time `json:"since"`
+}
+
+func (c *Conn) info() ConnectionInfo {
+	return ConnectionInfo{c.ID, c.User, append([]string{}, c.Topics...), c.Remote, c.Since.UTC()}
+}
+
+// Filter chooses connections: those of a user, those that hear a topic, or both. An empty field chooses all.
+type Filter struct{ User, Topic string }
+
+// Connections lists the chosen connections, oldest first, up to limit of them, and counts them all.
+func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int) {
+	var chosen []*Conn
+	for _, s := range h.shards {
+		switch {
+		case f.User != "":
+			for _, c := range s.list(broker.Target{Kind: broker.User, Name: f.User}) {
+				if f.Topic == "" || c.hears(f.Topic) {
+					chosen = append(chosen, c)
+				}
+			}
+		case f.Topic != "":
+			chosen = append(chosen, s.hearing(f.Topic)...)
+		default:
+			chosen = append(chosen, s.list(broker.Target{Kind: broker.Broadcast})...)
+		}
+	}
+	slices.SortFunc(chosen, func(a, b *Conn) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
+	})
+	list = []ConnectionInfo{}
+	for _, c := range chosen[:min(limit, len(chosen))] {
+		list = append(list, c.info())
+	}
+	return list, len(chosen)
+}
+
+// hears reports whether the connection is subscribed to a topic.
+func (c *Conn) hears(topic string) bool {
+	return slices.ContainsFunc(c.Topics, func(t string) bool { return Match(t, topic) })
+}
+
+// hearing returns the connections that are subscribed to a topic, each once.
+func (s *shard) hearing(topic string) []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := map[*Conn]struct{}{}
+	add := func(set *set) {
+		for _, c := range set.members {
+			found[c] = struct{}{}
+		}
+	}
+	if set := s.sets[broker.Target{Kind: broker.Topic, Name: topic}]; set != nil {
+		add(set)
+	}
+	s.patterns.covering(topic, add)
+	return slices.Collect(maps.Keys(found))
+}
+
+// Connection finds a connection by its id.
+func (h *Hub) Connection(id string) (ConnectionInfo, bool) {
+	if c := h.connection(id); c != nil {
+		return c.info(), true
+	}
+	return ConnectionInfo{}, false
+}
+
+func (h *Hub) connection(id string) *Conn {
+	for _, s := range h.shards {
+		for _, c := range s.list(broker.Target{Kind: broker.Connection, Name: id}) {
+			return c
+		}
+	}
+	return nil
+}
+
+// Disconnect ends a connection's stream. It reports whether there was one.
+func (h *Hub) Disconnect(id string) bool {
+	c := h.connection(id)
+	if c != nil {
+		c.End(nil)
+	}
+	return c != nil
+}
+
+// Count is how many connections a user, or a topic, has.
+type Count struct {
+	Name        string
+	Connections int
+}
+
+// Users lists who is connected, by name, up to limit of them, and counts them all.
+func (h *Hub) Users(limit int) ([]Count, int) {
+	h.admission.mu.Lock()
+	users := maps.Clone(h.admission.users)
+	h.admission.mu.Unlock()
+	return counts(users, limit)
+}
+
+// User counts a user's connections.
+func (h *Hub) User(name string) int {
+	h.admission.mu.Lock()
+	defer h.admission.mu.Unlock()
+	return h.admission.users[name]
+}
+
+// Topics lists the names and patterns that connections are subscribed to, up to limit of them, and counts
+// them all.
+func (h *Hub) Topics(limit int) ([]Count, int) {
+	topics := map[string]int{}
+	for _, s := range h.shards {
+		s.mu.Lock()
+		for t, set := range s.sets {
+			if t.Kind == broker.Topic {
+				topics[t.Name] += len(set.members)
+			}
+		}
+		for p, set := range s.byName {
+			topics[p] += len(set.members)
+		}
+		s.mu.Unlock()
+	}
+	return counts(topics, limit)
+}
+
+// Topic counts the connections that hear a topic.
+func (h *Hub) Topic(name string) (n int) {
+	for _, s := range h.shards {
+		n += len(s.hearing(name))
+	}
+	return n
+}
+
+func counts(m map[string]int, limit int) ([]Count, int) {
+	list := make([]Count, 0, len(m))
+	for name, n := range m {
+		list = append(list, Count{name, n})
+	}
+	slices.SortFunc(list, func(a, b Count) int { return cmp.Compare(a.Name, b.Name) })
+	return list[:min(limit, len(list))], len(list)
+}

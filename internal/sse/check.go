@@ -1,0 +1,72 @@
+package sse
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxName bounds an app's id and event name, in bytes.
+const maxName = 128
+
+// reservedPrefix begins the names of the hub's own events, so that no app can forge one.
+const reservedPrefix = "sse:"
+
+// CheckID says whether an app may give an event the id s: 1 to 128 bytes of UTF-8 without control characters. NUL, CR
+// and LF break the format; others, such as U+0001, would come back in a Last-Event-ID header that HTTP servers answer with
+// 400, and an EventSource never reconnects after that.
+func CheckID(s string) error {
+	return checkName(s)
+}
+
+// CheckType says whether an app may give an event the name s: 1 to 128 bytes of UTF-8 without control characters,
+// and none that EventSource or the hub uses itself.
+func CheckType(s string) error {
+	if err := checkName(s); err != nil {
+		return err
+	}
+	if s == "open" || s == "error" {
+		return fmt.Errorf("must not be %q, a name that EventSource itself uses", s)
+	}
+	if strings.HasPrefix(s, reservedPrefix) {
+		return fmt.Errorf("must not begin with %q, the prefix of the server's own events", reservedPrefix)
+	}
+	return nil
+}
+
+// CheckData says whether b may be an event's data: any UTF-8, of any length, NUL included.
+func CheckData(b []byte) error {
+	for at := 0; at < len(b); {
+		r, n := utf8.DecodeRune(b[at:])
+		if r == utf8.RuneError && n == 1 {
+			return notUTF8(at)
+		}
+		at += n
+	}
+	return nil
+}
+
+func checkName(s string) error {
+	if s == "" {
+		return errors.New("must not be empty")
+	}
+	if len(s) > maxName {
+		return fmt.Errorf("must be at most %d bytes long, not %d", maxName, len(s))
+	}
+	for at, r := range s {
+		if r == utf8.RuneError && !strings.HasPrefix(s[at:], string(utf8.RuneError)) {
+			return notUTF8(at)
+		}
+		if unicode.IsControl(r) {
+			return fmt.Errorf("must not contain control characters, such as %U at byte %d", r, at)
+		}
+	}
+	return nil
+}
+
+// notUTF8 counts bytes from 0.
+func notUTF8(at int) error {
+	return fmt.Errorf("must be valid UTF-8, and is not at byte %d", at)
+}

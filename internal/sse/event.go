@@ -1,0 +1,100 @@
+package sse
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
+
+// Heartbeat is the comment that keeps an idle stream open. No blank line follows it: clients built on fetch
+// dispatch an empty event for one.
+const Heartbeat = ":\n"
+
+// defaultType is the type of an event that names none.
+const defaultType = "message"
+
+// Event is what goes on the wire as one block.
+type Event struct {
+	// ID becomes the client's last event id. Empty: the client keeps the one it has.
+	ID string
+
+	// Type is the name that a page listens to. Empty is the same as "message".
+	Type string
+
+	// Data is text of any number of lines. A client reads every CR, LF and CRLF in it as LF.
+	Data []byte
+
+	// Retry is how long the client waits before it reconnects, in whole milliseconds; less than one says nothing.
+	Retry time.Duration
+}
+
+// Append appends the encoded block and its blank line to dst. ID and Type go out as they are: what came from outside
+// must have passed [CheckID] and [CheckType], or it could forge lines.
+func (e Event) Append(dst []byte) []byte {
+	if e.Type != "" && e.Type != defaultType {
+		dst = append(dst, "event: "...)
+		dst = append(dst, e.Type...)
+		dst = append(dst, '\n')
+	}
+	if ms := e.Retry.Milliseconds(); ms > 0 {
+		dst = append(dst, "retry: "...)
+		dst = strconv.AppendInt(dst, ms, 10)
+		dst = append(dst, '\n')
+	}
+	dst = appendData(dst, e.Data)
+	if e.ID != "" {
+		dst = append(dst, "id: "...)
+		dst = append(dst, e.ID...)
+		dst = append(dst, '\n')
+	}
+	return append(dst, '\n')
+}
+
+// appendData writes at least one line, since a client drops a block that has none.
+func appendData(dst, data []byte) []byte {
+	// A search for two bytes is many times slower than for one, and CR is rare.
+	hasCR := bytes.IndexByte(data, '\r') >= 0
+	for {
+		end := bytes.IndexByte(data, '\n')
+		if hasCR {
+			end = bytes.IndexAny(data, "\r\n")
+		}
+		line := data
+		if end >= 0 {
+			line = data[:end]
+		}
+
+		dst = append(dst, "data:"...)
+		if len(line) > 0 {
+			// The client takes one space away, so that a space of the line's own is kept.
+			dst = append(dst, ' ')
+			dst = append(dst, line...)
+		}
+		dst = append(dst, '\n')
+
+		if end < 0 {
+			return dst
+		}
+		if data[end] == '\r' && end+1 < len(data) && data[end+1] == '\n' {
+			end++
+		}
+		data = data[end+1:]
+	}
+}
+
+// Size is an upper bound of the bytes that Append adds. It is exact where the data has neither an empty line nor a CRLF,
+// and there is no Retry.
+func (e Event) Size() int {
+	n := len("data: \n\n") + len(e.Data)
+	n += len("data: ") * (bytes.Count(e.Data, []byte{'\n'}) + bytes.Count(e.Data, []byte{'\r'}))
+	if e.Type != "" && e.Type != defaultType {
+		n += len("event: \n") + len(e.Type)
+	}
+	if e.Retry >= time.Millisecond {
+		n += len("retry: 9223372036854\n") // the longest Duration
+	}
+	if e.ID != "" {
+		n += len("id: \n") + len(e.ID)
+	}
+	return n
+}
