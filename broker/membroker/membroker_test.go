@@ -98,11 +98,11 @@ func TestIdempotencyKey(t *testing.T) {
 		if r[3].Position == r[4].Position {
 			t.Error("no key, and stored once")
 		}
-		time.Sleep(membroker.KeyWindow - 1)
+		time.Sleep(membroker.KeyWindow - time.Nanosecond)
 		if r := b.Append(t.Context(), []broker.Record{record("k", "a")}); !r[0].Repeated {
 			t.Error("forgotten too early")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if r := b.Append(t.Context(), []broker.Record{record("k", "b")}); r[0].Err != nil || r[0].Repeated {
 			t.Errorf("remembered too long: %+v", r[0])
 		}

@@ -38,6 +38,9 @@ func CheckType(s string) error {
 
 // CheckData says whether b may be an event's data: any UTF-8, of any length, NUL included.
 func CheckData(b []byte) error {
+	if utf8.Valid(b) {
+		return nil
+	}
 	for at := 0; at < len(b); {
 		r, n := utf8.DecodeRune(b[at:])
 		if r == utf8.RuneError && n == 1 {

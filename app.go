@@ -1,0 +1,136 @@
+package ssepush
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+)
+
+// App owns the hubs of a config. It needs no configuration: handlers name the hubs.
+type App struct {
+	hubs    map[string]*hubRef
+	unnamed []byte // the handler that names no hub, as JSON
+	ctx     caddy.Context
+}
+
+// CaddyModule returns the Caddy module information.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "sse_push",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision sets up the app.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.hubs = ctx, map[string]*hubRef{}
+	events, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	on := events.(*caddyevents.App).On
+	return errors.Join(on("started", eventHandler(a.started)), on("stopping", eventHandler(a.stopping)))
+}
+
+type eventHandler func()
+
+// Handle implements caddyevents.Handler.
+func (h eventHandler) Handle(context.Context, caddy.Event) error {
+	h()
+	return nil
+}
+
+// join returns the hub that a handler belongs to. It is there once the app has started. source is the handler
+// as JSON: where a site has two listeners, its one directive comes as two handlers that are the same.
+func (a *App) join(s HubSettings, broker brokerModule, source []byte) (*hubRef, error) {
+	name := s.Hub
+	if len(a.hubs) > 0 && (name == "") != (a.unnamed != nil) || a.unnamed != nil && !bytes.Equal(a.unnamed, source) {
+		return nil, errors.New("hub is missing: as soon as a config has two sse_push handlers, each must name its hub")
+	}
+	if name == "" {
+		a.unnamed = source
+	}
+	ref := a.hubs[name]
+	if ref == nil {
+		ref = &hubRef{ready: make(chan struct{})}
+		if ref.settings.Hub = name; name == "" {
+			ref.settings.Hub = "default"
+		}
+		a.hubs[name] = ref
+	}
+	if what := ref.settings.conflict(&s); what != "" {
+		return nil, fmt.Errorf("%s of hub %q differs from the one in another handler: give it in one of them", what, ref.settings.Hub)
+	}
+	ref.settings.merge(&s)
+	if broker != nil {
+		ref.broker = broker
+	}
+	return ref, nil
+}
+
+// Start opens the hubs that are not open yet.
+func (a *App) Start() error {
+	for _, ref := range a.hubs {
+		if err := ref.open(); err != nil {
+			return fmt.Errorf("opening hub %q: %w", ref.settings.Hub, err)
+		}
+	}
+	return nil
+}
+
+// started applies the settings: only now is it sure that this config is the one.
+func (a *App) started() {
+	for _, ref := range a.hubs {
+		ref.hub.Configure(ref.settings.hub())
+	}
+}
+
+// stopping lets the clients go, spread over a while, if the process is about to end. On a reload nothing is
+// to be done: the streams belong to their hubs, which live on.
+func (a *App) stopping() {
+	if !caddy.Exiting() {
+		return
+	}
+	var drained sync.WaitGroup
+	for _, ref := range a.hubs {
+		drained.Go(func() { ref.hub.Drain(drainTime) })
+	}
+	drained.Wait()
+}
+
+// Stop implements caddy.App.
+func (a *App) Stop() error { return nil }
+
+// Cleanup lets go of the hubs. One that no other config has is drained in the background.
+func (a *App) Cleanup() error {
+	var errs []error
+	for _, ref := range a.hubs {
+		errs = append(errs, ref.release())
+	}
+	return errors.Join(errs...)
+}
+
+// merge takes over what is set in o.
+func (s *HubSettings) merge(o *HubSettings) {
+	if o.History != nil {
+		s.History = o.History
+	}
+	if o.Limits != nil {
+		s.Limits = o.Limits
+	}
+	if o.BrokerRaw != nil {
+		s.BrokerRaw = o.BrokerRaw
+	}
+}
+
+// Interface guards.
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,63 @@
+package ssepush
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/rs/cors"
+)
+
+// corsPolicy says which pages may subscribe.
+type corsPolicy struct{ cors *cors.Cors }
+
+// newCORS makes a policy of the origins that may subscribe beside the request's own host.
+func newCORS(origins []string) (*corsPolicy, error) {
+	if err := checkCORS(origins); err != nil {
+		return nil, err
+	}
+	options := cors.Options{
+		AllowedOrigins:   origins,
+		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost, "QUERY"},
+		AllowedHeaders:   []string{"Last-Event-ID", "Cache-Control", "Content-Type", "Authorization"},
+		AllowCredentials: !slices.Contains(origins, "*"),
+		MaxAge:           600,
+	}
+	if len(origins) == 0 {
+		// The library would take an empty list for every origin.
+		options.AllowOriginFunc = func(string) bool { return false }
+	}
+	return &corsPolicy{cors.New(options)}, nil
+}
+
+// handle sets the response's CORS headers, which therefore stand on errors too, and answers a preflight
+// request (done). A page of an origin that may not subscribe is a problem.
+func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem) {
+	if origins := r.Header["Origin"]; len(origins) > 0 {
+		if len(origins) > 1 || !c.cors.OriginAllowed(r) && !ownOrigin(origins[0], r.Host) {
+			w.Header().Add("Vary", "Origin")
+			return false, newProblem(http.StatusForbidden, "pages of this origin may not subscribe here (cors_origins)")
+		}
+	}
+	c.cors.HandlerFunc(w, r)
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "", nil
+}
+
+// ownOrigin reports whether an origin is that of the host a request is for. The scheme is left out: a proxy
+// in front may have taken TLS off.
+func ownOrigin(origin, host string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || defaultPorts[u.Scheme] == "" {
+		return false
+	}
+	own := url.URL{Host: host}
+	port, ownPort := u.Port(), own.Port()
+	if port == "" {
+		port = defaultPorts[u.Scheme]
+	}
+	if ownPort == "" {
+		ownPort = defaultPorts[u.Scheme]
+	}
+	return port == ownPort && u.Hostname() != "" && strings.EqualFold(u.Hostname(), own.Hostname())
+}

@@ -1,0 +1,372 @@
+package ssepush
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+const (
+	maxBatchBody  = 16 << 20 // of a JSON array, unless one event may be more
+	maxBatchItems = 100_000
+
+	accepted = "send application/json, application/x-ndjson, application/x-www-form-urlencoded, multipart/form-data or text/plain"
+)
+
+// decoder reads the events of a publish request.
+type decoder struct {
+	batch bool // many events; otherwise exactly one
+
+	maxEvent int64
+	key      string // of the header Idempotency-Key
+	index    int    // of the next item
+	done     bool
+
+	// One of these holds the events.
+	form  *form
+	items []jsonValue
+	lines *lineReader
+}
+
+// newDecoder reads a whole body, save for NDJSON, which is read as next is called.
+func newDecoder(r *http.Request, maxEvent int64) (*decoder, *problem) {
+	d := &decoder{maxEvent: maxEvent}
+	kind, params, p := contentType(r.Header)
+	if p != nil {
+		return nil, p
+	}
+	if p := d.takeKey(r.Header); p != nil {
+		return nil, p
+	}
+	fields := &form{maxEvent: maxEvent}
+	if kind != "text/plain" {
+		if p := refuseQuery(r.URL.RawQuery); p != nil {
+			return nil, p
+		}
+	} else if p := fields.parseQuery(r.URL.RawQuery); p != nil {
+		return nil, p
+	}
+	switch kind {
+	case "application/json":
+		return d, d.readJSON(r)
+	case "application/x-ndjson", "application/ndjson", "application/jsonl":
+		d.batch = true
+		d.lines = &lineReader{r: bufio.NewReaderSize(r.Body, 32<<10), most: d.maxItem()}
+		return d, nil
+	case "application/x-www-form-urlencoded":
+		d.form = fields
+		body, p := readBody(r, d.maxItem())
+		if p != nil {
+			return nil, p
+		}
+		if looksLikeJSON(body) {
+			return nil, jsonAsForm()
+		}
+		return d, fields.parseQuery(string(body))
+	case "multipart/form-data":
+		d.form = fields
+		if r.ContentLength > d.maxItem() {
+			return nil, tooLarge(d.maxItem())
+		}
+		return d, fields.parseMultipart(http.MaxBytesReader(nil, r.Body, d.maxItem()), params["boundary"])
+	case "text/plain":
+		d.form = fields
+		body, p := readBody(r, maxEvent)
+		if p != nil {
+			return nil, p.of("data")
+		}
+		return d, fields.add("data", string(body))
+	}
+	return nil, newProblem(http.StatusUnsupportedMediaType, "the Content-Type %s is not supported: %s", clip(kind), accepted)
+}
+
+// maxItem bounds an event before it is decoded: in JSON and in forms a byte of data may take three.
+func (d *decoder) maxItem() int64 { return 3*d.maxEvent + 64<<10 }
+
+func contentType(h http.Header) (kind string, params map[string]string, p *problem) {
+	refuse := func(format string, args ...any) (string, map[string]string, *problem) {
+		return "", nil, newProblem(http.StatusUnsupportedMediaType, format, args...)
+	}
+	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return refuse("the Content-Encoding %s is not supported: send the body as it is", clip(enc))
+	}
+	header := h.Get("Content-Type")
+	if header == "" {
+		return refuse("the Content-Type is missing: %s", accepted)
+	}
+	kind, params, err := mime.ParseMediaType(header)
+	if err != nil {
+		return refuse("the Content-Type cannot be read: %s", accepted)
+	}
+	switch charset := params["charset"]; strings.ToLower(charset) {
+	case "", "utf-8", "us-ascii":
+	default:
+		return refuse("the charset %s is not supported: send UTF-8", clip(charset))
+	}
+	return kind, params, nil
+}
+
+// takeKey reads the header Idempotency-Key. Its draft standard has the key in quotes, which most senders
+// leave out.
+func (d *decoder) takeKey(h http.Header) *problem {
+	values, ok := h["Idempotency-Key"]
+	if !ok {
+		return nil
+	}
+	if len(values) != 1 {
+		return fieldError("idempotency_key", "the header Idempotency-Key is given twice")
+	}
+	d.key = values[0]
+	if n := len(d.key); n > 2 && d.key[0] == '"' && d.key[n-1] == '"' {
+		d.key = d.key[1 : n-1]
+	}
+	if err := checkKey(d.key); err != nil {
+		return fieldError("idempotency_key", "the header Idempotency-Key %s", err)
+	}
+	return nil
+}
+
+func refuseQuery(query string) *problem {
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		return fieldError(rootName(name), "must not be in the query, which holds fields only beside a text/plain body")
+	}
+	return nil
+}
+
+// readJSON reads an object or a whole array, so that an array that is cut off stores nothing.
+func (d *decoder) readJSON(r *http.Request) *problem {
+	one, many := d.maxItem(), max(maxBatchBody, d.maxItem())
+	if r.ContentLength > many {
+		return tooLarge(many)
+	}
+	var b bytes.Buffer
+	if p := readUpTo(&b, r, one+1); p != nil {
+		return p
+	}
+	if int64(b.Len()) > one {
+		if first := bytes.TrimLeft(b.Bytes(), " \t\r\n"); len(first) == 0 || first[0] != '[' {
+			return tooLarge(one)
+		}
+		if p := readUpTo(&b, r, many+1); p != nil {
+			return p
+		}
+		if int64(b.Len()) > many {
+			return tooLarge(many)
+		}
+	}
+	v, err := parseJSON(b.Bytes())
+	if err != nil {
+		return newProblem(http.StatusBadRequest, "%s", err)
+	}
+	switch v[0] {
+	case '{':
+		d.items = []jsonValue{v}
+		return nil
+	case '[':
+		d.batch = true
+	default:
+		return newProblem(http.StatusBadRequest, "the body must be an object or an array of objects, got %s", v.what())
+	}
+	for item := range v.items() {
+		if len(d.items) == maxBatchItems {
+			return tooManyItems()
+		}
+		d.items = append(d.items, item)
+	}
+	if len(d.items) == 0 {
+		return noEvent()
+	}
+	return nil
+}
+
+// next returns the next event. With ok, it is rec, or p says what is wrong with it and the others go on. Without ok
+// there is no further one: all were read if p is nil, otherwise p says why the rest cannot be read.
+func (d *decoder) next() (rec broker.Record, p *problem, ok bool) {
+	if d.done {
+		return rec, nil, false
+	}
+	pub := publication{maxEvent: d.maxEvent, given: make([]string, 0, 8)}
+	switch {
+	case d.form != nil:
+		d.done = true
+		p = d.form.fill(&pub)
+	case d.lines != nil:
+		line, end := d.nextLine()
+		if line == nil {
+			d.done = true
+			return rec, d.place(end), false
+		}
+		if v, err := parseJSON(line); err != nil {
+			p = newProblem(http.StatusBadRequest, "%s", err)
+		} else {
+			p = v.fill(&pub)
+		}
+	case d.index == len(d.items):
+		d.done = true
+		return rec, nil, false
+	default:
+		p = d.items[d.index].fill(&pub)
+	}
+	if p == nil {
+		p = d.giveKey(&pub.rec)
+	}
+	if p == nil {
+		rec, p = pub.record()
+	}
+	p = d.place(p)
+	d.index++
+	return rec, p, true
+}
+
+// ready reports whether next will return without waiting for more of the body, so that a caller can store
+// what it has before it waits.
+func (d *decoder) ready() bool {
+	return d.done || d.lines == nil || d.lines.ready()
+}
+
+// nextLine returns nil at the end, with the reason if it is not the proper one.
+func (d *decoder) nextLine() ([]byte, *problem) {
+	for {
+		line, err := d.lines.next()
+		switch {
+		case err == io.EOF && d.index == 0:
+			return nil, noEvent()
+		case err == io.EOF:
+			return nil, nil
+		case err == errLongLine:
+			return nil, newProblem(http.StatusRequestEntityTooLarge, "a line must not be longer than %d bytes", d.lines.most)
+		case err != nil:
+			return nil, readProblem(err)
+		case len(bytes.TrimSpace(line)) == 0:
+		case d.index == maxBatchItems:
+			return nil, tooManyItems()
+		default:
+			return line, nil
+		}
+	}
+}
+
+// giveKey sets the idempotency key that the header gave.
+func (d *decoder) giveKey(rec *broker.Record) *problem {
+	switch {
+	case d.key == "":
+	case rec.Key == "" && d.batch:
+		rec.Key = d.key + "#" + strconv.Itoa(d.index)
+	case rec.Key == "":
+		rec.Key = d.key
+	case rec.Key != d.key && !d.batch:
+		return fieldError("idempotency_key", "must be the same as in the header Idempotency-Key")
+	}
+	return nil
+}
+
+// place says which item of a batch a problem is about.
+func (d *decoder) place(p *problem) *problem {
+	if p != nil && d.batch {
+		p.at(d.index)
+	}
+	return p
+}
+
+// readBody reads a body of at most so many bytes.
+func readBody(r *http.Request, most int64) ([]byte, *problem) {
+	if r.ContentLength > most {
+		return nil, tooLarge(most)
+	}
+	var b bytes.Buffer
+	if p := readUpTo(&b, r, most+1); p != nil {
+		return nil, p
+	}
+	if int64(b.Len()) > most {
+		return nil, tooLarge(most)
+	}
+	return b.Bytes(), nil
+}
+
+// readUpTo reads until b holds n bytes or the body ends.
+func readUpTo(b *bytes.Buffer, r *http.Request, n int64) *problem {
+	const trust = 64 << 10 // a length that is only claimed takes no more memory than this
+	b.Grow(int(max(0, min(r.ContentLength-int64(b.Len()), trust))) + bytes.MinRead)
+	if _, err := b.ReadFrom(io.LimitReader(r.Body, n-int64(b.Len()))); err != nil {
+		return readProblem(err)
+	}
+	return nil
+}
+
+func readProblem(err error) *problem {
+	var limit *http.MaxBytesError
+	switch {
+	case errors.As(err, &limit): // ours, or one set elsewhere in the Caddyfile
+		return tooLarge(limit.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return newProblem(http.StatusRequestTimeout, "the body came too slowly")
+	}
+	return newProblem(http.StatusBadRequest, "the body is cut off or cannot be read")
+}
+
+func tooLarge(most int64) *problem {
+	return newProblem(http.StatusRequestEntityTooLarge, "the body must not be longer than %d bytes", most)
+}
+
+func tooManyItems() *problem {
+	return newProblem(http.StatusRequestEntityTooLarge, "a request must not hold more than %d events", maxBatchItems)
+}
+
+func noEvent() *problem { return newProblem(http.StatusBadRequest, "the body holds no event") }
+
+// lineReader reads lines without holding more than one of them.
+type lineReader struct {
+	r    *bufio.Reader
+	most int64
+	long []byte
+}
+
+var errLongLine = errors.New("line too long")
+
+// next returns a line without its end; it is the caller's until the next call. The last one need not have
+// an end.
+func (l *lineReader) next() ([]byte, error) {
+	l.long = l.long[:0]
+	for {
+		part, err := l.r.ReadSlice('\n')
+		if int64(len(l.long)+len(part)) > l.most+1 {
+			return nil, errLongLine
+		}
+		switch {
+		case err == nil && len(l.long) == 0:
+			return part[:len(part)-1], nil
+		case err == nil:
+			l.long = append(l.long, part[:len(part)-1]...)
+			return l.long, nil
+		}
+		l.long = append(l.long, part...)
+		if err == io.EOF && len(l.long) > 0 {
+			return l.long, nil
+		}
+		if err != bufio.ErrBufferFull {
+			return nil, err
+		}
+	}
+}
+
+// ready reports whether a whole line is there.
+func (l *lineReader) ready() bool {
+	b, _ := l.r.Peek(l.r.Buffered())
+	return bytes.IndexByte(b, '\n') >= 0
+}

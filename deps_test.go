@@ -1,0 +1,130 @@
+package ssepush_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sse-push/caddy-sse-push"
+
+// listed is what go list says of a package.
+type listed struct {
+	ImportPath    string
+	Standard      bool
+	Imports, Deps []string // Deps: all that it reaches
+}
+
+// listPackages returns the packages of this module, with all that they reach.
+func listPackages(t *testing.T) map[string]listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Deps", "./...")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, stderr.String())
+	}
+	packages := map[string]listed{}
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages[p.ImportPath] = p
+	}
+}
+
+// Who may import whom.
+func TestDependencies(t *testing.T) {
+	packages := listPackages(t)
+	for _, path := range []string{"", "/broker", "/broker/membroker", "/internal/hub", "/internal/sse", "/internal/stream", "/cmd/caddy"} {
+		if packages[module+path].ImportPath == "" {
+			t.Fatalf("there is no package %s", module+path)
+		}
+	}
+	ours := func(path string) bool { return path == module || strings.HasPrefix(path, module+"/") }
+
+	onlyStandardAnd := func(path string, more ...string) {
+		for _, dep := range packages[module+path].Deps {
+			if rest := strings.TrimPrefix(dep, module); !packages[dep].Standard && !slices.Contains(more, rest) {
+				t.Errorf("%s reaches %s", module+path, dep)
+			}
+		}
+	}
+	onlyStandardAnd("/broker")
+	onlyStandardAnd("/internal/sse")
+	onlyStandardAnd("/internal/hub", "/broker", "/internal/sse")
+	onlyStandardAnd("/broker/membroker", "/broker")
+	if slices.Contains(packages[module+"/internal/hub"].Deps, "net/http") {
+		t.Error("internal/hub reaches net/http")
+	}
+
+	for path, p := range packages {
+		if !ours(path) {
+			continue
+		}
+		rest := strings.TrimPrefix(path, module)
+		if slices.Contains(p.Imports, module) && rest != "/cmd/caddy" {
+			t.Errorf("%s imports the root package", path)
+		}
+		if guest := strings.HasPrefix(rest, "/broker/"); guest {
+			for _, dep := range p.Deps {
+				if strings.HasPrefix(dep, module+"/internal/") {
+					t.Errorf("%s reaches %s", path, dep)
+				}
+			}
+			if strings.HasSuffix(rest, "broker") && !slices.Contains(packages[module+"/cmd/caddy"].Deps, path) {
+				t.Errorf("cmd/caddy does not link %s", path)
+			}
+		}
+	}
+	for _, dep := range packages[module].Deps {
+		if strings.Contains(dep, "redis") || strings.Contains(dep, "valkey") || strings.Contains(dep, "nats") {
+			t.Errorf("the root package links %s", dep)
+		}
+	}
+}
+
+// Only one file knows how a Caddyfile becomes a site's config.
+func TestOnlyCaddyfileImportsHTTPCaddyfile(t *testing.T) {
+	const httpcaddyfile = "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	var found []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git"):
+			return filepath.SkipDir
+		case d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			if name, _ := strconv.Unquote(spec.Path.Value); name == httpcaddyfile {
+				found = append(found, path)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(found, []string{"caddyfile.go"}) {
+		t.Errorf("httpcaddyfile is imported by %q", found)
+	}
+}

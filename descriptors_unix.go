@@ -1,0 +1,17 @@
+//go:build unix
+
+package ssepush
+
+import (
+	"math"
+	"syscall"
+)
+
+// descriptors is how many files the process may open.
+func descriptors() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int(limit.Cur)
+}

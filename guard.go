@@ -1,0 +1,176 @@
+package ssepush
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/textproto"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"go.uber.org/zap"
+)
+
+// guard says who may use the internal route.
+type guard struct {
+	tokens  [][sha256.Size]byte // hashed, so that all are equally long
+	allow   prefixes
+	origins []string
+	near    prefixes // peers that are told why they are refused
+
+	log *zap.Logger
+	now func() time.Time
+
+	mu     sync.Mutex
+	warned map[string]time.Time // reason -> when it was logged last
+}
+
+// Reasons for a refusal. Each is logged at most once in warnEvery.
+const (
+	strangePeer  = "peer not in allow"
+	forwarded    = "forwarded request"
+	fromBrowser  = "request from a browser"
+	missingToken = "missing token"
+	wrongToken   = "wrong token"
+
+	warnEvery = time.Minute
+)
+
+// newGuard expects tokens whose placeholders have been filled in.
+func newGuard(in *Internal, log *zap.Logger) (*guard, error) {
+	if len(in.Tokens) == 0 && len(in.Allow) == 0 {
+		return nil, errors.New("internal needs token, allow, or both")
+	}
+	g := &guard{origins: slices.Clone(in.Origins), log: log, now: time.Now, warned: make(map[string]time.Time)}
+	for i, token := range in.Tokens {
+		token = strings.TrimSpace(token) // a secret read from a file often ends in a newline; a header could not carry it
+		which := ""
+		if len(in.Tokens) > 1 {
+			which = fmt.Sprintf(" (number %d of %d)", i+1, len(in.Tokens))
+		}
+		switch {
+		case token == "":
+			return nil, fmt.Errorf("token must not be empty%s", which)
+		case strings.ContainsFunc(token, unicode.IsControl):
+			return nil, fmt.Errorf("token must not hold control characters%s", which)
+		}
+		g.tokens = append(g.tokens, sha256.Sum256([]byte(token)))
+	}
+	var err error
+	if g.allow, err = parsePrefixes(in.Allow); err != nil {
+		return nil, fmt.Errorf("allow: %w", err)
+	}
+	if g.near, err = parsePrefixes([]string{"loopback", "private_ranges"}); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// check returns nil if the request may pass. What it returns otherwise does not give the route away, save
+// to an app nearby whose token is wrong.
+func (g *guard) check(r *http.Request) *problem {
+	addr, known := peer(r)
+	viaProxy := isForwarded(r.Header)
+	reason := ""
+	switch {
+	case isFromBrowser(r.Header) && !g.isListed(r):
+		reason = fromBrowser
+	case g.allow != nil && !(known && g.allow.contains(addr)):
+		reason = strangePeer
+	case g.allow != nil && viaProxy:
+		reason = forwarded
+	case len(g.tokens) > 0:
+		reason = g.checkToken(r.Header)
+	}
+	if reason == "" {
+		return nil
+	}
+	g.warn(addr, reason)
+	if (reason == missingToken || reason == wrongToken) && known && g.near.contains(addr) && !viaProxy {
+		return newProblem(http.StatusUnauthorized, "%s: send Authorization: Bearer <secret>", reason)
+	}
+	return newProblem(http.StatusNotFound, "")
+}
+
+func (g *guard) checkToken(h http.Header) string {
+	values := h["Authorization"]
+	if len(values) == 0 {
+		return missingToken
+	}
+	scheme, secret, _ := strings.Cut(values[0], " ")
+	sum := sha256.Sum256([]byte(strings.TrimSpace(secret)))
+	match := 0
+	for i := range g.tokens {
+		match |= subtle.ConstantTimeCompare(sum[:], g.tokens[i][:])
+	}
+	if match != 1 || len(values) != 1 || !strings.EqualFold(scheme, "Bearer") {
+		return wrongToken
+	}
+	return ""
+}
+
+// isForwarded reports whether a header says that the direct peer is a proxy.
+func isForwarded(h http.Header) bool {
+	for name := range h {
+		switch name = textproto.CanonicalMIMEHeaderKey(name); {
+		case name == "Forwarded", name == "X-Real-Ip", name == "Via",
+			strings.HasPrefix(name, "X-Forwarded"), strings.HasPrefix(name, "Cf-"):
+			return true
+		}
+	}
+	return false
+}
+
+func isFromBrowser(h http.Header) bool {
+	_, origin := h["Origin"]
+	_, site := h["Sec-Fetch-Site"]
+	return origin || site
+}
+
+// isListed reports whether a browser's request comes from a page of a listed origin.
+func (g *guard) isListed(r *http.Request) bool {
+	if values, ok := r.Header["Origin"]; ok {
+		// "null" is what any sandboxed page sends.
+		return len(values) == 1 && values[0] != "null" && slices.Contains(g.origins, values[0])
+	}
+	// A page's GET to its own origin bears no Origin.
+	if site := r.Header["Sec-Fetch-Site"]; len(site) != 1 || site[0] != "same-origin" {
+		return false
+	}
+	if slices.Contains(g.origins, "https://"+r.Host) {
+		return true
+	}
+	return r.TLS == nil && slices.Contains(g.origins, "http://"+r.Host)
+}
+
+func (g *guard) warn(addr netip.Addr, reason string) {
+	now := g.now()
+	g.mu.Lock()
+	last, again := g.warned[reason]
+	if again && now.Sub(last) < warnEvery {
+		g.mu.Unlock()
+		return
+	}
+	g.warned[reason] = now
+	g.mu.Unlock()
+
+	who, hint := addr.String(), reason
+	switch reason {
+	case strangePeer:
+		hint = fmt.Sprintf(`add "allow %s" to internal if it may call`, who)
+		if !addr.IsValid() {
+			who, hint = "unknown", `"allow" needs its address`
+		}
+	case forwarded:
+		hint = `"allow" takes no forwarded requests: call directly, or use "token" instead`
+	case fromBrowser:
+		hint = `add "origins" to internal if pages may call`
+	}
+	g.log.Warn(fmt.Sprintf("peer %s refused; %s", who, hint), zap.String("peer", who), zap.String("reason", reason))
+}

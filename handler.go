@@ -1,0 +1,73 @@
+package ssepush
+
+import (
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// ServeHTTP answers what belongs to the subscribe route or the internal route, and passes all else on.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	// A site-wide try_files or rewrite runs before, so the path that the client sent counts as well.
+	urls := []*url.URL{r.URL}
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		urls = append(urls, original.URL)
+	}
+	if h.Internal != nil {
+		for _, u := range urls {
+			// Cleaned as well as as it stands: who comes behind may see either.
+			if isBelow(u.Path, h.Internal.Prefix) || isBelow(path.Clean("/"+u.Path), h.Internal.Prefix) {
+				return h.serveInternal(w, withURL(r, u))
+			}
+		}
+	}
+	if h.Path != "" {
+		for _, u := range urls {
+			if u.Path == h.Path {
+				return h.serveSubscribe(w, withURL(r, u))
+			}
+		}
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// withURL is the request with another URL: a rewrite may have changed the query as well.
+func withURL(r *http.Request, u *url.URL) *http.Request {
+	if u == r.URL {
+		return r
+	}
+	r = r.WithContext(r.Context())
+	r.URL = u
+	return r
+}
+
+// serveInternal answers everything below the internal prefix: nothing of it is passed on.
+func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
+	if p := h.guard.check(r); p != nil {
+		if p.Status == http.StatusNotFound {
+			// As the site says it of any other path, so that the route is not to be found.
+			return caddyhttp.Error(http.StatusNotFound, nil)
+		}
+		p.write(w)
+		return nil
+	}
+	// Only the path as it is written reaches a route; other spellings of the prefix lead nowhere.
+	call, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(h.Internal.Prefix, "/")+"/")
+	if !ok {
+		newProblem(http.StatusNotFound, "there is no %s", path.Clean(r.URL.Path)).write(w)
+		return nil
+	}
+	hub, err := h.hub.get(r.Context())
+	if err != nil {
+		return caddyhttp.Error(http.StatusServiceUnavailable, err)
+	}
+	if call == "publish" {
+		h.servePublish(w, r, hub)
+	} else {
+		serveView(w, r, hub, call)
+	}
+	return nil
+}

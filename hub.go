@@ -1,0 +1,173 @@
+package ssepush
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/membroker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+func init() { caddy.RegisterModule(MemoryBroker{}) }
+
+const (
+	defaultEvents  = 10_000
+	defaultAge     = time.Hour
+	defaultBytes   = 64 << 20
+	defaultPerUser = 20
+	defaultEvent   = 1 << 20
+	defaultPending = 64 << 10
+
+	// drainTime is the longest that streams are closed over when the process ends.
+	drainTime = 3 * time.Second
+)
+
+// hubs are the process's hubs. They outlive a config that is reloaded.
+var hubs = caddy.NewUsagePool()
+
+// brokerModule is a guest in sse_push.brokers: it opens the log behind a hub.
+type brokerModule interface {
+	// LogKey names the log that Open opens for a hub. As long as it stays the same, a reloaded config keeps
+	// the hub as it is.
+	LogKey() string
+	// Open returns the log behind a hub. It must not wait for a server.
+	Open(hub string) (broker.Broker, error)
+}
+
+// MemoryBroker keeps events in the memory of this process: after a restart, clients that resume are told of
+// a gap.
+type MemoryBroker struct{}
+
+// CaddyModule returns the Caddy module information.
+func (MemoryBroker) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "sse_push.brokers.memory",
+		New: func() caddy.Module { return new(MemoryBroker) },
+	}
+}
+
+// UnmarshalCaddyfile sets up the broker from Caddyfile tokens. Syntax:
+//
+//	broker memory
+func (*MemoryBroker) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if d.NextArg() || d.NextBlock(d.Nesting()) {
+		return d.ArgErr()
+	}
+	return nil
+}
+
+// LogKey implements the broker module.
+func (MemoryBroker) LogKey() string { return "memory" }
+
+// Open implements the broker module.
+func (MemoryBroker) Open(string) (broker.Broker, error) { return membroker.New(), nil }
+
+// hubRef is a hub as one config knows it.
+type hubRef struct {
+	settings HubSettings
+	broker   brokerModule
+
+	ready chan struct{} // closed when hub is set
+	hub   *hub.Hub
+	key   hubKey
+}
+
+// hubKey is what makes a hub the same one in the next config: never its settings, which may change.
+type hubKey struct{ name, log string }
+
+// open takes the hub out of the pool, or starts it.
+func (r *hubRef) open() error {
+	if r.broker == nil {
+		r.broker = MemoryBroker{}
+	}
+	key := hubKey{r.settings.Hub, r.broker.LogKey()}
+	pooled, _, err := hubs.LoadOrNew(key, func() (caddy.Destructor, error) {
+		b, err := r.broker.Open(r.settings.Hub)
+		if err != nil {
+			return nil, err
+		}
+		return pooledHub{hub.New(r.settings.Hub, b, r.settings.hub())}, nil
+	})
+	if err != nil {
+		return err
+	}
+	r.key, r.hub = key, pooled.(pooledHub).Hub
+	close(r.ready)
+	return nil
+}
+
+// release gives the hub back to the pool, if it was taken.
+func (r *hubRef) release() error {
+	if r.hub == nil {
+		return nil
+	}
+	_, err := hubs.Delete(r.key)
+	return err
+}
+
+// get waits for the hub: the HTTP server may start before the app that opens it.
+func (r *hubRef) get(ctx context.Context) (*hub.Hub, error) {
+	select {
+	case <-r.ready:
+		return r.hub, nil
+	case <-ctx.Done():
+		return nil, hub.ErrNotReady
+	}
+}
+
+// pooledHub is a hub in the pool.
+type pooledHub struct{ *hub.Hub }
+
+// Destruct lets the clients go in the background, since the config's lock is held meanwhile.
+func (p pooledHub) Destruct() error {
+	go func() {
+		p.Drain(drainTime)
+		_ = p.Close() // the memory broker has nothing to report
+	}()
+	return nil
+}
+
+// hub returns the settings with every default filled in.
+func (s *HubSettings) hub() hub.Settings {
+	history, limits := History{}, Limits{}
+	if s.History != nil {
+		history = *s.History
+	}
+	if s.Limits != nil {
+		limits = *s.Limits
+	}
+	return hub.Settings{
+		History: hub.History{
+			Events: orElse(history.Events, defaultEvents),
+			Age:    orElse(time.Duration(history.Age), defaultAge),
+			Bytes:  orElse(history.Bytes, defaultBytes),
+		},
+		Limits: hub.Limits{
+			Connections: orElse(limits.Connections, descriptors()/5*4),
+			PerUser:     orElse(limits.PerUser, defaultPerUser),
+			PerIP:       max(limits.PerIP, 0),
+			Pending:     orElse(limits.Pending, defaultPending),
+		},
+	}
+}
+
+// maxEvent is how many bytes an event's data may have.
+func (s *HubSettings) maxEvent() int64 {
+	if s.Limits == nil {
+		return defaultEvent
+	}
+	return orElse(s.Limits.Event, defaultEvent)
+}
+
+// orElse is n, with 0 for the default and a negative number for none.
+func orElse[N int | int64 | time.Duration](n, fallback N) N {
+	if n == 0 {
+		return fallback
+	}
+	return max(n, 0)
+}

@@ -1,0 +1,120 @@
+package hub_test
+
+import (
+	"context"
+	"strconv"
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/membroker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// drainAll is a client without a network: it takes what there is, and reports each frame but the first.
+func drainAll(b *testing.B, h *hub.Hub, sub hub.Subscription, frames chan<- int) {
+	c, err := h.Subscribe(context.Background(), sub)
+	if err != nil {
+		b.Fatal(err)
+	}
+	connected := make(chan struct{})
+	go func() {
+		defer c.Close()
+		var buf [][]byte
+		first := true
+		for {
+			var err error
+			buf, err = c.Next(buf[:0], 64<<10)
+			n := len(buf)
+			if first && n > 0 {
+				first = false
+				n--
+				close(connected)
+			}
+			if n > 0 {
+				frames <- n
+			}
+			if err != nil {
+				return
+			}
+			if len(buf) == 0 {
+				<-c.Wake()
+			}
+		}
+	}()
+	<-connected
+}
+
+// BenchmarkBroadcast is the cost of an event to 1,000 connections; ns/delivery is that of one of them.
+func BenchmarkBroadcast(b *testing.B) {
+	const clients = 1000
+	h := hub.New("bench", membroker.New(), settings(10_000, 64<<10))
+	defer h.Close()
+	frames := make(chan int, clients)
+	for range clients {
+		drainAll(b, h, hub.Subscription{}, frames)
+	}
+	data := make([]byte, 120)
+	b.ReportAllocs()
+	for b.Loop() {
+		h.Publish(context.Background(), []broker.Record{{Targets: []broker.Target{{Kind: broker.Broadcast}}, Data: data}})
+		for n := 0; n < clients; {
+			n += <-frames
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/delivery")
+}
+
+// BenchmarkOneUser is the cost of an event to one of many users, which should not depend on how many there are.
+func BenchmarkOneUser(b *testing.B) {
+	for _, clients := range []int{100, 10_000} {
+		b.Run(strconv.Itoa(clients), func(b *testing.B) {
+			h := hub.New("bench", membroker.New(), settings(10_000, 64<<10))
+			defer h.Close()
+			frames := make(chan int, clients)
+			for i := range clients {
+				drainAll(b, h, hub.Subscription{User: "u" + strconv.Itoa(i)}, frames)
+			}
+			data := make([]byte, 120)
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Publish(context.Background(), []broker.Record{{Targets: []broker.Target{{Kind: broker.User, Name: "u7"}}, Data: data}})
+				<-frames
+			}
+		})
+	}
+}
+
+// BenchmarkResume is the cost of a client that comes back and has missed 50 of the window's 10,000 events.
+func BenchmarkResume(b *testing.B) {
+	h := hub.New("bench", membroker.New(), settings(10_000, 64<<10))
+	defer h.Close()
+	var from string
+	for i := range 10_000 {
+		to := "other"
+		if i%200 == 0 {
+			to = "u"
+		}
+		r := h.Publish(context.Background(), []broker.Record{{Targets: []broker.Target{{Kind: broker.User, Name: to}}, Data: make([]byte, 120)}})
+		if i == 0 {
+			from = r[0].Position.String()
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := h.Subscribe(context.Background(), hub.Subscription{User: "u", LastEventID: from})
+		if err != nil {
+			b.Fatal(err)
+		}
+		total := 0
+		for frames := [][]byte(nil); ; {
+			if frames, err = c.Next(frames[:0], 64<<10); err != nil || len(frames) == 0 {
+				break
+			}
+			total += len(frames)
+		}
+		if total != 50 { // connected, and 49 behind the first
+			b.Fatalf("got %d frames", total)
+		}
+		c.Close()
+	}
+}

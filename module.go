@@ -1,0 +1,212 @@
+// Package ssepush is a Caddy module: real-time push (server-sent events) for any web app behind Caddy. It
+// ends EventSource connections at the proxy and takes publish requests from the apps behind it.
+package ssepush
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+func init() {
+	caddy.RegisterModule(App{})
+	caddy.RegisterModule(Handler{})
+}
+
+// Handler serves the subscribe route, on which browsers hold an EventSource, and the internal route, on
+// which apps publish. All other requests go on to the next handler.
+type Handler struct {
+	// The subscribe route's path, such as `/events`. Default: none, so that the directive only serves the
+	// internal route.
+	Path string `json:"path,omitempty"`
+
+	// Who a client is: the sources are asked in order. A source that is absent from the request passes on to
+	// the next; one that is present but invalid refuses the client (401). At most one user comes out of it.
+	Users []UserSource `json:"users,omitempty"`
+
+	// Whether a client that no source knows may connect, without a user. Default: false, it is refused (401).
+	Anonymous bool `json:"anonymous,omitempty"`
+
+	// The topics that a connection may subscribe to: names, or patterns in which the segment `*` stands for
+	// one segment and a last segment `**` for one or more. `{user}` is the user's name, with `%`, `/`, `*`
+	// and control characters percent-encoded; what has it is not granted to a client without a user. Other placeholders
+	// are those of the request. Default: none; a connection hears its user, itself and broadcasts.
+	Topics []string `json:"topics,omitempty"`
+
+	// The internal route. Default: none.
+	Internal *Internal `json:"internal,omitempty"`
+
+	// Origins (scheme, host and port, exactly as a browser sends them) whose pages may subscribe from another
+	// origin, with credentials. A lone `*` allows every origin, without credentials. Default: only pages of the same host.
+	CORSOrigins []string `json:"cors_origins,omitempty"`
+
+	// How long a stream may be silent before a comment line keeps it open. At least 1s. Default: 15s.
+	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
+
+	// How long a client waits before it reconnects: each is told a random time between the two. At least 100 ms. Default:
+	// 1s to 3s.
+	RetryMin caddy.Duration `json:"retry_min,omitempty"`
+	RetryMax caddy.Duration `json:"retry_max,omitempty"`
+
+	HubSettings
+
+	hub   *hubRef
+	guard *guard
+	cors  *corsPolicy
+	log   *zap.Logger
+}
+
+// HubSettings are the settings that belong to a hub rather than to a route. They stand in one handler
+// of a hub, or are the same in all that have them.
+type HubSettings struct {
+	// The hub's name: handlers that name the same hub share subscribers and events. It must be given as
+	// soon as a config has two handlers. Default: "default".
+	Hub string `json:"hub,omitempty"`
+
+	// How much of the past a hub keeps in memory, for clients that resume.
+	History *History `json:"history,omitempty"`
+
+	// What a hub admits.
+	Limits *Limits `json:"limits,omitempty"`
+
+	// The ordered log behind the hub. Default: memory.
+	BrokerRaw json.RawMessage `json:"broker,omitempty" caddy:"namespace=sse_push.brokers inline_key=name"`
+}
+
+// UserSource is one place of a request that can name the user.
+type UserSource struct {
+	// What kind of source: `header`, `query`, `cookie` or `placeholder`.
+	// A `query` parameter, a `cookie` of which the app does not check the value, and a `header` without
+	// `from` can be forged by any client.
+	Source string `json:"source"`
+
+	// The name of the header, query parameter or cookie, or the text with placeholders, such as
+	// `{http.request.header.X-User-ID}` or `{http.auth.user.id}`.
+	Name string `json:"name"`
+
+	// For a header: the addresses (CIDR) of the direct peers that are trusted to set it; from any other peer
+	// the header counts as absent. Default: every peer.
+	From []string `json:"from,omitempty"`
+
+	from prefixes
+}
+
+// Internal is the route on which apps publish and ask. It needs tokens, allow, or both; where both are given, both must hold.
+type Internal struct {
+	// The path prefix, such as `/_sse`. Nothing below it is passed on to the next handler.
+	Prefix string `json:"prefix"`
+
+	// Secrets, one of which a request must carry as `Authorization: Bearer <secret>`. Several serve to rotate
+	// them. Placeholders such as `{env.SSE_PUSH_TOKEN}` are filled in when the config is loaded, and must not come out empty.
+	Tokens []string `json:"tokens,omitempty"`
+
+	// The direct peers that may call: `loopback`, `private_ranges`, or addresses in CIDR form. A request that
+	// bears a sign of having been forwarded is refused.
+	Allow []string `json:"allow,omitempty"`
+
+	// Origins whose pages may call from a browser. Default: none, requests from browsers are refused.
+	Origins []string `json:"origins,omitempty"`
+}
+
+// History bounds the window of past events that a hub keeps; the first bound reached trims.
+type History struct {
+	// How many events. Default: 10000. 0 keeps the default; -1 keeps none.
+	Events int `json:"events,omitempty"`
+	// How old. Default: 1h.
+	Age caddy.Duration `json:"age,omitempty"`
+	// How many bytes, encoded. Default: 64 MiB.
+	Bytes int64 `json:"bytes,omitempty"`
+}
+
+// Limits bound what a hub takes on.
+type Limits struct {
+	// Connections in all. Default: 80 % of the process's file descriptors. -1: no limit.
+	Connections int `json:"connections,omitempty"`
+	// Connections a user. Default: 20. -1: no limit.
+	PerUser int `json:"per_user,omitempty"`
+	// Connections a client address (IPv6: a /64). Default: no limit.
+	PerIP int `json:"per_ip,omitempty"`
+	// Bytes of an event's data. Default: 1 MiB.
+	Event int64 `json:"event,omitempty"`
+	// Bytes that may wait for one connection before it is put back to catching up from the history. Default: 64 KiB.
+	Pending int64 `json:"pending,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.sse_push",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision fills in defaults and finds the handler's hub. It opens nothing.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.log = ctx.Logger()
+	source, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	settings := h.HubSettings // loading the broker takes its JSON away
+	if h.Heartbeat == 0 {
+		h.Heartbeat = caddy.Duration(defaultHeartbeat)
+	}
+	if h.RetryMin == 0 {
+		h.RetryMin = caddy.Duration(defaultRetryMin)
+	}
+	if h.RetryMax == 0 {
+		h.RetryMax = max(h.RetryMin, caddy.Duration(defaultRetryMax))
+	}
+	if err := h.check(); err != nil {
+		return err
+	}
+	if err := h.provisionUsers(); err != nil {
+		return err
+	}
+	if h.cors, err = newCORS(h.CORSOrigins); err != nil {
+		return fmt.Errorf("cors_origins: %w", err)
+	}
+	if h.Internal != nil {
+		in := *h.Internal
+		in.Tokens = slices.Clone(in.Tokens)
+		repl := caddy.NewReplacer()
+		for i, token := range in.Tokens {
+			in.Tokens[i] = repl.ReplaceAll(token, "")
+		}
+		if h.guard, err = newGuard(&in, h.log); err != nil {
+			return fmt.Errorf("internal: %w", err)
+		}
+	}
+	var broker brokerModule
+	if h.BrokerRaw != nil {
+		guest, err := ctx.LoadModule(h, "BrokerRaw")
+		if err != nil {
+			return fmt.Errorf("loading broker: %w", err)
+		}
+		var ok bool
+		if broker, ok = guest.(brokerModule); !ok {
+			return fmt.Errorf("loading broker: %T is not a broker", guest)
+		}
+	}
+	app, err := ctx.App("sse_push")
+	if err != nil {
+		return err
+	}
+	if h.hub, err = app.(*App).join(settings, broker, source); err != nil {
+		return err
+	}
+	for _, w := range h.warnings() {
+		h.log.Warn(w)
+	}
+	return nil
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

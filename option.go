@@ -1,0 +1,166 @@
+package ssepush
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/dustin/go-humanize"
+)
+
+// option is a line in a block of the Caddyfile.
+type option struct {
+	usage     string // the line; its first word is the option's name
+	min, max  int    // how many arguments
+	repeats   bool   // whether it may stand more than once
+	subscribe bool   // whether only the subscribe route heeds it
+
+	set   func(args []string) error        // takes the arguments; its error is given name and place
+	block []option                         // what its own block may hold; nil: it takes no block
+	check func() error                     // looks at the whole of the block, at its end
+	guest func(*caddyfile.Dispenser) error // instead of all of these, parses what is behind the name
+}
+
+const many = math.MaxInt
+
+func (o *option) name() string {
+	name, _, _ := strings.Cut(o.usage, " ")
+	return name
+}
+
+// parseBlock reads the block behind d's line, if there is one, and returns where each of its options first
+// stands.
+func parseBlock(d *caddyfile.Dispenser, options []option) (map[string]place, error) {
+	lines := make(map[string]place)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		o := findOption(options, d.Val())
+		if o == nil {
+			return nil, d.Errf("%q is not known here; known are %s", d.Val(), optionNames(options))
+		}
+		if first, seen := lines[o.name()]; !seen {
+			lines[o.name()] = placeOf(d)
+		} else if !o.repeats {
+			return nil, d.Errf("%s is given twice, first at %s", o.name(), first)
+		}
+		if err := o.parse(d); err != nil {
+			return nil, err
+		}
+	}
+	return lines, nil
+}
+
+func (o *option) parse(d *caddyfile.Dispenser) error {
+	if o.guest != nil {
+		return o.guest(d)
+	}
+	line := placeOf(d)
+	args := d.RemainingArgs()
+	switch {
+	case len(args) < o.min:
+		return d.Errf("%s: missing argument; write: %s", o.name(), o.usage)
+	case len(args) > o.max:
+		return d.Errf("%s: %q is one argument too many; write: %s", o.name(), args[o.max], o.usage)
+	}
+	if err := o.set(args); err != nil {
+		return d.Errf("%s: %w", o.name(), err)
+	}
+	if o.block == nil {
+		if d.NextBlock(d.Nesting()) {
+			return line.wrap(fmt.Errorf("%s: takes no block", o.name()))
+		}
+		return nil
+	}
+	lines, err := parseBlock(d, o.block)
+	if err != nil {
+		return err
+	}
+	if len(lines) == 0 && o.check == nil {
+		err = fmt.Errorf("the block is missing or empty; it may hold %s", optionNames(o.block))
+	} else if o.check != nil {
+		err = o.check()
+	}
+	if err != nil {
+		return line.wrap(fmt.Errorf("%s: %w", o.name(), err))
+	}
+	return nil
+}
+
+func findOption(options []option, name string) *option {
+	for i := range options {
+		if options[i].name() == name {
+			return &options[i]
+		}
+	}
+	return nil
+}
+
+func optionNames(options []option) string {
+	list := make([]string, len(options))
+	for i := range options {
+		list[i] = options[i].name()
+	}
+	return strings.Join(list, ", ")
+}
+
+// place is where a token stands: file and line, and how it was imported.
+type place string
+
+func placeOf(d *caddyfile.Dispenser) place {
+	// The dispenser knows how to say it, but only of the token that it is at.
+	return place(strings.TrimPrefix(d.WrapErr(errors.New("")).Error(), ", at "))
+}
+
+func (p place) wrap(err error) error { return fmt.Errorf("%w, at %s", err, p) }
+
+func checkEach(args []string, check func(string) error) error {
+	for _, arg := range args {
+		if err := check(arg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setCount sets a number, or -1 for "off".
+func setCount(n *int) func([]string) error {
+	return func(args []string) error {
+		if args[0] == "off" {
+			*n = -1
+			return nil
+		}
+		v, err := strconv.Atoi(args[0])
+		if err != nil || v < 1 {
+			return fmt.Errorf("%q must be a number of at least 1, or off", args[0])
+		}
+		*n = v
+		return nil
+	}
+}
+
+// setDuration sets a time that is more than none.
+func setDuration(t *caddy.Duration) func([]string) error {
+	return func(args []string) error {
+		v, err := caddy.ParseDuration(args[0])
+		if err != nil || v <= 0 {
+			return fmt.Errorf("%q must be a duration of more than 0, such as 15s", args[0])
+		}
+		*t = caddy.Duration(v)
+		return nil
+	}
+}
+
+// setSize sets a number of bytes.
+func setSize(n *int64) func([]string) error {
+	return func(args []string) error {
+		v, err := humanize.ParseBytes(args[0])
+		if err != nil || v < 1 || v > math.MaxInt64 {
+			return fmt.Errorf("%q must be a size of at least one byte, such as 64KiB", args[0])
+		}
+		*n = int64(v)
+		return nil
+	}
+}

@@ -1,0 +1,310 @@
+package ssepush
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+const (
+	maxTargets    = 1000   // of an event, and connections that it excludes
+	maxListed     = 10_000 // in one list, before duplicates are removed
+	maxConnection = 128    // bytes of a connection's id
+	maxCoalesce   = 128
+	maxKey        = 255
+
+	maxRetry = 86_400_000 // ms
+	maxTTL   = 31_536_000 // s
+)
+
+// fieldNames are all fields of an event.
+var fieldNames = []string{
+	"user", "users", "topic", "topics", "connection", "connections", "broadcast",
+	"event", "data", "id", "retry", "ttl", "coalesce", "exclude", "idempotency_key",
+}
+
+// value is what a body holds for a field, whatever the kind of the body. The texts of its errors read well
+// after "field: ".
+type value interface {
+	isNull() bool
+	text() (string, error)
+	texts() ([]string, error) // of a list, or of one string
+	number() (int64, error)
+	boolean() (bool, error)
+	data() ([]byte, error)
+}
+
+// publication becomes a record, field by field.
+type publication struct {
+	maxEvent int64
+	given    []string
+	rec      broker.Record
+}
+
+// set takes one field.
+func (p *publication) set(name string, v value) *problem {
+	if !slices.Contains(fieldNames, name) {
+		return unknownField(name)
+	}
+	if slices.Contains(p.given, name) {
+		return fieldError(name, "given twice")
+	}
+	p.given = append(p.given, name)
+	var err error
+	switch name {
+	case "user", "users":
+		err = p.target(v, broker.User, name == "users", hub.CheckName)
+	case "topic", "topics":
+		err = p.target(v, broker.Topic, name == "topics", hub.CheckTopic)
+	case "connection", "connections":
+		err = p.target(v, broker.Connection, name == "connections", checkConnection)
+	case "broadcast":
+		err = p.broadcast(v)
+	case "data":
+		return p.setData(v)
+	default:
+		// A form cannot say null: PHP leaves such a field out. So null is the same as absent, but for targets, of which
+		// none must get lost.
+		if v.isNull() {
+			return nil
+		}
+		err = p.option(name, v)
+	}
+	if err != nil {
+		return fieldError(name, "%s", err)
+	}
+	return nil
+}
+
+func (p *publication) target(v value, kind broker.TargetKind, many bool, check func(string) error) error {
+	if v.isNull() {
+		return errors.New("must not be null: a target that is named has to be given")
+	}
+	if !many {
+		name, err := v.text()
+		if err != nil {
+			return err
+		}
+		p.rec.Targets = append(p.rec.Targets, broker.Target{Kind: kind, Name: name})
+		return check(name)
+	}
+	names, err := v.texts()
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return errors.New("must not be an empty list: a target that is named has to be given")
+	}
+	p.rec.Targets = slices.Grow(p.rec.Targets, len(names))
+	for i, name := range names {
+		if err := check(name); err != nil {
+			return itemError(i, err)
+		}
+		p.rec.Targets = append(p.rec.Targets, broker.Target{Kind: kind, Name: name})
+	}
+	return nil
+}
+
+func (p *publication) broadcast(v value) error {
+	if v.isNull() {
+		return errors.New("must not be null: a target that is named has to be given")
+	}
+	yes, err := v.boolean()
+	if yes {
+		p.rec.Targets = append(p.rec.Targets, broker.Target{Kind: broker.Broadcast})
+	}
+	return err
+}
+
+func (p *publication) setData(v value) *problem {
+	data, err := v.data()
+	if err != nil {
+		return fieldError("data", "%s", err)
+	}
+	if int64(len(data)) > p.maxEvent {
+		return dataTooLong(p.maxEvent)
+	}
+	if err := sse.CheckData(data); err != nil {
+		return fieldError("data", "%s", err)
+	}
+	p.rec.Data = data
+	return nil
+}
+
+// option takes a field that is neither a target nor the data.
+func (p *publication) option(name string, v value) (err error) {
+	switch name {
+	case "event":
+		if p.rec.Type, err = v.text(); err == nil {
+			err = sse.CheckType(p.rec.Type)
+		}
+	case "id":
+		if p.rec.ID, err = v.text(); err == nil {
+			err = sse.CheckID(p.rec.ID)
+		}
+	case "retry":
+		p.rec.Retry, err = span(v, time.Millisecond, maxRetry, "milliseconds")
+	case "ttl":
+		p.rec.TTL, err = span(v, time.Second, maxTTL, "seconds")
+	case "coalesce":
+		if p.rec.Coalesce, err = v.text(); err == nil {
+			err = checkCoalesce(p.rec.Coalesce)
+		}
+	case "exclude":
+		p.rec.Exclude, err = v.texts()
+		for i, id := range p.rec.Exclude {
+			if bad := checkConnection(id); bad != nil {
+				return itemError(i, bad)
+			}
+		}
+	case "idempotency_key":
+		if p.rec.Key, err = v.text(); err == nil {
+			err = checkKey(p.rec.Key)
+		}
+	}
+	return err
+}
+
+// record completes the record. Targets and exclusions come out sorted, so that the same event is the same
+// record.
+func (p *publication) record() (broker.Record, *problem) {
+	r := &p.rec
+	slices.SortFunc(r.Targets, func(a, b broker.Target) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
+	r.Targets = slices.Compact(r.Targets)
+	slices.Sort(r.Exclude)
+	r.Exclude = slices.Compact(r.Exclude)
+	switch {
+	case len(r.Targets) == 0:
+		return broker.Record{}, newProblem(http.StatusBadRequest, "no target: give user, topic, connection or broadcast")
+	case len(r.Targets) > maxTargets:
+		return broker.Record{}, newProblem(http.StatusBadRequest, "too many targets: %d, and at most %d may be given", len(r.Targets), maxTargets)
+	case len(r.Exclude) > maxTargets:
+		return broker.Record{}, fieldError("exclude", "must not name more than %d connections", maxTargets)
+	}
+	if r.Key != "" {
+		r.Digest = digest(r)
+	}
+	return *r, nil
+}
+
+// digest tells contents apart under one idempotency key. Each part is preceded by its length, so that
+// different contents are never the same bytes.
+func digest(r *broker.Record) (d [16]byte) {
+	var buf [512]byte
+	b := buf[:0]
+	text := func(s string) {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	b = binary.AppendUvarint(b, uint64(len(r.Targets)))
+	for _, t := range r.Targets {
+		b = append(b, byte(t.Kind))
+		text(t.Name)
+	}
+	b = binary.AppendUvarint(b, uint64(len(r.Exclude)))
+	for _, id := range r.Exclude {
+		text(id)
+	}
+	text(r.Type)
+	text(r.ID)
+	text(r.Coalesce)
+	b = binary.AppendVarint(b, int64(r.Retry))
+	b = binary.AppendVarint(b, int64(r.TTL))
+	h := sha256.New()
+	h.Write(b)
+	h.Write(r.Data) // last, so it needs no length
+	copy(d[:], h.Sum(buf[:0]))
+	return d
+}
+
+func span(v value, unit time.Duration, most int64, units string) (time.Duration, error) {
+	n, err := v.number()
+	if err != nil {
+		return 0, err
+	}
+	if n < 1 || n > most {
+		return 0, fmt.Errorf("must be 1 to %d %s", most, units)
+	}
+	return time.Duration(n) * unit, nil
+}
+
+func parseWhole(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0, errors.New("must be a whole number")
+	}
+	return n, nil
+}
+
+func checkConnection(id string) error {
+	switch {
+	case id == "":
+		return errors.New("must not be empty")
+	case len(id) > maxConnection:
+		return fmt.Errorf("must not be longer than %d bytes", maxConnection)
+	case strings.ContainsFunc(id, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	}):
+		return errors.New("must be a connection's id: letters, digits, _ and -")
+	}
+	return nil
+}
+
+func checkCoalesce(s string) error {
+	switch {
+	case s == "":
+		return errors.New("must not be empty")
+	case len(s) > maxCoalesce:
+		return fmt.Errorf("must not be longer than %d bytes", maxCoalesce)
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errors.New("must not hold control characters")
+	}
+	return nil
+}
+
+// checkKey allows what a header can carry.
+func checkKey(s string) error {
+	switch {
+	case s == "":
+		return errors.New("must not be empty")
+	case len(s) > maxKey:
+		return fmt.Errorf("must not be longer than %d bytes", maxKey)
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }):
+		return errors.New("must be printable ASCII")
+	}
+	return nil
+}
+
+var errTooManyListed = fmt.Errorf("must not hold more than %d items", maxListed)
+
+// itemError says which item of a list is at fault.
+func itemError(i int, err error) error { return fmt.Errorf("item %d %w", i, err) }
+
+func unknownField(name string) *problem {
+	return fieldError(name, "unknown field; there are %s", strings.Join(fieldNames, ", "))
+}
+
+func dataTooLong(most int64) *problem {
+	return newProblem(http.StatusRequestEntityTooLarge, "data: must not be longer than %d bytes", most).of("data")
+}
+
+// looksLikeJSON tells JSON that was sent as something else.
+func looksLikeJSON(b []byte) bool {
+	b = bytes.TrimLeft(b, " \t\r\n")
+	return len(b) > 0 && (b[0] == '{' || b[0] == '[')
+}

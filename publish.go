@@ -1,0 +1,116 @@
+package ssepush
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+const (
+	// publishTimeout is how long a publish waits for a broker that is busy.
+	publishTimeout = 2 * time.Second
+	// publishGroup is how many events of a batch go to the broker at a time.
+	publishGroup = 256
+	// maxGroupBytes bounds their data.
+	maxGroupBytes = 1 << 20
+)
+
+// published is the answer for one event.
+type published struct {
+	ID    string   `json:"id,omitempty"`
+	Error *problem `json:"error,omitempty"`
+}
+
+// servePublish stores what an app sends, and answers when the broker has it.
+func (h *Handler) servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
+	if r.Method != http.MethodPost {
+		methodNotAllowed(http.MethodPost).write(w)
+		return
+	}
+	d, p := newDecoder(r, h.hub.settings.maxEvent())
+	if p != nil {
+		p.write(w)
+		return
+	}
+	answers := publishAll(r.Context(), theHub, d)
+	if d.batch {
+		writeJSON(w, http.StatusOK, answers)
+		return
+	}
+	if p := answers[0].Error; p != nil {
+		p.write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, answers[0])
+}
+
+// publishAll stores the decoder's events, a group at a time, and returns an answer for each.
+func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder) (answers []published) {
+	var group []broker.Record
+	var places []int // of the group's events in answers
+	size := 0
+	flush := func() {
+		if len(group) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+		defer cancel()
+		for i, result := range theHub.Publish(ctx, group) {
+			answers[places[i]] = answer(result, d, places[i])
+		}
+		group, places, size = nil, nil, 0 // the broker owns the records
+	}
+	for {
+		if len(group) >= publishGroup || size >= maxGroupBytes || !d.ready() {
+			flush()
+		}
+		record, p, ok := d.next()
+		switch {
+		case ok && p == nil:
+			group, places, size = append(group, record), append(places, len(answers)), size+len(record.Data)
+			answers = append(answers, published{})
+		case p != nil:
+			answers = append(answers, published{Error: p})
+		}
+		if !ok {
+			flush()
+			return answers
+		}
+	}
+}
+
+func answer(r broker.Result, d *decoder, index int) published {
+	if r.Err == nil {
+		return published{ID: r.Position.String()}
+	}
+	var p *problem
+	switch {
+	case errors.Is(r.Err, broker.ErrKeyReused):
+		p = newProblem(http.StatusUnprocessableEntity, "%v", r.Err).of("idempotency_key")
+	case errors.Is(r.Err, broker.ErrOverloaded):
+		p = retryLater(http.StatusTooManyRequests, time.Second, "%v", r.Err)
+	default:
+		p = retryLater(http.StatusServiceUnavailable, time.Second, "%v", r.Err)
+	}
+	if d.batch {
+		p.at(index)
+	}
+	return published{Error: p}
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // no value that comes here fails
+		panic(err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}

@@ -1,0 +1,142 @@
+package ssepush_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// The usual surroundings of an app: a directive works behind what rewrites or asks first, and before what answers.
+func TestInASite(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "index.html"), []byte("page"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string]string{
+		"single page app": `root * ` + root + `
+			try_files {path} /index.html
+			sse_push /events {
+				user query userId
+				internal /_sse {
+					allow loopback
+				}
+			}
+			file_server`,
+		"handle": `root * ` + root + `
+			sse_push /events {
+				user query userId
+				internal /_sse {
+					allow loopback
+				}
+			}
+			handle /api/* {
+				respond "api"
+			}
+			handle {
+				try_files {path} /index.html
+				file_server
+			}`,
+		"in a handle": `root * ` + root + `
+			handle /events {
+				sse_push /events {
+					hub main
+					user query userId
+				}
+			}
+			handle /_sse/* {
+				sse_push {
+					hub main
+					internal /_sse {
+						allow loopback
+					}
+				}
+			}
+			handle {
+				try_files {path} /index.html
+				file_server
+			}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, body)
+			c := s.open("/events?userId=u1")
+			s.publish("user", "u1", "data", "hello")
+			c.want("hello")
+			if a := s.do("GET", "/some/page", ""); a.body != "page" {
+				t.Errorf("the app: got %d %s", a.status, a.body)
+			}
+		})
+	}
+}
+
+// The app says who it is, and what the client claims counts for nothing.
+func TestForwardAuth(t *testing.T) {
+	s := serveAll(t, `forward_auth {$SITE1} {
+			uri /whoami
+			copy_headers X-User-ID
+		}
+		sse_push /events {
+			hub main
+			user {http.request.header.X-User-ID}
+		}
+		respond "next"`, `@known header Cookie session=ann
+		handle @known {
+			header X-User-ID ann
+			respond 204
+		}
+		handle /whoami {
+			respond "who are you?" 401
+		}
+		sse_push {
+			hub main
+			internal /_sse {
+				allow loopback
+			}
+		}`)
+	c := s[0].open("/events", "Cookie", "session=ann", "X-User-ID", "bob")
+	if *c.connected.User != "ann" {
+		t.Errorf("got user %q", *c.connected.User)
+	}
+	s[1].publish("user", "bob", "data", "for bob")
+	s[1].publish("user", "ann", "data", "for ann")
+	c.want("for ann")
+	if a := s[0].do("GET", "/events", "", "X-User-ID", "bob"); a.status != http.StatusUnauthorized {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	s := serve(t, "tls internal\n"+route(""))
+	s.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	s.client.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+	h1 := *s
+	h1.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	t.Cleanup(h1.client.CloseIdleConnections)
+	waitFor(t, "the certificate is there", func() bool {
+		resp, err := s.client.Get(s.url + "/")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err == nil
+	})
+	for major, on := range map[int]*site{1: &h1, 2: s} {
+		c, other := on.open("/events?userId=u1"), on.open("/events?userId=u2")
+		if c.proto != major {
+			t.Errorf("got HTTP/%d", c.proto)
+		}
+		data := numbered(200, 4000)
+		s.publishEach(toU1, data...)
+		c.want(data...)
+		c.close()
+		s.publish("user", "u1", "data", "missed")
+		s.publish("user", "u2", "data", "other")
+		other.want("other")
+		on.resume("/events?userId=u1", c.id).want("missed")
+		other.close()
+	}
+	for _, c := range get[connections](s, "/_sse/connections").Connections {
+		s.do("DELETE", "/_sse/connections/"+c.ID, "")
+	}
+	waitFor(t, "nobody is left", func() bool { return get[connections](s, "/_sse/connections").Total == 0 })
+}

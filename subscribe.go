@@ -1,0 +1,268 @@
+package ssepush
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+	"github.com/sse-push/caddy-sse-push/internal/stream"
+)
+
+const (
+	// maxTopics is how many topics one connection may ask for.
+	maxTopics = 100
+	// maxSubscribeBody bounds the parameters that a fetch-based client sends as a body, in bytes.
+	maxSubscribeBody = 64 << 10
+	// bodyTimeout is how long that body may take to come.
+	bodyTimeout = 10 * time.Second
+	// admitTimeout is how long a client waits for a hub whose broker is away before it is sent off.
+	admitTimeout = 5 * time.Second
+	// writeTimeout is how long a client may take nothing before it counts as gone.
+	writeTimeout = time.Minute
+)
+
+// serveSubscribe answers the subscribe route: it finds out who asks and for what, and holds the stream.
+func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
+	done, p := h.cors.handle(w, r)
+	if done {
+		return nil
+	}
+	var sub hub.Subscription
+	if p == nil {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead, http.MethodPost, "QUERY":
+			sub, p = h.subscription(w, r)
+		case http.MethodOptions:
+			w.Header().Set("Allow", strings.Join(subscribeMethods, ", "))
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		default:
+			p = methodNotAllowed(subscribeMethods...)
+		}
+	}
+	if p != nil {
+		p.write(w)
+		return nil
+	}
+	if r.Method == http.MethodHead {
+		setStreamHeaders(w)
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+	defer cancel()
+	theHub, err := h.hub.get(ctx)
+	var conn *hub.Conn
+	if err == nil {
+		conn, err = theHub.Subscribe(ctx, sub)
+	}
+	if err != nil {
+		h.reject(w, r, err)
+		return nil
+	}
+	defer conn.Close()
+	setStreamHeaders(w)
+	liftTimeouts(w, r)
+	err = stream.Serve(r.Context(), w, conn, stream.Options{
+		Heartbeat: time.Duration(h.Heartbeat), WriteTimeout: writeTimeout,
+	})
+	if c := h.log.Check(zap.DebugLevel, "connection ended"); c != nil {
+		c.Write(zap.String("connection", conn.ID), zap.String("user", conn.User),
+			zap.Duration("duration", time.Since(conn.Since)), zap.NamedError("reason", err))
+	}
+	return nil
+}
+
+var subscribeMethods = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, "QUERY"}
+
+// subscription reads and checks all that a client asks for.
+func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.Subscription, p *problem) {
+	params, p := subscribeParams(w, r)
+	if p != nil {
+		return sub, p
+	}
+	id, p := h.identify(r, params)
+	if p != nil {
+		return sub, p
+	}
+	sub = hub.Subscription{
+		User: id.User, Topics: params["topic"], LastEventID: r.Header.Get("Last-Event-ID"),
+		Retry: jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)),
+	}
+	sub.Remote, sub.Address = clientAddress(r)
+	if len(sub.Topics) > maxTopics {
+		return sub, fieldError("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
+	}
+	for _, t := range sub.Topics {
+		if err := hub.CheckPattern(t); err != nil {
+			return sub, fieldError("topic", "%v", err)
+		}
+		if !id.granted(t) {
+			return sub, newProblem(http.StatusForbidden, "the topic %q is not granted", clip(t)).of("topic")
+		}
+	}
+	if sub.LastEventID == "" {
+		sub.LastEventID = params.Get("last_event_id")
+	}
+	if text := params.Get("replay"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return sub, fieldError("replay", "must be a whole number, got %q", clip(text))
+		}
+		sub.Replay = int(n)
+	}
+	return sub, nil
+}
+
+// subscribeParams returns the parameters of the URL and, for a method that has one, of the body.
+func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *problem) {
+	params, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, newProblem(http.StatusBadRequest, "the query cannot be read: %v", err)
+	}
+	if r.Method != http.MethodPost && r.Method != "QUERY" || r.ContentLength == 0 {
+		return params, nil
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // where it is not supported, the server's own timeouts hold
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSubscribeBody))
+	if err != nil {
+		return nil, readProblem(err)
+	}
+	_ = rc.SetReadDeadline(time.Time{})
+	if len(body) == 0 {
+		return params, nil
+	}
+	var more url.Values
+	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
+	case "application/x-www-form-urlencoded":
+		if more, err = url.ParseQuery(string(body)); err != nil {
+			return nil, newProblem(http.StatusBadRequest, "the body cannot be read: %v", err)
+		}
+	case "application/json":
+		if more, err = jsonParams(body); err != nil {
+			return nil, newProblem(http.StatusBadRequest, "the body cannot be read: %v", err)
+		}
+	default:
+		return nil, newProblem(http.StatusUnsupportedMediaType, "send application/json or application/x-www-form-urlencoded")
+	}
+	for name, values := range more {
+		params[name] = append(params[name], values...)
+	}
+	return params, nil
+}
+
+// jsonParams reads an object of strings, numbers, and lists of strings.
+func jsonParams(body []byte) (url.Values, error) {
+	var object map[string]any
+	decoder := json.NewDecoder(strings.NewReader(string(body)))
+	decoder.UseNumber()
+	if err := decoder.Decode(&object); err != nil {
+		return nil, err
+	}
+	if decoder.More() {
+		return nil, errors.New("something stands behind the object")
+	}
+	params := url.Values{}
+	for name, value := range object {
+		list, ok := value.([]any)
+		if !ok {
+			list = []any{value}
+		}
+		for _, v := range list {
+			switch v := v.(type) {
+			case string:
+				params.Add(name, v)
+			case json.Number:
+				params.Add(name, v.String())
+			case nil:
+			default:
+				return nil, fmt.Errorf("%s must be a string or a list of strings", clip(name))
+			}
+		}
+	}
+	return params, nil
+}
+
+// clientAddress is the client's address, and what limits count it by: of IPv6 the network, since a client has
+// a /64 of its own.
+func clientAddress(r *http.Request) (remote, network string) {
+	remote, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	if remote == "" {
+		remote, _, _ = net.SplitHostPort(r.RemoteAddr)
+	}
+	addr, err := netip.ParseAddr(remote)
+	if err != nil {
+		return remote, remote
+	}
+	if addr = addr.Unmap().WithZone(""); addr.Is6() {
+		prefix, _ := addr.Prefix(64)
+		return remote, prefix.String()
+	}
+	return remote, addr.String()
+}
+
+// reject sends a client off that may come again: an EventSource by a stream that says so and ends, since it
+// would give up for good at any status but 200.
+func (h *Handler) reject(w http.ResponseWriter, r *http.Request, err error) {
+	reason := "broker"
+	var refusal *hub.Refusal
+	if errors.As(err, &refusal) {
+		reason = refusal.Reason
+	}
+	if c := h.log.Check(zap.DebugLevel, "connection rejected"); c != nil {
+		c.Write(zap.String("reason", reason), zap.Error(err))
+	}
+	retry := jitter(time.Duration(h.RetryMax), 5*time.Duration(h.RetryMax))
+	if !strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		retryLater(http.StatusServiceUnavailable, retry, "no stream just now (%s)", reason).write(w)
+		return
+	}
+	setStreamHeaders(w)
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(sse.Event{Type: "sse:rejected", Retry: retry, Data: fmt.Appendf(nil, `{"reason":%q}`, reason)}.Append(nil))
+}
+
+// setStreamHeaders says what a stream is to all that could buffer, compress, change or cache it on its way.
+func setStreamHeaders(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+}
+
+// liftTimeouts takes off what a server's timeouts bound a whole request by.
+func liftTimeouts(w http.ResponseWriter, r *http.Request) {
+	ir, iw := caddyhttp.IdleTimeoutsFromContext(r.Context())
+	if iw != nil {
+		iw.Deadline.HardDeadline, iw.Deadline.MinRate = time.Time{}, 0
+	}
+	if ir != nil {
+		ir.Deadline.HardDeadline = time.Time{}
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Time{})
+	_ = rc.SetReadDeadline(time.Time{})
+}
+
+// jitter is a random time of whole milliseconds between two.
+func jitter(shortest, longest time.Duration) time.Duration {
+	d := shortest + time.Duration(rand.Int64N(int64(longest-shortest)+1))
+	return d.Truncate(time.Millisecond)
+}

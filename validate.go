@@ -1,0 +1,344 @@
+package ssepush
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+const (
+	defaultHeartbeat = 15 * time.Second
+	defaultRetryMin  = time.Second
+	defaultRetryMax  = 3 * time.Second
+
+	minHeartbeat = time.Second
+	minRetry     = 100 * time.Millisecond
+)
+
+// check reports what is wrong with the settings. An absent one counts as its default, so that it does not
+// matter whether the defaults have been filled in.
+func (h *Handler) check() error {
+	if h.Path == "" && h.Internal == nil {
+		return errors.New("neither a subscribe path nor an internal route is given: it would do nothing")
+	}
+	if err := h.HubSettings.check(); err != nil {
+		return err
+	}
+	if h.Path == "" {
+		if name := h.routeSetting(); name != "" {
+			return fmt.Errorf("%s: has no effect without a subscribe path", name)
+		}
+	} else {
+		if err := checkPath(h.Path); err != nil {
+			return fmt.Errorf("path: %w", err)
+		}
+		if len(h.Users) == 0 && !h.Anonymous {
+			return fmt.Errorf("path %s has neither a user source nor anonymous: every client would be refused", h.Path)
+		}
+	}
+	for i := range h.Users {
+		if err := h.Users[i].check(); err != nil {
+			return fmt.Errorf("users[%d]: %w", i, err)
+		}
+	}
+	for i, t := range h.Topics {
+		if err := checkGrant(t); err != nil {
+			return fmt.Errorf("topics[%d]: %w", i, err)
+		}
+	}
+	if h.Internal != nil {
+		if err := h.Internal.check(); err != nil {
+			return fmt.Errorf("internal: %w", err)
+		}
+		if h.Path != "" && isBelow(h.Path, h.Internal.Prefix) {
+			return fmt.Errorf("path %s lies in the internal prefix %s", h.Path, h.Internal.Prefix)
+		}
+	}
+	if err := checkCORS(h.CORSOrigins); err != nil {
+		return fmt.Errorf("cors_origins: %w", err)
+	}
+	if err := checkHeartbeat(h.Heartbeat); err != nil {
+		return fmt.Errorf("heartbeat: %w", err)
+	}
+	if err := checkRetry(h.RetryMin, h.RetryMax); err != nil {
+		return fmt.Errorf("retry: %w", err)
+	}
+	return nil
+}
+
+// routeSetting names a setting that only the subscribe route heeds, where one is given. Those that have a
+// default are left out, as it may have been filled in.
+func (h *Handler) routeSetting() string {
+	switch {
+	case len(h.Users) > 0:
+		return "users"
+	case h.Anonymous:
+		return "anonymous"
+	case len(h.Topics) > 0:
+		return "topics"
+	case len(h.CORSOrigins) > 0:
+		return "cors_origins"
+	}
+	return ""
+}
+
+func (s *HubSettings) check() error {
+	if s.Hub != "" {
+		if err := hub.CheckName(s.Hub); err != nil {
+			return fmt.Errorf("hub: %w", err)
+		}
+	}
+	if s.History != nil {
+		if err := s.History.check(); err != nil {
+			return fmt.Errorf("history: %w", err)
+		}
+	}
+	if s.Limits != nil {
+		if err := s.Limits.check(); err != nil {
+			return fmt.Errorf("limits: %w", err)
+		}
+	}
+	return nil
+}
+
+// conflict names the setting that both have and that is not the same in both, or is empty.
+func (s *HubSettings) conflict(o *HubSettings) string {
+	switch {
+	case s.BrokerRaw != nil && o.BrokerRaw != nil && !sameJSON(s.BrokerRaw, o.BrokerRaw):
+		return "broker"
+	case s.History != nil && o.History != nil && *s.History != *o.History:
+		return "history"
+	case s.Limits != nil && o.Limits != nil && *s.Limits != *o.Limits:
+		return "limits"
+	}
+	return ""
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
+}
+
+func (h *History) check() error {
+	switch {
+	case h.Events < -1:
+		return fmt.Errorf("events: must not be less than -1, which keeps none; is %d", h.Events)
+	case h.Age < 0:
+		return fmt.Errorf("age: must not be negative; is %s", time.Duration(h.Age))
+	case h.Bytes < 0:
+		return fmt.Errorf("bytes: must not be negative; is %d", h.Bytes)
+	}
+	return nil
+}
+
+func (l *Limits) check() error {
+	for _, n := range []struct {
+		name  string
+		value int
+	}{{"connections", l.Connections}, {"per_user", l.PerUser}, {"per_ip", l.PerIP}} {
+		if n.value < -1 {
+			return fmt.Errorf("%s: must not be less than -1, which is no limit; is %d", n.name, n.value)
+		}
+	}
+	switch {
+	case l.Event < 0:
+		return fmt.Errorf("event: must not be negative; is %d", l.Event)
+	case l.Pending < 0:
+		return fmt.Errorf("pending: must not be negative; is %d", l.Pending)
+	}
+	return nil
+}
+
+// userSources are the kinds of UserSource.
+var userSources = []string{"header", "query", "cookie", "placeholder"}
+
+func (s *UserSource) check() error {
+	switch s.Source {
+	case "header", "cookie":
+		if !httpguts.ValidHeaderFieldName(s.Name) {
+			return fmt.Errorf("name: %q is not the name of a %s", s.Name, s.Source)
+		}
+	case "query":
+		if s.Name == "" {
+			return errors.New("name: must not be empty")
+		}
+	case "placeholder":
+		if !placeholder.MatchString(s.Name) {
+			return fmt.Errorf("name: %q holds no placeholder, so that all clients would be one user", s.Name)
+		}
+		if strings.ContainsAny(placeholder.ReplaceAllString(s.Name, ""), "{}") {
+			return fmt.Errorf("name: %q has a brace without its counterpart", s.Name)
+		}
+	default:
+		return fmt.Errorf("source: %q is none of %s", s.Source, strings.Join(userSources, ", "))
+	}
+	if len(s.From) == 0 {
+		return nil
+	}
+	if s.Source != "header" {
+		return fmt.Errorf("from: goes with a header, not with a %s", s.Source)
+	}
+	if _, err := parsePrefixes(s.From); err != nil {
+		return fmt.Errorf("from: %w", err)
+	}
+	return nil
+}
+
+var placeholder = regexp.MustCompile(`\{[^{}]+\}`)
+
+// checkGrant reports what is wrong with an entry of the grant, as far as can be told before its placeholders
+// are filled in.
+func checkGrant(entry string) error {
+	// Any name will do for a placeholder: its value is escaped and can add neither segment nor wildcard.
+	probe := placeholder.ReplaceAllString(entry, "x")
+	if strings.ContainsAny(probe, "{}") {
+		return fmt.Errorf("%q has a brace without its counterpart", entry)
+	}
+	if err := hub.CheckPattern(probe); err != nil {
+		return fmt.Errorf("%q: %w", entry, err)
+	}
+	return nil
+}
+
+func (i *Internal) check() error {
+	if err := checkPrefix(i.Prefix); err != nil {
+		return fmt.Errorf("prefix: %w", err)
+	}
+	if len(i.Tokens) == 0 && len(i.Allow) == 0 {
+		return errors.New("needs token, allow, or both: with neither, anyone could publish")
+	}
+	for _, t := range i.Tokens {
+		if err := checkToken(t); err != nil {
+			return fmt.Errorf("tokens: %w", err)
+		}
+	}
+	if _, err := parsePrefixes(i.Allow); err != nil {
+		return fmt.Errorf("allow: %w", err)
+	}
+	for _, o := range i.Origins {
+		if err := checkOrigin(o); err != nil {
+			return fmt.Errorf("origins: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkToken reports what is wrong with a secret, without telling it.
+func checkToken(secret string) error {
+	if secret == "" {
+		return errors.New("a secret must not be empty")
+	}
+	return nil
+}
+
+// checkPath reports what is wrong with the subscribe path.
+func checkPath(p string) error {
+	switch {
+	case !strings.HasPrefix(p, "/"):
+		return fmt.Errorf("%q must start with /", p)
+	case strings.ContainsAny(p, "*{}?#"):
+		return fmt.Errorf("%q must be a plain path: it is compared as it stands, without wildcards, placeholders or a query", p)
+	case path.Clean(p) != p && path.Clean(p)+"/" != p:
+		return fmt.Errorf("%q must be written as %q", p, path.Clean(p))
+	}
+	return nil
+}
+
+// checkPrefix reports what is wrong with the internal route's prefix.
+func checkPrefix(p string) error {
+	if err := checkPath(p); err != nil {
+		return err
+	}
+	switch {
+	case p == "/":
+		return errors.New("must not be /: it would swallow the whole site")
+	case path.Clean(p) != p:
+		return fmt.Errorf("%q must not end in /", p)
+	}
+	return nil
+}
+
+// isBelow reports whether a path is a prefix or lies below it, in the eyes of a case-blind reader too.
+func isBelow(p, prefix string) bool {
+	p, prefix = strings.ToLower(p), strings.ToLower(prefix)
+	return p == prefix || strings.HasPrefix(p, prefix+"/")
+}
+
+func checkCORS(origins []string) error {
+	if slices.Contains(origins, "*") {
+		if len(origins) > 1 {
+			return errors.New("* must stand alone: it allows every origin, without credentials")
+		}
+		return nil
+	}
+	for _, o := range origins {
+		if err := checkOrigin(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// defaultPorts are those that a browser leaves out of an origin.
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
+
+// checkOrigin reports why a browser would never send an origin like this.
+func checkOrigin(o string) error {
+	u, err := url.Parse(o)
+	if err != nil || u.Scheme == "" || u.Host == "" || !strings.EqualFold(u.Scheme+"://"+u.Host, o) || strings.ContainsAny(o, "*{}") {
+		return fmt.Errorf("%q must be of the form scheme://host[:port], with nothing behind it", o)
+	}
+	switch {
+	case strings.ToLower(o) != o:
+		return fmt.Errorf("%q must be in lower case, as browsers send it", o)
+	case strings.ContainsFunc(o, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return fmt.Errorf("%q must be in ASCII, as browsers send it (xn--…)", o)
+	case u.Port() != "" && u.Port() == defaultPorts[u.Scheme]:
+		return fmt.Errorf("%q must be without the port, as browsers leave out %s's own", o, u.Scheme)
+	}
+	if _, port, err := net.SplitHostPort(u.Host); err == nil && port == "" {
+		return fmt.Errorf("%q has a colon without a port", o)
+	}
+	return nil
+}
+
+func checkHeartbeat(d caddy.Duration) error {
+	if d != 0 && time.Duration(d) < minHeartbeat {
+		return fmt.Errorf("must be at least %s; is %s", minHeartbeat, time.Duration(d))
+	}
+	return nil
+}
+
+func checkRetry(shortest, longest caddy.Duration) error {
+	lo, hi := time.Duration(shortest), time.Duration(longest)
+	if lo == 0 {
+		lo = defaultRetryMin
+	}
+	if hi == 0 {
+		hi = max(lo, defaultRetryMax)
+	}
+	switch {
+	case lo < minRetry:
+		return fmt.Errorf("must be at least %s; is %s", minRetry, lo)
+	case lo > hi:
+		return fmt.Errorf("the shortest, %s, must not be more than the longest, %s", lo, hi)
+	}
+	return nil
+}

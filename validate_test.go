@@ -1,0 +1,97 @@
+package ssepush
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// The rules hold for JSON as for the Caddyfile; the goldens have the latter.
+func TestCheck(t *testing.T) {
+	const subscribe = `"path": "/events", "anonymous": true`
+	for _, test := range []struct{ config, want string }{
+		{`{` + subscribe + `}`, ""},
+		{`{"internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, ""},
+		{`{` + subscribe + `, "hub": "main", "history": {"events": -1}, "limits": {"connections": -1, "per_user": -1, "per_ip": -1}}`, ""},
+		{`{` + subscribe + `, "retry_min": "500ms"}`, ""},
+		{`{` + subscribe + `, "retry_min": "5s"}`, ""},
+		{`{` + subscribe + `, "internal": {"prefix": "/events/_sse", "tokens": ["{env.T}"]}}`, ""},
+
+		{`{}`, "neither a subscribe path nor an internal route is given"},
+		{`{"anonymous": true, "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "anonymous: has no effect without a subscribe path"},
+		{`{"users": [{"source": "query", "name": "u"}], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "users: has no effect without a subscribe path"},
+		{`{"topics": ["a"], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "topics: has no effect without a subscribe path"},
+		{`{"cors_origins": ["*"], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "cors_origins: has no effect without a subscribe path"},
+		{`{"path": "events", "anonymous": true}`, `path: "events" must start with /`},
+		{`{"path": "/events"}`, "neither a user source nor anonymous"},
+		{`{"path": "/_SSE/events", "anonymous": true, "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "lies in the internal prefix"},
+		{`{` + subscribe + `, "hub": "a\nb"}`, "hub: must not hold control characters"},
+
+		{`{"path": "/events", "users": [{"source": "query", "name": "u"}, {"source": "jwt", "name": "x"}]}`, `users[1]: source: "jwt" is none of header, query, cookie, placeholder`},
+		{`{"path": "/events", "users": [{"source": "header", "name": ""}]}`, `users[0]: name: "" is not the name of a header`},
+		{`{"path": "/events", "users": [{"source": "query", "name": ""}]}`, "users[0]: name: must not be empty"},
+		{`{"path": "/events", "users": [{"source": "cookie", "name": "a b"}]}`, `users[0]: name: "a b" is not the name of a cookie`},
+		{`{"path": "/events", "users": [{"source": "placeholder", "name": "u1"}]}`, "users[0]: name: \"u1\" holds no placeholder"},
+		{`{"path": "/events", "users": [{"source": "query", "name": "u", "from": ["10.0.0.0/8"]}]}`, "users[0]: from: goes with a header"},
+		{`{"path": "/events", "users": [{"source": "header", "name": "X-U", "from": ["10.0.0.0/99"]}]}`, `users[0]: from: "10.0.0.0/99"`},
+
+		{`{` + subscribe + `, "topics": ["a", "b*"]}`, `topics[1]: "b*": * must stand alone`},
+		{`{` + subscribe + `, "topics": ["{user}*"]}`, `topics[0]: "{user}*": * must stand alone`},
+		{`{` + subscribe + `, "internal": {"prefix": "/", "allow": ["loopback"]}}`, "internal: prefix: must not be /"},
+		{`{` + subscribe + `, "internal": {"prefix": "", "allow": ["loopback"]}}`, `internal: prefix: "" must start with /`},
+		{`{` + subscribe + `, "internal": {"prefix": "/_sse"}}`, "internal: needs token, allow, or both"},
+		{`{` + subscribe + `, "internal": {"prefix": "/_sse", "tokens": [""]}}`, "internal: tokens: a secret must not be empty"},
+		{`{` + subscribe + `, "internal": {"prefix": "/_sse", "allow": ["all"]}}`, `internal: allow: "all"`},
+		{`{` + subscribe + `, "internal": {"prefix": "/_sse", "allow": ["loopback"], "origins": ["*"]}}`, `internal: origins: "*" must be of the form`},
+
+		{`{` + subscribe + `, "cors_origins": ["https://a.example", "*"]}`, "cors_origins: * must stand alone"},
+		{`{` + subscribe + `, "heartbeat": "500ms"}`, "heartbeat: must be at least 1s; is 500ms"},
+		{`{` + subscribe + `, "heartbeat": "-1s"}`, "heartbeat: must be at least 1s; is -1s"},
+		{`{` + subscribe + `, "retry_min": "1ms"}`, "retry: must be at least 100ms; is 1ms"},
+		{`{` + subscribe + `, "retry_min": "2s", "retry_max": "1s"}`, "retry: the shortest, 2s, must not be more than the longest, 1s"},
+		{`{` + subscribe + `, "retry_max": "500ms"}`, "retry: the shortest, 1s, must not be more than the longest, 500ms"},
+		{`{` + subscribe + `, "history": {"events": -2}}`, "history: events: must not be less than -1"},
+		{`{` + subscribe + `, "history": {"age": "-1s"}}`, "history: age: must not be negative"},
+		{`{` + subscribe + `, "history": {"bytes": -1}}`, "history: bytes: must not be negative"},
+		{`{` + subscribe + `, "limits": {"connections": -2}}`, "limits: connections: must not be less than -1"},
+		{`{` + subscribe + `, "limits": {"per_user": -2}}`, "limits: per_user: must not be less than -1"},
+		{`{` + subscribe + `, "limits": {"per_ip": -2}}`, "limits: per_ip: must not be less than -1"},
+		{`{` + subscribe + `, "limits": {"event": -1}}`, "limits: event: must not be negative"},
+		{`{` + subscribe + `, "limits": {"pending": -1}}`, "limits: pending: must not be negative"},
+	} {
+		var h Handler
+		if err := json.Unmarshal([]byte(test.config), &h); err != nil {
+			t.Fatalf("%s: %v", test.config, err)
+		}
+		switch err := h.check(); {
+		case test.want == "" && err != nil:
+			t.Errorf("%s: %v", test.config, err)
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("%s: got %v, want %s", test.config, err, test.want)
+		}
+	}
+}
+
+func TestConflict(t *testing.T) {
+	for _, test := range []struct{ a, b, want string }{
+		{`{}`, `{"history": {"events": 5}, "limits": {"per_ip": 5}, "broker": {"name": "redis"}}`, ""},
+		{`{"history": {"events": 5}}`, `{"history": {"events": 5}}`, ""},
+		{`{"history": {"events": 5}}`, `{"history": {"events": 5, "age": "1m"}}`, "history"},
+		{`{"limits": {"per_ip": 5}}`, `{"limits": {"per_ip": 6}}`, "limits"},
+		{`{"broker": {"name": "redis", "url": "a"}}`, `{"broker": { "url": "a", "name": "redis" }}`, ""},
+		{`{"broker": {"name": "redis", "url": "a"}}`, `{"broker": {"name": "redis", "url": "b"}}`, "broker"},
+	} {
+		var a, b HubSettings
+		for s, config := range map[*HubSettings]string{&a: test.a, &b: test.b} {
+			if err := json.Unmarshal([]byte(config), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := a.conflict(&b); got != test.want {
+			t.Errorf("%s and %s: got %q", test.a, test.b, got)
+		}
+		if got := b.conflict(&a); got != test.want {
+			t.Errorf("%s and %s: got %q", test.b, test.a, got)
+		}
+	}
+}

@@ -1,0 +1,200 @@
+package ssepush
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+const (
+	defaultRows = 1_000
+	maxRows     = 10_000
+)
+
+// serveView answers what an app asks about a hub: call is the path below the internal prefix.
+func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call string) {
+	kind, name, named := strings.Cut(call, "/")
+	one := named && name != ""
+	allowed := []string{http.MethodGet, http.MethodHead}
+	var view func(url.Values) (any, *problem)
+	var params []string
+	switch {
+	case kind == "connections" && one:
+		allowed = append(allowed, http.MethodDelete)
+		view = func(url.Values) (any, *problem) { return viewConnection(theHub, name) }
+	case kind == "connections" && !named:
+		params = []string{"user", "topic", "limit"}
+		view = func(q url.Values) (any, *problem) { return viewConnections(theHub, q) }
+	case kind == "users" && one:
+		view = func(url.Values) (any, *problem) { return userCount{name, theHub.User(name)}, nil }
+	case kind == "users" && !named:
+		params = []string{"limit"}
+		view = func(q url.Values) (any, *problem) { return viewUsers(theHub, q) }
+	case kind == "topics" && one:
+		view = func(url.Values) (any, *problem) { return topicCount{name, theHub.Topic(name)}, nil }
+	case kind == "topics" && !named:
+		params = []string{"limit"}
+		view = func(q url.Values) (any, *problem) { return viewTopics(theHub, q) }
+	case call == "position":
+		view = func(url.Values) (any, *problem) { return viewPosition(r, theHub) }
+	case call == "health":
+		serveHealth(w, r, theHub)
+		return
+	default:
+		newProblem(http.StatusNotFound, "there is no %s on the internal route", clip(call)).write(w)
+		return
+	}
+	if p := checkCall(r, allowed, params); p != nil {
+		p.write(w)
+		return
+	}
+	if r.Method == http.MethodDelete {
+		if !theHub.Disconnect(name) {
+			noConnection(name).write(w)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	v, p := view(r.URL.Query())
+	if p != nil {
+		p.write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, v)
+}
+
+// checkCall refuses methods and parameters that a call does not have.
+func checkCall(r *http.Request, methods, params []string) *problem {
+	if !slices.Contains(methods, r.Method) {
+		return methodNotAllowed(methods...)
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return newProblem(http.StatusBadRequest, "the query cannot be read: %v", err)
+	}
+	for name := range query {
+		if !slices.Contains(params, name) {
+			return fieldError(name, "is not a parameter of this call")
+		}
+	}
+	return nil
+}
+
+type connectionList struct {
+	Connections []hub.ConnectionInfo `json:"connections"`
+	Total       int                  `json:"total"`
+}
+
+type userCount struct {
+	User        string `json:"user"`
+	Connections int    `json:"connections"`
+}
+
+type userList struct {
+	Users []userCount `json:"users"`
+	Total int         `json:"total"`
+}
+
+type topicCount struct {
+	Topic       string `json:"topic"`
+	Connections int    `json:"connections"`
+}
+
+type topicList struct {
+	Topics []topicCount `json:"topics"`
+	Total  int          `json:"total"`
+}
+
+func viewConnections(theHub *hub.Hub, q url.Values) (any, *problem) {
+	limit, p := limitOf(q)
+	if p != nil {
+		return nil, p
+	}
+	list, total := theHub.Connections(hub.Filter{User: q.Get("user"), Topic: q.Get("topic")}, limit)
+	return connectionList{list, total}, nil
+}
+
+func viewConnection(theHub *hub.Hub, id string) (any, *problem) {
+	c, ok := theHub.Connection(id)
+	if !ok {
+		return nil, noConnection(id)
+	}
+	return c, nil
+}
+
+func noConnection(id string) *problem {
+	return newProblem(http.StatusNotFound, "there is no connection %s", clip(id))
+}
+
+func viewUsers(theHub *hub.Hub, q url.Values) (any, *problem) {
+	limit, p := limitOf(q)
+	if p != nil {
+		return nil, p
+	}
+	counts, total := theHub.Users(limit)
+	list := userList{Users: make([]userCount, len(counts)), Total: total}
+	for i, c := range counts {
+		list.Users[i] = userCount{c.Name, c.Connections}
+	}
+	return list, nil
+}
+
+func viewTopics(theHub *hub.Hub, q url.Values) (any, *problem) {
+	limit, p := limitOf(q)
+	if p != nil {
+		return nil, p
+	}
+	counts, total := theHub.Topics(limit)
+	list := topicList{Topics: make([]topicCount, len(counts)), Total: total}
+	for i, c := range counts {
+		list.Topics[i] = topicCount{c.Name, c.Connections}
+	}
+	return list, nil
+}
+
+func viewPosition(r *http.Request, theHub *hub.Hub) (any, *problem) {
+	position, err := theHub.Position(r.Context())
+	if err != nil {
+		return nil, retryLater(http.StatusServiceUnavailable, 0, "%v", err)
+	}
+	return struct {
+		Position string `json:"position"`
+	}{position.String()}, nil
+}
+
+// serveHealth says whether the hub can be used, and if not, why.
+func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
+	if p := checkCall(r, []string{http.MethodGet, http.MethodHead}, nil); p != nil {
+		p.write(w)
+		return
+	}
+	health := struct {
+		Status string `json:"status"`
+		Hub    string `json:"hub"`
+		Reason string `json:"reason,omitempty"`
+	}{Status: "ready", Hub: theHub.Name}
+	status := http.StatusOK
+	if err := theHub.Health(); err != nil {
+		health.Status, health.Reason = "unavailable", err.Error()
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, health)
+}
+
+// limitOf is how many rows a list may have.
+func limitOf(q url.Values) (int, *problem) {
+	text := q.Get("limit")
+	if text == "" {
+		return defaultRows, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxRows {
+		return 0, fieldError("limit", "must be a whole number from 1 to %d", maxRows)
+	}
+	return n, nil
+}
