@@ -1,0 +1,42 @@
+export interface Options {
+	/** Names within the grant, or patterns that the grant holds literally. Default: none, the user's own events and broadcasts. */
+	topics?: string[];
+	/** The position that the page was rendered at, from `GET <prefix>/position`. */
+	lastEventId?: string;
+	/** How many past events a new client wants. */
+	replay?: number;
+	/** Send cookies to another origin too. */
+	withCredentials?: boolean;
+	/** Reopen when nothing was heard for so many ms; for apps that publish at regular intervals. Default: off. */
+	heartbeat?: number;
+}
+
+export type State = 'connecting' | 'open' | 'refused' | 'closed';
+
+/** The events of the stream itself. */
+export interface StreamEvents {
+	'sse:connected': { connection: string; user: string | null; topics: string[] };
+	/** Events are missing that cannot be given any more: refetch, after `delay` ms. */
+	'sse:gap': { reason: 'trimmed' | 'lost' | 'unknown'; from: string; to: string; delay: number };
+	/** Not now; the browser tries again after the time it was told. */
+	'sse:rejected': { reason: string };
+	'sse:position': Record<string, never>;
+	/** `wait`: ms until the next attempt. `status`: why the server refused. */
+	'sse:state': { state: State; wait?: number; status?: number };
+}
+
+export class SsePush extends EventTarget {
+	constructor(url: string | URL, options?: Options);
+	readonly state: State;
+	/** Null while not open. */
+	readonly connection: string | null;
+	readonly user: string | null;
+	readonly topics: string[];
+	readonly lastEventId: string | null;
+	/** Opens again, now, from the last id. */
+	open(): void;
+	close(): void;
+	/** Calls fn with the data, read as JSON where it is JSON, and the event. Returns a function that ends it. */
+	on<K extends keyof StreamEvents>(name: K, fn: (data: StreamEvents[K], event: MessageEvent<string>) => void): () => void;
+	on<T = unknown>(name: string, fn: (data: T, event: MessageEvent<string>) => void): () => void;
+}

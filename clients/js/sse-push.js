@@ -1,0 +1,165 @@
+// A thin layer over EventSource for what EventSource gives up on. Nothing on the server needs it.
+//
+//   const push = new SsePush('/events', { topics: ['room'] });
+//   push.on('order', (order, event) => …);                   // data read as JSON where it is JSON
+//   push.on('sse:gap', ({ delay }) => setTimeout(refetch, delay));
+//   push.on('sse:state', ({ state }) => …);                  // connecting, open, refused, closed
+//
+// As with EventSource, an event is heard only where its name is listened for; `message` is the name of those
+// without one. Names that start with `sse:` are never an app's own.
+
+const FIRST = 1_000, LAST = 30_000; // the shortest and the longest wait before a reopening, ms
+const TICK = 20_000;                // how often to look whether the machine has slept
+const ASLEEP = 120_000;             // browsers slow a hidden page's timers down to one a minute: that is not sleep
+const FINAL = [204, 400, 401, 403, 404];
+
+export class SsePush extends EventTarget {
+	/** connecting, open, refused (the server has said no, for good) or closed */
+	state = 'closed';
+	/** What sse:connected said: this connection's id, its user, its topics. The id is null while not open. */
+	connection = null;
+	user = null;
+	topics = [];
+	/** The id to go on from, so far. */
+	lastEventId;
+
+	#url; #options; #source; #retry; #probe; #page; #ticker;
+	#attempts = 0;
+	#ticked = 0;
+	#heard = 0;
+	#names = new Set(['sse:connected', 'sse:gap', 'sse:position', 'sse:rejected']);
+
+	/**
+	 * Opens at once. Options: `topics`; `lastEventId`, the position a page was rendered at; `replay`, how many
+	 * past events a new client wants; `withCredentials`; `heartbeat`, ms: reopen when nothing was heard for so long, for
+	 * apps that publish something at regular intervals (the server's own heartbeat is a comment, which no page can see).
+	 */
+	constructor(url, options = {}) {
+		super();
+		this.#url = new URL(url, globalThis.document?.baseURI).href;
+		this.#options = options;
+		this.lastEventId = options.lastEventId ?? null;
+		this.open();
+	}
+
+	/** Opens again, now, from the last id: after close(), after a refusal (a new login), or at any time. */
+	open() {
+		this.#attempts = 0;
+		this.#watch();
+		this.#connect();
+	}
+
+	close() { this.#stop('closed'); }
+
+	/** Calls fn(data, event) for each event of that name; returns a function that ends it. */
+	on(name, fn) {
+		const listener = (event) => fn(read(event.data), event);
+		this.addEventListener(name, listener);
+		return () => this.removeEventListener(name, listener);
+	}
+
+	addEventListener(name, listener, options) {
+		super.addEventListener(name, listener, options);
+		// These three are not the server's: EventSource's own two, and ours.
+		if (['open', 'error', 'sse:state'].includes(name)) return;
+		this.#names.add(name);
+		this.#source?.addEventListener(name, this.#relay);
+	}
+
+	#connect() {
+		this.#drop();
+		const source = this.#source = new EventSource(this.#address(), { withCredentials: !!this.#options.withCredentials });
+		for (const name of this.#names) source.addEventListener(name, this.#relay);
+		source.onerror = () => {
+			if (source !== this.#source) return;
+			if (source.readyState === EventSource.CLOSED) this.#fail();
+			else this.#say('connecting'); // the browser comes back by itself, after the time it was told
+		};
+		this.#ticked = Date.now();
+		this.#say('connecting');
+	}
+
+	#address() {
+		const url = new URL(this.#url), { topics = [], replay } = this.#options;
+		for (const topic of topics) url.searchParams.append('topic', topic);
+		if (this.lastEventId) url.searchParams.set('last_event_id', this.lastEventId);
+		else if (replay) url.searchParams.set('replay', replay);
+		return url.href;
+	}
+
+	#relay = (event) => {
+		if (event.target !== this.#source) return;
+		this.#heard = Date.now();
+		if (event.lastEventId) this.lastEventId = event.lastEventId;
+		if (event.type === 'sse:connected') {
+			this.#attempts = 0;
+			({ connection: this.connection, user: this.user, topics: this.topics } = JSON.parse(event.data));
+			this.#say('open');
+		}
+		const { type, data, lastEventId, origin } = event;
+		this.dispatchEvent(new MessageEvent(type, { data, lastEventId, origin }));
+	};
+
+	// The browser has given up: a status other than 200, which it keeps to itself. Wait, longer each time, and ask meanwhile
+	// whether it is for good; no answer before the wait is over counts as no.
+	#fail() {
+		this.#drop();
+		const wait = Math.round(FIRST + Math.random() * (Math.min(LAST, FIRST * 2 ** ++this.#attempts) - FIRST));
+		this.#retry = setTimeout(() => this.#connect(), wait);
+		const { signal } = this.#probe = new AbortController();
+		fetch(this.#address(), {
+			method: 'HEAD', cache: 'no-store', signal, headers: { Accept: 'text/event-stream' },
+			credentials: this.#options.withCredentials ? 'include' : 'same-origin',
+		}).then(({ status }) => {
+			if (!signal.aborted && FINAL.includes(status)) this.#stop('refused', { status });
+		}, () => {});
+		this.#say('connecting', { wait });
+	}
+
+	// A stream that died while nobody looked sends no error. So a page that comes from the back/forward cache, from a
+	// sleep or from another network opens a new one: with the last id that costs one request and loses nothing.
+	#watch() {
+		if (this.#page) return;
+		const { signal } = this.#page = new AbortController(), { document } = globalThis;
+		const listen = (target, name, fn) => target?.addEventListener?.(name, fn, { signal });
+		listen(globalThis, 'pagehide', () => { this.#drop(); this.#say('connecting'); });
+		listen(globalThis, 'pageshow', (event) => { if (event.persisted) this.#connect(); });
+		listen(globalThis, 'online', () => { if (this.#source || this.#retry) this.#connect(); });
+		listen(document, 'visibilitychange', () => { if (document.visibilityState === 'visible') this.#tick(); });
+		this.#ticker = setInterval(() => this.#tick(), Math.min(TICK, this.#options.heartbeat / 2 || TICK));
+	}
+
+	#tick() {
+		const now = Date.now(), { heartbeat } = this.#options;
+		const asleep = now - this.#ticked > ASLEEP;
+		const silent = heartbeat && this.state === 'open' && now - this.#heard > heartbeat;
+		this.#ticked = now;
+		if (this.#source && (asleep || silent)) this.#connect();
+	}
+
+	#drop() {
+		this.#source?.close();
+		clearTimeout(this.#retry);
+		this.#probe?.abort();
+		this.#source = this.#retry = this.#probe = undefined;
+	}
+
+	#stop(state, detail) {
+		this.#drop();
+		this.#page?.abort();
+		clearInterval(this.#ticker);
+		this.#page = undefined;
+		this.#say(state, detail);
+	}
+
+	#say(state, detail) {
+		if (state !== 'open') this.connection = null;
+		if (state === this.state && !detail) return;
+		this.state = state;
+		this.dispatchEvent(new MessageEvent('sse:state', { data: JSON.stringify({ state, ...detail }) }));
+	}
+}
+
+function read(data) {
+	try { return JSON.parse(data); } catch { return data; }
+}

@@ -1,0 +1,399 @@
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { SsePush } from '../sse-push.js';
+
+// A browser as far as the client sees one: EventSource, fetch, a window with page events, a document, a clock.
+
+let sources, probes, status, page, push;
+
+class FakeEventSource extends EventTarget {
+	static CONNECTING = 0;
+	static OPEN = 1;
+	static CLOSED = 2;
+
+	readyState = 0;
+	lastEventId = '';
+
+	constructor(url, init) {
+		super();
+		this.url = new URL(url);
+		this.init = init;
+		sources.push(this);
+	}
+
+	close() { this.readyState = 2; }
+
+	// send does what the standard says: an id sticks, and nothing is dispatched after close().
+	send(type, data, id) {
+		if (id) this.lastEventId = id;
+		if (this.readyState === 2) return;
+		this.dispatchEvent(new MessageEvent(type, { data: typeof data === 'string' ? data : JSON.stringify(data), lastEventId: this.lastEventId }));
+	}
+
+	connected(id = 'p0') {
+		this.readyState = 1;
+		this.send('sse:connected', { connection: 'c' + sources.length, user: 'u1', topics: ['room'] }, id);
+	}
+
+	fail(readyState) {
+		this.readyState = readyState;
+		this.onerror(new Event('error'));
+	}
+}
+
+// Page events are counted, so that a listener left behind shows.
+class Target extends EventTarget {
+	listeners = 0;
+	addEventListener(name, fn, options) {
+		super.addEventListener(name, fn, options);
+		this.listeners++;
+		options.signal.addEventListener('abort', () => this.listeners--);
+	}
+}
+
+const fake = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+const fire = (name, props = {}) => page.dispatchEvent(Object.assign(new Event(name), props));
+const settle = async () => { for (let i = 0; i < 5; i++) await null; };
+const open = () => sources.filter((source) => source.readyState !== 2);
+const last = () => sources.at(-1);
+const param = (name) => last().url.searchParams.get(name);
+const states = () => {
+	const seen = [];
+	push.on('sse:state', ({ state }) => seen.push(state));
+	return seen;
+};
+
+beforeEach(() => {
+	mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: 1_000_000 });
+	mock.method(Math, 'random', () => 0.999999);
+	sources = [];
+	probes = [];
+	status = 502;
+	page = new Target();
+	fake('EventSource', FakeEventSource);
+	fake('addEventListener', page.addEventListener.bind(page));
+	fake('document', Object.assign(new Target(), { baseURI: 'https://app.example/shop/', visibilityState: 'visible' }));
+	fake('fetch', (url, init) => {
+		probes.push({ url: new URL(url), ...init });
+		return status instanceof Promise ? status : status ? Promise.resolve({ status }) : Promise.reject(new TypeError('failed'));
+	});
+});
+
+afterEach(() => {
+	push.close();
+	mock.timers.reset();
+	mock.restoreAll();
+});
+
+test('opens the URL it was given, with topics, position and credentials', () => {
+	push = new SsePush('/events?userId=u1', { topics: ['room', 'a/b c'], lastEventId: 'p7', replay: 5, withCredentials: true });
+	assert.equal(last().url.origin + last().url.pathname, 'https://app.example/events');
+	assert.equal(param('userId'), 'u1');
+	assert.deepEqual(last().url.searchParams.getAll('topic'), ['room', 'a/b c']);
+	assert.equal(param('last_event_id'), 'p7');
+	assert.equal(param('replay'), null, 'replay is for a client without a position');
+	assert.equal(last().init.withCredentials, true);
+
+	push.close();
+	push = new SsePush('/events', { replay: 5 });
+	assert.equal(param('replay'), '5');
+	assert.equal(param('last_event_id'), null);
+});
+
+test('is open when the server says so, and tells who it is', () => {
+	push = new SsePush('/events');
+	const seen = states();
+	for (const name of ['open', 'error']) push.addEventListener(name, () => assert.fail('not an event of the stream'));
+	assert.equal(push.state, 'connecting');
+	last().dispatchEvent(new Event('open'));
+	last().dispatchEvent(new Event('error'));
+	assert.equal(push.state, 'connecting', 'an HTTP 200 may still be a refusal');
+	last().connected('p3');
+	assert.equal(push.state, 'open');
+	assert.deepEqual([push.connection, push.user, push.topics, push.lastEventId], ['c1', 'u1', ['room'], 'p3']);
+	assert.deepEqual(seen, ['open']);
+});
+
+test('hands events on, JSON read, text as it is', () => {
+	push = new SsePush('/events');
+	const seen = [];
+	push.addEventListener('message', (event) => seen.push(event.data));
+	const off = push.on('order', (order, event) => seen.push(order, event.lastEventId));
+	push.on('order', (order) => seen.push(order));
+	last().connected();
+	push.on('late', (data) => seen.push(data));
+	last().send('order', { n: 1 }, 'p1~o1');
+	last().send('message', 'plain', 'p2');
+	last().send('late', 'x{', 'p3');
+	off();
+	last().send('order', 'twice', 'p4');
+	assert.deepEqual(seen, [{ n: 1 }, 'p1~o1', { n: 1 }, 'plain', 'x{', 'twice']);
+});
+
+test('leaves a reconnect of the browser to the browser', async () => {
+	push = new SsePush('/events');
+	last().connected();
+	const seen = states();
+	last().fail(0);
+	await settle();
+	mock.timers.tick(60_000);
+	assert.equal(sources.length, 1);
+	assert.equal(probes.length, 0);
+	assert.equal(push.connection, null, 'the old id is no longer a target');
+	last().connected('p9');
+	assert.deepEqual(seen, ['connecting', 'open']);
+});
+
+test('reopens a source that gave up, from the last id, each time later', async () => {
+	push = new SsePush('/events', { topics: ['room'] });
+	const orders = [], waits = [];
+	push.on('order', (n) => orders.push(n));
+	push.on('sse:state', ({ wait }) => { if (wait) waits.push(wait); });
+	last().connected('p0');
+	last().send('order', 1, 'p1');
+	for (let i = 0; i < 7; i++) {
+		const count = sources.length;
+		last().fail(2);
+		await settle();
+		mock.timers.tick(waits.at(-1) - 1);
+		assert.equal(sources.length, count, 'not before the wait is over');
+		mock.timers.tick(1);
+		assert.equal(sources.length, count + 1);
+		assert.equal(open().length, 1);
+		assert.equal(param('last_event_id'), 'p1');
+		assert.equal(param('topic'), 'room');
+	}
+	assert.deepEqual(waits, [2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+
+	last().connected('p1');
+	last().send('order', 2, 'p2');
+	last().fail(2);
+	assert.equal(waits.at(-1), 2_000, 'connected: the waits start over');
+	mock.timers.tick(2_000);
+	last().connected('p2');
+	mock.method(Math, 'random', () => 0);
+	last().fail(2);
+	assert.equal(waits.at(-1), 1_000, 'jittered, but never at once');
+	assert.deepEqual(orders, [1, 2]);
+});
+
+test('remembers the id of every event of the stream itself', () => {
+	push = new SsePush('/events');
+	for (const [i, name] of ['sse:connected', 'sse:gap', 'sse:position'].entries()) {
+		last().send(name, {}, 'p' + i);
+		assert.equal(push.lastEventId, 'p' + i);
+	}
+	push.open();
+	assert.equal(param('last_event_id'), 'p2');
+	last().send('sse:rejected', { reason: 'draining' });
+	assert.equal(push.lastEventId, 'p2', 'an event without an id takes none away');
+});
+
+test('a source that was replaced says nothing more', () => {
+	push = new SsePush('/events');
+	const seen = [];
+	push.on('order', (n) => seen.push(n));
+	const [old] = sources;
+	old.connected('p0');
+	push.open();
+	assert.equal(old.readyState, 2);
+	old.readyState = 1; // events that were queued
+	old.send('order', 1, 'p1');
+	old.fail(2);
+	assert.deepEqual(seen, []);
+	assert.equal(push.lastEventId, 'p0');
+	assert.equal(open().length, 1);
+	assert.equal(probes.length, 0);
+});
+
+for (const final of [204, 400, 401, 403, 404]) {
+	test(`a ${final} is for good`, async () => {
+		status = final;
+		push = new SsePush('/events', { withCredentials: true });
+		const seen = [];
+		push.on('sse:state', (state) => seen.push(state));
+		last().fail(2);
+		await settle();
+		assert.deepEqual(seen.at(-1), { state: 'refused', status: final });
+		assert.equal(probes[0].method, 'HEAD');
+		assert.equal(probes[0].credentials, 'include');
+		assert.equal(probes[0].cache, 'no-store');
+		assert.equal(probes[0].headers.Accept, 'text/event-stream');
+		assert.equal(probes[0].url.href, last().url.href);
+		mock.timers.tick(300_000);
+		fire('online');
+		fire('pageshow', { persisted: true });
+		assert.equal(sources.length, 1);
+
+		push.open(); // after a login
+		assert.equal(sources.length, 2);
+		last().connected();
+		assert.equal(push.state, 'open');
+	});
+}
+
+for (const [name, answer] of [['a 200', 200], ['a 429', 429], ['a 502', 502], ['no network', 0], ['no answer', new Promise(() => {})]]) {
+	test(`${name} is not for good`, async () => {
+		status = answer;
+		push = new SsePush('/events');
+		last().fail(2);
+		await settle();
+		assert.equal(push.state, 'connecting');
+		mock.timers.tick(2_000);
+		assert.equal(sources.length, 2);
+		assert.equal(probes[0].signal.aborted, true, 'the question ends with the wait');
+	});
+}
+
+test('an answer that comes too late changes nothing', async () => {
+	let answer;
+	status = new Promise((resolve) => { answer = resolve; });
+	push = new SsePush('/events');
+	last().fail(2);
+	mock.timers.tick(2_000);
+	last().connected();
+	answer({ status: 403 });
+	await settle();
+	assert.equal(push.state, 'open');
+	assert.equal(open().length, 1);
+});
+
+test('hands on gap and rejected', () => {
+	push = new SsePush('/events');
+	const seen = [];
+	push.on('sse:gap', (gap) => seen.push(gap));
+	push.on('sse:rejected', (rejected) => seen.push(rejected));
+	const gap = { reason: 'trimmed', from: 'p1', to: 'p5', delay: 700 };
+	last().connected('p1');
+	last().send('sse:gap', gap, 'p5');
+	assert.equal(push.lastEventId, 'p5');
+	last().fail(0);
+	last().send('sse:rejected', { reason: 'per_user' });
+	assert.equal(push.state, 'connecting');
+	last().fail(0);
+	assert.deepEqual(seen, [gap, { reason: 'per_user' }]);
+	assert.equal(sources.length, 1, 'the browser comes back after the time it was told');
+});
+
+test('closes for the back/forward cache, and comes back from it', () => {
+	push = new SsePush('/events');
+	last().connected('p4');
+	fire('pagehide', { persisted: true });
+	assert.equal(open().length, 0);
+	assert.equal(push.state, 'connecting');
+	mock.timers.tick(600_000);
+	fire('online');
+	assert.equal(sources.length, 1, 'nothing opens on a page that is away');
+	fire('pageshow', { persisted: true });
+	assert.equal(open().length, 1);
+	assert.equal(param('last_event_id'), 'p4');
+	fire('pageshow', { persisted: false });
+	assert.equal(sources.length, 2);
+});
+
+test('a wait does not outlive its page', async () => {
+	push = new SsePush('/events');
+	last().fail(2);
+	fire('pagehide', { persisted: true });
+	await settle();
+	mock.timers.tick(600_000);
+	assert.equal(sources.length, 1);
+});
+
+test('opens anew when the network is back', () => {
+	push = new SsePush('/events');
+	last().connected('p1');
+	fire('online');
+	assert.equal(sources.length, 2);
+	assert.equal(open().length, 1);
+	last().fail(2);
+	fire('online');
+	assert.equal(sources.length, 3, 'also in the middle of a wait');
+	mock.timers.tick(19_000);
+	assert.equal(sources.length, 3);
+});
+
+test('opens anew after a sleep, but not for slow timers', () => {
+	push = new SsePush('/events');
+	last().connected('p1');
+	const look = (visibilityState) => {
+		document.visibilityState = visibilityState;
+		document.dispatchEvent(new Event('visibilitychange'));
+	};
+	let now = Date.now();
+	mock.method(Date, 'now', () => now); // the clock goes on, timers do not
+	now += 110_000;
+	look('visible');
+	assert.equal(sources.length, 1, 'a hidden page has slow timers');
+	now += 3_600_000;
+	look('hidden');
+	assert.equal(sources.length, 1);
+	look('visible');
+	assert.equal(sources.length, 2);
+	assert.equal(param('last_event_id'), 'p1');
+	look('visible');
+	assert.equal(sources.length, 2);
+
+	now += 3_600_000;
+	mock.timers.tick(20_000);
+	assert.equal(sources.length, 3, 'a page in view notices by itself');
+});
+
+test('a heartbeat of the app is watched', () => {
+	push = new SsePush('/events', { heartbeat: 30_000 });
+	push.on('beat', () => {});
+	mock.timers.tick(60_000);
+	assert.equal(sources.length, 1, 'not while it connects');
+	last().connected('p0');
+	for (let i = 0; i < 5; i++) {
+		mock.timers.tick(25_000);
+		last().send('beat', '', 'p' + i);
+	}
+	assert.equal(sources.length, 1);
+	mock.timers.tick(45_000);
+	assert.equal(sources.length, 2);
+	assert.equal(param('last_event_id'), 'p4');
+});
+
+test('without a heartbeat silence is no fault', () => {
+	push = new SsePush('/events');
+	last().connected();
+	for (let i = 0; i < 60; i++) mock.timers.tick(60_000);
+	assert.equal(sources.length, 1);
+});
+
+test('close leaves nothing behind', async () => {
+	const timers = new Set();
+	for (const [set, clear] of [['setTimeout', 'clearTimeout'], ['setInterval', 'clearInterval']]) {
+		const start = globalThis[set], end = globalThis[clear];
+		mock.method(globalThis, set, (...args) => { const id = start(...args); timers.add(id); return id; });
+		mock.method(globalThis, clear, (id) => { timers.delete(id); end(id); });
+	}
+	status = new Promise(() => {});
+	push = new SsePush('/events', { heartbeat: 10_000 });
+	const seen = states();
+	last().connected();
+	last().fail(2);
+	assert.equal(timers.size, 2);
+	assert.ok(page.listeners > 0 && document.listeners > 0);
+	push.close();
+	push.close();
+	assert.deepEqual(seen, ['open', 'connecting', 'closed']);
+	assert.equal(timers.size, 0);
+	assert.equal(page.listeners + document.listeners, 0);
+	assert.equal(open().length, 0);
+	assert.equal(probes[0].signal.aborted, true);
+	await settle();
+	mock.timers.tick(300_000);
+	fire('online');
+	fire('pageshow', { persisted: true });
+	assert.equal(sources.length, 1);
+
+	push.open();
+	push.open();
+	assert.equal(open().length, 1);
+	assert.equal(timers.size, 1);
+	push.close();
+	assert.equal(timers.size, 0);
+	assert.equal(page.listeners + document.listeners, 0);
+});

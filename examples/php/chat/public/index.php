@@ -1,0 +1,159 @@
+<?php
+// SPDX-License-Identifier: Apache-2.0
+declare(strict_types=1);
+
+// A chat: one room, messages to one user, who is there, and an answer to one tab. No request here waits for anything:
+// the tabs hold their streams at the proxy, so a handful of PHP workers serve thousands of them.
+
+require __DIR__ . '/../../bootstrap.php';
+
+const NAME = '/^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,31}$/Du';
+
+header("Content-Security-Policy: default-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
+header('X-Content-Type-Options: nosniff');
+session_set_cookie_params(['httponly' => true, 'samesite' => 'Lax', 'secure' => ($_SERVER['HTTPS'] ?? 'off') !== 'off']);
+ini_set('session.use_strict_mode', '1');
+
+// An open session is locked, and would make a user's requests wait for each other: read it and let go.
+session_start(['read_and_close' => true]);
+$me = $_SESSION['name'] ?? null;
+
+if ($_SERVER['REQUEST_METHOD'] !== 'POST') {
+    page($me);
+    exit;
+}
+if (!same_origin()) {
+    answer(403, 'not from another site');
+}
+if (post('action') === 'enter') {
+    enter(trim(post('name')));
+}
+if ($me === null) {
+    answer(401, 'sign in first');
+}
+match (post('action')) {
+    'here' => publish_presence(),
+    'gone' => gone($me, post('connection')),
+    'leave' => leave($me, post('connection')),
+    'say' => say($me, post('to'), trim(post('text'))),
+    'ask' => ask($me, post('connection'), post('question')),
+    default => answer(400, 'there is no such action'),
+};
+answer(204);
+
+/** Signs in. */
+function enter(string $name): never
+{
+    if (preg_match(NAME, $name) !== 1) {
+        page(null, 'A name has 1 to 32 letters, digits, spaces, dots or dashes.', 400);
+        exit;
+    }
+    if (SsePush::isOnline($name) === true) {
+        page(null, 'That name is taken at the moment.', 409);
+        exit;
+    }
+    sign($name);
+}
+
+/** Signs out. */
+function leave(string $me, string $connection): never
+{
+    gone($me, $connection);
+    sign(null);
+}
+
+function sign(?string $name): never
+{
+    session_start();
+    session_regenerate_id(true); // An id from before the sign-in is worth nothing after it.
+    $_SESSION = $name === null ? [] : ['name' => $name];
+    session_write_close();
+    header('Location: ./', true, 303);
+    exit;
+}
+
+/**
+ * Tells the room who is there: a tab has connected or gone. The proxy knows, so nothing is kept here, and those who
+ * vanished without a word are missing from the next list.
+ */
+function publish_presence(): void
+{
+    $at = microtime(true); // Two requests may overtake each other: pages pass over the older list.
+    $users = SsePush::presence();
+    if ($users !== null) {
+        sort($users, SORT_STRING);
+        // Coalesced: of all these lists only the newest is replayed to a new page.
+        SsePush::topic('room')->coalesce('presence')->send('presence', ['at' => $at, 'users' => $users]);
+    }
+}
+
+/** A tab says good-bye. Its connection is closed here, as the proxy may not have noticed yet. */
+function gone(string $me, string $connection): void
+{
+    if (is_mine($me, $connection)) {
+        SsePush::disconnect($connection);
+    }
+    publish_presence();
+}
+
+/** A message to the room, or to one user. */
+function say(string $me, string $to, string $text): never
+{
+    if ($text === '' || strlen($text) > 4000) {
+        answer(400, 'a message has 1 to 4000 bytes');
+    }
+    if ($to === '') {
+        sent(SsePush::topic('room')->send('chat', ['from' => $me, 'text' => $text]));
+    }
+    // To each tab of both: the sender has other tabs, too. A user who matches twice hears it once.
+    $result = SsePush::users([$to, $me])->send('private', ['from' => $me, 'to' => $to, 'text' => $text]);
+    sent($result, ['online' => SsePush::isOnline($to)]);
+}
+
+/** A tab asks, naming its connection: only this tab is answered, by way of its stream. */
+function ask(string $me, string $connection, string $question): never
+{
+    if (!is_mine($me, $connection)) {
+        answer(403, 'that is not a connection of yours');
+    }
+    $tabs = count(SsePush::connections(user: $me) ?? []);
+    sent(SsePush::connection($connection)->send('answer', [
+        'question' => $question,
+        'text' => sprintf('PHP worker %d says: it is %s, and you have %d tab%s open.', getmypid(), date('H:i:s'), $tabs, $tabs === 1 ? '' : 's'),
+    ]));
+}
+
+function is_mine(string $me, string $connection): bool
+{
+    return $connection !== '' && in_array($connection, array_column(SsePush::connections(user: $me) ?? [], 'id'), true);
+}
+
+function post(string $name): string
+{
+    $value = $_POST[$name] ?? '';
+    return is_string($value) && preg_match('//u', $value) === 1 ? $value : '';
+}
+
+function sent(SsePushResult $result, array $more = []): never
+{
+    $result->ok ? answer(200, more: $more) : answer($result->error === 'invalid' ? 400 : 502, 'not sent, try again');
+}
+
+function answer(int $status, ?string $error = null, array $more = []): never
+{
+    http_response_code($status);
+    if ($status !== 204) {
+        header('Content-Type: application/json');
+        echo json_encode($more + ['error' => $error]);
+    }
+    exit;
+}
+
+function page(?string $me, string $problem = '', int $status = 200): void
+{
+    http_response_code($status);
+    header('Content-Type: text/html; charset=utf-8');
+    header('Cache-Control: no-store');
+    $html = static fn (string $text): string => htmlspecialchars($text, ENT_QUOTES | ENT_SUBSTITUTE);
+    require __DIR__ . '/../page.php';
+}
