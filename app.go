@@ -86,7 +86,9 @@ func (a *App) Start() error {
 // started applies the settings: only now is it sure that this config is the one.
 func (a *App) started() {
 	for _, ref := range a.hubs {
-		ref.hub.Configure(ref.settings.hub())
+		if ref.hub != nil { // another module may use the event's name
+			ref.hub.Configure(ref.settings.hub())
+		}
 	}
 }
 
@@ -98,7 +100,9 @@ func (a *App) stopping() {
 	}
 	var drained sync.WaitGroup
 	for _, ref := range a.hubs {
-		drained.Go(func() { ref.hub.Drain(drainTime) })
+		if ref.hub != nil {
+			drained.Go(func() { ref.hub.Drain(drainTime) })
+		}
 	}
 	drained.Wait()
 }

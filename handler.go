@@ -1,6 +1,7 @@
 package ssepush
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"path"
@@ -60,9 +61,12 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 		newProblem(http.StatusNotFound, "there is no %s", path.Clean(r.URL.Path)).write(w)
 		return nil
 	}
-	hub, err := h.hub.get(r.Context())
+	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+	defer cancel()
+	hub, err := h.hub.get(ctx)
 	if err != nil {
-		return caddyhttp.Error(http.StatusServiceUnavailable, err)
+		retryLater(http.StatusServiceUnavailable, 0, "%v", err).write(w)
+		return nil
 	}
 	if call == "publish" {
 		h.servePublish(w, r, hub)

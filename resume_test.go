@@ -193,10 +193,12 @@ func TestTrimmed(t *testing.T) {
 		if c.id != id {
 			t.Errorf("%s: got id %q, want %q", target, c.id, id)
 		}
+		c.passPositions = true
 		s.publish("connection", c.connected.Connection, "data", "live")
 		c.want("live")
 	}
 	c := s.resume("/events?userId=quiet", start) // from before the one event
+	c.passPositions = true
 	if g := c.wantGap("trimmed"); g.From != start {
 		t.Errorf("got %+v, want it to be from %q", g, start)
 	}
@@ -229,6 +231,7 @@ func TestPositionEvent(t *testing.T) {
 			id := c.id
 			c.close()
 			c = s.resume("/events?userId=u1", id)
+			c.passPositions = true
 			s.publish("user", "u1", "data", "live")
 			c.want("live")
 		})

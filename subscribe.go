@@ -136,9 +136,11 @@ func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *probl
 	if err != nil {
 		return nil, newProblem(http.StatusBadRequest, "the query cannot be read: %v", err)
 	}
-	if r.Method != http.MethodPost && r.Method != "QUERY" || r.ContentLength == 0 {
+	if r.ContentLength == 0 {
 		return params, nil
 	}
+	// A body that means nothing is read as well: net/http would wait for it, without end, before it lets a
+	// stream's first byte out.
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // where it is not supported, the server's own timeouts hold
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSubscribeBody))
@@ -146,7 +148,7 @@ func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *probl
 		return nil, readProblem(err)
 	}
 	_ = rc.SetReadDeadline(time.Time{})
-	if len(body) == 0 {
+	if len(body) == 0 || r.Method != http.MethodPost && r.Method != "QUERY" {
 		return params, nil
 	}
 	var more url.Values
@@ -176,7 +178,7 @@ func jsonParams(body []byte) (url.Values, error) {
 	if err := decoder.Decode(&object); err != nil {
 		return nil, err
 	}
-	if decoder.More() {
+	if _, err := decoder.Token(); err != io.EOF {
 		return nil, errors.New("something stands behind the object")
 	}
 	params := url.Values{}

@@ -27,6 +27,7 @@ const (
 
 	minHeartbeat = time.Second
 	minRetry     = 100 * time.Millisecond
+	maxRetryTime = 24 * time.Hour
 )
 
 // check reports what is wrong with the settings. An absent one counts as its default, so that it does not
@@ -337,6 +338,8 @@ func checkRetry(shortest, longest caddy.Duration) error {
 	switch {
 	case lo < minRetry:
 		return fmt.Errorf("must be at least %s; is %s", minRetry, lo)
+	case hi > maxRetryTime:
+		return fmt.Errorf("must be at most %s; is %s", maxRetryTime, hi)
 	case lo > hi:
 		return fmt.Errorf("the shortest, %s, must not be more than the longest, %s", lo, hi)
 	}

@@ -1,6 +1,7 @@
 package ssepush
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -158,7 +159,9 @@ func viewTopics(theHub *hub.Hub, q url.Values) (any, *problem) {
 }
 
 func viewPosition(r *http.Request, theHub *hub.Hub) (any, *problem) {
-	position, err := theHub.Position(r.Context())
+	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+	defer cancel()
+	position, err := theHub.Position(ctx)
 	if err != nil {
 		return nil, retryLater(http.StatusServiceUnavailable, 0, "%v", err)
 	}

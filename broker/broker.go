@@ -77,6 +77,17 @@ type Record struct {
 	Time time.Time // when it was appended; set by the broker
 }
 
+// NamesSize is about what targets and exclusions take of memory, with their places in an index.
+func (r *Record) NamesSize() (n int64) {
+	for _, t := range r.Targets {
+		n += int64(len(t.Name)) + 64
+	}
+	for _, id := range r.Exclude {
+		n += int64(len(id)) + 16
+	}
+	return n
+}
+
 // Expired reports whether the record's TTL has passed.
 func (r *Record) Expired(now time.Time) bool { return r.TTL > 0 && now.Sub(r.Time) >= r.TTL }
 

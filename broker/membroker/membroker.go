@@ -116,7 +116,7 @@ func (b *Broker) append(r broker.Record) broker.Result {
 	b.last++
 	e := broker.Entry{Position: b.position(b.last), Record: r}
 	b.queue = append(b.queue, e)
-	b.bytes += len(r.Data) + 256
+	b.bytes += len(r.Data) + int(r.NamesSize()) + 256
 	select {
 	case b.more <- struct{}{}:
 	default:

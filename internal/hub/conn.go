@@ -62,6 +62,9 @@ func (c *Conn) deliver(e *entry, budget int64) {
 	c.cursor = e.seq
 	for _, id := range e.exclude {
 		if id == c.ID {
+			// The next connection of this client would get it: so its position moves on.
+			c.refresh = true
+			c.signal()
 			return
 		}
 	}

@@ -21,6 +21,7 @@ type entry struct {
 	expires  time.Time // zero: never
 	coalesce string    // the same for entries of which only the newest counts; "" for none
 	frame    []byte    // the bytes on the wire; nil for a hole
+	names    int64     // what targets and exclusions cost, in bytes, roughly
 
 	superseded atomic.Bool
 }
@@ -39,6 +40,7 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 		return n
 	}
 	n.targets, n.exclude = r.Targets, r.Exclude
+	n.names = r.NamesSize()
 	if r.TTL > 0 {
 		n.expires = r.Time.Add(r.TTL)
 	}
@@ -57,6 +59,9 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 
 func (e *entry) hole() bool  { return e.frame == nil }
 func (e *entry) size() int64 { return int64(len(e.frame)) + entryOverhead }
+
+// held is what the entry costs the window and a queue; a connection it waits for is charged size.
+func (e *entry) held() int64 { return e.size() + e.names }
 
 // void reports whether the publisher himself does not want the entry sent any more.
 func (e *entry) void(now time.Time) bool {

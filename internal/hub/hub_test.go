@@ -264,9 +264,98 @@ func TestHistoryAge(t *testing.T) {
 	})
 }
 
+// What its publisher does not want sent any more is missed by nobody.
+func TestNoGapForVoidEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, settings(3, 1<<20))
+		start := publish(t, h, user("other", "x"))
+		for range 10 {
+			r := user("u", "price")
+			r.Coalesce = "price"
+			publish(t, h, r)
+		}
+		publish(t, h, user("u", "end"))
+		r := subscribe(t, h, hub.Subscription{User: "u", LastEventID: start.String()})
+		wantList(t, brief(r.poll()), "connected", "price", "end")
+
+		short := user("v", "short")
+		short.TTL = time.Second
+		start = publish(t, h, short)
+		publish(t, h, short)
+		time.Sleep(time.Second)
+		publish(t, h, user("other", "x"), user("other", "x"), user("other", "x"), user("v", "end"))
+		r = subscribe(t, h, hub.Subscription{User: "v", LastEventID: start.String()})
+		wantList(t, brief(r.poll()), "connected", "end")
+	})
+}
+
+// replay counts what the client gets, and not what it would have got at another time.
+func TestReplayCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, settings(100, 1<<20))
+		price, short := user("u", "price"), user("u", "short")
+		price.Coalesce, short.TTL = "price", time.Second
+		publish(t, h, user("u", "first"), user("u", "second"), price, price, short, user("other", "x"))
+		time.Sleep(time.Second)
+		r := subscribe(t, h, hub.Subscription{User: "u", Replay: 2})
+		wantList(t, brief(r.poll()), "connected", "second", "price")
+	})
+}
+
+// A client that was left out of an event, by the id of its connection, is not given it after a reconnect.
+func TestExcludedAfterReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, settings(100, 1<<20))
+		r := subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"room"}})
+		r.poll()
+		mine := topic("room", "mine")
+		mine.Exclude = []string{r.conn.ID}
+		publish(t, h, mine)
+		synctest.Wait()
+		events := r.poll()
+		if len(events) != 1 || events[0].Type != "sse:position" {
+			t.Fatalf("got %v, want a position", events)
+		}
+		r.conn.Close()
+		r = subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"room"}, LastEventID: events[0].ID})
+		wantList(t, brief(r.poll()), "connected")
+	})
+}
+
+// The first batch may be larger than the window: what is left of it gets old all the same.
+func TestAgeOfALargeFirstBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := settings(2, 1<<20)
+		s.History.Age = time.Minute
+		h := newHub(t, s)
+		publish(t, h, user("u", "1"), user("u", "2"), user("u", "3"))
+		time.Sleep(2 * time.Minute)
+		r := subscribe(t, h, hub.Subscription{User: "u", Replay: 10})
+		wantList(t, brief(r.poll()), "connected")
+	})
+}
+
+// Names take memory, too.
+func TestHistoryBytesCountTargets(t *testing.T) {
+	s := settings(1000, 1<<20)
+	s.History.Bytes = 1 << 20
+	h := newHub(t, s)
+	for i := range 100 {
+		var to []broker.Target
+		for j := range 1000 {
+			to = append(to, broker.Target{Kind: broker.User, Name: fmt.Sprintf("%d/%d", i, j)})
+		}
+		publish(t, h, broker.Record{Targets: append(to, broker.Target{Kind: broker.User, Name: "u"}), Data: []byte("x")})
+	}
+	r := subscribe(t, h, hub.Subscription{User: "u", Replay: 1000})
+	if n := len(r.poll()) - 1; n > 16 {
+		t.Errorf("%d events to 1,000 users each are kept in 1 MiB", n)
+	}
+}
+
 func TestHistoryBytes(t *testing.T) {
 	s := settings(100, 1<<20)
-	s.History.Bytes = 10_000
+	s.History.Bytes = 10_500
 	h := newHub(t, s)
 	for i := range 10 {
 		publish(t, h, user("u", fmt.Sprint(i)+strings.Repeat(".", 3000)))
@@ -298,10 +387,10 @@ func TestPosition(t *testing.T) {
 			t.Errorf("got %q for a fresh position, want a heartbeat", got)
 		}
 		// While the window turns over, it does not wait for the stream to be idle.
-		for range 20 {
+		for range 1000 {
 			publish(t, h, user("other", "x"))
-			synctest.Wait()
 		}
+		synctest.Wait()
 		events := r.poll()
 		if len(events) == 0 || events[0].Type != "sse:position" {
 			t.Fatalf("got %v, want a position", events)

@@ -42,7 +42,7 @@ func newShard(h *Hub) *shard {
 func (s *shard) push(entries []*entry) {
 	var size int64
 	for _, e := range entries {
-		size += e.size()
+		size += e.held()
 	}
 	s.qmu.Lock()
 	defer s.qmu.Unlock()
@@ -94,7 +94,7 @@ func (s *shard) deliver(batch []*entry) (size int64) {
 	defer s.mu.Unlock()
 	budget := s.hub.pendingBudget.Load()
 	for _, e := range batch {
-		size += e.size()
+		size += e.held()
 		for _, t := range e.targets {
 			if set := s.sets[t]; set != nil {
 				set.deliver(e, budget)
@@ -115,11 +115,14 @@ func (s *set) deliver(e *entry, budget int64) {
 	}
 }
 
+// minSweep keeps a short window from answering every event with a position for every connection.
+const minSweep = 1000
+
 // sweep wakes the idle connections whose position has aged, so that they are given a newer one. It looks at
 // them twice while the window turns over once.
 func (s *shard) sweep() {
 	events := s.hub.historyEvents.Load()
-	if s.cursor-s.swept < uint64(max(events/4, 1)) {
+	if s.cursor-s.swept < uint64(max(events/4, minSweep)) {
 		return
 	}
 	s.swept = s.cursor

@@ -27,14 +27,20 @@ func CheckName(s string) error {
 	return nil
 }
 
-// CheckTopic reports what is wrong with a topic's name. On top of CheckName, no segment of it may be "*"
-// or "**": those belong to patterns.
+// MaxSegments is how many segments a topic may have.
+const MaxSegments = 16
+
+// CheckTopic reports what is wrong with a topic's name. On top of CheckName, it has at most MaxSegments, and none of
+// them is "*" or "**": those belong to patterns.
 func CheckTopic(s string) error {
 	if err := CheckName(s); err != nil {
 		return err
 	}
 	if IsPattern(s) {
 		return errors.New("must be a name, not a pattern")
+	}
+	if strings.Count(s, "/") >= MaxSegments {
+		return fmt.Errorf("must not have more than %d segments", MaxSegments)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,13 +23,14 @@ type window struct {
 	epochs  []epoch           // oldest first; the last is that of the log's present life
 
 	index  map[broker.Target]*postings
-	topics tree[*postings]
+	topics tree[*postings] // of the index those that have entries
 
 	// What was trimmed, for each target, so that a gap is said only where something matching may be gone.
-	// Targets without entries stand in quiet, oldest mark first; there may be maxQuiet of them, and
-	// past that the oldest mark counts for every target.
+	// Targets without entries stand in a list, in the order in which they lost their last; they may take
+	// maxQuiet bytes, and past that the first one's mark counts for every target.
 	quietHead, quietTail *postings
-	quiet                int
+	quietTopics          tree[*postings]
+	quiet                int64
 	mark                 mark
 
 	history History
@@ -55,8 +57,17 @@ type postings struct {
 	prev, next *postings // in the list of the quiet
 }
 
-// maxQuiet bounds the targets that are remembered for what was trimmed of them: some 16 MB at worst.
-const maxQuiet = 1 << 16
+// maxQuiet bounds, in bytes, the targets that are remembered for what was trimmed of them.
+const maxQuiet = 16 << 20
+
+// memory is about what the postings take while they have no entries.
+func (p *postings) memory() int64 {
+	n := int64(len(p.target.Name)) + 256
+	if p.target.Kind == broker.Topic {
+		n += 256 * int64(strings.Count(p.target.Name, "/")+1) // a node of the tree for each segment
+	}
+	return n
+}
 
 // maxEpochs bounds the past lives whose order is remembered.
 const maxEpochs = 16
@@ -110,7 +121,7 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 			}
 		}
 		w.entries = append(w.entries, e)
-		w.bytes += e.size()
+		w.bytes += e.held()
 		for _, t := range e.targets {
 			p := w.postings(t)
 			p.seqs = append(p.seqs, e.seq)
@@ -135,11 +146,11 @@ func (w *window) postings(t broker.Target) *postings {
 	if p == nil {
 		p = &postings{target: t}
 		w.index[t] = p
-		if t.Kind == broker.Topic {
-			w.topics.put(t.Name, p)
-		}
 	} else if len(p.seqs) == 0 {
 		w.unlink(p)
+	}
+	if len(p.seqs) == 0 && t.Kind == broker.Topic {
+		w.topics.put(t.Name, p)
 	}
 	return p
 }
@@ -152,11 +163,11 @@ func (w *window) configure(h History) {
 	w.trim(time.Now())
 }
 
-// first reports whether e is the oldest entry kept.
+// first reports whether nothing older than e is kept.
 func (w *window) first(e *entry) bool {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return w.base == e.seq
+	return w.base >= e.seq // where the bounds are tight, e itself may be gone already
 }
 
 // expire trims what is too old, and returns when it has to be called again: zero for never.
@@ -178,14 +189,17 @@ func (w *window) trim(now time.Time) {
 		if len(w.entries)-n <= w.history.Events && w.bytes <= w.history.Bytes && now.Sub(e.at) < w.history.Age {
 			break
 		}
-		w.bytes -= e.size()
+		w.bytes -= e.held()
 		if w.newest[e.coalesce] == e {
 			delete(w.newest, e.coalesce)
 		}
+		counts := !e.void(now) // nobody misses what its publisher does not want sent any more
 		for _, t := range e.targets {
 			p := w.index[t]
 			p.seqs = p.seqs[1:]
-			p.trimmed = mark{e.seq, e.pos}
+			if counts {
+				p.trimmed = mark{e.seq, e.pos}
+			}
 			if len(p.seqs) == 0 {
 				w.link(p)
 			}
@@ -206,15 +220,17 @@ func (w *window) link(p *postings) {
 		w.quietHead = p
 	}
 	w.quietTail = p
-	if w.quiet++; w.quiet <= maxQuiet {
-		return
+	if p.target.Kind == broker.Topic {
+		w.topics.remove(p.target.Name)
+		w.quietTopics.put(p.target.Name, p)
 	}
-	oldest := w.quietHead
-	w.unlink(oldest)
-	w.mark = oldest.trimmed
-	delete(w.index, oldest.target)
-	if oldest.target.Kind == broker.Topic {
-		w.topics.remove(oldest.target.Name)
+	for w.quiet += p.memory(); w.quiet > maxQuiet; {
+		oldest := w.quietHead
+		w.unlink(oldest)
+		if oldest.trimmed.seq > w.mark.seq {
+			w.mark = oldest.trimmed
+		}
+		delete(w.index, oldest.target)
 	}
 }
 
@@ -230,7 +246,10 @@ func (w *window) unlink(p *postings) {
 		w.quietTail = p.prev
 	}
 	p.prev, p.next = nil, nil
-	w.quiet--
+	w.quiet -= p.memory()
+	if p.target.Kind == broker.Topic {
+		w.quietTopics.remove(p.target.Name)
+	}
 }
 
 // lists visits the postings of all that an interest hears.
@@ -249,9 +268,11 @@ func (w *window) lists(in *interest, visit func(*postings)) {
 // newer tells to be older than a mark.
 func (w *window) missed(in *interest, newer func(mark) bool) bool {
 	gone := newer(w.mark)
-	w.lists(in, func(p *postings) {
-		gone = gone || p.trimmed.seq > 0 && newer(p.trimmed)
-	})
+	look := func(p *postings) { gone = gone || p.trimmed.seq > 0 && newer(p.trimmed) }
+	w.lists(in, look)
+	for _, pattern := range in.patterns {
+		w.quietTopics.covered(pattern, look)
+	}
 	return gone
 }
 
@@ -276,6 +297,10 @@ func (w *window) read(in *interest, after uint64, max int64) (pg page) {
 			pg.upTo = after
 			return pg
 		}
+	}
+	if after == w.tail() { // as most who are new: no pattern is to be looked up
+		pg.upTo, pg.tail = after, true
+		return pg
 	}
 	var m merge
 	w.lists(in, func(p *postings) {
@@ -320,11 +345,23 @@ func (m *merge) Pop() any          { old := *m; *m = old[:len(old)-1]; return ni
 func (w *window) last(in *interest, n int) (uint64, broker.Position) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
+	seq := w.tail()
+	if n == 0 {
+		return seq, w.position(seq)
+	}
+	now := time.Now()
 	var seqs []uint64
-	w.lists(in, func(p *postings) { seqs = append(seqs, p.seqs[max(0, len(p.seqs)-n):]...) })
+	w.lists(in, func(p *postings) {
+		found := 0
+		for i := len(p.seqs) - 1; i >= 0 && found < n; i-- {
+			if e := w.entries[p.seqs[i]-w.base]; !e.hole() && !e.void(now) {
+				seqs = append(seqs, e.seq)
+				found++
+			}
+		}
+	})
 	slices.Sort(seqs)
 	seqs = slices.Compact(seqs)
-	seq := w.tail()
 	if seqs = seqs[max(0, len(seqs)-n):]; len(seqs) > 0 {
 		seq = seqs[0] - 1
 	}
@@ -388,7 +425,7 @@ func (w *window) trimmedSince(in *interest, p broker.Position) (gone bool, seq u
 		if m.pos.Epoch == p.Epoch {
 			return m.pos.Compare(p) > 0
 		}
-		return w.rank(m.pos.Epoch) > rank
+		return rank < 0 || w.rank(m.pos.Epoch) > rank
 	})
 	return gone, w.base - 1, w.start
 }

@@ -29,6 +29,10 @@ type Options struct {
 // maxWrite is how much goes out before it is flushed.
 const maxWrite = 64 << 10
 
+// maxPiece is how much of it a client has to take within the write timeout: one that is slow, but takes some, is
+// not given up.
+const maxPiece = 16 << 10
+
 // Serve writes what src has to w, whose headers are set, until the client leaves or src ends. The error says
 // why it ended; it is nil where src did.
 func Serve(ctx context.Context, w http.ResponseWriter, src Source, o Options) error {
@@ -72,12 +76,26 @@ func Serve(ctx context.Context, w http.ResponseWriter, src Source, o Options) er
 
 // write sends frames with one flush. A client that takes nothing for the timeout is given up.
 func write(rc *http.ResponseController, w io.Writer, frames [][]byte, timeout time.Duration) error {
-	if err := rc.SetWriteDeadline(time.Now().Add(timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	for _, f := range frames {
-		if _, err := w.Write(f); err != nil {
+	extend := func() error {
+		if err := rc.SetWriteDeadline(time.Now().Add(timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return err
+		}
+		return nil
+	}
+	fresh := maxPiece // bytes written since the deadline was set
+	for _, f := range frames {
+		for len(f) > 0 {
+			if fresh >= maxPiece {
+				if err := extend(); err != nil {
+					return err
+				}
+				fresh = 0
+			}
+			n, err := w.Write(f[:min(len(f), maxPiece-fresh)])
+			if err != nil {
+				return err
+			}
+			f, fresh = f[n:], fresh+n
 		}
 	}
 	if err := rc.Flush(); err != nil {
