@@ -217,20 +217,28 @@ func TestTrimmed(t *testing.T) {
 // Who hears nothing on a busy hub is given a newer id, so that it can come back.
 func TestPositionEvent(t *testing.T) {
 	for name, more := range map[string]string{
-		"others' traffic":    "history {\nevents 10\n}",
-		"time, with a pulse": "heartbeat 1s\nhistory {\nage 1s\n}",
+		"by others' traffic": "heartbeat 1m\nhistory {\nevents 10\n}",
+		"by time":            "heartbeat 1s\nhistory {\nage 1s\n}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, route(more))
 			c := s.open("/events?userId=u1")
 			before := c.id
-			s.publishEach(toU2, numbered(12, 0)...)
-			if m := c.next(); m.Type != "sse:position" || m.Data != "{}" || m.ID == before || m.ID == "" {
-				t.Fatalf("got %q", m)
+			var m event
+			waitFor(t, "a newer id", func() bool {
+				s.publishEach(toU2, numbered(12, 0)...)
+				select {
+				case m = <-c.events:
+					return true
+				default:
+					return false
+				}
+			})
+			if m.Type != "sse:position" || m.Data != "{}" || m.ID == before || m.ID == "" {
+				t.Fatalf("got %q", m.Message)
 			}
-			id := c.id
 			c.close()
-			c = s.resume("/events?userId=u1", id)
+			c = s.resume("/events?userId=u1", m.ID)
 			c.passPositions = true
 			s.publish("user", "u1", "data", "live")
 			c.want("live")

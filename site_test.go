@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -67,6 +68,39 @@ func TestInASite(t *testing.T) {
 				t.Errorf("the app: got %d %s", a.status, a.body)
 			}
 		})
+	}
+}
+
+// Nothing on the way may buffer, compress or cache a stream.
+func TestStreamHeaders(t *testing.T) {
+	s := serve(t, `encode gzip
+		`+route("")+`
+		respond /long "`+strings.Repeat("long ", 500)+`"`)
+	if a := s.do("GET", "/long", "", "Accept-Encoding", "gzip"); a.header.Get("Content-Encoding") != "gzip" {
+		t.Fatalf("the site does not compress: %v", a.header)
+	}
+	want := func(h http.Header) {
+		t.Helper()
+		for name, value := range map[string]string{
+			"Content-Type":      "text/event-stream",
+			"Cache-Control":     "no-store, no-transform",
+			"X-Accel-Buffering": "no",
+			"Content-Encoding":  "",
+			"Content-Length":    "",
+		} {
+			if got := h.Get(name); got != value {
+				t.Errorf("%s: got %q, want %q", name, got, value)
+			}
+		}
+	}
+	want(s.open("/events", "Accept-Encoding", "gzip").header)
+	a := s.do("HEAD", "/events?userId=u1", "")
+	want(a.header)
+	if a.status != http.StatusOK || a.body != "" {
+		t.Errorf("HEAD: got %d %q", a.status, a.body)
+	}
+	if list := get[connections](s, "/_sse/connections?user=u1"); list.Total != 0 {
+		t.Errorf("HEAD made a connection: %+v", list)
 	}
 }
 
