@@ -3,8 +3,10 @@
 package ssepush
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
@@ -144,6 +146,9 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// connKey is of the connection that a request came by, in its context.
+type connKey struct{}
+
 // Provision fills in defaults and finds the handler's hub. It opens nothing.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.log = ctx.Logger()
@@ -198,6 +203,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if h.hub, err = app.(*App).join(settings, broker, source); err != nil {
 		return err
+	}
+	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && h.Path != "" {
+		srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		})
 	}
 	for _, w := range h.warnings() {
 		h.log.Warn(w)

@@ -76,17 +76,22 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		h.reject(w, r, err)
 		return nil
 	}
-	defer conn.Close()
 	setStreamHeaders(w)
-	liftTimeouts(w, r)
-	err = stream.Serve(r.Context(), w, conn, stream.Options{
-		Heartbeat: time.Duration(h.Heartbeat), WriteTimeout: writeTimeout,
-	})
-	if c := h.log.Check(zap.DebugLevel, "connection ended"); c != nil {
-		c.Write(zap.String("connection", conn.ID), zap.String("user", conn.User),
-			zap.Duration("duration", time.Since(conn.Since)), zap.NamedError("reason", err))
+	options := stream.Options{Heartbeat: time.Duration(h.Heartbeat), WriteTimeout: writeTimeout}
+	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok && stream.Hold(w, r, c, conn, options) {
+		return nil
 	}
+	liftTimeouts(w, r)
+	stream.Serve(r.Context(), w, conn, options)
 	return nil
+}
+
+// ended says that a stream is over.
+func (h *Handler) ended(c *hub.Conn, reason error) {
+	if e := h.log.Check(zap.DebugLevel, "connection ended"); e != nil {
+		e.Write(zap.String("connection", c.ID), zap.String("user", c.User),
+			zap.Duration("duration", time.Since(c.Since)), zap.NamedError("reason", reason))
+	}
 }
 
 var subscribeMethods = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, "QUERY"}
@@ -103,7 +108,7 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 	}
 	sub = hub.Subscription{
 		User: id.User, Topics: params["topic"], LastEventID: r.Header.Get("Last-Event-ID"),
-		Retry: jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)),
+		Retry: jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Closed: h.ended,
 	}
 	sub.Remote, sub.Address = clientAddress(r)
 	if len(sub.Topics) > maxTopics {

@@ -16,9 +16,10 @@ func drainAll(b *testing.B, h *hub.Hub, sub hub.Subscription, frames chan<- int)
 	if err != nil {
 		b.Fatal(err)
 	}
+	wake := waker(c)
 	connected := make(chan struct{})
 	go func() {
-		defer c.Close()
+		defer c.Close(nil)
 		var buf [][]byte
 		first := true
 		for {
@@ -37,7 +38,7 @@ func drainAll(b *testing.B, h *hub.Hub, sub hub.Subscription, frames chan<- int)
 				return
 			}
 			if len(buf) == 0 {
-				<-c.Wake()
+				<-wake
 			}
 		}
 	}()
@@ -115,6 +116,6 @@ func BenchmarkResume(b *testing.B) {
 		if total != 50 { // connected, and 49 behind the first
 			b.Fatalf("got %d frames", total)
 		}
-		c.Close()
+		c.Close(nil)
 	}
 }

@@ -4,15 +4,14 @@ import (
 	"encoding/json"
 	"io"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// Conn is one open stream, as the hub sees it. The hub signals Wake when there is something to write, and
-// the stream's writer asks Next for it: the hub never waits for a client.
+// Conn is one open stream, as the hub sees it. The hub calls what OnWake has set when there is something to
+// write, and the stream's writer asks Next for it: the hub never waits for a client.
 //
 // A connection is live, and matching entries are appended to its pending list, or it is catching up, and
 // reads the window from its cursor. A new one, one that resumes and a slow one all come through catching up.
@@ -26,11 +25,11 @@ type Conn struct {
 	hub      *Hub
 	shard    *shard
 	interest interest
-	wake     chan struct{}
 	address  string // what limits count it by
-	left     atomic.Bool
+	closed   func(*Conn, error)
 
 	// Guarded by shard.mu.
+	wake         func()
 	sets         []membership
 	live         bool
 	pending      []*entry // live: what waits, oldest first
@@ -43,13 +42,18 @@ type Conn struct {
 	head         []byte // to be written before all else
 }
 
-// Wake is signalled when Next may have something.
-func (c *Conn) Wake() <-chan struct{} { return c.wake }
+// OnWake sets what is called when Next may have something. It is called under a lock: it must neither block
+// nor call the connection.
+func (c *Conn) OnWake(wake func()) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.wake = wake
+}
 
+// signal wakes the writer, if there is one yet. The caller holds shard.mu.
 func (c *Conn) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
+	if c.wake != nil {
+		c.wake()
 	}
 }
 
@@ -79,7 +83,7 @@ func (c *Conn) deliver(e *entry, budget int64) {
 }
 
 // Next appends to frames what is to be written now, about max bytes of it, or at least one frame. It returns none
-// where there is nothing to write; the writer then waits for Wake. The error is io.EOF once the stream
+// where there is nothing to write; the writer then waits to be woken. The error is io.EOF once the stream
 // is to be ended, behind the frames returned with it. The frames must not be changed.
 func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 	for {
@@ -206,9 +210,21 @@ func (c *Conn) End(farewell []byte) {
 	}
 }
 
-// Close takes the connection out of every index. The writer calls it when its stream has ended, whoever
-// ended it; it does nothing the second time.
-func (c *Conn) Close() { c.hub.leave(c) }
+// Ended reports whether the stream is to be ended.
+func (c *Conn) Ended() bool {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return c.ended
+}
+
+// Close takes the connection out of every index. The writer calls it when its stream has ended; the reason is
+// nil where it was ended from here.
+func (c *Conn) Close(reason error) {
+	c.hub.leave(c)
+	if c.closed != nil {
+		c.closed(c, reason)
+	}
+}
 
 // connected is the first event of a stream. from is what the stream continues from, "" where a gap that
 // follows has to be told again if the client never hears of it.

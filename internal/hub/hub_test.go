@@ -100,7 +100,7 @@ func TestResume(t *testing.T) {
 	collect(r, "1")
 	id := publish(t, h, topic("a/x", "2"))
 	collect(r, "2")
-	r.conn.Close()
+	r.conn.Close(nil)
 	publish(t, h, topic("a/y", "3"), user("u2", "not his"), topic("b", "4"), topic("a/y/z", "not his"), user("u1", "5"),
 		broker.Record{Targets: []broker.Target{{Kind: broker.Broadcast}}, Data: []byte("6")})
 
@@ -111,16 +111,16 @@ func TestResume(t *testing.T) {
 			t.Errorf("connected has id %q, want the resume point %q", first.ID, id)
 		}
 		wantList(t, collect(r, "6"), "3", "4", "5", "6")
-		r.conn.Close()
+		r.conn.Close(nil)
 	}
 	r = subscribe(t, h, hub.Subscription{User: "u1", Topics: topics, Replay: 2})
 	wantList(t, collect(r, "6"), "connected", "5", "6")
-	r.conn.Close()
+	r.conn.Close(nil)
 
 	// Cut off behind connected, the client comes back with its id, and misses nothing.
 	r = subscribe(t, h, hub.Subscription{User: "u1", Topics: topics, Replay: 3})
 	again := r.next().ID
-	r.conn.Close()
+	r.conn.Close(nil)
 	r = subscribe(t, h, hub.Subscription{User: "u1", Topics: topics, LastEventID: again})
 	wantList(t, collect(r, "6"), "connected", "4", "5", "6")
 }
@@ -153,7 +153,7 @@ func TestGapOnlyWhereSomethingIsGone(t *testing.T) {
 		if g.Reason != "trimmed" || g.From != start.String() || g.To != m.ID || g.Delay < 0 || g.Delay > 1000 {
 			t.Errorf("got %+v in %+v", g, m)
 		}
-		r.conn.Close()
+		r.conn.Close(nil)
 	}
 }
 
@@ -192,7 +192,7 @@ func TestUnknownIDs(t *testing.T) {
 	} {
 		r := subscribe(t, h, hub.Subscription{User: "u", LastEventID: id})
 		wantList(t, collect(r, "end"), "connected", "gap", "end")
-		r.conn.Close()
+		r.conn.Close(nil)
 	}
 }
 
@@ -316,7 +316,7 @@ func TestExcludedAfterReconnect(t *testing.T) {
 		if len(events) != 1 || events[0].Type != "sse:position" {
 			t.Fatalf("got %v, want a position", events)
 		}
-		r.conn.Close()
+		r.conn.Close(nil)
 		r = subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"room"}, LastEventID: events[0].ID})
 		wantList(t, brief(r.poll()), "connected")
 	})
@@ -395,7 +395,7 @@ func TestPosition(t *testing.T) {
 		if len(events) == 0 || events[0].Type != "sse:position" {
 			t.Fatalf("got %v, want a position", events)
 		}
-		r.conn.Close()
+		r.conn.Close(nil)
 		publish(t, h, user("quiet", "end"))
 		r = subscribe(t, h, hub.Subscription{User: "quiet", LastEventID: events[0].ID})
 		wantList(t, collect(r, "end"), "connected", "end")
@@ -428,11 +428,11 @@ func TestLimits(t *testing.T) {
 	enter("c", "2", "")
 	enter("d", "3", "connections")
 	for _, c := range conns {
-		c.Close()
+		c.Close(nil)
 	}
 	conns = nil
 	enter("a", "1", "")
-	conns[0].Close()
+	conns[0].Close(nil)
 }
 
 // The clients of a hub that goes away are told to come back at times of their own.
@@ -447,7 +447,7 @@ func TestDrain(t *testing.T) {
 		for range clients {
 			r := subscribe(t, h, hub.Subscription{User: "u"})
 			go func() {
-				defer r.conn.Close()
+				defer r.conn.Close(nil)
 				for {
 					frames, err := r.conn.Next(nil, 1<<20)
 					if err != nil {
@@ -456,7 +456,7 @@ func TestDrain(t *testing.T) {
 						return
 					}
 					if len(frames) == 0 {
-						<-r.conn.Wake()
+						<-r.wake
 					}
 				}
 			}()

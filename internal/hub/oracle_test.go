@@ -31,6 +31,7 @@ func settings(events int, pending int64) hub.Settings {
 type reader struct {
 	t      testing.TB
 	conn   *hub.Conn
+	wake   chan struct{}
 	events []sse.Message // parsed, and not yet asked for
 }
 
@@ -40,7 +41,19 @@ func subscribe(t testing.TB, h *hub.Hub, sub hub.Subscription) *reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &reader{t: t, conn: c}
+	return &reader{t: t, conn: c, wake: waker(c)}
+}
+
+// waker returns a channel that is signalled when the connection has something.
+func waker(c *hub.Conn) chan struct{} {
+	wake := make(chan struct{}, 1)
+	c.OnWake(func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	})
+	return wake
 }
 
 // fetch takes what the connection has, and reports whether that was anything.
@@ -77,7 +90,7 @@ func (r *reader) next() sse.Message {
 			continue
 		}
 		select {
-		case <-r.conn.Wake():
+		case <-r.wake:
 		case <-deadline:
 			r.t.Fatal("no event came")
 		}
@@ -241,7 +254,7 @@ func testOracle(t *testing.T, events int, pending int64, gaps bool) {
 						}
 					})
 				}
-				r.conn.Close()
+				r.conn.Close(nil)
 			}
 		})
 	}
@@ -316,8 +329,7 @@ func TestEndOfStream(t *testing.T) {
 	if _, err := r.conn.Next(nil, 1); !errors.Is(err, io.EOF) {
 		t.Fatalf("got %v, want EOF", err)
 	}
-	r.conn.Close()
-	r.conn.Close()
+	r.conn.Close(nil)
 	if _, err := h.Subscribe(t.Context(), hub.Subscription{}); err == nil || err.Error() != "draining" {
 		t.Fatalf("got %v, want draining", err)
 	}

@@ -18,8 +18,9 @@ type Subscription struct {
 	LastEventID string   // what the client had last; "" for a new one
 	Replay      int      // a new client: how many of the last matching events it is given
 	Retry       time.Duration
-	Remote      string // the client's address, for lists
-	Address     string // what limits count it by; "" for not at all
+	Remote      string             // the client's address, for lists
+	Address     string             // what limits count it by; "" for not at all
+	Closed      func(*Conn, error) // called when the stream has ended; may be nil
 }
 
 // Subscribe admits a client, and finds the place that its stream continues from. The error is a *Refusal, all of which
@@ -30,7 +31,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	}
 	c := &Conn{
 		ID: newID(), User: sub.User, Remote: sub.Remote, Since: time.Now(), address: sub.Address,
-		hub: h, wake: make(chan struct{}, 1),
+		hub: h, closed: sub.Closed,
 	}
 	c.Topics = slices.Clone(sub.Topics)
 	slices.Sort(c.Topics)
@@ -51,9 +52,6 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 
 // leave is the other end of Subscribe.
 func (h *Hub) leave(c *Conn) {
-	if c.left.Swap(true) {
-		return
-	}
 	c.shard.remove(c)
 	h.admission.exit(c.User, c.address)
 }

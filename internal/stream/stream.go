@@ -1,4 +1,7 @@
-// Package stream holds an HTTP response open and writes to it what a source has.
+// Package stream holds HTTP responses open and writes to them what their sources have.
+//
+// Hold takes a plain HTTP/1 connection over: it costs no goroutine, and is written to without ever blocking.
+// Serve is for all others: it stays on the handler's goroutine.
 package stream
 
 import (
@@ -9,21 +12,26 @@ import (
 	"time"
 )
 
-// Source is what a stream is fed from. The stream calls it from one goroutine.
+// Source is what a stream is fed from. The stream calls it from one goroutine at a time.
 type Source interface {
 	// Next appends what is to be written now, about max bytes of it. It returns nothing where there is
-	// nothing to write, and io.EOF when the stream is to end behind what it returned.
+	// nothing to write, and io.EOF when the stream is to end behind what it returned. The frames are not
+	// changed, and may be kept until they are written.
 	Next(frames [][]byte, max int64) ([][]byte, error)
-	// Wake is signalled when Next may have something.
-	Wake() <-chan struct{}
+	// Ended reports whether Next will return io.EOF, whatever it has to return before.
+	Ended() bool
 	// Idle returns what keeps a silent stream open.
 	Idle() []byte
+	// OnWake sets what is called when Next may have something. It must not block.
+	OnWake(func())
+	// Close is called once, when the stream has ended. The error says why; it is nil where the source ended.
+	Close(error)
 }
 
 // Options are how a stream is held.
 type Options struct {
 	Heartbeat    time.Duration // how long it may be silent
-	WriteTimeout time.Duration // how long a write may take
+	WriteTimeout time.Duration // how long a client may take nothing
 }
 
 // maxWrite is how much goes out before it is flushed.
@@ -33,11 +41,23 @@ const maxWrite = 64 << 10
 // not given up.
 const maxPiece = 16 << 10
 
-// Serve writes what src has to w, whose headers are set, until the client leaves or src ends. The error says
-// why it ended; it is nil where src did.
-func Serve(ctx context.Context, w http.ResponseWriter, src Source, o Options) error {
+// Serve writes what src has to w, whose headers are set, until the client leaves or src ends.
+func Serve(ctx context.Context, w http.ResponseWriter, src Source, o Options) {
+	var reason error
+	defer func() { src.Close(reason) }() // in a panic, too
+	reason = serve(ctx, w, src, o)
+}
+
+func serve(ctx context.Context, w http.ResponseWriter, src Source, o Options) error {
 	rc := http.NewResponseController(w)
 	w.WriteHeader(http.StatusOK)
+	wake := make(chan struct{}, 1)
+	src.OnWake(func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	})
 	idle := time.NewTimer(o.Heartbeat)
 	defer idle.Stop()
 	var frames [][]byte
@@ -56,15 +76,13 @@ func Serve(ctx context.Context, w http.ResponseWriter, src Source, o Options) er
 			return nil
 		case ended != nil:
 			return ended
-		case len(frames) > 0:
-			if ctx.Err() == nil {
-				continue
-			}
+		case len(frames) > 0 && ctx.Err() == nil:
+			continue
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-src.Wake():
+		case <-wake:
 		case <-idle.C:
 			if err := write(rc, w, [][]byte{src.Idle()}, o.WriteTimeout); err != nil {
 				return err

@@ -18,18 +18,19 @@ import (
 // source is a fake: it has what stands in frames, then waits, and ends when frames is closed.
 type source struct {
 	frames chan string
-	wake   chan struct{}
+	wake   func()
+	closed chan error
 }
 
 func newSource(frames ...string) *source {
-	s := &source{frames: make(chan string, 100), wake: make(chan struct{}, 1)}
+	s := &source{frames: make(chan string, 100), closed: make(chan error, 1)}
 	for _, f := range frames {
 		s.frames <- f
 	}
 	return s
 }
 
-func (s *source) put(frame string) { s.frames <- frame; s.wake <- struct{}{} }
+func (s *source) put(frame string) { s.frames <- frame; s.wake() }
 
 func (s *source) Next(frames [][]byte, _ int64) ([][]byte, error) {
 	select {
@@ -43,8 +44,10 @@ func (s *source) Next(frames [][]byte, _ int64) ([][]byte, error) {
 	}
 }
 
-func (s *source) Wake() <-chan struct{} { return s.wake }
-func (s *source) Idle() []byte          { return []byte(":\n") }
+func (s *source) OnWake(wake func()) { s.wake = wake }
+func (s *source) Idle() []byte       { return []byte(":\n") }
+func (s *source) Ended() bool        { return false }
+func (s *source) Close(reason error) { s.closed <- reason }
 
 // recorder is a client that has everything at once.
 type recorder struct {
@@ -70,8 +73,7 @@ func TestHeartbeatIsResetByTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, w := newSource("first "), &recorder{ResponseRecorder: httptest.NewRecorder()}
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- stream.Serve(ctx, w, src, options) }()
+		go stream.Serve(ctx, w, src, options)
 		synctest.Wait()
 		if !w.Flushed || w.Code != http.StatusOK || w.text() != "first " {
 			t.Fatalf("not sent at once: %d %q", w.Code, w.text())
@@ -89,7 +91,7 @@ func TestHeartbeatIsResetByTraffic(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
+		if err := <-src.closed; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -98,7 +100,8 @@ func TestHeartbeatIsResetByTraffic(t *testing.T) {
 func TestEnd(t *testing.T) {
 	src, w := newSource("a", "b"), httptest.NewRecorder()
 	close(src.frames)
-	if err := stream.Serve(t.Context(), w, src, options); err != nil || w.Body.String() != "abbye" {
+	stream.Serve(t.Context(), w, src, options)
+	if err := <-src.closed; err != nil || w.Body.String() != "abbye" {
 		t.Errorf("got %v, %q", err, w.Body)
 	}
 }
@@ -111,7 +114,8 @@ func TestWriteTimeout(t *testing.T) {
 		for range 100 {
 			src.frames <- strings.Repeat("x", 1<<20)
 		}
-		result <- stream.Serve(r.Context(), w, src, stream.Options{Heartbeat: time.Minute, WriteTimeout: 200 * time.Millisecond})
+		stream.Serve(r.Context(), w, src, stream.Options{Heartbeat: time.Minute, WriteTimeout: 200 * time.Millisecond})
+		result <- <-src.closed
 	}))
 	defer server.Close()
 	resp, err := http.Get(server.URL)

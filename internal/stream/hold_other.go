@@ -1,0 +1,11 @@
+//go:build !linux
+
+package stream
+
+import (
+	"net"
+	"net/http"
+)
+
+// Hold takes a connection over where the system has epoll; here, every stream stays on its goroutine.
+func Hold(http.ResponseWriter, *http.Request, net.Conn, Source, Options) bool { return false }
