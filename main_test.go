@@ -54,6 +54,9 @@ func ownGoroutines() (own []string) {
 		n = runtime.Stack(buf, true)
 	}
 	for _, stack := range strings.Split(string(buf[:n]), "\n\n")[1:] {
+		if strings.Contains(stack, "created by github.com/sse-push/caddy-sse-push/internal/stream.newPoller") {
+			continue // one for each core, and one more, for as long as the process lives
+		}
 		if strings.Contains(stack, "github.com/sse-push/caddy-sse-push") {
 			own = append(own, stack)
 		}

@@ -23,6 +23,8 @@ const (
 	buckets = 256
 	// maxBatch is how much is taken from a source at a time. What a full socket leaves of it has to be kept.
 	maxBatch = 16 << 10
+	// lastTicks is how long a stream that is to end waits for a full socket.
+	lastTicks = uint32(time.Second / tick)
 	// turns is how often a stream is written to before others have theirs.
 	turns = 4
 	// sendBuffer bounds what the kernel keeps for a client that does not read: twice as much.
@@ -296,8 +298,10 @@ func (l *loop) attend(s *held) {
 		case s.closed:
 			return
 		case s.blocked:
-			if s.src.Ended() { // nobody waits for a client that takes nothing
-				l.close(s, nil)
+			if s.src.Ended() && s.timeout > lastTicks { // nobody waits for a client that takes nothing
+				s.timeout, s.wrote = lastTicks, l.now
+				l.unlink(s)
+				l.schedule(s)
 			}
 			return
 		case !l.flush(s):

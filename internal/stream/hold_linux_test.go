@@ -1,0 +1,349 @@
+package stream_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/stream"
+)
+
+const limit = 30 * time.Second // for whatever a test waits for
+
+type connKey struct{}
+
+// holder serves streams that are taken over, of the source that pick returns for a request.
+func holder(t *testing.T, o stream.Options, pick func(*http.Request) *feed) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := r.Context().Value(connKey{}).(net.Conn)
+		if !stream.Hold(w, r, conn, pick(r), o) {
+			t.Error("not taken over")
+		}
+	}))
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, c)
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// feed is a source that a test fills.
+type feed struct {
+	mu     sync.Mutex
+	frames [][]byte
+	ended  bool
+	wake   func()
+	closed chan error
+}
+
+func newFeed() *feed { return &feed{closed: make(chan error, 2)} }
+
+func (f *feed) put(frames ...[]byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.frames = append(f.frames, frames...)
+	if f.wake != nil {
+		f.wake()
+	}
+}
+
+func (f *feed) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+	if f.wake != nil {
+		f.wake()
+	}
+}
+
+func (f *feed) Next(frames [][]byte, max int64) ([][]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var size int64
+	for len(f.frames) > 0 && (size == 0 || size+int64(len(f.frames[0])) <= max) {
+		size += int64(len(f.frames[0]))
+		frames = append(frames, f.frames[0])
+		f.frames = f.frames[1:]
+	}
+	if f.ended && len(f.frames) == 0 {
+		return frames, io.EOF
+	}
+	return frames, nil
+}
+
+func (f *feed) Ended() bool        { f.mu.Lock(); defer f.mu.Unlock(); return f.ended }
+func (f *feed) Idle() []byte       { return []byte(":\n") }
+func (f *feed) OnWake(wake func()) { f.mu.Lock(); defer f.mu.Unlock(); f.wake = wake }
+func (f *feed) Close(reason error) { f.closed <- reason }
+func (f *feed) wait(t *testing.T) (reason error) {
+	t.Helper()
+	select {
+	case reason = <-f.closed:
+	case <-time.After(limit):
+		t.Fatal("the stream was not closed")
+	}
+	select {
+	case <-f.closed:
+		t.Error("closed twice")
+	default:
+	}
+	return reason
+}
+
+var held = stream.Options{Heartbeat: time.Hour, WriteTimeout: time.Minute}
+
+func TestHeldBytes(t *testing.T) {
+	f := newFeed()
+	s := holder(t, held, func(*http.Request) *feed { return f })
+	var want bytes.Buffer
+	sizes := []int{1, 0, 5, 16 << 10, 16<<10 + 1, 1 << 20, 3, 100_000, 7}
+	for i := range 200 {
+		frame := bytes.Repeat([]byte{byte('a' + i%26)}, sizes[i%len(sizes)])
+		want.Write(frame)
+		if len(frame) > 0 {
+			f.put(frame)
+		}
+	}
+	resp, err := http.Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	f.end()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("got %d bytes and %v, want %d", len(got), err, want.Len())
+	}
+	if err := f.wait(t); err != nil {
+		t.Errorf("closed with %v", err)
+	}
+}
+
+func TestHeldHTTP10(t *testing.T) {
+	f := newFeed()
+	s := holder(t, held, func(*http.Request) *feed { return f })
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	f.put([]byte("data: raw\n\n"))
+	f.end()
+	fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n")
+	got, err := io.ReadAll(conn)
+	head, body, _ := strings.Cut(string(got), "\r\n\r\n")
+	if err != nil || body != "data: raw\n\n" || strings.Contains(head, "chunked") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// A client that leaves is noticed although nothing is written to it, and its descriptor is closed.
+func TestHeldLeaver(t *testing.T) {
+	f := newFeed()
+	s := holder(t, held, func(*http.Request) *feed { return f })
+	before := descriptors(t)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	f.put([]byte("x"))
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	conn.Close()
+	if err := f.wait(t); err == nil {
+		t.Error("closed without a reason")
+	}
+	eventually(t, "descriptors are closed", func() bool { return descriptors(t) <= before })
+}
+
+// A client that reads nothing holds up neither the others nor the end of its own stream; what waits for it is
+// given up after the time-out.
+func TestHeldSlowClient(t *testing.T) {
+	slow, fast := newFeed(), newFeed()
+	o := held
+	o.WriteTimeout = time.Second
+	s := holder(t, o, func(r *http.Request) *feed {
+		if r.URL.Path == "/slow" {
+			return slow
+		}
+		return fast
+	})
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+	big := make([]byte, 1<<20)
+	for range 64 {
+		slow.put(big)
+	}
+	resp, err := http.Get(s.URL + "/fast")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for range 100 {
+		fast.put([]byte("tick\n"))
+		if _, err := io.ReadFull(resp.Body, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := slow.wait(t); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("closed with %v", err)
+	}
+	fast.end()
+	fast.wait(t)
+}
+
+func TestHeldEndsThoughNothingIsRead(t *testing.T) {
+	f := newFeed()
+	s := holder(t, held, func(*http.Request) *feed { return f })
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	big := make([]byte, 1<<20)
+	for range 64 {
+		f.put(big)
+	}
+	eventually(t, "the socket is full", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.frames) < 64
+	})
+	f.end()
+	f.wait(t)
+}
+
+func TestHeldHeartbeat(t *testing.T) {
+	f := newFeed()
+	o := held
+	o.Heartbeat = time.Second
+	s := holder(t, o, func(*http.Request) *feed { return f })
+	resp, err := http.Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != ":\n:\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	f.end()
+	f.wait(t)
+}
+
+// Descriptors are used again and again while others are written to: no client ever gets a byte of another.
+func TestHeldDescriptorsAreReused(t *testing.T) {
+	var feeds sync.Map
+	s := holder(t, held, func(r *http.Request) *feed {
+		f := newFeed()
+		feeds.Store(r.URL.Path[1:], f)
+		return f
+	})
+	stop := make(chan struct{})
+	var writing, reading sync.WaitGroup
+	for range 2 {
+		writing.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				feeds.Range(func(name, f any) bool {
+					f.(*feed).put([]byte(name.(string)))
+					return true
+				})
+			}
+		})
+	}
+	for c := range 8 {
+		reading.Go(func() {
+			for round := range 60 {
+				name := fmt.Sprintf("[%d.%d]", c, round)
+				conn, err := net.Dial("tcp", s.Listener.Addr().String())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", name)
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got := make([]byte, len(name)*(1+rand.IntN(200)))
+				if _, err := io.ReadFull(resp.Body, got); err != nil {
+					t.Error(err)
+				}
+				if want := strings.Repeat(name, len(got)/len(name)); string(got) != want {
+					t.Errorf("%s got %.200q", name, got)
+				}
+				conn.Close()
+				f, _ := feeds.LoadAndDelete(name)
+				f.(*feed).wait(t)
+			}
+		})
+	}
+	reading.Wait()
+	close(stop)
+	writing.Wait()
+}
+
+func TestNotHeld(t *testing.T) {
+	f := newFeed()
+	done := make(chan bool, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a, b := net.Pipe()
+		defer a.Close()
+		defer b.Close()
+		done <- stream.Hold(w, r, a, f, held)
+	}))
+	defer s.Close()
+	if _, err := http.Get(s.URL); err != nil {
+		t.Fatal(err)
+	}
+	if <-done {
+		t.Error("a connection without a descriptor was taken over")
+	}
+	if len(f.closed) > 0 {
+		t.Error("closed a source that it did not take")
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
