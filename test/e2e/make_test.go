@@ -1,0 +1,66 @@
+package e2e_test
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/test/harness"
+)
+
+// What a newcomer does after git clone.
+func TestMakeRun(t *testing.T) {
+	ports := map[string]string{"8080": "the demo", "8081": "the PHP chat", "9001": "its PHP", "2019": "Caddy's admin endpoint"}
+	for port, what := range ports {
+		if !harness.PortIsFree(port) {
+			t.Fatalf("something listens on 127.0.0.1:%s, where `make run` has %s: stop it first", port, what)
+		}
+	}
+	build := exec.Command(harness.Program(t, "make"), "build") // apart, as it may take minutes
+	build.Dir = harness.Root()
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("make build: %v\n%s", err, out)
+	}
+	run := exec.Command(harness.Program(t, "make"), "run")
+	run.Dir = harness.Root()
+	run.Env = slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "MAKE") }) // `make test` may be above
+	p := harness.Start(t, "make run", run)
+
+	answers := func(url, want string) {
+		t.Helper()
+		harness.Eventually(t, url+" answers", func() bool {
+			res, err := harness.Client.Get(url)
+			if err != nil {
+				return false
+			}
+			res.Body.Close()
+			return res.StatusCode == http.StatusOK
+		})
+		checkPage(t, url, want)
+		if !strings.Contains(p.Output(), url) {
+			t.Errorf("make run does not say that there is %s", url)
+		}
+	}
+	answers("http://localhost:8080/", "Live events from Caddy")
+	answers("http://localhost:8081/", "<title>Chat</title>")
+
+	profile := harness.NewProfile(t)
+	tab := openDemo(t, profile, "http://localhost:8080", "ann")
+	publish(tab, "me", "", "hello", "to myself")
+	tab.Wait(rows("hello") + ` === 'to myself'`)
+	chatter := enter(t, profile, "http://localhost:8081", "cleo") // the hub is one, and ann is there
+	say(chatter, "", "hello room")
+	chatter.Wait(line("cleo hello room"))
+
+	// With streams open, as Ctrl-C does it.
+	p.Signal(syscall.SIGINT)
+	p.Wait(t)
+	harness.EventuallyEqual(t, "processes that are left", 0, func() int { return len(p.Running()) })
+	for port, what := range ports {
+		harness.Eventually(t, what+" no longer listens", func() bool { return harness.PortIsFree(port) })
+	}
+}

@@ -1,0 +1,2 @@
+<?php
+echo 'app ', $_SERVER['REQUEST_METHOD'], ' ', $_SERVER['REQUEST_URI'];
