@@ -141,8 +141,8 @@ func serveWith(t *testing.T, options string, bodies ...string) []*site {
 			})
 			return sites
 		}
-		// Something else may have taken the port that was free a moment ago.
-		if !strings.Contains(err.Error(), "address already in use") {
+		// Something else may have taken the port that was free a moment ago, or two sites have got the same.
+		if !strings.Contains(err.Error(), "address already in use") && !strings.Contains(err.Error(), "ambiguous site definition") {
 			t.Fatal(err)
 		}
 	}
