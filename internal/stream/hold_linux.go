@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
 	"syscall"
@@ -8,9 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hold takes over the connection of an HTTP/1 request without a body, and reports whether it did: then the
-// handler returns at once, and w is not to be used any more. conn is the request's connection, w's headers are set.
+// Hold takes over the connection of an HTTP/1 request without a body, plain or with TLS, and reports whether it
+// did: then the handler returns at once, and w is not to be used any more. conn is the request's connection, w's
+// headers are set.
 func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, o Options) bool {
+	secure, _ := conn.(*tls.Conn)
+	if secure != nil {
+		conn = secure.NetConn()
+	}
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok || r.ProtoMajor != 1 || r.ContentLength != 0 {
 		return false
@@ -31,11 +37,12 @@ func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, o O
 		src.Close(err)
 		return true
 	}
-	// A duplicate stays when Go's own connection is closed, and costs no memory of Go's.
-	fd, err := duplicate(tcp)
-	_ = hijacked.Close()
+	fd, err := take(tcp, secure == nil)
 	if err == nil {
-		err = hold(fd, r.ProtoAtLeast(1, 1), src, o)
+		err = hold(fd, secure, r.ProtoAtLeast(1, 1), src, o)
+	}
+	if secure == nil || err != nil {
+		_ = hijacked.Close()
 	}
 	if err != nil {
 		src.Close(err)
@@ -53,13 +60,17 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-func duplicate(conn syscall.Conn) (fd int, err error) {
+// take returns a connection's descriptor, or a duplicate of it: that stays when Go's own connection is closed,
+// and costs no memory of Go's.
+func take(conn syscall.Conn, duplicate bool) (fd int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return 0, err
 	}
 	if e := raw.Control(func(own uintptr) {
-		fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0)
+		if fd = int(own); duplicate {
+			fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0)
+		}
 	}); e != nil {
 		return 0, e
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -24,7 +25,7 @@ const limit = 30 * time.Second // for whatever a test waits for
 type connKey struct{}
 
 // holder serves streams that are taken over, of the source that pick returns for a request.
-func holder(t *testing.T, o stream.Options, pick func(*http.Request) *feed) *httptest.Server {
+func holder(t *testing.T, secure bool, o stream.Options, pick func(*http.Request) *feed) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn := r.Context().Value(connKey{}).(net.Conn)
@@ -35,9 +36,33 @@ func holder(t *testing.T, o stream.Options, pick func(*http.Request) *feed) *htt
 	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, c)
 	}
-	s.Start()
+	if secure {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
 	t.Cleanup(s.Close)
 	return s
+}
+
+// both runs a test plain and with TLS.
+func both(t *testing.T, test func(t *testing.T, secure bool)) {
+	for _, secure := range []bool{false, true} {
+		t.Run(map[bool]string{false: "plain", true: "tls"}[secure], func(t *testing.T) { test(t, secure) })
+	}
+}
+
+func dial(t *testing.T, s *httptest.Server) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if s.TLS != nil {
+		return tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+	}
+	return conn
 }
 
 // feed is a source that a test fills.
@@ -105,9 +130,11 @@ func (f *feed) wait(t *testing.T) (reason error) {
 
 var held = stream.Options{Heartbeat: time.Hour, WriteTimeout: time.Minute}
 
-func TestHeldBytes(t *testing.T) {
+func TestHeldBytes(t *testing.T) { both(t, testHeldBytes) }
+
+func testHeldBytes(t *testing.T, secure bool) {
 	f := newFeed()
-	s := holder(t, held, func(*http.Request) *feed { return f })
+	s := holder(t, secure, held, func(*http.Request) *feed { return f })
 	var want bytes.Buffer
 	sizes := []int{1, 0, 5, 16 << 10, 16<<10 + 1, 1 << 20, 3, 100_000, 7}
 	for i := range 200 {
@@ -117,7 +144,7 @@ func TestHeldBytes(t *testing.T) {
 			f.put(frame)
 		}
 	}
-	resp, err := http.Get(s.URL)
+	resp, err := s.Client().Get(s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,12 +161,8 @@ func TestHeldBytes(t *testing.T) {
 
 func TestHeldHTTP10(t *testing.T) {
 	f := newFeed()
-	s := holder(t, held, func(*http.Request) *feed { return f })
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	s := holder(t, false, held, func(*http.Request) *feed { return f })
+	conn := dial(t, s)
 	f.put([]byte("data: raw\n\n"))
 	f.end()
 	fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n")
@@ -151,14 +174,13 @@ func TestHeldHTTP10(t *testing.T) {
 }
 
 // A client that leaves is noticed although nothing is written to it, and its descriptor is closed.
-func TestHeldLeaver(t *testing.T) {
+func TestHeldLeaver(t *testing.T) { both(t, testHeldLeaver) }
+
+func testHeldLeaver(t *testing.T, secure bool) {
 	f := newFeed()
-	s := holder(t, held, func(*http.Request) *feed { return f })
+	s := holder(t, secure, held, func(*http.Request) *feed { return f })
 	before := descriptors(t)
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := dial(t, s)
 	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	f.put([]byte("x"))
 	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
@@ -173,27 +195,25 @@ func TestHeldLeaver(t *testing.T) {
 
 // A client that reads nothing holds up neither the others nor the end of its own stream; what waits for it is
 // given up after the time-out.
-func TestHeldSlowClient(t *testing.T) {
+func TestHeldSlowClient(t *testing.T) { both(t, testHeldSlowClient) }
+
+func testHeldSlowClient(t *testing.T, secure bool) {
 	slow, fast := newFeed(), newFeed()
 	o := held
 	o.WriteTimeout = time.Second
-	s := holder(t, o, func(r *http.Request) *feed {
+	s := holder(t, secure, o, func(r *http.Request) *feed {
 		if r.URL.Path == "/slow" {
 			return slow
 		}
 		return fast
 	})
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := dial(t, s)
 	fmt.Fprint(conn, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
 	big := make([]byte, 1<<20)
 	for range 64 {
 		slow.put(big)
 	}
-	resp, err := http.Get(s.URL + "/fast")
+	resp, err := s.Client().Get(s.URL + "/fast")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,14 +231,12 @@ func TestHeldSlowClient(t *testing.T) {
 	fast.wait(t)
 }
 
-func TestHeldEndsThoughNothingIsRead(t *testing.T) {
+func TestHeldEndsThoughNothingIsRead(t *testing.T) { both(t, testHeldEndsThoughNothingIsRead) }
+
+func testHeldEndsThoughNothingIsRead(t *testing.T, secure bool) {
 	f := newFeed()
-	s := holder(t, held, func(*http.Request) *feed { return f })
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	s := holder(t, secure, held, func(*http.Request) *feed { return f })
+	conn := dial(t, s)
 	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	big := make([]byte, 1<<20)
 	for range 64 {
@@ -233,12 +251,14 @@ func TestHeldEndsThoughNothingIsRead(t *testing.T) {
 	f.wait(t)
 }
 
-func TestHeldHeartbeat(t *testing.T) {
+func TestHeldHeartbeat(t *testing.T) { both(t, testHeldHeartbeat) }
+
+func testHeldHeartbeat(t *testing.T, secure bool) {
 	f := newFeed()
 	o := held
 	o.Heartbeat = time.Second
-	s := holder(t, o, func(*http.Request) *feed { return f })
-	resp, err := http.Get(s.URL)
+	s := holder(t, secure, o, func(*http.Request) *feed { return f })
+	resp, err := s.Client().Get(s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,9 +272,11 @@ func TestHeldHeartbeat(t *testing.T) {
 }
 
 // Descriptors are used again and again while others are written to: no client ever gets a byte of another.
-func TestHeldDescriptorsAreReused(t *testing.T) {
+func TestHeldDescriptorsAreReused(t *testing.T) { both(t, testHeldDescriptorsAreReused) }
+
+func testHeldDescriptorsAreReused(t *testing.T, secure bool) {
 	var feeds sync.Map
-	s := holder(t, held, func(r *http.Request) *feed {
+	s := holder(t, secure, held, func(r *http.Request) *feed {
 		f := newFeed()
 		feeds.Store(r.URL.Path[1:], f)
 		return f
@@ -280,11 +302,7 @@ func TestHeldDescriptorsAreReused(t *testing.T) {
 		reading.Go(func() {
 			for round := range 60 {
 				name := fmt.Sprintf("[%d.%d]", c, round)
-				conn, err := net.Dial("tcp", s.Listener.Addr().String())
-				if err != nil {
-					t.Error(err)
-					return
-				}
+				conn := dial(t, s)
 				fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", name)
 				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil {
@@ -319,7 +337,7 @@ func TestNotHeld(t *testing.T) {
 		done <- stream.Hold(w, r, a, f, held)
 	}))
 	defer s.Close()
-	if _, err := http.Get(s.URL); err != nil {
+	if _, err := s.Client().Get(s.URL); err != nil {
 		t.Fatal(err)
 	}
 	if <-done {

@@ -1,0 +1,127 @@
+package stream
+
+import (
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+type event struct {
+	slot, gen uint32
+	left      bool // otherwise: there is room
+}
+
+type returned struct {
+	held   *held
+	result result
+}
+
+// poller waits for all held connections at once.
+type poller struct {
+	fd    int
+	loops []*loop
+
+	mu   sync.Mutex // guards next
+	next uint32
+
+	jobs jobs
+}
+
+// jobs are the connections that workers have to write to.
+type jobs struct {
+	mu   sync.Mutex // guards list
+	list []*held
+	more *sync.Cond
+}
+
+func (j *jobs) put(s *held) {
+	j.mu.Lock()
+	j.list = append(j.list, s)
+	j.mu.Unlock()
+	j.more.Signal()
+}
+
+func (j *jobs) take() *held {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.list) == 0 {
+		j.more.Wait()
+	}
+	s := j.list[0]
+	j.list[0] = nil
+	if j.list = j.list[1:]; len(j.list) == 0 {
+		j.list = nil
+	}
+	return s
+}
+
+var thePoller = sync.OnceValues(newPoller)
+
+func newPoller() (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	p := &poller{fd: fd}
+	p.jobs.more = sync.NewCond(&p.jobs.mu)
+	for i := range runtime.GOMAXPROCS(0) {
+		l := &loop{poller: p, index: uint32(i), wake: make(chan struct{}, 1), start: time.Now()}
+		p.loops = append(p.loops, l)
+		go l.run()
+	}
+	for range 4 * runtime.GOMAXPROCS(0) {
+		go p.work()
+	}
+	// The epoll stands in the runtime's own: waiting for it takes no thread.
+	file, err := os.NewFile(uintptr(fd), "epoll").SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	go p.run(file)
+	return p, nil
+}
+
+func (p *poller) run(file interface {
+	Read(func(uintptr) bool) error
+}) {
+	var events [256]unix.EpollEvent
+	_ = file.Read(func(fd uintptr) bool {
+		for {
+			n, err := unix.EpollWait(int(fd), events[:], 0)
+			if n <= 0 || err != nil {
+				return false // wait, and come again
+			}
+			for _, e := range events[:n] {
+				p.loops[e.Fd&loopMask].tell(event{
+					slot: uint32(e.Fd) >> loopBits, gen: uint32(e.Pad),
+					left: e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
+				})
+			}
+		}
+	})
+}
+
+const (
+	loopBits = 8
+	loopMask = 1<<loopBits - 1
+)
+
+// work writes to connections with TLS.
+func (p *poller) work() {
+	var w writer
+	for {
+		s := p.jobs.take()
+		r := w.run(s)
+		l := s.loop
+		l.mu.Lock()
+		l.results = append(l.results, returned{s, r})
+		l.mu.Unlock()
+		l.signal()
+	}
+}
