@@ -16,6 +16,8 @@ type App struct {
 	hubs    map[string]*hubRef
 	unnamed []byte // the handler that names no hub, as JSON
 	ctx     caddy.Context
+
+	generation uint64
 }
 
 // CaddyModule returns the Caddy module information.
@@ -28,7 +30,10 @@ func (App) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the app.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.hubs = ctx, map[string]*hubRef{}
+	a.ctx, a.hubs, a.generation = ctx, map[string]*hubRef{}, generations.Add(1)
+	if err := registerMetrics(ctx); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
 	events, err := ctx.App("events")
 	if err != nil {
 		return err
@@ -57,7 +62,7 @@ func (a *App) join(s HubSettings, broker brokerModule, source []byte) (*hubRef, 
 	}
 	ref := a.hubs[name]
 	if ref == nil {
-		ref = &hubRef{ready: make(chan struct{})}
+		ref = &hubRef{ready: make(chan struct{}), routes: routes{generation: a.generation, log: a.ctx.Logger()}}
 		if ref.settings.Hub = name; name == "" {
 			ref.settings.Hub = "default"
 		}
@@ -87,7 +92,7 @@ func (a *App) Start() error {
 func (a *App) started() {
 	for _, ref := range a.hubs {
 		if ref.hub != nil { // another module may use the event's name
-			ref.hub.Configure(ref.settings.hub())
+			ref.hub.apply(&ref.settings, &ref.routes)
 		}
 	}
 }
@@ -101,7 +106,7 @@ func (a *App) stopping() {
 	var drained sync.WaitGroup
 	for _, ref := range a.hubs {
 		if ref.hub != nil {
-			drained.Go(func() { ref.hub.Drain(drainTime) })
+			drained.Go(func() { ref.hub.Drain(ref.settings.drain()) })
 		}
 	}
 	drained.Wait()
@@ -126,6 +131,9 @@ func (s *HubSettings) merge(o *HubSettings) {
 	}
 	if o.Limits != nil {
 		s.Limits = o.Limits
+	}
+	if o.Drain != nil {
+		s.Drain = o.Drain
 	}
 	if o.BrokerRaw != nil {
 		s.BrokerRaw = o.BrokerRaw

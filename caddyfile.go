@@ -42,13 +42,16 @@ func init() {
 //	    }
 //	    heartbeat    <duration>
 //	    retry        <min> [<max>]
+//	    write_timeout <duration>
 //	    limits {
 //	        connections <number>|off
 //	        per_user    <number>|off
 //	        per_ip      <number>|off
 //	        event       <size>
 //	        pending     <size>
+//	        rate        <number>|off
 //	    }
+//	    drain        <duration>
 //	    cors_origins <origin...>|*
 //	    broker       <name> [<args...>] {
 //	        ...
@@ -60,7 +63,7 @@ func init() {
 // without <max> is the same for every client.
 //
 // As soon as a config has two directives, each names its hub. What belongs to a hub (broker, history,
-// limits) stands in one directive of the hub, or is the same in all that have it.
+// limits, drain) stands in one directive of the hub, or is the same in all that have it.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's name
 	directive := placeOf(h.Dispenser)
@@ -207,6 +210,22 @@ func handlerOptions(h *Handler) []option {
 			{usage: "per_ip <number>|off", min: 1, max: 1, set: setCount(&limits.PerIP)},
 			{usage: "event <size>", min: 1, max: 1, set: setSize(&limits.Event)},
 			{usage: "pending <size>", min: 1, max: 1, set: setSize(&limits.Pending)},
+			{usage: "rate <number>|off", min: 1, max: 1, set: setCount(&limits.Rate)},
+		}},
+		{usage: "drain <duration>", min: 1, max: 1, set: func(args []string) error {
+			v, err := caddy.ParseDuration(args[0])
+			if err != nil {
+				return fmt.Errorf("%q must be a duration, such as 3s", args[0])
+			}
+			d := caddy.Duration(v)
+			h.Drain = &d
+			return checkDrain(d)
+		}},
+		{usage: "write_timeout <duration>", min: 1, max: 1, subscribe: true, set: func(args []string) error {
+			if err := setDuration(&h.WriteTimeout)(args); err != nil {
+				return err
+			}
+			return checkWriteTimeout(h.WriteTimeout)
 		}},
 		{usage: "cors_origins <origin...>", min: 1, max: many, subscribe: true, set: func(args []string) error {
 			h.CORSOrigins = args

@@ -41,12 +41,23 @@ type event struct {
 // stream sends a request and reads what comes as a stream.
 func (s *site) stream(method, target, body string, headers ...string) *client {
 	s.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	r := s.request(ctx, method, target, strings.NewReader(body), headers)
-	slow := time.AfterFunc(limit, cancel)
-	resp, err := s.client.Do(r)
+	c, err := s.tryStream(limit, method, target, body, headers...)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	return c
+}
+
+// tryStream is stream where it may go wrong. The answer has some time to begin.
+func (s *site) tryStream(within time.Duration, method, target, body string, headers ...string) (*client, error) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := s.request(ctx, method, target, strings.NewReader(body), headers)
+	slow := time.AfterFunc(within, cancel)
+	resp, err := s.client.Do(r)
+	if err != nil {
+		cancel()
+		return nil, err
 	}
 	slow.Stop()
 	c := &client{
@@ -72,7 +83,7 @@ func (s *site) stream(method, target, body string, headers ...string) *client {
 		}
 	}()
 	s.t.Cleanup(c.close)
-	return c
+	return c, nil
 }
 
 // open subscribes as an EventSource does, and takes the first event.

@@ -44,6 +44,11 @@ func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, 
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "", nil
 }
 
+// allows reports whether pages of an origin other than the request's own may subscribe.
+func (c *corsPolicy) allows(origin string) bool {
+	return c.cors.OriginAllowed(&http.Request{Header: http.Header{"Origin": {origin}}})
+}
+
 // ownOrigin reports whether an origin is that of the host a request is for. The scheme is left out: a proxy
 // in front may have taken TLS off.
 func ownOrigin(origin, host string) bool {

@@ -69,9 +69,9 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if call == "publish" {
-		h.servePublish(w, r, hub)
+		h.servePublish(w, r, hub.Hub)
 	} else {
-		serveView(w, r, hub, call)
+		serveView(w, r, hub.Hub, call)
 	}
 	return nil
 }

@@ -21,9 +21,7 @@ const (
 	defaultPerUser = 20
 	defaultEvent   = 1 << 20
 	defaultPending = 64 << 10
-
-	// drainTime is the longest that streams are closed over when the process ends.
-	drainTime = 3 * time.Second
+	defaultDrain   = 3 * time.Second
 )
 
 // hubs are the process's hubs. They outlive a config that is reloaded.
@@ -72,8 +70,10 @@ type hubRef struct {
 	settings HubSettings
 	broker   brokerModule
 
+	routes routes
+
 	ready chan struct{} // closed when hub is set
-	hub   *hub.Hub
+	hub   *pooledHub
 	key   hubKey
 }
 
@@ -91,12 +91,16 @@ func (r *hubRef) open() error {
 		if err != nil {
 			return nil, err
 		}
-		return pooledHub{hub.New(r.settings.Hub, b, r.settings.hub())}, nil
+		p := &pooledHub{Hub: hub.New(r.settings.Hub, b, r.settings.hub())}
+		p.Closed = p.ended
+		p.drain.Store(int64(r.settings.drain()))
+		p.routes.Store(&r.routes)
+		return p, nil
 	})
 	if err != nil {
 		return err
 	}
-	r.key, r.hub = key, pooled.(pooledHub).Hub
+	r.key, r.hub = key, pooled.(*pooledHub)
 	close(r.ready)
 	return nil
 }
@@ -110,26 +114,23 @@ func (r *hubRef) release() error {
 	return err
 }
 
+// rejected counts a client that was sent off, if there is a hub yet that it could have had.
+func (r *hubRef) rejected(reason string) {
+	select {
+	case <-r.ready:
+		r.hub.Rejected(reason)
+	default:
+	}
+}
+
 // get waits for the hub: the HTTP server may start before the app that opens it.
-func (r *hubRef) get(ctx context.Context) (*hub.Hub, error) {
+func (r *hubRef) get(ctx context.Context) (*pooledHub, error) {
 	select {
 	case <-r.ready:
 		return r.hub, nil
 	case <-ctx.Done():
 		return nil, hub.ErrNotReady
 	}
-}
-
-// pooledHub is a hub in the pool.
-type pooledHub struct{ *hub.Hub }
-
-// Destruct lets the clients go in the background, since the config's lock is held meanwhile.
-func (p pooledHub) Destruct() error {
-	go func() {
-		p.Drain(drainTime)
-		_ = p.Close() // the memory broker has nothing to report
-	}()
-	return nil
 }
 
 // hub returns the settings with every default filled in.
@@ -152,8 +153,17 @@ func (s *HubSettings) hub() hub.Settings {
 			PerUser:     orElse(limits.PerUser, defaultPerUser),
 			PerIP:       max(limits.PerIP, 0),
 			Pending:     orElse(limits.Pending, defaultPending),
+			Rate:        max(limits.Rate, 0),
 		},
 	}
+}
+
+// drain is how long streams are closed over when the hub is to go.
+func (s *HubSettings) drain() time.Duration {
+	if s.Drain == nil {
+		return defaultDrain
+	}
+	return time.Duration(*s.Drain)
 }
 
 // maxEvent is how many bytes an event's data may have.

@@ -54,12 +54,16 @@ type Handler struct {
 	RetryMin caddy.Duration `json:"retry_min,omitempty"`
 	RetryMax caddy.Duration `json:"retry_max,omitempty"`
 
+	// How long a client may take nothing, with its socket full, before its stream is closed. From 1s to 24h. Default: 60s.
+	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
+
 	HubSettings
 
-	hub   *hubRef
-	guard *guard
-	cors  *corsPolicy
-	log   *zap.Logger
+	hub    *hubRef
+	shared *arrival // of the connections that have nothing of their own to keep
+	guard  *guard
+	cors   *corsPolicy
+	log    *zap.Logger
 }
 
 // HubSettings are the settings that belong to a hub rather than to a route. They stand in one handler
@@ -74,6 +78,10 @@ type HubSettings struct {
 
 	// What a hub admits.
 	Limits *Limits `json:"limits,omitempty"`
+
+	// How long streams are closed over, at most, when Caddy exits or the hub leaves the config, so that clients come back
+	// spread out. Up to 1h. Default: 3s.
+	Drain *caddy.Duration `json:"drain,omitempty"`
 
 	// The ordered log behind the hub. Default: memory.
 	BrokerRaw json.RawMessage `json:"broker,omitempty" caddy:"namespace=sse_push.brokers inline_key=name"`
@@ -136,6 +144,8 @@ type Limits struct {
 	Event int64 `json:"event,omitempty"`
 	// Bytes that may wait for one connection before it is put back to catching up from the history. Default: 64 KiB.
 	Pending int64 `json:"pending,omitempty"`
+	// New connections a second, and as many at once. Who comes too early is told when to come again. Default: no limit.
+	Rate int `json:"rate,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -165,6 +175,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if h.RetryMax == 0 {
 		h.RetryMax = max(h.RetryMin, caddy.Duration(defaultRetryMax))
+	}
+	if h.WriteTimeout == 0 {
+		h.WriteTimeout = caddy.Duration(defaultWriteTimeout)
 	}
 	if err := h.check(); err != nil {
 		return err
@@ -204,10 +217,18 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.hub, err = app.(*App).join(settings, broker, source); err != nil {
 		return err
 	}
+	if h.Path != "" {
+		h.shared = &arrival{path: h.Path}
+		h.hub.routes.handlers = append(h.hub.routes.handlers, h)
+	}
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && h.Path != "" {
 		srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		})
+	}
+	if l, most := h.Limits, descriptors(); l != nil && (l.Connections < 0 || l.Connections > most) {
+		h.log.Warn(fmt.Sprintf("limits: connections: the process may open %d files, and each connection takes one: "+
+			"when they are used up, the internal route cannot be reached either", most))
 	}
 	for _, w := range h.warnings() {
 		h.log.Warn(w)

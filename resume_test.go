@@ -217,7 +217,7 @@ func TestTrimmed(t *testing.T) {
 // Who hears nothing on a busy hub is given a newer id, so that it can come back.
 func TestPositionEvent(t *testing.T) {
 	for name, more := range map[string]string{
-		"by others' traffic": "heartbeat 1m\nhistory {\nevents 10\n}",
+		"by others' traffic": "heartbeat 1s\nhistory {\nevents 10\n}",
 		"by time":            "heartbeat 1s\nhistory {\nage 1s\n}",
 	} {
 		t.Run(name, func(t *testing.T) {

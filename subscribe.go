@@ -33,8 +33,6 @@ const (
 	bodyTimeout = 10 * time.Second
 	// admitTimeout is how long a client waits for a hub whose broker is away before it is sent off.
 	admitTimeout = 5 * time.Second
-	// writeTimeout is how long a client may take nothing before it counts as gone.
-	writeTimeout = time.Minute
 )
 
 // serveSubscribe answers the subscribe route: it finds out who asks and for what, and holds the stream.
@@ -47,6 +45,10 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 	if p == nil {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodPost, "QUERY":
+			if err := h.arrive(r); err != nil {
+				h.reject(w, r, err)
+				return nil
+			}
 			sub, p = h.subscription(w, r)
 		case http.MethodOptions:
 			w.Header().Set("Allow", strings.Join(subscribeMethods, ", "))
@@ -76,22 +78,33 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		h.reject(w, r, err)
 		return nil
 	}
+	theHub.admitted(conn, h.hub.routes.generation)
 	setStreamHeaders(w)
-	options := stream.Options{Heartbeat: time.Duration(h.Heartbeat), WriteTimeout: writeTimeout}
-	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok && stream.Hold(w, r, c, conn, options) {
-		return nil
+	options := stream.Options{Heartbeat: time.Duration(h.Heartbeat), WriteTimeout: time.Duration(h.WriteTimeout)}
+	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+		conn.SetHeld(true) // before, as afterwards it may be over already
+		if stream.Hold(w, r, c, conn, options) {
+			return nil
+		}
+		conn.SetHeld(false)
 	}
 	liftTimeouts(w, r)
 	stream.Serve(r.Context(), w, conn, options)
 	return nil
 }
 
-// ended says that a stream is over.
-func (h *Handler) ended(c *hub.Conn, reason error) {
-	if e := h.log.Check(zap.DebugLevel, "connection ended"); e != nil {
-		e.Write(zap.String("connection", c.ID), zap.String("user", c.User),
-			zap.Duration("duration", time.Since(c.Since)), zap.NamedError("reason", reason))
+// arrive asks for admission before anything is looked up: whoever asks for it too often is to cost nothing.
+func (h *Handler) arrive(r *http.Request) error {
+	if r.Method == http.MethodHead {
+		return nil
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+	defer cancel()
+	theHub, err := h.hub.get(ctx)
+	if err != nil {
+		return err
+	}
+	return theHub.Arrive()
 }
 
 var subscribeMethods = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, "QUERY"}
@@ -108,9 +121,10 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 	}
 	sub = hub.Subscription{
 		User: id.User, Topics: params["topic"], LastEventID: r.Header.Get("Last-Event-ID"),
-		Retry: jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Closed: h.ended,
+		Retry: jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Protocol: uint8(r.ProtoMajor),
 	}
 	sub.Remote, sub.Address = clientAddress(r)
+	sub.Route = h.arrivalOf(r, id.User)
 	if len(sub.Topics) > maxTopics {
 		return sub, fieldError("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
 	}
@@ -236,7 +250,11 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, err error) {
 	if c := h.log.Check(zap.DebugLevel, "connection rejected"); c != nil {
 		c.Write(zap.String("reason", reason), zap.Error(err))
 	}
+	h.hub.rejected(reason)
 	retry := jitter(time.Duration(h.RetryMax), 5*time.Duration(h.RetryMax))
+	if refusal != nil && refusal.Again > 0 {
+		retry = refusal.Again + jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax))
+	}
 	if !strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
 		retryLater(http.StatusServiceUnavailable, retry, "no stream just now (%s)", reason).write(w)
 		return

@@ -25,9 +25,14 @@ const (
 	defaultRetryMin  = time.Second
 	defaultRetryMax  = 3 * time.Second
 
-	minHeartbeat = time.Second
-	minRetry     = 100 * time.Millisecond
-	maxRetryTime = 24 * time.Hour
+	defaultWriteTimeout = time.Minute
+
+	minHeartbeat    = time.Second
+	minRetry        = 100 * time.Millisecond
+	maxRetryTime    = 24 * time.Hour
+	minWriteTimeout = time.Second
+	maxWriteTimeout = 24 * time.Hour
+	maxDrain        = time.Hour
 )
 
 // check reports what is wrong with the settings. An absent one counts as its default, so that it does not
@@ -78,6 +83,9 @@ func (h *Handler) check() error {
 	if err := checkRetry(h.RetryMin, h.RetryMax); err != nil {
 		return fmt.Errorf("retry: %w", err)
 	}
+	if err := checkWriteTimeout(h.WriteTimeout); err != nil {
+		return fmt.Errorf("write_timeout: %w", err)
+	}
 	return nil
 }
 
@@ -113,6 +121,11 @@ func (s *HubSettings) check() error {
 			return fmt.Errorf("limits: %w", err)
 		}
 	}
+	if s.Drain != nil {
+		if err := checkDrain(*s.Drain); err != nil {
+			return fmt.Errorf("drain: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -125,6 +138,8 @@ func (s *HubSettings) conflict(o *HubSettings) string {
 		return "history"
 	case s.Limits != nil && o.Limits != nil && *s.Limits != *o.Limits:
 		return "limits"
+	case s.Drain != nil && o.Drain != nil && *s.Drain != *o.Drain:
+		return "drain"
 	}
 	return ""
 }
@@ -153,7 +168,7 @@ func (l *Limits) check() error {
 	for _, n := range []struct {
 		name  string
 		value int
-	}{{"connections", l.Connections}, {"per_user", l.PerUser}, {"per_ip", l.PerIP}} {
+	}{{"connections", l.Connections}, {"per_user", l.PerUser}, {"per_ip", l.PerIP}, {"rate", l.Rate}} {
 		if n.value < -1 {
 			return fmt.Errorf("%s: must not be less than -1, which is no limit; is %d", n.name, n.value)
 		}
@@ -323,6 +338,20 @@ func checkOrigin(o string) error {
 func checkHeartbeat(d caddy.Duration) error {
 	if d != 0 && time.Duration(d) < minHeartbeat {
 		return fmt.Errorf("must be at least %s; is %s", minHeartbeat, time.Duration(d))
+	}
+	return nil
+}
+
+func checkWriteTimeout(d caddy.Duration) error {
+	if t := time.Duration(d); t != 0 && (t < minWriteTimeout || t > maxWriteTimeout) {
+		return fmt.Errorf("must be from %s to %s; is %s", minWriteTimeout, maxWriteTimeout, t)
+	}
+	return nil
+}
+
+func checkDrain(d caddy.Duration) error {
+	if t := time.Duration(d); t < 0 || t > maxDrain {
+		return fmt.Errorf("must be from 0s to %s; is %s", maxDrain, t)
 	}
 	return nil
 }

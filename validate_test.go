@@ -58,6 +58,13 @@ func TestCheck(t *testing.T) {
 		{`{` + subscribe + `, "limits": {"per_ip": -2}}`, "limits: per_ip: must not be less than -1"},
 		{`{` + subscribe + `, "limits": {"event": -1}}`, "limits: event: must not be negative"},
 		{`{` + subscribe + `, "limits": {"pending": -1}}`, "limits: pending: must not be negative"},
+		{`{` + subscribe + `, "limits": {"rate": -2}}`, "limits: rate: must not be less than -1"},
+		{`{` + subscribe + `, "limits": {"rate": -1}, "drain": 0, "write_timeout": "1s"}`, ""},
+		{`{` + subscribe + `, "drain": "-1s"}`, "drain: must be from 0s to 1h0m0s; is -1s"},
+		{`{` + subscribe + `, "drain": "2h"}`, "drain: must be from 0s to 1h0m0s; is 2h0m0s"},
+		{`{` + subscribe + `, "write_timeout": "500ms"}`, "write_timeout: must be from 1s to 24h0m0s; is 500ms"},
+		{`{` + subscribe + `, "write_timeout": "-1s"}`, "write_timeout: must be from 1s"},
+		{`{` + subscribe + `, "write_timeout": "25h"}`, "write_timeout: must be from 1s"},
 	} {
 		var h Handler
 		if err := json.Unmarshal([]byte(test.config), &h); err != nil {
@@ -78,6 +85,9 @@ func TestConflict(t *testing.T) {
 		{`{"history": {"events": 5}}`, `{"history": {"events": 5}}`, ""},
 		{`{"history": {"events": 5}}`, `{"history": {"events": 5, "age": "1m"}}`, "history"},
 		{`{"limits": {"per_ip": 5}}`, `{"limits": {"per_ip": 6}}`, "limits"},
+		{`{"drain": "0s"}`, `{}`, ""},
+		{`{"drain": "60s"}`, `{"drain": "1m"}`, ""},
+		{`{"drain": "0s"}`, `{"drain": "3s"}`, "drain"},
 		{`{"broker": {"name": "redis", "url": "a"}}`, `{"broker": { "url": "a", "name": "redis" }}`, ""},
 		{`{"broker": {"name": "redis", "url": "a"}}`, `{"broker": {"name": "redis", "url": "b"}}`, "broker"},
 	} {

@@ -1,6 +1,9 @@
 package hub
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // Limits bound what a hub takes on; zero means no limit.
 type Limits struct {
@@ -8,12 +11,14 @@ type Limits struct {
 	PerUser     int
 	PerIP       int
 	Pending     int64 // bytes that may wait for one connection
+	Rate        int   // new connections a second
 }
 
 // Refusal says why a client is not admitted now; it may try again later.
 type Refusal struct {
-	Reason string // connections, per_user, per_ip, draining or broker
-	Err    error  // what is behind it, or nil
+	Reason string        // rate, connections, per_user, per_ip, draining or broker
+	Err    error         // what is behind it, or nil
+	Again  time.Duration // when to come again, at the earliest; 0: whenever the client likes
 }
 
 func (r *Refusal) Error() string {
@@ -27,6 +32,8 @@ func (r *Refusal) Unwrap() error { return r.Err }
 
 // admission counts who is connected.
 type admission struct {
+	rate rate
+
 	mu        sync.Mutex // guards all below
 	limits    Limits
 	total     int
@@ -37,6 +44,7 @@ type admission struct {
 }
 
 func (a *admission) configure(l Limits) {
+	a.rate.configure(l.Rate, time.Now())
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.limits = l

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -18,28 +19,38 @@ import (
 type Conn struct {
 	ID     string
 	User   string // "" for none
-	Topics []string
 	Remote string
 	Since  time.Time
+	Route  any // as it was given to Subscribe
 
-	hub      *Hub
-	shard    *shard
-	interest interest
-	address  string // what limits count it by
-	closed   func(*Conn, error)
+	hub     *Hub
+	shard   *shard
+	address string // what limits count it by
 
 	// Guarded by shard.mu.
 	wake         func()
+	interest     *interest
 	sets         []membership
 	live         bool
-	pending      []*entry // live: what waits, oldest first
+	refresh      bool // the client is to be told a newer position
+	ended        bool
+	held         bool      // no goroutine serves it
+	protocol     uint8     // HTTP's major version
+	pending      []*entry  // live: what waits, oldest first
+	one          [1]*entry // room for a single one, so that delivering to an idle connection allocates nothing
 	pendingBytes int64
 	cursor       uint64 // live: the newest entry put into pending; catching up: all up to here has been read
 	sent         uint64 // the place that the last id written stands for
-	refresh      bool   // the client is to be told a newer position
-	ended        bool
 	farewell     []byte // to be written before the end
 	head         []byte // to be written before all else
+	events       uint64 // given to the stream
+	bytes        uint64 // and theirs
+}
+
+// setPending sets what waits. The caller holds shard.mu.
+func (c *Conn) setPending(pending []*entry, bytes int64) {
+	c.shard.traffic.Pending += bytes - c.pendingBytes
+	c.pending, c.pendingBytes = pending, bytes
 }
 
 // OnWake sets what is called when Next may have something. It is called under a lock: it must neither block
@@ -72,19 +83,26 @@ func (c *Conn) deliver(e *entry, budget int64) {
 			return
 		}
 	}
-	c.pending = append(c.pending, e)
-	c.pendingBytes += e.size()
+	c.setPending(append(c.pending, e), c.pendingBytes+e.size())
 	if len(c.pending) == 1 {
 		c.signal()
 	} else if c.pendingBytes > budget {
 		c.live, c.cursor = false, c.pending[0].seq-1
-		c.pending, c.pendingBytes = nil, 0
+		c.hub.stats.catchups.add("slow")
+		c.reset()
 	}
+}
+
+// reset forgets what is pending. The caller holds shard.mu.
+func (c *Conn) reset() {
+	c.one[0] = nil
+	c.setPending(c.one[:0], 0)
 }
 
 // Next appends to frames what is to be written now, about max bytes of it, or at least one frame. It returns none
 // where there is nothing to write; the writer then waits to be woken. The error is io.EOF once the stream
-// is to be ended, behind the frames returned with it. The frames must not be changed.
+// is to be ended, behind the frames returned with it. The frames must not be changed. One that is larger than max
+// comes alone, so that the writer need not copy it.
 func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 	for {
 		c.shard.mu.Lock()
@@ -104,13 +122,24 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 			c.shard.mu.Unlock()
 			return frames, nil
 		}
-		cursor := c.cursor
+		cursor, in := c.cursor, c.interest
 		c.shard.mu.Unlock()
 
 		// Only the writer moves a cursor that is catching up, so it stands while the window is read.
-		pg := c.hub.window.read(&c.interest, cursor, max)
+		pg := c.hub.window.read(in, cursor, max)
 
 		c.shard.mu.Lock()
+		if c.interest != in { // narrowed meanwhile
+			pg.entries = slices.DeleteFunc(pg.entries, func(e *entry) bool { return !c.interest.hears(e) })
+		}
+		if c.head != nil {
+			frames = append(frames, c.head)
+			c.head = nil
+		}
+		if len(frames) > 0 && len(pg.entries) > 0 && pg.entries[0].size() > max {
+			c.shard.mu.Unlock()
+			return frames, nil
+		}
 		c.cursor = pg.upTo
 		if pg.gap {
 			frames = append(frames, c.gap("trimmed", c.hub.window.positionOf(cursor), pg.to))
@@ -119,6 +148,7 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 		frames = c.render(frames, pg.entries)
 		if pg.tail && c.cursor >= c.shard.cursor {
 			c.live = true
+			c.reset()
 		}
 		live := c.live
 		c.shard.mu.Unlock()
@@ -132,18 +162,18 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 func (c *Conn) take(frames [][]byte, max int64) [][]byte {
 	n := 0
 	var size int64
-	for ; n < len(c.pending) && (n == 0 || size+c.pending[n].size() <= max); n++ {
+	for ; n < len(c.pending) && (n+len(frames) == 0 || size+c.pending[n].size() <= max); n++ {
 		size += c.pending[n].size()
 	}
 	frames = c.render(frames, c.pending[:n])
 	if n == len(c.pending) {
-		c.pending, c.pendingBytes = nil, 0
+		c.reset()
 	} else {
 		clear(c.pending[:n])
-		c.pending, c.pendingBytes = c.pending[n:], c.pendingBytes-size
+		c.setPending(c.pending[n:], c.pendingBytes-size)
 		c.signal()
 	}
-	if c.refresh && c.pending == nil {
+	if c.refresh && len(c.pending)+len(frames) == 0 {
 		frames = append(frames, c.position())
 	}
 	return frames
@@ -152,16 +182,28 @@ func (c *Conn) take(frames [][]byte, max int64) [][]byte {
 // render appends the frames of entries that the connection is to get. The caller holds shard.mu.
 func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 	now := time.Now()
+	var oldest *entry
+	var events, bytes uint64
 	for _, e := range entries {
 		switch {
 		case e.hole():
 			frames = append(frames, c.gap("lost", broker.Position{}, e.pos))
-		case e.void(now), c.excluded(e):
+		case c.excluded(e):
+			continue
+		case e.void(now):
+			c.shard.traffic.passOver(e)
 			continue
 		default:
 			frames = append(frames, e.frame)
+			if events == 0 {
+				oldest = e
+			}
+			events, bytes = events+1, bytes+uint64(len(e.frame))
 		}
 		c.sent, c.refresh = e.seq, false
+	}
+	if events > 0 {
+		c.count(now, oldest, events, bytes)
 	}
 	return frames
 }
@@ -221,8 +263,8 @@ func (c *Conn) Ended() bool {
 // nil where it was ended from here.
 func (c *Conn) Close(reason error) {
 	c.hub.leave(c)
-	if c.closed != nil {
-		c.closed(c, reason)
+	if c.hub.Closed != nil {
+		c.hub.Closed(c, reason)
 	}
 }
 
@@ -233,7 +275,7 @@ func (c *Conn) connected(from string, retry time.Duration) []byte {
 		Connection string   `json:"connection"`
 		User       *string  `json:"user"`
 		Topics     []string `json:"topics"`
-	}{Connection: c.ID, Topics: c.Topics}
+	}{Connection: c.ID, Topics: c.interest.topics}
 	if c.User != "" {
 		data.User = &c.User
 	}
@@ -246,6 +288,7 @@ func (c *Conn) connected(from string, retry time.Duration) []byte {
 // gap says that what matches behind from and up to to may be gone. A hundred thousand pages should not
 // fetch it all anew in the same moment, so each is told to wait for a time of its own.
 func (c *Conn) gap(reason string, from, to broker.Position) []byte {
+	c.hub.stats.gaps.add(reason)
 	spread := min(max(time.Second, time.Duration(c.hub.admission.count())*time.Millisecond), time.Minute)
 	data := struct {
 		Reason string `json:"reason"`

@@ -9,6 +9,8 @@ import (
 const (
 	// drainStep is how much of the time a single stream gets: few are closed at once, many are spread out.
 	drainStep = 2 * time.Millisecond
+	// maxJitter bounds what of that time is added to when a client is to come back.
+	maxJitter = 10 * time.Second
 	// drainGrace is how long writers may take for their last bytes.
 	drainGrace = time.Second
 )
@@ -20,6 +22,15 @@ func (h *Hub) Drain(longest time.Duration) {
 	h.admission.close()
 	var conns []*Conn
 	h.each(func(c *Conn) { conns = append(conns, c) })
+	Release(conns, longest)
+	select {
+	case <-h.admission.empty:
+	case <-time.After(drainGrace):
+	}
+}
+
+// Release ends streams, spread over a time of at most longest, and tells each client when to come back.
+func Release(conns []*Conn, longest time.Duration) {
 	rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] })
 	spread := min(longest, time.Duration(len(conns))*drainStep)
 	start := time.Now()
@@ -27,11 +38,7 @@ func (h *Hub) Drain(longest time.Duration) {
 		if wait := time.Until(start.Add(spread * time.Duration(i) / time.Duration(len(conns)))); wait > time.Millisecond {
 			time.Sleep(wait)
 		}
-		retry := time.Second + rand.N(time.Second+spread)
+		retry := time.Second + rand.N(time.Second+min(spread, maxJitter))
 		c.End(fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds()))
-	}
-	select {
-	case <-h.admission.empty:
-	case <-time.After(drainGrace):
 	}
 }

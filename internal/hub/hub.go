@@ -33,6 +33,9 @@ type History struct {
 // Hub is a set of connections, and the log that they hear. Its methods may be called from many goroutines.
 type Hub struct {
 	Name string
+	// Closed is called when a stream has ended, with the reason: nil where the hub has ended it. It may be nil,
+	// and is set before the first Subscribe.
+	Closed func(*Conn, error)
 
 	broker broker.Broker
 	window *window
@@ -40,9 +43,9 @@ type Hub struct {
 	next   atomic.Uint32 // shard of the next connection
 
 	pendingBudget atomic.Int64
-	historyEvents atomic.Int64
 
 	admission admission
+	stats     stats
 
 	ready  chan struct{} // closed when the log's end is known
 	stop   context.CancelFunc
@@ -52,12 +55,13 @@ type Hub struct {
 
 	appendedMu sync.Mutex
 	appended   broker.Position // the newest that was published here
+	published  uint64
 }
 
 // New starts a hub on a broker, which it owns from then on.
 func New(name string, b broker.Broker, s Settings) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
-	h := &Hub{Name: name, broker: b, window: newWindow(s.History), ready: make(chan struct{}), stop: stop}
+	h := &Hub{Name: name, broker: b, window: newWindow(s.History), stats: newStats(), ready: make(chan struct{}), stop: stop}
 	h.expiry = time.AfterFunc(time.Hour, h.expire)
 	h.Configure(s)
 	for range runtime.GOMAXPROCS(0) {
@@ -76,7 +80,6 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 // Configure applies settings to all that lives on.
 func (h *Hub) Configure(s Settings) {
 	h.pendingBudget.Store(s.Limits.Pending)
-	h.historyEvents.Store(int64(s.History.Events))
 	h.window.configure(s.History)
 	h.admission.configure(s.Limits)
 	h.expire()
@@ -129,6 +132,9 @@ func (h *Hub) Publish(ctx context.Context, records []broker.Record) []broker.Res
 	h.appendedMu.Lock()
 	defer h.appendedMu.Unlock()
 	for _, r := range results {
+		if r.Err == nil && !r.Repeated {
+			h.published++
+		}
 		if r.Err == nil && (h.appended.Epoch != r.Position.Epoch || h.appended.Compare(r.Position) < 0) {
 			h.appended = r.Position
 		}

@@ -6,13 +6,16 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// interest is all that a connection hears: exact targets, and patterns of topics.
+// interest is all that a connection hears: exact targets, and patterns of topics. It is never changed, but
+// replaced.
 type interest struct {
+	topics   []string // names and patterns
 	targets  []broker.Target
 	patterns []string
 }
 
-func newInterest(id, user string, topics []string) (in interest) {
+func newInterest(id, user string, topics []string) *interest {
+	in := &interest{topics: topics}
 	in.targets = make([]broker.Target, 0, 3+len(topics))
 	in.targets = append(in.targets, broker.Target{Kind: broker.Broadcast},
 		broker.Target{Kind: broker.Connection, Name: id})

@@ -3,7 +3,6 @@ package hub
 import (
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
@@ -19,7 +18,7 @@ type shard struct {
 	patterns tree[*set]
 	byName   map[string]*set // of patterns
 	count    int
-	swept    uint64 // cursor of the last sweep
+	traffic  Traffic
 
 	qmu    sync.Mutex // guards the queue
 	queue  []*entry   // what deliver has handed over
@@ -105,7 +104,6 @@ func (s *shard) deliver(batch []*entry) (size int64) {
 		}
 		s.cursor = e.seq
 	}
-	s.sweep()
 	return size
 }
 
@@ -115,34 +113,17 @@ func (s *set) deliver(e *entry, budget int64) {
 	}
 }
 
-// minSweep keeps a short window from answering every event with a position for every connection.
-const minSweep = 1000
-
-// sweep wakes the idle connections whose position has aged, so that they are given a newer one. It looks at
-// them twice while the window turns over once.
-func (s *shard) sweep() {
-	events := s.hub.historyEvents.Load()
-	if s.cursor-s.swept < uint64(max(events/4, minSweep)) {
-		return
-	}
-	s.swept = s.cursor
-	all := s.sets[broker.Target{Kind: broker.Broadcast}]
-	if all == nil {
-		return
-	}
-	aged := s.hub.window.aged(time.Now())
-	for _, c := range all.members {
-		if c.live && len(c.pending) == 0 && c.sent < aged {
-			c.refresh = true
-			c.signal()
-		}
-	}
-}
-
 // add puts a connection into the index.
 func (s *shard) add(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.put(c)
+	c.countOpen(1)
+	s.count++
+}
+
+// put takes a connection into the sets of its interest. The caller holds mu.
+func (s *shard) put(c *Conn) {
 	for _, t := range c.interest.targets {
 		if s.sets[t] == nil {
 			s.sets[t] = &set{}
@@ -156,13 +137,21 @@ func (s *shard) add(c *Conn) {
 		}
 		s.byName[p].add(c)
 	}
-	s.count++
 }
 
 // remove takes a connection out of every set.
 func (s *shard) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.drop(c)
+	c.setPending(nil, 0)
+	c.live = false
+	c.countOpen(-1)
+	s.count--
+}
+
+// drop takes a connection out of its sets. The caller holds mu.
+func (s *shard) drop(c *Conn) {
 	for _, m := range c.sets {
 		m.set.remove(m.place)
 	}
@@ -177,8 +166,7 @@ func (s *shard) remove(c *Conn) {
 			s.patterns.remove(p)
 		}
 	}
-	c.sets, c.pending, c.live = nil, nil, false
-	s.count--
+	c.sets = nil
 }
 
 // list returns the connections that share a target.

@@ -18,9 +18,10 @@ type Subscription struct {
 	LastEventID string   // what the client had last; "" for a new one
 	Replay      int      // a new client: how many of the last matching events it is given
 	Retry       time.Duration
-	Remote      string             // the client's address, for lists
-	Address     string             // what limits count it by; "" for not at all
-	Closed      func(*Conn, error) // called when the stream has ended; may be nil
+	Remote      string // the client's address, for lists
+	Address     string // what limits count it by; "" for not at all
+	Protocol    uint8  // HTTP's major version, for counts
+	Route       any    // what the caller wants to find at the connection again
 }
 
 // Subscribe admits a client, and finds the place that its stream continues from. The error is a *Refusal, all of which
@@ -30,13 +31,12 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{
-		ID: newID(), User: sub.User, Remote: sub.Remote, Since: time.Now(), address: sub.Address,
-		hub: h, closed: sub.Closed,
+		ID: newID(), User: sub.User, Remote: sub.Remote, Since: time.Now(), Route: sub.Route, address: sub.Address,
+		hub: h, protocol: min(sub.Protocol, 3),
 	}
-	c.Topics = slices.Clone(sub.Topics)
-	slices.Sort(c.Topics)
-	c.Topics = slices.Compact(c.Topics)
-	c.interest = newInterest(c.ID, c.User, c.Topics)
+	topics := slices.Clone(sub.Topics)
+	slices.Sort(topics)
+	c.interest = newInterest(c.ID, c.User, slices.Compact(topics))
 	if err := h.start(ctx, c, sub); err != nil {
 		h.admission.exit(sub.User, sub.Address)
 		return nil, &Refusal{Reason: "broker", Err: err}
@@ -44,6 +44,11 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	c.sent = c.cursor
 	c.shard = h.shards[int(h.next.Add(1))%len(h.shards)]
 	c.shard.add(c)
+	if sub.LastEventID != "" {
+		h.stats.catchups.add("resume")
+	} else {
+		h.stats.catchups.add("new")
+	}
 	if h.admission.isClosed() {
 		c.End(nil)
 	}
@@ -65,7 +70,7 @@ func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 		return h.resume(ctx, c, sub)
 	}
 	var from broker.Position
-	c.cursor, from = h.window.last(&c.interest, sub.Replay)
+	c.cursor, from = h.window.last(c.interest, sub.Replay)
 	c.head = c.connected(from.String(), sub.Retry)
 	return nil
 }
@@ -101,7 +106,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	case within:
 		c.cursor = seq
 	case before:
-		gone, seq, _ := h.window.trimmedSince(&c.interest, p)
+		gone, seq, _ := h.window.trimmedSince(c.interest, p)
 		if gone {
 			return h.fromGap(c, sub, "trimmed", p)
 		}

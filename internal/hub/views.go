@@ -19,7 +19,7 @@ type ConnectionInfo struct {
 }
 
 func (c *Conn) info() ConnectionInfo {
-	return ConnectionInfo{c.ID, c.User, append([]string{}, c.Topics...), c.Remote, c.Since.UTC()}
+	return ConnectionInfo{c.ID, c.User, append([]string{}, c.topics()...), c.Remote, c.Since.UTC()}
 }
 
 // Filter chooses connections: those of a user, those that hear a topic, or both. An empty field chooses all.
@@ -52,9 +52,16 @@ func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int
 	return list, len(chosen)
 }
 
+// topics are the names and patterns that the connection is subscribed to.
+func (c *Conn) topics() []string {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return c.interest.topics
+}
+
 // hears reports whether the connection is subscribed to a topic.
 func (c *Conn) hears(topic string) bool {
-	return slices.ContainsFunc(c.Topics, func(t string) bool { return Match(t, topic) })
+	return slices.ContainsFunc(c.topics(), func(t string) bool { return Match(t, topic) })
 }
 
 // hearing returns the connections that are subscribed to a topic, each once.

@@ -1,0 +1,160 @@
+package ssepush_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// When the process ends, clients go one by one, each with a time of its own to come back after.
+func TestDrainOnExit(t *testing.T) {
+	const clients = 2000
+	p := start(t, route("limits {\nconnections off\nper_user off\n}"), "h1", 0, nil)
+	var all []*listener
+	for range clients {
+		all = append(all, p.listen("/events?userId=u1"))
+	}
+	begun := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the first has gone", func() bool {
+		return slices.ContainsFunc(all, func(l *listener) bool {
+			select {
+			case <-l.done:
+				return true
+			default:
+				return false
+			}
+		})
+	})
+	// Who comes now is sent off softly.
+	late := p.stream(http.MethodGet, "/events?userId=u1", "", "Accept", "text/event-stream")
+	if m := late.next(); m.Type != "sse:rejected" || m.Data != `{"reason":"draining"}` || late.retry < time.Second {
+		t.Errorf("got %q, retry %s", m, late.retry)
+	}
+	late.wantEnd()
+	p.client.CloseIdleConnections() // a server waits some seconds for one on which nothing was ever sent
+	select {
+	case err := <-p.exited:
+		if err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(limit):
+		t.Fatal("it did not end")
+	}
+	took := time.Since(begun)
+	var back []time.Duration
+	var last time.Time
+	for _, l := range all {
+		retry := l.wantRetry(t)
+		back = append(back, l.ended.Sub(begun)+retry)
+		if l.ended.After(last) {
+			last = l.ended
+		}
+	}
+	slices.Sort(back)
+	t.Logf("%d clients; the last left after %s, it ended after %s; they come back between %s and %s, half of them between %s and %s", clients,
+		last.Sub(begun), took, back[0], back[clients-1], back[clients/4], back[clients*3/4])
+	if took < 2*time.Second || took > 10*time.Second {
+		t.Errorf("it ended after %s, want about 3s", took)
+	}
+	if spread := back[clients*9/10] - back[clients/10]; spread < 2*time.Second {
+		t.Errorf("most come back within %s", spread)
+	}
+	for i := range back[:clients-clients/4] {
+		if d := back[i+clients/4] - back[i]; d < 250*time.Millisecond {
+			t.Fatalf("a quarter of them come back within %s", d)
+		}
+	}
+}
+
+// On every protocol, with or without a grace period, the process waits for its streams, and for nothing else.
+func TestExit(t *testing.T) {
+	overAll(t, func(t *testing.T, protocol, tls string) {
+		for _, grace := range []string{"", "10s"} {
+			for _, drain := range []string{"drain 0s", "drain 1h"} {
+				p := start(t, tls+route(drain), protocol, 0, func(http map[string]any) {
+					if grace != "" {
+						http["grace_period"] = grace
+					}
+				})
+				var all []*listener
+				for i := range 20 {
+					all = append(all, p.listen(fmt.Sprintf("/events?userId=u%d", i)))
+				}
+				p.terminate(10 * time.Second)
+				for _, l := range all {
+					if retry := l.wantRetry(t); retry < time.Second || retry > 5*time.Second {
+						t.Errorf("got retry %s", retry)
+					}
+				}
+			}
+		}
+	})
+}
+
+// With all descriptors used up, those that are connected hear what comes, and when some leave others can connect.
+func TestDescriptorsAreUsedUp(t *testing.T) {
+	const files = 100
+	p := start(t, route("limits {\nconnections off\nper_user off\n}"), "h1", files, nil)
+	publisher := p.in(t)
+	publisher.reconnect()
+	publisher.publish("user", "u1", "data", "this connection stays open")
+	var all []*client
+	for c := p.tryOpen(); c != nil; c = p.tryOpen() {
+		if all = append(all, c); len(all) > files {
+			t.Fatalf("%d are connected", len(all))
+		}
+	}
+	if len(all) < files/3 {
+		t.Errorf("only %d could connect", len(all))
+	}
+	publisher.publish("user", "u1", "data", "hello")
+	for _, c := range all {
+		c.want("hello")
+	}
+	for _, c := range all[:20] {
+		c.close()
+	}
+	waitFor(t, "another can connect", func() bool {
+		c := p.tryOpen()
+		if c != nil {
+			publisher.publish("connection", c.connected.Connection, "data", "welcome")
+			c.want("welcome")
+		}
+		return c != nil
+	})
+	publisher.publish("user", "u1", "data", "still here")
+	for _, c := range all[20:] {
+		c.want("still here")
+	}
+	if !strings.Contains(p.log(), "limits: connections: the process may open 100 files") {
+		t.Error("the log has no warning")
+	}
+	waitFor(t, "the log says so", func() bool { return strings.Contains(p.log(), "too many open files") })
+	p.terminate(15 * time.Second)
+}
+
+// tryOpen subscribes, if there is a descriptor left for it.
+func (s *site) tryOpen() *client {
+	s.t.Helper()
+	c, err := s.tryStream(2*time.Second, http.MethodGet, "/events?userId=u1", "")
+	if err != nil {
+		return nil
+	}
+	select {
+	case e := <-c.events:
+		if e.Type == "sse:connected" && json.Unmarshal([]byte(e.Data), &c.connected) == nil {
+			return c
+		}
+	case <-time.After(limit):
+	}
+	c.close()
+	return nil
+}

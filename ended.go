@@ -1,0 +1,42 @@
+package ssepush
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// ended says in one line what a connection was, into the log of the config in force: the connection's own may
+// be long gone.
+func (p *pooledHub) ended(c *hub.Conn, reason error) {
+	level := zap.InfoLevel
+	if errors.Is(reason, syscall.EMFILE) || errors.Is(reason, syscall.ENFILE) { // the operator has to do something
+		level = zap.WarnLevel
+	}
+	e := p.routes.Load().log.Check(level, "connection ended")
+	if e == nil {
+		return
+	}
+	events, bytes := c.Delivered()
+	e.Write(zap.String("hub", p.Name), zap.String("connection", c.ID), zap.String("user", c.User),
+		zap.Duration("duration", time.Since(c.Since)), zap.Uint64("events", events), zap.Uint64("bytes", bytes),
+		zap.String("reason", endReason(c, reason)))
+}
+
+// endReason is why a stream is over; nil is the hub's own will.
+func endReason(c *hub.Conn, reason error) string {
+	switch {
+	case errors.Is(reason, context.Canceled):
+		return "the client left"
+	case reason != nil:
+		return reason.Error()
+	case c.Draining():
+		return "the hub is draining"
+	}
+	return "disconnected"
+}

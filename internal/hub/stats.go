@@ -1,0 +1,215 @@
+package hub
+
+import (
+	"maps"
+	"sync"
+	"time"
+)
+
+// Stats are what a hub has counted since it began, and what it has now.
+type Stats struct {
+	Traffic
+
+	Published uint64 // events stored in the log from here
+	Catchups  map[string]uint64
+	Gaps      map[string]uint64
+	Rejected  map[string]uint64
+
+	HistoryEvents int
+	HistoryBytes  int64
+	Users         int
+	Draining      bool
+}
+
+// Traffic is the part that is counted where events are delivered: by each shard, under its lock.
+type Traffic struct {
+	Delivered uint64 // events handed to a stream
+	Bytes     uint64 // and their bytes
+	Coalesced uint64 // events not sent to a connection, as a newer one has taken their place
+	Expired   uint64 // events not sent to a connection, as their time was over
+	Delay     Delays
+	Pending   int64       // bytes that wait for connections, shared frames counted for each
+	Open      [4]struct { // connections, by HTTP's major version
+		Held, Goroutine int
+	}
+}
+
+// Delays is a histogram of the time between an event's append and its handing to a stream. Of the events
+// that a writer takes at a time, the oldest counts.
+type Delays struct {
+	Counts [len(DelayBounds) + 1]uint64 // by bound; the last one has what is beyond all
+	Sum    time.Duration
+}
+
+// DelayBounds are the highest delays that the counts stand for.
+var DelayBounds = [...]time.Duration{
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second,
+	10 * time.Second, 30 * time.Second, time.Minute,
+}
+
+func (d *Delays) observe(delay time.Duration) {
+	delay = max(delay, 0) // another machine's clock may be ahead
+	i := 0
+	for i < len(DelayBounds) && delay > DelayBounds[i] {
+		i++
+	}
+	d.Counts[i]++
+	d.Sum += delay
+}
+
+// passOver counts an entry that is not sent any more.
+func (t *Traffic) passOver(e *entry) {
+	if e.superseded.Load() {
+		t.Coalesced++
+	} else {
+		t.Expired++
+	}
+}
+
+// add counts what another shard has counted.
+func (t *Traffic) add(o *Traffic) {
+	t.Delivered += o.Delivered
+	t.Bytes += o.Bytes
+	t.Coalesced += o.Coalesced
+	t.Expired += o.Expired
+	for i, n := range o.Delay.Counts {
+		t.Delay.Counts[i] += n
+	}
+	t.Delay.Sum += o.Delay.Sum
+	t.Pending += o.Pending
+	for i, n := range o.Open {
+		t.Open[i].Held += n.Held
+		t.Open[i].Goroutine += n.Goroutine
+	}
+}
+
+// Add counts another hub's: for as long as a reload takes that changes the broker, there are two of a name.
+func (s *Stats) Add(o Stats) {
+	s.Traffic.add(&o.Traffic)
+	s.Published += o.Published
+	for _, c := range []struct{ to, from map[string]uint64 }{
+		{s.Catchups, o.Catchups}, {s.Gaps, o.Gaps}, {s.Rejected, o.Rejected},
+	} {
+		for label, n := range c.from {
+			c.to[label] += n
+		}
+	}
+	s.HistoryEvents += o.HistoryEvents
+	s.HistoryBytes += o.HistoryBytes
+	s.Users += o.Users
+	s.Draining = s.Draining || o.Draining
+}
+
+// Stats reads what the hub counts.
+func (h *Hub) Stats() Stats {
+	s := Stats{
+		Catchups: h.stats.catchups.read(),
+		Gaps:     h.stats.gaps.read(),
+		Rejected: h.stats.rejected.read(),
+	}
+	for _, sh := range h.shards {
+		sh.mu.Lock()
+		s.Traffic.add(&sh.traffic)
+		sh.mu.Unlock()
+	}
+
+	h.appendedMu.Lock()
+	s.Published = h.published
+	h.appendedMu.Unlock()
+
+	h.window.mu.RLock()
+	s.HistoryEvents, s.HistoryBytes = len(h.window.entries), h.window.bytes
+	h.window.mu.RUnlock()
+
+	h.admission.mu.Lock()
+	s.Users, s.Draining = len(h.admission.users), h.admission.closed
+	h.admission.mu.Unlock()
+	return s
+}
+
+// Rejected counts a client that was sent off.
+func (h *Hub) Rejected(reason string) { h.stats.rejected.add(reason) }
+
+// stats are counts of what is rare enough for a lock and a map.
+type stats struct{ catchups, gaps, rejected labelled }
+
+func newStats() stats {
+	return stats{
+		catchups: known("new", "resume", "slow"),
+		gaps:     known("trimmed", "lost", "unknown"),
+		rejected: known("rate", "connections", "per_user", "per_ip", "draining", "broker"),
+	}
+}
+
+// labelled counts by label.
+type labelled struct {
+	mu *sync.Mutex // guards n
+	n  map[string]uint64
+}
+
+// known starts at zero what will be counted, since a rate can only be told of a series that is there before.
+func known(labels ...string) labelled {
+	l := labelled{new(sync.Mutex), map[string]uint64{}}
+	for _, label := range labels {
+		l.n[label] = 0
+	}
+	return l
+}
+
+func (l labelled) add(label string) {
+	l.mu.Lock()
+	l.n[label]++
+	l.mu.Unlock()
+}
+
+func (l labelled) read() map[string]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.n)
+}
+
+// SetHeld says whether the stream is held without a goroutine. It is called before the stream begins.
+func (c *Conn) SetHeld(held bool) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.countOpen(-1)
+	c.held = held
+	c.countOpen(1)
+}
+
+// countOpen counts the connection among its like. The caller holds shard.mu.
+func (c *Conn) countOpen(by int) {
+	open := &c.shard.traffic.Open[c.protocol]
+	if c.held {
+		open.Held += by
+	} else {
+		open.Goroutine += by
+	}
+}
+
+// Delivered is how many events the connection's stream was given, and their bytes.
+func (c *Conn) Delivered() (events, bytes uint64) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return c.events, c.bytes
+}
+
+// Draining reports whether the connection's hub sends its clients away.
+func (c *Conn) Draining() bool { return c.hub.admission.isClosed() }
+
+// count is called for the events of one batch that were given to the stream. The caller holds shard.mu.
+func (c *Conn) count(now time.Time, oldest *entry, events, bytes uint64) {
+	c.events += events
+	c.bytes += bytes
+	t := &c.shard.traffic
+	t.Delivered += events
+	t.Bytes += bytes
+	// What is older than the connection was not delayed, but asked for.
+	if !oldest.at.Before(c.Since) {
+		t.Delay.observe(now.Sub(oldest.at))
+	}
+}

@@ -1,0 +1,139 @@
+package ssepush
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// registerMetrics puts the hubs' metrics into a config's registry. Each config has one of its own, while what
+// is counted lives in the hubs: so it goes on through a reload.
+func registerMetrics(ctx caddy.Context) error {
+	err := ctx.GetMetricsRegistry().Register(collector{})
+	if errors.As(err, &prometheus.AlreadyRegisteredError{}) {
+		return nil
+	}
+	return err
+}
+
+// collector reads the process's hubs when it is asked.
+type collector struct{}
+
+// metric describes one that has the hub's name as its first label.
+func metric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("sse_push_"+name, help, append([]string{"hub"}, labels...), nil)
+}
+
+var (
+	connectionsMetric  = metric("connections", "Open connections, by HTTP's version; held ones take no goroutine.", "protocol", "mode")
+	usersMetric        = metric("users", "Users who have a connection.")
+	publishedMetric    = metric("events_published_total", "Events that were published here and stored in the log.")
+	deliveredMetric    = metric("events_delivered_total", "Events that were handed to streams, one for each connection.")
+	bytesMetric        = metric("delivered_bytes_total", "Bytes of the events that were handed to streams.")
+	delayMetric        = metric("delivery_delay_seconds", "Time from an event's append to its handing to a stream; of each batch the oldest event's.")
+	catchupsMetric     = metric("catchups_total", "Connections that began to catch up: as new ones, to resume, or because they were slow.", "cause")
+	gapsMetric         = metric("gaps_total", "Gaps that clients were told of.", "reason")
+	coalescedMetric    = metric("coalesced_total", "Events not sent to a connection because a newer one of the same key has taken their place.")
+	expiredMetric      = metric("expired_total", "Events not sent to a connection because their ttl was over.")
+	rejectedMetric     = metric("rejected_total", "Clients that were not admitted, to come again later.", "reason")
+	pendingMetric      = metric("pending_bytes", "Bytes that wait for connections; an event that waits for several counts for each.")
+	historyMetric      = metric("history_events", "Events in the history.")
+	historyBytesMetric = metric("history_bytes", "Bytes of the history in memory.")
+	drainingMetric     = metric("draining", "1 while the hub sends its clients away to end, otherwise 0.")
+)
+
+// Describe implements prometheus.Collector.
+func (collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		connectionsMetric, usersMetric, publishedMetric, deliveredMetric, bytesMetric, delayMetric, catchupsMetric, gapsMetric,
+		coalescedMetric, expiredMetric, rejectedMetric, pendingMetric, historyMetric, historyBytesMetric, drainingMetric,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (collector) Collect(out chan<- prometheus.Metric) {
+	byName := map[string]*hub.Stats{}
+	for _, h := range liveHubs() {
+		s := h.Stats()
+		if other := byName[h.Name]; other != nil {
+			other.Add(s)
+		} else {
+			byName[h.Name] = &s
+		}
+	}
+	for name, s := range byName {
+		collect(out, name, s)
+	}
+}
+
+// liveHubs are the hubs of all configs.
+func liveHubs() (live []*hub.Hub) {
+	hubs.Range(func(_, value any) bool {
+		if p, ok := value.(*pooledHub); ok {
+			live = append(live, p.Hub)
+		}
+		return true
+	})
+	return live
+}
+
+func collect(out chan<- prometheus.Metric, name string, s *hub.Stats) {
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, kind, value, append([]string{name}, labels...)...)
+	}
+	counter := func(d *prometheus.Desc, n uint64) { send(d, prometheus.CounterValue, float64(n)) }
+	counters := func(d *prometheus.Desc, counts map[string]uint64) {
+		for _, label := range slices.Sorted(maps.Keys(counts)) {
+			send(d, prometheus.CounterValue, float64(counts[label]), label)
+		}
+	}
+	gauge := func(d *prometheus.Desc, value float64) { send(d, prometheus.GaugeValue, value) }
+
+	for i, protocol := range []string{1: "h1", 2: "h2", 3: "h3"} {
+		if protocol == "" {
+			continue
+		}
+		send(connectionsMetric, prometheus.GaugeValue, float64(s.Open[i].Held), protocol, "held")
+		send(connectionsMetric, prometheus.GaugeValue, float64(s.Open[i].Goroutine), protocol, "goroutine")
+	}
+	gauge(usersMetric, float64(s.Users))
+	counter(publishedMetric, s.Published)
+	counter(deliveredMetric, s.Delivered)
+	counter(bytesMetric, s.Bytes)
+	out <- delayHistogram(&s.Delay, name)
+	counters(catchupsMetric, s.Catchups)
+	counters(gapsMetric, s.Gaps)
+	counter(coalescedMetric, s.Coalesced)
+	counter(expiredMetric, s.Expired)
+	counters(rejectedMetric, s.Rejected)
+	gauge(pendingMetric, float64(s.Pending))
+	gauge(historyMetric, float64(s.HistoryEvents))
+	gauge(historyBytesMetric, float64(s.HistoryBytes))
+	draining := 0.0
+	if s.Draining {
+		draining = 1
+	}
+	gauge(drainingMetric, draining)
+}
+
+// delayHistogram counts as Prometheus does: each bucket holds those before it.
+func delayHistogram(d *hub.Delays, name string) prometheus.Metric {
+	buckets := make(map[float64]uint64, len(hub.DelayBounds))
+	var total uint64
+	for i, bound := range hub.DelayBounds {
+		total += d.Counts[i]
+		buckets[bound.Seconds()] = total
+	}
+	total += d.Counts[len(hub.DelayBounds)]
+	return prometheus.MustNewConstHistogram(delayMetric, total, d.Sum.Seconds(), buckets, name)
+}
+
+// Interface guards.
+var _ prometheus.Collector = collector{}

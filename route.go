@@ -1,0 +1,148 @@
+package ssepush
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// arrival is what a connection keeps of its request, to be held against the settings of a later config. Where
+// the request has nothing of its own to keep, all connections of a route share one.
+type arrival struct {
+	path   string
+	page   string            // the origin of the page, where it is not the request's own host
+	filled map[string]string // entries of the grant with placeholders of the request, as they came out
+}
+
+// arrivalOf keeps what is to be kept of a user's request.
+func (h *Handler) arrivalOf(r *http.Request, user string) *arrival {
+	origin := r.Header.Get("Origin")
+	if origin != "" && ownOrigin(origin, r.Host) {
+		origin = ""
+	}
+	a := &arrival{path: h.Path, page: origin}
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	for _, entry := range h.Topics {
+		if !asksRequest(entry) {
+			continue
+		}
+		if a.filled == nil {
+			a.filled = map[string]string{}
+		}
+		for _, topic := range expandGrant([]string{entry}, user, repl) {
+			a.filled[entry] = topic
+		}
+	}
+	if a.page == "" && a.filled == nil {
+		return h.shared
+	}
+	return a
+}
+
+// grantTo is the grant of a connection that came under an earlier config. What the request's placeholders stood for
+// cannot be told any more: such entries are as they were, and new ones are not granted.
+func (h *Handler) grantTo(a *arrival, user string, repl *caddy.Replacer) (id Identity) {
+	for _, entry := range h.Topics {
+		if topic, ok := a.filled[entry]; ok {
+			id.Topics = append(id.Topics, topic)
+		} else if !asksRequest(entry) {
+			id.Topics = append(id.Topics, expandGrant([]string{entry}, user, repl)...)
+		}
+	}
+	return id
+}
+
+// asksRequest reports whether an entry of a grant has a placeholder other than {user}.
+func asksRequest(entry string) bool {
+	return strings.Contains(strings.ReplaceAll(entry, "{user}", ""), "{")
+}
+
+// generations tells which of two configs is the newer one.
+var generations atomic.Uint64
+
+// routes are the subscribe routes that a config has for a hub.
+type routes struct {
+	generation uint64
+	handlers   []*Handler
+	log        *zap.Logger
+}
+
+// hold holds a connection that came under an earlier config to this one, and reports whether it may stay. Where
+// several routes have the same path, on several sites, what one of them allows is allowed.
+func (rs *routes) hold(c *hub.Conn) (stays bool) {
+	a, ok := c.Route.(*arrival)
+	if !ok {
+		return true
+	}
+	var own []*Handler
+	for _, h := range rs.handlers {
+		if h.Path == a.path && (a.page == "" || h.cors.allows(a.page)) {
+			own = append(own, h)
+		}
+	}
+	if len(own) == 0 {
+		return false
+	}
+	var grants []Identity
+	c.Narrow(func(topic string) bool {
+		if grants == nil {
+			repl := caddy.NewEmptyReplacer()
+			for _, h := range own {
+				grants = append(grants, h.grantTo(a, c.User, repl))
+			}
+		}
+		for _, g := range grants {
+			if g.granted(topic) {
+				return true
+			}
+		}
+		return false
+	})
+	return true
+}
+
+// pooledHub is a hub in the pool, with what the config in force says of it beside the hub's own settings.
+type pooledHub struct {
+	*hub.Hub
+	drain  atomic.Int64 // a time.Duration
+	routes atomic.Pointer[routes]
+}
+
+// apply takes on the settings of a config, now that it is sure to be the one.
+func (p *pooledHub) apply(s *HubSettings, rs *routes) {
+	p.Configure(s.hub())
+	p.drain.Store(int64(s.drain()))
+	p.routes.Store(rs)
+	var leave []*hub.Conn
+	p.Each(func(c *hub.Conn) {
+		if !rs.hold(c) {
+			leave = append(leave, c)
+		}
+	})
+	if len(leave) > 0 {
+		go hub.Release(leave, s.drain())
+	}
+}
+
+// admitted holds a connection to the config in force, if its own is no longer that: the old servers
+// go on for a moment.
+func (p *pooledHub) admitted(c *hub.Conn, generation uint64) {
+	if rs := p.routes.Load(); rs != nil && rs.generation > generation && !rs.hold(c) {
+		hub.Release([]*hub.Conn{c}, 0)
+	}
+}
+
+// Destruct lets the clients go in the background, since the config's lock is held meanwhile.
+func (p *pooledHub) Destruct() error {
+	go func() {
+		p.Drain(time.Duration(p.drain.Load()))
+		_ = p.Close() // the memory broker has nothing to report
+	}()
+	return nil
+}
