@@ -86,10 +86,8 @@ func (b *bench) row(ctx context.Context, s *scenario, server *server, p protocol
 	r := &session{bench: b, scenario: s, server: server, protocol: p}
 	defer r.stop()
 	result, err := s.measure(ctx, r)
-	for _, t := range r.targets {
-		if err != nil && t.ended() {
-			err = fmt.Errorf("the server ended: %s", t.lastWords())
-		}
+	if n := len(r.targets); err != nil && n > 0 && r.targets[n-1].ended() { // those before it were stopped on purpose
+		err = fmt.Errorf("%w; the server ended: %s", err, r.targets[n-1].lastWords())
 	}
 	return result, err
 }

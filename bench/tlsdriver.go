@@ -79,6 +79,7 @@ func (d *tlsDriver) read(c *client, progress func()) error {
 	if err != nil {
 		return err
 	}
+	_ = plain.(*net.TCPConn).SetLinger(0) // no port is to be kept from the next row by TIME_WAIT
 	defer plain.Close()
 	d.mu.Lock()
 	closed := d.closed

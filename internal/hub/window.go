@@ -1,10 +1,8 @@
 package hub
 
 import (
-	"container/heap"
 	"slices"
 	"sort"
-	"strings"
 	"sync"
 	"time"
 
@@ -41,32 +39,6 @@ type window struct {
 type epoch struct {
 	id    uint64
 	first uint64 // seq of its first entry
-}
-
-// mark is the highest place trimmed.
-type mark struct {
-	seq uint64
-	pos broker.Position
-}
-
-// postings are the entries of one target, oldest first.
-type postings struct {
-	target     broker.Target
-	seqs       []uint64
-	trimmed    mark
-	prev, next *postings // in the list of the quiet
-}
-
-// maxQuiet bounds, in bytes, the targets that are remembered for what was trimmed of them.
-const maxQuiet = 16 << 20
-
-// memory is about what the postings take while they have no entries.
-func (p *postings) memory() int64 {
-	n := int64(len(p.target.Name)) + 256
-	if p.target.Kind == broker.Topic {
-		n += 256 * int64(strings.Count(p.target.Name, "/")+1) // a node of the tree for each segment
-	}
-	return n
 }
 
 // maxEpochs bounds the past lives whose order is remembered.
@@ -140,21 +112,6 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 	return into
 }
 
-// postings returns the list of a target that is about to get an entry.
-func (w *window) postings(t broker.Target) *postings {
-	p := w.index[t]
-	if p == nil {
-		p = &postings{target: t}
-		w.index[t] = p
-	} else if len(p.seqs) == 0 {
-		w.unlink(p)
-	}
-	if len(p.seqs) == 0 && t.Kind == broker.Topic {
-		w.topics.put(t.Name, p)
-	}
-	return p
-}
-
 // configure sets other bounds.
 func (w *window) configure(h History) {
 	w.mu.Lock()
@@ -208,231 +165,6 @@ func (w *window) trim(now time.Time) {
 		w.entries[n] = nil
 	}
 	w.entries = w.entries[n:]
-}
-
-// link puts a target without entries at the end of the quiet ones.
-func (w *window) link(p *postings) {
-	p.seqs = nil
-	p.prev, p.next = w.quietTail, nil
-	if w.quietTail != nil {
-		w.quietTail.next = p
-	} else {
-		w.quietHead = p
-	}
-	w.quietTail = p
-	if p.target.Kind == broker.Topic {
-		w.topics.remove(p.target.Name)
-		w.quietTopics.put(p.target.Name, p)
-	}
-	for w.quiet += p.memory(); w.quiet > maxQuiet; {
-		oldest := w.quietHead
-		w.unlink(oldest)
-		if oldest.trimmed.seq > w.mark.seq {
-			w.mark = oldest.trimmed
-		}
-		delete(w.index, oldest.target)
-	}
-}
-
-func (w *window) unlink(p *postings) {
-	if p.prev != nil {
-		p.prev.next = p.next
-	} else {
-		w.quietHead = p.next
-	}
-	if p.next != nil {
-		p.next.prev = p.prev
-	} else {
-		w.quietTail = p.prev
-	}
-	p.prev, p.next = nil, nil
-	w.quiet -= p.memory()
-	if p.target.Kind == broker.Topic {
-		w.quietTopics.remove(p.target.Name)
-	}
-}
-
-// lists visits the postings of all that an interest hears.
-func (w *window) lists(in *interest, visit func(*postings)) {
-	for _, t := range in.targets {
-		if p := w.index[t]; p != nil {
-			visit(p)
-		}
-	}
-	for _, pattern := range in.patterns {
-		w.topics.covered(pattern, visit)
-	}
-}
-
-// missed reports whether something that matches an interest may have been trimmed behind a place, which
-// newer tells to be older than a mark.
-func (w *window) missed(in *interest, newer func(mark) bool) bool {
-	gone := newer(w.mark)
-	look := func(p *postings) { gone = gone || p.trimmed.seq > 0 && newer(p.trimmed) }
-	w.lists(in, look)
-	for _, pattern := range in.patterns {
-		w.quietTopics.covered(pattern, look)
-	}
-	return gone
-}
-
-// page is a part of what an interest has to catch up.
-type page struct {
-	entries []*entry
-	upTo    uint64 // all that matches up to here is in the page or before it
-	tail    bool   // upTo is the window's end
-	gap     bool   // something before the page is gone, up to `to`
-	to      broker.Position
-}
-
-// read returns what matches an interest behind after, up to max bytes but at least one entry.
-func (w *window) read(in *interest, after uint64, max int64) (pg page) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	if after+1 < w.base {
-		pg.gap = w.missed(in, func(m mark) bool { return m.seq > after })
-		pg.to = w.start
-		after = w.base - 1
-		if pg.gap {
-			pg.upTo = after
-			return pg
-		}
-	}
-	if after == w.tail() { // as most who are new: no pattern is to be looked up
-		pg.upTo, pg.tail = after, true
-		return pg
-	}
-	var m merge
-	w.lists(in, func(p *postings) {
-		if i := sort.Search(len(p.seqs), func(i int) bool { return p.seqs[i] > after }); i < len(p.seqs) {
-			m = append(m, p.seqs[i:])
-		}
-	})
-	heap.Init(&m)
-	var size int64
-	for len(m) > 0 {
-		seq := m[0][0]
-		if m[0] = m[0][1:]; len(m[0]) > 0 {
-			heap.Fix(&m, 0)
-		} else {
-			heap.Pop(&m)
-		}
-		if seq == after {
-			continue // another target of the same entry
-		}
-		e := w.entries[seq-w.base]
-		if size += e.size(); size > max && len(pg.entries) > 0 {
-			pg.upTo = after
-			return pg
-		}
-		after = seq
-		pg.entries = append(pg.entries, e)
-	}
-	pg.upTo, pg.tail = w.tail(), true
-	return pg
-}
-
-// merge is a heap of ascending lists, by their heads.
-type merge [][]uint64
-
-func (m merge) Len() int           { return len(m) }
-func (m merge) Less(i, j int) bool { return m[i][0] < m[j][0] }
-func (m merge) Swap(i, j int)      { m[i], m[j] = m[j], m[i] }
-func (m *merge) Push(x any)        { *m = append(*m, x.([]uint64)) }
-func (m *merge) Pop() any          { old := *m; *m = old[:len(old)-1]; return nil }
-
-// last returns the place before the last n entries that match an interest.
-func (w *window) last(in *interest, n int) (uint64, broker.Position) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	seq := w.tail()
-	if n == 0 {
-		return seq, w.position(seq)
-	}
-	now := time.Now()
-	var seqs []uint64
-	w.lists(in, func(p *postings) {
-		found := 0
-		for i := len(p.seqs) - 1; i >= 0 && found < n; i-- {
-			if e := w.entries[p.seqs[i]-w.base]; !e.hole() && !e.void(now) {
-				seqs = append(seqs, e.seq)
-				found++
-			}
-		}
-	})
-	slices.Sort(seqs)
-	seqs = slices.Compact(seqs)
-	if seqs = seqs[max(0, len(seqs)-n):]; len(seqs) > 0 {
-		seq = seqs[0] - 1
-	}
-	return seq, w.position(seq)
-}
-
-// place is how a position stands to the window.
-type place uint8
-
-const (
-	within  place = iota // it is the window's start, or one of its entries
-	before               // older than the window
-	behind               // newer than the window's end
-	foreign              // of no life of the log that the window has seen, or never handed out
-)
-
-// locate finds a position; seq counts only where it is within.
-func (w *window) locate(p broker.Position) (seq uint64, at place) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	if p == w.start {
-		return w.base - 1, within
-	}
-	i := slices.IndexFunc(w.epochs, func(e epoch) bool { return e.id == p.Epoch })
-	if i < 0 {
-		return 0, foreign
-	}
-	lo, hi := w.epochs[i].first, w.tail()+1
-	if i+1 < len(w.epochs) {
-		hi = w.epochs[i+1].first
-	}
-	lo = max(lo, w.base)
-	if lo >= hi { // nothing of that life is left, or nothing has come yet
-		if i == len(w.epochs)-1 && w.start.Epoch == p.Epoch && p.Compare(w.start) > 0 {
-			return 0, behind
-		}
-		return 0, before
-	}
-	run := w.entries[lo-w.base : hi-w.base]
-	n := sort.Search(len(run), func(i int) bool { return run[i].pos.Compare(p) >= 0 })
-	switch {
-	case n < len(run) && run[n].pos == p:
-		return lo + uint64(n), within
-	case n < len(run) && run[n].pos.Compare(p) == 0:
-		return 0, foreign // another entry stands at that number
-	case n == len(run) && i == len(w.epochs)-1:
-		return 0, behind
-	case n == 0:
-		return 0, before
-	}
-	return 0, foreign
-}
-
-// trimmedSince reports whether something that matches an interest may have been trimmed behind p, a
-// position older than the window, and where all is complete again.
-func (w *window) trimmedSince(in *interest, p broker.Position) (gone bool, seq uint64, to broker.Position) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	rank := w.rank(p.Epoch)
-	gone = w.missed(in, func(m mark) bool {
-		if m.pos.Epoch == p.Epoch {
-			return m.pos.Compare(p) > 0
-		}
-		return rank < 0 || w.rank(m.pos.Epoch) > rank
-	})
-	return gone, w.base - 1, w.start
-}
-
-// rank orders the lives of the log; one that was forgotten is older than all others.
-func (w *window) rank(id uint64) int {
-	return slices.IndexFunc(w.epochs, func(e epoch) bool { return e.id == id })
 }
 
 // end is the newest place, with a channel that is closed when there is a newer one.

@@ -1,0 +1,75 @@
+package hub
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// place is how a position stands to the window.
+type place uint8
+
+const (
+	within  place = iota // it is the window's start, or one of its entries
+	before               // older than the window
+	behind               // newer than the window's end
+	foreign              // of no life of the log that the window has seen, or never handed out
+)
+
+// locate finds a position; seq counts only where it is within.
+func (w *window) locate(p broker.Position) (seq uint64, at place) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if p == w.start {
+		return w.base - 1, within
+	}
+	i := slices.IndexFunc(w.epochs, func(e epoch) bool { return e.id == p.Epoch })
+	if i < 0 {
+		return 0, foreign
+	}
+	lo, hi := w.epochs[i].first, w.tail()+1
+	if i+1 < len(w.epochs) {
+		hi = w.epochs[i+1].first
+	}
+	lo = max(lo, w.base)
+	if lo >= hi { // nothing of that life is left, or nothing has come yet
+		if i == len(w.epochs)-1 && w.start.Epoch == p.Epoch && p.Compare(w.start) > 0 {
+			return 0, behind
+		}
+		return 0, before
+	}
+	run := w.entries[lo-w.base : hi-w.base]
+	n := sort.Search(len(run), func(i int) bool { return run[i].pos.Compare(p) >= 0 })
+	switch {
+	case n < len(run) && run[n].pos == p:
+		return lo + uint64(n), within
+	case n < len(run) && run[n].pos.Compare(p) == 0:
+		return 0, foreign // another entry stands at that number
+	case n == len(run) && i == len(w.epochs)-1:
+		return 0, behind
+	case n == 0:
+		return 0, before
+	}
+	return 0, foreign
+}
+
+// trimmedSince reports whether something that matches an interest may have been trimmed behind p, a
+// position older than the window, and where all is complete again.
+func (w *window) trimmedSince(in *interest, p broker.Position) (gone bool, seq uint64, to broker.Position) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	rank := w.rank(p.Epoch)
+	gone = w.missed(in, func(m mark) bool {
+		if m.pos.Epoch == p.Epoch {
+			return m.pos.Compare(p) > 0
+		}
+		return rank < 0 || w.rank(m.pos.Epoch) > rank
+	})
+	return gone, w.base - 1, w.start
+}
+
+// rank orders the lives of the log; one that was forgotten is older than all others.
+func (w *window) rank(id uint64) int {
+	return slices.IndexFunc(w.epochs, func(e epoch) bool { return e.id == id })
+}

@@ -1,0 +1,114 @@
+package hub
+
+import (
+	"strings"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// mark is the highest place trimmed.
+type mark struct {
+	seq uint64
+	pos broker.Position
+}
+
+// postings are the entries of one target, oldest first.
+type postings struct {
+	target     broker.Target
+	seqs       []uint64
+	trimmed    mark
+	prev, next *postings // in the list of the quiet
+}
+
+// maxQuiet bounds, in bytes, the targets that are remembered for what was trimmed of them.
+const maxQuiet = 16 << 20
+
+// memory is about what the postings take while they have no entries.
+func (p *postings) memory() int64 {
+	n := int64(len(p.target.Name)) + 256
+	if p.target.Kind == broker.Topic {
+		n += 256 * int64(strings.Count(p.target.Name, "/")+1) // a node of the tree for each segment
+	}
+	return n
+}
+
+// postings returns the list of a target that is about to get an entry.
+func (w *window) postings(t broker.Target) *postings {
+	p := w.index[t]
+	if p == nil {
+		p = &postings{target: t}
+		w.index[t] = p
+	} else if len(p.seqs) == 0 {
+		w.unlink(p)
+	}
+	if len(p.seqs) == 0 && t.Kind == broker.Topic {
+		w.topics.put(t.Name, p)
+	}
+	return p
+}
+
+// link puts a target without entries at the end of the quiet ones.
+func (w *window) link(p *postings) {
+	p.seqs = nil
+	p.prev, p.next = w.quietTail, nil
+	if w.quietTail != nil {
+		w.quietTail.next = p
+	} else {
+		w.quietHead = p
+	}
+	w.quietTail = p
+	if p.target.Kind == broker.Topic {
+		w.topics.remove(p.target.Name)
+		w.quietTopics.put(p.target.Name, p)
+	}
+	for w.quiet += p.memory(); w.quiet > maxQuiet; {
+		oldest := w.quietHead
+		w.unlink(oldest)
+		if oldest.trimmed.seq > w.mark.seq {
+			w.mark = oldest.trimmed
+		}
+		delete(w.index, oldest.target)
+	}
+}
+
+func (w *window) unlink(p *postings) {
+	if p.prev != nil {
+		p.prev.next = p.next
+	} else {
+		w.quietHead = p.next
+	}
+	if p.next != nil {
+		p.next.prev = p.prev
+	} else {
+		w.quietTail = p.prev
+	}
+	p.prev, p.next = nil, nil
+	w.quiet -= p.memory()
+	if p.target.Kind == broker.Topic {
+		w.quietTopics.remove(p.target.Name)
+	}
+}
+
+// lists visits the postings of all that an interest hears.
+func (w *window) lists(in *interest, visit func(*postings)) {
+	for _, t := range in.targets {
+		if p := w.index[t]; p != nil {
+			visit(p)
+		}
+	}
+	for _, pattern := range in.patterns {
+		w.topics.covered(pattern, visit)
+	}
+}
+
+// missed reports whether something that matches an interest may have been trimmed behind a place, which
+// newer tells to be older than a mark.
+func (w *window) missed(in *interest, newer func(mark) bool) bool {
+	gone := newer(w.mark)
+	look := func(p *postings) { gone = gone || p.trimmed.seq > 0 && newer(p.trimmed) }
+	w.lists(in, look)
+	for _, pattern := range in.patterns {
+		w.quietTopics.covered(pattern, look)
+	}
+	return gone
+}
