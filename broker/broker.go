@@ -88,9 +88,6 @@ func (r *Record) NamesSize() (n int64) {
 	return n
 }
 
-// Expired reports whether the record's TTL has passed.
-func (r *Record) Expired(now time.Time) bool { return r.TTL > 0 && now.Sub(r.Time) >= r.TTL }
-
 // TargetKind tells what a target names.
 type TargetKind uint8
 

@@ -114,6 +114,7 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 		case c.ended:
 			if c.farewell != nil {
 				frames = append(frames, c.farewell)
+				c.farewell = nil
 			}
 			c.shard.mu.Unlock()
 			return frames, io.EOF

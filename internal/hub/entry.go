@@ -53,7 +53,7 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 		id = append(append(id, '~'), r.ID...)
 	}
 	n.frame = sse.Event{ID: string(id), Type: r.Type, Data: r.Data, Retry: r.Retry}.Append(
-		make([]byte, 0, len(r.Data)+len(r.Type)+len(id)+48))
+		make([]byte, 0, len(r.Data)+len(r.Type)+len(id)+48)) // lines beyond the first few make it grow
 	return n
 }
 

@@ -17,7 +17,6 @@ type shard struct {
 	sets     map[broker.Target]*set
 	patterns tree[*set]
 	byName   map[string]*set // of patterns
-	count    int
 	traffic  Traffic
 
 	qmu    sync.Mutex // guards the queue
@@ -119,7 +118,6 @@ func (s *shard) add(c *Conn) {
 	defer s.mu.Unlock()
 	s.put(c)
 	c.countOpen(1)
-	s.count++
 }
 
 // put takes a connection into the sets of its interest. The caller holds mu.
@@ -147,7 +145,6 @@ func (s *shard) remove(c *Conn) {
 	c.setPending(nil, 0)
 	c.live = false
 	c.countOpen(-1)
-	s.count--
 }
 
 // drop takes a connection out of its sets. The caller holds mu.

@@ -96,17 +96,18 @@ func (w *writer) run(s *held) (r result) {
 			w.encode(s, frames)
 			clear(frames)
 		}
-		if end != nil && s.chunked {
-			s.rest = append(s.rest, "0\r\n\r\n"...)
-		}
 		r.state, r.err = s.flush(&r.wrote)
+		if end != nil && r.state == quiet && s.chunked {
+			s.rest = append(w.scratch[:0], "0\r\n\r\n"...)
+			r.state, r.err = s.flush(&r.wrote)
+		}
 		switch {
-		case r.state == full && len(s.rest) > 0:
-			s.rest = append([]byte(nil), s.rest...) // scratch is used again
-			fallthrough
-		case r.state == full && end == nil, r.state == failed:
+		case r.state == full: // also at the end, which the source will say again
+			s.rest = append([]byte(nil), s.rest...) // scratch is used for others
 			return r
-		case errors.Is(end, io.EOF): // what the socket does not take is lost: a client that comes back asks for it again
+		case r.state == failed:
+			return r
+		case errors.Is(end, io.EOF):
 			return result{ended, r.wrote, nil}
 		case end != nil:
 			return result{ended, r.wrote, end}

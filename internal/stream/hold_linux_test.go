@@ -97,6 +97,9 @@ func (f *feed) end() {
 func (f *feed) Next(frames [][]byte, max int64) ([][]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.wake == nil {
+		panic("asked for frames before it can wake: what comes in between would wait for the next")
+	}
 	var size int64
 	for len(f.frames) > 0 && (size == 0 || size+int64(len(f.frames[0])) <= max) {
 		size += int64(len(f.frames[0]))
@@ -144,6 +147,9 @@ func testHeldBytes(t *testing.T, secure bool) {
 			f.put(frame)
 		}
 	}
+	last := bytes.Repeat([]byte("z"), 1<<20) // a large one comes together with the end
+	want.Write(last)
+	f.put(last)
 	resp, err := s.Client().Get(s.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -74,6 +74,8 @@ func hold(fd int, conn *tls.Conn, chunked bool, src Source, o Options) error {
 		src: src, loop: l, tls: conn, fd: int32(fd), chunked: chunked,
 		heartbeat: ticks(o.Heartbeat), timeout: ticks(o.WriteTimeout), queued: true,
 	}
+	// Before the loop has it: what comes behind the first look must not be lost.
+	src.OnWake(s.wake)
 	l.mu.Lock()
 	if n := len(l.free); n > 0 {
 		s.slot = l.free[n-1]
@@ -86,11 +88,9 @@ func hold(fd int, conn *tls.Conn, chunked bool, src Source, o Options) error {
 	s.gen = l.gens[s.slot]
 	l.slots[s.slot] = s
 	l.count++
-	l.dirty = append(l.dirty, s)
 	l.mu.Unlock()
-	src.OnWake(s.wake)
 
-	// Edge-triggered, and once for all: it tells of room only behind a write that met a full socket.
+	// Also before: the loop may close the descriptor, which is somebody else's then. Edge-triggered, and once for all: it tells of room only behind a write that met a full socket.
 	err = unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{
 		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff,
 		Fd:     int32(s.slot<<loopBits | l.index), Pad: int32(s.gen),
@@ -98,6 +98,9 @@ func hold(fd int, conn *tls.Conn, chunked bool, src Source, o Options) error {
 	if err != nil {
 		l.tell(event{s.slot, s.gen, true})
 	}
+	l.mu.Lock()
+	l.dirty = append(l.dirty, s)
+	l.mu.Unlock()
 	l.signal()
 	return nil
 }
