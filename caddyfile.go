@@ -49,6 +49,7 @@ func init() {
 //	        per_ip      <number>|off
 //	        event       <size>
 //	        pending     <size>
+//	        memory      <size>|off
 //	        rate        <number>|off
 //	    }
 //	    drain        <duration>
@@ -210,6 +211,7 @@ func handlerOptions(h *Handler) []option {
 			{usage: "per_ip <number>|off", min: 1, max: 1, set: setCount(&limits.PerIP)},
 			{usage: "event <size>", min: 1, max: 1, set: setSize(&limits.Event)},
 			{usage: "pending <size>", min: 1, max: 1, set: setSize(&limits.Pending)},
+			{usage: "memory <size>|off", min: 1, max: 1, set: setSizeOrOff(&limits.Memory)},
 			{usage: "rate <number>|off", min: 1, max: 1, set: setCount(&limits.Rate)},
 		}},
 		{usage: "drain <duration>", min: 1, max: 1, set: func(args []string) error {

@@ -3,7 +3,6 @@ package ssepush
 import (
 	"context"
 	"errors"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,17 +13,14 @@ import (
 // ended says in one line what a connection was, into the log of the config in force: the connection's own may
 // be long gone.
 func (p *pooledHub) ended(c *hub.Conn, reason error) {
-	level := zap.InfoLevel
-	if errors.Is(reason, syscall.EMFILE) || errors.Is(reason, syscall.ENFILE) { // the operator has to do something
-		level = zap.WarnLevel
-	}
-	e := p.routes.Load().log.Check(level, "connection ended")
+	openStreams.Add(-1)
+	e := p.routes.Load().log.Check(zap.InfoLevel, "connection ended")
 	if e == nil {
 		return
 	}
 	events, bytes := c.Delivered()
 	e.Write(zap.String("hub", p.Name), zap.String("connection", c.ID), zap.String("user", c.User),
-		zap.Duration("duration", time.Since(c.Since)), zap.Uint64("events", events), zap.Uint64("bytes", bytes),
+		zap.Duration("duration", time.Since(c.Since())), zap.Uint64("events", events), zap.Uint64("bytes", bytes),
 		zap.String("reason", endReason(c, reason)))
 }
 

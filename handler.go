@@ -1,7 +1,6 @@
 package ssepush
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"path"
@@ -12,6 +11,25 @@ import (
 
 // ServeHTTP answers what belongs to the subscribe route or the internal route, and passes all else on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	own, r := h.route(r)
+	switch own {
+	case subscribeRoute:
+		return h.serveSubscribe(w, r)
+	case internalRoute:
+		return h.serveInternal(w, r)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+const (
+	noRoute = iota
+	subscribeRoute
+	internalRoute
+)
+
+// route says which route a request belongs to, and returns it with the URL that says so. It is apart since it needs
+// much of the stack, and a stream over HTTP/2 keeps what it began on.
+func (h *Handler) route(r *http.Request) (int, *http.Request) {
 	// A site-wide try_files or rewrite runs before, so the path that the client sent counts as well.
 	urls := []*url.URL{r.URL}
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
@@ -21,18 +39,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		for _, u := range urls {
 			// Cleaned as well as as it stands: who comes behind may see either.
 			if isBelow(u.Path, h.Internal.Prefix) || isBelow(path.Clean("/"+u.Path), h.Internal.Prefix) {
-				return h.serveInternal(w, withURL(r, u))
+				return internalRoute, withURL(r, u)
 			}
 		}
 	}
 	if h.Path != "" {
 		for _, u := range urls {
 			if u.Path == h.Path {
-				return h.serveSubscribe(w, withURL(r, u))
+				return subscribeRoute, withURL(r, u)
 			}
 		}
 	}
-	return next.ServeHTTP(w, r)
+	return noRoute, r
 }
 
 // withURL is the request with another URL: a rewrite may have changed the query as well.
@@ -61,9 +79,7 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 		newProblem(http.StatusNotFound, "there is no %s", path.Clean(r.URL.Path)).write(w)
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
-	defer cancel()
-	hub, err := h.hub.get(ctx)
+	hub, err := h.hub.within(r.Context(), admitTimeout)
 	if err != nil {
 		retryLater(http.StatusServiceUnavailable, 0, "%v", err).write(w)
 		return nil

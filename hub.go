@@ -21,6 +21,7 @@ const (
 	defaultPerUser = 20
 	defaultEvent   = 1 << 20
 	defaultPending = 64 << 10
+	defaultMemory  = 1 << 30
 	defaultDrain   = 3 * time.Second
 )
 
@@ -133,6 +134,18 @@ func (r *hubRef) get(ctx context.Context) (*pooledHub, error) {
 	}
 }
 
+// within is get for a while. A hub that is there costs no timer.
+func (r *hubRef) within(ctx context.Context, wait time.Duration) (*pooledHub, error) {
+	select {
+	case <-r.ready:
+		return r.hub, nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return r.get(ctx)
+}
+
 // hub returns the settings with every default filled in.
 func (s *HubSettings) hub() hub.Settings {
 	history, limits := History{}, Limits{}
@@ -153,6 +166,7 @@ func (s *HubSettings) hub() hub.Settings {
 			PerUser:     orElse(limits.PerUser, defaultPerUser),
 			PerIP:       max(limits.PerIP, 0),
 			Pending:     orElse(limits.Pending, defaultPending),
+			Memory:      orElse(limits.Memory, defaultMemory),
 			Rate:        max(limits.Rate, 0),
 		},
 	}

@@ -42,6 +42,7 @@ var (
 	expiredMetric      = metric("expired_total", "Events not sent to a connection because their ttl was over.")
 	rejectedMetric     = metric("rejected_total", "Clients that were not admitted, to come again later.", "reason")
 	pendingMetric      = metric("pending_bytes", "Bytes that wait for connections; an event that waits for several counts for each.")
+	lagMetric          = metric("lag_bytes", "Bytes of events that the hub has yet to take to connections. Past 32 MiB publishers wait.")
 	historyMetric      = metric("history_events", "Events in the history.")
 	historyBytesMetric = metric("history_bytes", "Bytes of the history in memory.")
 	drainingMetric     = metric("draining", "1 while the hub sends its clients away to end, otherwise 0.")
@@ -51,7 +52,7 @@ var (
 func (collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		connectionsMetric, usersMetric, publishedMetric, deliveredMetric, bytesMetric, delayMetric, catchupsMetric, gapsMetric,
-		coalescedMetric, expiredMetric, rejectedMetric, pendingMetric, historyMetric, historyBytesMetric, drainingMetric,
+		coalescedMetric, expiredMetric, rejectedMetric, pendingMetric, lagMetric, historyMetric, historyBytesMetric, drainingMetric,
 	} {
 		out <- d
 	}
@@ -114,6 +115,7 @@ func collect(out chan<- prometheus.Metric, name string, s *hub.Stats) {
 	counter(expiredMetric, s.Expired)
 	counters(rejectedMetric, s.Rejected)
 	gauge(pendingMetric, float64(s.Pending))
+	gauge(lagMetric, float64(s.Lag))
 	gauge(historyMetric, float64(s.HistoryEvents))
 	gauge(historyBytesMetric, float64(s.HistoryBytes))
 	draining := 0.0

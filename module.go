@@ -134,7 +134,7 @@ type History struct {
 
 // Limits bound what a hub takes on.
 type Limits struct {
-	// Connections in all. Default: 80 % of the process's file descriptors. -1: no limit.
+	// Connections in all. Default: no limit of its own; the hubs without one have 80 % of the process's file descriptors together. -1: no limit.
 	Connections int `json:"connections,omitempty"`
 	// Connections a user. Default: 20. -1: no limit.
 	PerUser int `json:"per_user,omitempty"`
@@ -144,6 +144,9 @@ type Limits struct {
 	Event int64 `json:"event,omitempty"`
 	// Bytes that may wait for one connection before it is put back to catching up from the history. Default: 64 KiB.
 	Pending int64 `json:"pending,omitempty"`
+	// Bytes that may wait for all connections of the hub; an event that waits for several counts once. Past it, those with
+	// most are put back to catching up. Default: 1 GiB. -1: no limit.
+	Memory int64 `json:"memory,omitempty"`
 	// New connections a second, and as many at once. Who comes too early is told when to come again. Default: no limit.
 	Rate int `json:"rate,omitempty"`
 }

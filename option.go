@@ -153,6 +153,20 @@ func setDuration(t *caddy.Duration) func([]string) error {
 	}
 }
 
+// setSizeOrOff sets a number of bytes, or -1 for "off".
+func setSizeOrOff(n *int64) func([]string) error {
+	return func(args []string) error {
+		if args[0] == "off" {
+			*n = -1
+			return nil
+		}
+		if err := setSize(n)(args); err != nil {
+			return fmt.Errorf("%w, or off", err)
+		}
+		return nil
+	}
+}
+
 // setSize sets a number of bytes.
 func setSize(n *int64) func([]string) error {
 	return func(args []string) error {

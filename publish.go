@@ -46,7 +46,7 @@ func (h *Handler) servePublish(w http.ResponseWriter, r *http.Request, theHub *h
 		p.write(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, answers[0])
+	writeBody(w, http.StatusOK, `{"id":"`+answers[0].ID+`"}`) // as it is: a position needs no escaping
 }
 
 // publishAll stores the decoder's events, a group at a time, and returns an answer for each.
@@ -108,9 +108,13 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	if err != nil { // no value that comes here fails
 		panic(err)
 	}
+	writeBody(w, status, string(body))
+}
+
+func writeBody(w http.ResponseWriter, status int, json string) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = w.Write([]byte(json + "\n"))
 }

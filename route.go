@@ -3,6 +3,7 @@ package ssepush
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
 // arrival is what a connection keeps of its request, to be held against the settings of a later config. Where
@@ -110,8 +112,42 @@ func (rs *routes) hold(c *hub.Conn) (stays bool) {
 // pooledHub is a hub in the pool, with what the config in force says of it beside the hub's own settings.
 type pooledHub struct {
 	*hub.Hub
-	drain  atomic.Int64 // a time.Duration
-	routes atomic.Pointer[routes]
+	drain   atomic.Int64 // a time.Duration
+	routes  atomic.Pointer[routes]
+	timings sync.Map // of a path: the *stream.Timing of its streams
+}
+
+// timing is what a stream of a handler is held by.
+func (p *pooledHub) timing(h *Handler) *stream.Timing {
+	t, ok := p.timings.Load(h.Path)
+	if !ok {
+		t, _ = p.timings.LoadOrStore(h.Path, stream.NewTiming(time.Duration(h.Heartbeat), time.Duration(h.WriteTimeout)))
+	}
+	return t.(*stream.Timing)
+}
+
+// retime sets what streams are held by. Where several routes have the same path, on several sites, each of them gets
+// the heartbeats that it asks for, and as long for a write.
+func (p *pooledHub) retime(rs *routes) {
+	type durations struct{ heartbeat, writeTimeout caddy.Duration }
+	of := map[string]durations{}
+	for _, h := range rs.handlers {
+		d, ok := of[h.Path]
+		if !ok || h.Heartbeat < d.heartbeat {
+			d.heartbeat = h.Heartbeat
+		}
+		d.writeTimeout = max(d.writeTimeout, h.WriteTimeout)
+		of[h.Path] = d
+		p.timing(h)
+	}
+	p.timings.Range(func(path, t any) bool {
+		if d, ok := of[path.(string)]; ok {
+			t.(*stream.Timing).Set(time.Duration(d.heartbeat), time.Duration(d.writeTimeout))
+		} else {
+			p.timings.Delete(path)
+		}
+		return true
+	})
 }
 
 // apply takes on the settings of a config, now that it is sure to be the one.
@@ -119,6 +155,7 @@ func (p *pooledHub) apply(s *HubSettings, rs *routes) {
 	p.Configure(s.hub())
 	p.drain.Store(int64(s.drain()))
 	p.routes.Store(rs)
+	p.retime(rs)
 	var leave []*hub.Conn
 	p.Each(func(c *hub.Conn) {
 		if !rs.hold(c) {

@@ -37,9 +37,18 @@ const (
 
 // serveSubscribe answers the subscribe route: it finds out who asks and for what, and holds the stream.
 func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
+	if conn, timing := h.admit(w, r); conn != nil {
+		h.hold(w, r, conn, timing)
+	}
+	return nil
+}
+
+// admit answers what gets no stream, and returns the connection of what does. It is apart from the stream, whose stack
+// stays as it is for as long as the stream lasts.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *stream.Timing) {
 	done, p := h.cors.handle(w, r)
 	if done {
-		return nil
+		return nil, nil
 	}
 	var sub hub.Subscription
 	if p == nil {
@@ -47,50 +56,71 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 		case http.MethodGet, http.MethodHead, http.MethodPost, "QUERY":
 			if err := h.arrive(r); err != nil {
 				h.reject(w, r, err)
-				return nil
+				return nil, nil
 			}
 			sub, p = h.subscription(w, r)
 		case http.MethodOptions:
 			w.Header().Set("Allow", strings.Join(subscribeMethods, ", "))
 			w.WriteHeader(http.StatusNoContent)
-			return nil
+			return nil, nil
 		default:
 			p = methodNotAllowed(subscribeMethods...)
 		}
 	}
 	if p != nil {
 		p.write(w)
-		return nil
+		return nil, nil
 	}
 	if r.Method == http.MethodHead {
 		setStreamHeaders(w)
 		w.WriteHeader(http.StatusOK)
-		return nil
+		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
-	defer cancel()
-	theHub, err := h.hub.get(ctx)
-	var conn *hub.Conn
-	if err == nil {
-		conn, err = theHub.Subscribe(ctx, sub)
-	}
+	conn, timing, err := h.begin(r.Context(), sub)
 	if err != nil {
 		h.reject(w, r, err)
-		return nil
+		return nil, nil
+	}
+	return conn, timing
+}
+
+// begin subscribes, and returns what the stream is written from.
+func (h *Handler) begin(ctx context.Context, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	defer cancel()
+	theHub, err := h.hub.get(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := h.hub.settings.reserve(); err != nil {
+		return nil, nil, err
+	}
+	conn, err := theHub.Subscribe(ctx, sub)
+	if err != nil {
+		openStreams.Add(-1)
+		return nil, nil, err
 	}
 	theHub.admitted(conn, h.hub.routes.generation)
+	return conn, theHub.timing(h), nil
+}
+
+// hold serves a stream: until it ends, or takes the request's connection over and returns at once.
+func (h *Handler) hold(w http.ResponseWriter, r *http.Request, conn *hub.Conn, timing *stream.Timing) {
 	setStreamHeaders(w)
-	options := stream.Options{Heartbeat: time.Duration(h.Heartbeat), WriteTimeout: time.Duration(h.WriteTimeout)}
-	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+	c, _ := r.Context().Value(connKey{}).(net.Conn)
+	if c != nil {
 		conn.SetHeld(true) // before, as afterwards it may be over already
-		if stream.Hold(w, r, c, conn, options) {
-			return nil
+		taken, err := stream.Hold(w, r, c, conn, timing)
+		if taken {
+			return
+		}
+		if err != nil {
+			h.warnScarce(err)
 		}
 		conn.SetHeld(false)
 	}
 	liftTimeouts(w, r)
-	stream.Serve(r.Context(), w, conn, options)
-	return nil
+	stream.Serve(r.Context(), w, c, conn, timing)
 }
 
 // arrive asks for admission before anything is looked up: whoever asks for it too often is to cost nothing.

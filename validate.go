@@ -178,6 +178,8 @@ func (l *Limits) check() error {
 		return fmt.Errorf("event: must not be negative; is %d", l.Event)
 	case l.Pending < 0:
 		return fmt.Errorf("pending: must not be negative; is %d", l.Pending)
+	case l.Memory < -1:
+		return fmt.Errorf("memory: must not be less than -1, which is no limit; is %d", l.Memory)
 	}
 	return nil
 }

@@ -180,7 +180,8 @@ func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
 		Status string `json:"status"`
 		Hub    string `json:"hub"`
 		Reason string `json:"reason,omitempty"`
-	}{Status: "ready", Hub: theHub.Name}
+		Lag    int64  `json:"lag"` // bytes
+	}{Status: "ready", Hub: theHub.Name, Lag: theHub.Lag()}
 	status := http.StatusOK
 	if err := theHub.Health(); err != nil {
 		health.Status, health.Reason = "unavailable", err.Error()

@@ -166,7 +166,7 @@ func TestViewPosition(t *testing.T) {
 
 func TestViewHealth(t *testing.T) {
 	s := serve(t, route("hub main"))
-	if a := s.do("GET", "/_sse/health", ""); a.status != http.StatusOK || a.body != `{"status":"ready","hub":"main"}`+"\n" {
+	if a := s.do("GET", "/_sse/health", ""); a.status != http.StatusOK || a.body != `{"status":"ready","hub":"main","lag":0}`+"\n" {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
 }

@@ -11,6 +11,7 @@ type Limits struct {
 	PerUser     int
 	PerIP       int
 	Pending     int64 // bytes that may wait for one connection
+	Memory      int64 // bytes that may wait for all
 	Rate        int   // new connections a second
 }
 
@@ -35,6 +36,7 @@ type admission struct {
 	rate rate
 
 	mu        sync.Mutex // guards all below
+	calm      calm
 	limits    Limits
 	total     int
 	users     map[string]int // connections, by user
@@ -71,6 +73,7 @@ func (a *admission) enter(user, address string) error {
 	a.total++
 	count(a.users, user, 1)
 	count(a.addresses, address, 1)
+	a.joined()
 	return nil
 }
 
@@ -78,6 +81,7 @@ func (a *admission) exit(user, address string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.total--
+	a.calm.after = min(a.calm.after, a.total)
 	count(a.users, user, -1)
 	count(a.addresses, address, -1)
 	if a.closed && a.total == 0 {
@@ -108,6 +112,7 @@ func (a *admission) close() {
 		close(a.empty)
 	}
 	a.closed = true
+	a.calm.stop()
 }
 
 func (a *admission) isClosed() bool {

@@ -20,38 +20,37 @@ type Conn struct {
 	ID     string
 	User   string // "" for none
 	Remote string
-	Since  time.Time
 	Route  any // as it was given to Subscribe
 
-	hub     *Hub
 	shard   *shard
-	address string // what limits count it by
+	address string        // what limits count it by
+	since   time.Duration // from the hub's beginning
 
 	// Guarded by shard.mu.
-	wake         func()
-	interest     *interest
-	sets         []membership
-	live         bool
-	refresh      bool // the client is to be told a newer position
-	ended        bool
-	held         bool      // no goroutine serves it
-	protocol     uint8     // HTTP's major version
-	pending      []*entry  // live: what waits, oldest first
-	one          [1]*entry // room for a single one, so that delivering to an idle connection allocates nothing
-	pendingBytes int64
-	cursor       uint64 // live: the newest entry put into pending; catching up: all up to here has been read
-	sent         uint64 // the place that the last id written stands for
-	farewell     []byte // to be written before the end
-	head         []byte // to be written before all else
-	events       uint64 // given to the stream
-	bytes        uint64 // and theirs
+	wake    func()
+	topics  *topics
+	sets    []membership // of its topics
+	waiting *waiting     // nil: nothing waits; catching up: no entries do
+	cursor  uint64       // live: the newest entry put into waiting; catching up: all up to here has been read
+	sent    uint64       // the place that the last id written stands for
+	events  uint64       // given to the stream
+	bytes   uint64       // and theirs
+	prev    *Conn        // among its user's
+	next    *Conn
+
+	place    int32 // in index.all
+	protocol uint8 // HTTP's major version
+	live     bool
+	refresh  bool // the client is to be told a newer position
+	ended    bool
+	held     bool // no goroutine serves it
 }
 
-// setPending sets what waits. The caller holds shard.mu.
-func (c *Conn) setPending(pending []*entry, bytes int64) {
-	c.shard.traffic.Pending += bytes - c.pendingBytes
-	c.pending, c.pendingBytes = pending, bytes
-}
+// Since is when the connection began.
+func (c *Conn) Since() time.Time { return c.shard.hub.began.Add(c.since) }
+
+// interest is what it hears. The caller holds shard.mu.
+func (c *Conn) interest() interest { return interest{c.ID, c.User, c.topics} }
 
 // OnWake sets what is called when Next may have something. It is called under a lock: it must neither block
 // nor call the connection.
@@ -68,35 +67,36 @@ func (c *Conn) signal() {
 	}
 }
 
-// deliver puts an entry into the pending list of a live connection. Where that is over its budget, it is dropped, and
-// the connection catches up from before the oldest entry in it. The caller holds shard.mu.
+// deliver puts an entry into the pending list of a live connection. Where that is over its budget, the connection falls
+// back to catching up. The caller holds shard.mu.
 func (c *Conn) deliver(e *entry, budget int64) {
 	if !c.live || c.cursor >= e.seq {
 		return // it will read it in the window, or has it already
 	}
 	c.cursor = e.seq
-	for _, id := range e.exclude {
-		if id == c.ID {
-			// The next connection of this client would get it: so its position moves on.
-			c.refresh = true
-			c.signal()
-			return
-		}
-	}
-	c.setPending(append(c.pending, e), c.pendingBytes+e.size())
-	if len(c.pending) == 1 {
+	if c.excluded(e) {
+		// The next connection of this client would get it: so its position moves on.
+		c.refresh = true
 		c.signal()
-	} else if c.pendingBytes > budget {
-		c.live, c.cursor = false, c.pending[0].seq-1
-		c.hub.stats.catchups.add("slow")
-		c.reset()
+		return
+	}
+	w := c.wait()
+	w.entries = append(w.entries, e)
+	c.charge(e.size())
+	c.shard.grown += e.size()
+	if len(w.entries) == 1 {
+		c.signal()
+	} else if w.bytes > budget {
+		c.fallBack("slow")
 	}
 }
 
-// reset forgets what is pending. The caller holds shard.mu.
-func (c *Conn) reset() {
-	c.one[0] = nil
-	c.setPending(c.one[:0], 0)
+// fallBack drops what waits for a live connection, which catches up from before the oldest of it: its writer has been
+// woken for that one already. The caller holds shard.mu.
+func (c *Conn) fallBack(cause string) {
+	c.live, c.cursor = false, c.waiting.entries[0].seq-1
+	c.drop()
+	c.shard.hub.stats.catchups.add(cause)
 }
 
 // Next appends to frames what is to be written now, about max bytes of it, or at least one frame. It returns none
@@ -104,18 +104,12 @@ func (c *Conn) reset() {
 // is to be ended, behind the frames returned with it. The frames must not be changed. One that is larger than max
 // comes alone, so that the writer need not copy it.
 func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
+	window := c.shard.hub.window
 	for {
 		c.shard.mu.Lock()
-		if c.head != nil {
-			frames = append(frames, c.head)
-			c.head = nil
-		}
+		frames = c.takeHead(frames)
 		switch {
 		case c.ended:
-			if c.farewell != nil {
-				frames = append(frames, c.farewell)
-				c.farewell = nil
-			}
 			c.shard.mu.Unlock()
 			return frames, io.EOF
 		case c.live:
@@ -123,34 +117,32 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 			c.shard.mu.Unlock()
 			return frames, nil
 		}
-		cursor, in := c.cursor, c.interest
+		cursor, in := c.cursor, c.interest()
 		c.shard.mu.Unlock()
 
 		// Only the writer moves a cursor that is catching up, so it stands while the window is read.
-		pg := c.hub.window.read(in, cursor, max)
+		pg := window.read(in, cursor, max)
 
 		c.shard.mu.Lock()
-		if c.interest != in { // narrowed meanwhile
-			pg.entries = slices.DeleteFunc(pg.entries, func(e *entry) bool { return !c.interest.hears(e) })
+		if now := c.interest(); now != in { // narrowed meanwhile
+			pg.entries = slices.DeleteFunc(pg.entries, func(e *entry) bool { return !now.hears(e) })
 		}
-		if c.head != nil {
-			frames = append(frames, c.head)
-			c.head = nil
+		if c.ended {
+			c.shard.mu.Unlock()
+			continue
 		}
+		frames = c.takeHead(frames)
 		if len(frames) > 0 && len(pg.entries) > 0 && pg.entries[0].size() > max {
 			c.shard.mu.Unlock()
 			return frames, nil
 		}
 		c.cursor = pg.upTo
 		if pg.gap {
-			frames = append(frames, c.gap("trimmed", c.hub.window.positionOf(cursor), pg.to))
+			frames = append(frames, c.gap("trimmed", window.positionOf(cursor), pg.to))
 			c.sent = pg.upTo
 		}
 		frames = c.render(frames, pg.entries)
-		if pg.tail && c.cursor >= c.shard.cursor {
-			c.live = true
-			c.reset()
-		}
+		c.live = pg.tail && c.cursor >= c.shard.cursor
 		live := c.live
 		c.shard.mu.Unlock()
 		if live || len(frames) > 0 {
@@ -161,20 +153,19 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 
 // take renders the oldest part of the pending list. The caller holds shard.mu.
 func (c *Conn) take(frames [][]byte, max int64) [][]byte {
+	pending := c.pending()
 	n := 0
 	var size int64
-	for ; n < len(c.pending) && (n+len(frames) == 0 || size+c.pending[n].size() <= max); n++ {
-		size += c.pending[n].size()
+	for ; n < len(pending) && (n+len(frames) == 0 || size+pending[n].size() <= max); n++ {
+		size += pending[n].size()
 	}
-	frames = c.render(frames, c.pending[:n])
-	if n == len(c.pending) {
-		c.reset()
-	} else {
-		clear(c.pending[:n])
-		c.setPending(c.pending[n:], c.pendingBytes-size)
+	if n > 0 {
+		frames = c.render(frames, pending[:n])
+		c.shift(n, size)
+	}
+	if n < len(pending) {
 		c.signal()
-	}
-	if c.refresh && len(c.pending)+len(frames) == 0 {
+	} else if c.refresh && len(frames) == 0 {
 		frames = append(frames, c.position())
 	}
 	return frames
@@ -221,10 +212,10 @@ func (c *Conn) excluded(e *entry) bool {
 // Idle returns what keeps a silent stream open: a newer position where the client's has aged, otherwise a
 // heartbeat.
 func (c *Conn) Idle() []byte {
-	aged := c.hub.window.aged(time.Now())
+	aged := c.shard.hub.window.aged(time.Now())
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	if c.live && len(c.pending) == 0 && c.sent < aged {
+	if c.live && c.waiting == nil && c.sent < aged {
 		return c.position()
 	}
 	return []byte(sse.Heartbeat)
@@ -235,7 +226,7 @@ func (c *Conn) Idle() []byte {
 func (c *Conn) position() []byte {
 	c.refresh = false
 	seq := max(c.shard.cursor, c.cursor)
-	p := c.hub.window.positionOf(seq)
+	p := c.shard.hub.window.positionOf(seq)
 	if p.IsZero() {
 		return []byte(sse.Heartbeat)
 	}
@@ -248,7 +239,11 @@ func (c *Conn) End(farewell []byte) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	if !c.ended {
-		c.ended, c.farewell = true, farewell
+		c.ended = true
+		if farewell != nil {
+			w := c.wait()
+			w.head = append(slices.Clip(w.head), farewell...)
+		}
 		c.signal()
 	}
 }
@@ -263,9 +258,10 @@ func (c *Conn) Ended() bool {
 // Close takes the connection out of every index. The writer calls it when its stream has ended; the reason is
 // nil where it was ended from here.
 func (c *Conn) Close(reason error) {
-	c.hub.leave(c)
-	if c.hub.Closed != nil {
-		c.hub.Closed(c, reason)
+	h := c.shard.hub
+	h.leave(c)
+	if h.Closed != nil {
+		h.Closed(c, reason)
 	}
 }
 
@@ -276,7 +272,7 @@ func (c *Conn) connected(from string, retry time.Duration) []byte {
 		Connection string   `json:"connection"`
 		User       *string  `json:"user"`
 		Topics     []string `json:"topics"`
-	}{Connection: c.ID, Topics: c.interest.topics}
+	}{Connection: c.ID, Topics: c.topics.list()}
 	if c.User != "" {
 		data.User = &c.User
 	}
@@ -289,8 +285,8 @@ func (c *Conn) connected(from string, retry time.Duration) []byte {
 // gap says that what matches behind from and up to to may be gone. A hundred thousand pages should not
 // fetch it all anew in the same moment, so each is told to wait for a time of its own.
 func (c *Conn) gap(reason string, from, to broker.Position) []byte {
-	c.hub.stats.gaps.add(reason)
-	spread := min(max(time.Second, time.Duration(c.hub.admission.count())*time.Millisecond), time.Minute)
+	c.shard.hub.stats.gaps.add(reason)
+	spread := min(max(time.Second, time.Duration(c.shard.hub.admission.count())*time.Millisecond), time.Minute)
 	data := struct {
 		Reason string `json:"reason"`
 		From   string `json:"from"`

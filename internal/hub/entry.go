@@ -11,7 +11,7 @@ import (
 )
 
 // entry is a record as a hub keeps it: encoded once, shared by the window and by every connection that it
-// waits for. Only superseded ever changes.
+// waits for. Only superseded and what is counted ever change.
 type entry struct {
 	seq      uint64 // place in this hub's own count, without holes
 	pos      broker.Position
@@ -24,6 +24,10 @@ type entry struct {
 	names    int64     // what targets and exclusions cost, in bytes, roughly
 
 	superseded atomic.Bool
+
+	// Guarded by memory.mu.
+	round uint32 // of the count that has last met it
+	lists int32  // that it waits in, as far as they have been counted
 }
 
 var everyone = []broker.Target{{Kind: broker.Broadcast}}

@@ -9,6 +9,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -41,8 +42,11 @@ type Hub struct {
 	window *window
 	shards []*shard
 	next   atomic.Uint32 // shard of the next connection
+	began  time.Time
+	recent recent
 
-	pendingBudget atomic.Int64
+	pendingBudget atomic.Int64 // of one connection
+	memory        memory
 
 	admission admission
 	stats     stats
@@ -62,6 +66,7 @@ type Hub struct {
 func New(name string, b broker.Broker, s Settings) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Hub{Name: name, broker: b, window: newWindow(s.History), stats: newStats(), ready: make(chan struct{}), stop: stop}
+	h.began, h.recent.seed = time.Now(), maphash.MakeSeed()
 	h.expiry = time.AfterFunc(time.Hour, h.expire)
 	h.Configure(s)
 	for range runtime.GOMAXPROCS(0) {
@@ -80,6 +85,7 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 // Configure applies settings to all that lives on.
 func (h *Hub) Configure(s Settings) {
 	h.pendingBudget.Store(s.Limits.Pending)
+	h.memory.configure(s.Limits.Memory)
 	h.window.configure(s.History)
 	h.admission.configure(s.Limits)
 	h.expire()
@@ -110,12 +116,33 @@ func (s *sink) Begin(p broker.Position) {
 func (s *sink) Deliver(batch []broker.Entry) {
 	h := (*Hub)(s)
 	entries := h.window.add(batch, make([]*entry, 0, len(batch)))
+	small := toFew(entries)
 	for _, sh := range h.shards {
-		sh.push(entries)
+		if small && sh.idle() {
+			sh.deliver(entries)
+		} else {
+			sh.push(entries)
+		}
 	}
 	if h.window.first(entries[0]) {
 		h.expire()
 	}
+}
+
+// maxFew is how many targets are few.
+const maxFew = 16
+
+// toFew reports whether entries go to so few connections that a goroutine is not worth waking for them.
+func toFew(entries []*entry) bool {
+	n := 0
+	for _, e := range entries {
+		for _, t := range e.targets {
+			if n++; n > maxFew || t.Kind != broker.User && t.Kind != broker.Connection {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // expire trims the window by age, and comes back when the next entry is due.
@@ -165,6 +192,17 @@ func (h *Hub) Health() error {
 	default:
 		return ErrNotReady
 	}
+}
+
+// Lag is how many bytes of events have yet to be taken to connections, by the shard that is furthest behind. It is
+// never for a client that it lags.
+func (h *Hub) Lag() (most int64) {
+	for _, s := range h.shards {
+		s.qmu.Lock()
+		most = max(most, s.bytes)
+		s.qmu.Unlock()
+	}
+	return most
 }
 
 // settle waits until the window holds all that was published here, so that nobody who connects after his

@@ -1,63 +1,102 @@
 package hub
 
 import (
+	"hash/maphash"
 	"slices"
+	"strings"
+	"sync/atomic"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// interest is all that a connection hears: exact targets, and patterns of topics. It is never changed, but
-// replaced.
+// interest is all that a connection hears: broadcasts, what is for itself, for its user, and its topics.
 type interest struct {
-	topics   []string // names and patterns
-	targets  []broker.Target
-	patterns []string
+	id, user string
+	topics   *topics
 }
 
-func newInterest(id, user string, topics []string) *interest {
-	in := &interest{topics: topics}
-	in.targets = make([]broker.Target, 0, 3+len(topics))
-	in.targets = append(in.targets, broker.Target{Kind: broker.Broadcast},
-		broker.Target{Kind: broker.Connection, Name: id})
-	if user != "" {
-		in.targets = append(in.targets, broker.Target{Kind: broker.User, Name: user})
+// hears reports whether an entry is for this interest.
+func (in interest) hears(e *entry) bool {
+	return slices.ContainsFunc(e.targets, func(t broker.Target) bool {
+		switch t.Kind {
+		case broker.Connection:
+			return t.Name == in.id
+		case broker.User:
+			return t.Name == in.user
+		case broker.Topic:
+			return slices.Contains(in.topics.exact(), t.Name) ||
+				slices.ContainsFunc(in.topics.patterned(), func(p string) bool { return Match(p, t.Name) })
+		}
+		return true
+	})
+}
+
+// topics are what a connection is subscribed to, sorted; nil is none. They are never changed, but replaced, and
+// connections with the same ones share them.
+type topics struct{ all, names, patterns []string }
+
+func newTopics(list []string) *topics {
+	if len(list) == 0 {
+		return nil
 	}
-	for _, t := range topics {
-		if IsPattern(t) {
-			in.patterns = append(in.patterns, t)
+	t := new(topics)
+	for _, name := range list {
+		name = strings.Clone(name) // of its own: else it would keep the request in memory
+		t.all = append(t.all, name)
+		if IsPattern(name) {
+			t.patterns = append(t.patterns, name)
 		} else {
-			in.targets = append(in.targets, broker.Target{Kind: broker.Topic, Name: t})
+			t.names = append(t.names, name)
 		}
 	}
-	return in
+	t.all, t.names, t.patterns = slices.Clip(t.all), slices.Clip(t.names), slices.Clip(t.patterns)
+	return t
 }
 
-// set holds the connections that have one interest in common. It takes out in constant time, since each
-// connection knows its place.
-type set struct{ members []*Conn }
-
-// membership is a connection's place in a set.
-type membership struct {
-	set   *set
-	place int
-}
-
-func (s *set) add(c *Conn) {
-	c.sets = append(c.sets, membership{s, len(s.members)})
-	s.members = append(s.members, c)
-}
-
-func (s *set) remove(place int) {
-	last := len(s.members) - 1
-	moved := s.members[last]
-	s.members[place] = moved
-	s.members[last] = nil
-	s.members = s.members[:last]
-	if place != last {
-		i := slices.Index(moved.sets, membership{s, last})
-		moved.sets[i].place = place
+func (t *topics) list() []string {
+	if t == nil {
+		return nil
 	}
-	if cap(s.members) > 64 && len(s.members) < cap(s.members)/4 {
-		s.members = slices.Clone(s.members)
+	return t.all
+}
+
+func (t *topics) exact() []string {
+	if t == nil {
+		return nil
 	}
+	return t.names
+}
+
+func (t *topics) patterned() []string {
+	if t == nil {
+		return nil
+	}
+	return t.patterns
+}
+
+// recent are topics that a connection came with not long ago, as the next one may come with the same.
+type recent struct {
+	seed  maphash.Seed
+	slots [64]atomic.Pointer[topics]
+}
+
+// topics returns those of a list, which it may sort.
+func (r *recent) topics(list []string) *topics {
+	if len(list) == 0 {
+		return nil
+	}
+	slices.Sort(list)
+	list = slices.Compact(list)
+	var h maphash.Hash
+	h.SetSeed(r.seed)
+	for _, name := range list {
+		_, _ = h.WriteString(name)
+	}
+	slot := &r.slots[h.Sum64()%uint64(len(r.slots))]
+	if t := slot.Load(); slices.Equal(t.list(), list) {
+		return t
+	}
+	t := newTopics(list)
+	slot.Store(t)
+	return t
 }

@@ -56,7 +56,7 @@ func (w *window) locate(p broker.Position) (seq uint64, at place) {
 
 // trimmedSince reports whether something that matches an interest may have been trimmed behind p, a
 // position older than the window, and where all is complete again.
-func (w *window) trimmedSince(in *interest, p broker.Position) (gone bool, seq uint64, to broker.Position) {
+func (w *window) trimmedSince(in interest, p broker.Position) (gone bool, seq uint64, to broker.Position) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	rank := w.rank(p.Epoch)

@@ -19,7 +19,7 @@ type page struct {
 }
 
 // read returns what matches an interest behind after, up to max bytes but at least one entry.
-func (w *window) read(in *interest, after uint64, max int64) (pg page) {
+func (w *window) read(in interest, after uint64, max int64) (pg page) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if after+1 < w.base {
@@ -75,7 +75,7 @@ func (m *merge) Push(x any)        { *m = append(*m, x.([]uint64)) }
 func (m *merge) Pop() any          { old := *m; *m = old[:len(old)-1]; return nil }
 
 // last returns the place before the last n entries that match an interest.
-func (w *window) last(in *interest, n int) (uint64, broker.Position) {
+func (w *window) last(in interest, n int) (uint64, broker.Position) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	seq := w.tail()

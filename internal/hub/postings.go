@@ -90,24 +90,32 @@ func (w *window) unlink(p *postings) {
 }
 
 // lists visits the postings of all that an interest hears.
-func (w *window) lists(in *interest, visit func(*postings)) {
-	for _, t := range in.targets {
-		if p := w.index[t]; p != nil {
+func (w *window) lists(in interest, visit func(*postings)) {
+	look := func(kind broker.TargetKind, name string) {
+		if p := w.index[broker.Target{Kind: kind, Name: name}]; p != nil {
 			visit(p)
 		}
 	}
-	for _, pattern := range in.patterns {
+	look(broker.Broadcast, "")
+	look(broker.Connection, in.id)
+	if in.user != "" {
+		look(broker.User, in.user)
+	}
+	for _, name := range in.topics.exact() {
+		look(broker.Topic, name)
+	}
+	for _, pattern := range in.topics.patterned() {
 		w.topics.covered(pattern, visit)
 	}
 }
 
 // missed reports whether something that matches an interest may have been trimmed behind a place, which
 // newer tells to be older than a mark.
-func (w *window) missed(in *interest, newer func(mark) bool) bool {
+func (w *window) missed(in interest, newer func(mark) bool) bool {
 	gone := newer(w.mark)
 	look := func(p *postings) { gone = gone || p.trimmed.seq > 0 && newer(p.trimmed) }
 	w.lists(in, look)
-	for _, pattern := range in.patterns {
+	for _, pattern := range in.topics.patterned() {
 		w.quietTopics.covered(pattern, look)
 	}
 	return gone

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"slices"
 	"sync"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -12,12 +11,12 @@ import (
 type shard struct {
 	hub *Hub
 
-	mu       sync.Mutex // guards all of this block, and what conn.go says of a Conn
-	cursor   uint64     // every entry up to here has been taken to the live connections
-	sets     map[broker.Target]*set
-	patterns tree[*set]
-	byName   map[string]*set // of patterns
-	traffic  Traffic
+	mu      sync.Mutex // guards all of this block, and what conn.go says of a Conn
+	cursor  uint64     // every entry up to here has been taken to the live connections
+	index   index
+	traffic Traffic
+	grown   int64 // what was added to traffic.Pending since told
+	told    int64 // traffic.Pending, as the hub's memory knows it
 
 	qmu    sync.Mutex // guards the queue
 	queue  []*entry   // what deliver has handed over
@@ -31,7 +30,7 @@ type shard struct {
 const maxQueue = 32 << 20
 
 func newShard(h *Hub) *shard {
-	s := &shard{hub: h, sets: map[broker.Target]*set{}, byName: map[string]*set{}}
+	s := &shard{hub: h, index: newIndex()}
 	s.more, s.room = sync.NewCond(&s.qmu), sync.NewCond(&s.qmu)
 	return s
 }
@@ -50,6 +49,13 @@ func (s *shard) push(entries []*entry) {
 	s.queue = append(s.queue, entries...)
 	s.bytes += size
 	s.more.Signal()
+}
+
+// idle reports whether nothing waits and nothing is under way, so that who pushes may as well deliver himself.
+func (s *shard) idle() bool {
+	s.qmu.Lock()
+	defer s.qmu.Unlock()
+	return s.bytes == 0
 }
 
 // close ends run once the queue is empty.
@@ -88,90 +94,45 @@ func (s *shard) run() {
 
 // deliver takes entries to the live connections that hear them.
 func (s *shard) deliver(batch []*entry) (size int64) {
+	pending, share := s.hub.pendingBudget.Load(), s.hub.memory.share(len(s.hub.shards))
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	budget := s.hub.pendingBudget.Load()
 	for _, e := range batch {
 		size += e.held()
 		for _, t := range e.targets {
-			if set := s.sets[t]; set != nil {
-				set.deliver(e, budget)
-			}
-			if t.Kind == broker.Topic {
-				s.patterns.covering(t.Name, func(set *set) { set.deliver(e, budget) })
-			}
+			s.index.visit(t, func(c *Conn) { c.deliver(e, pending) })
 		}
 		s.cursor = e.seq
+		if s.grown > share {
+			s.tell() // lets go of mu meanwhile
+		}
 	}
+	s.tell()
+	s.mu.Unlock()
 	return size
-}
-
-func (s *set) deliver(e *entry, budget int64) {
-	for _, c := range s.members {
-		c.deliver(e, budget)
-	}
 }
 
 // add puts a connection into the index.
 func (s *shard) add(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put(c)
+	s.index.add(c)
 	c.countOpen(1)
 }
 
-// put takes a connection into the sets of its interest. The caller holds mu.
-func (s *shard) put(c *Conn) {
-	for _, t := range c.interest.targets {
-		if s.sets[t] == nil {
-			s.sets[t] = &set{}
-		}
-		s.sets[t].add(c)
-	}
-	for _, p := range c.interest.patterns {
-		if s.byName[p] == nil {
-			s.byName[p] = &set{}
-			s.patterns.put(p, s.byName[p])
-		}
-		s.byName[p].add(c)
-	}
-}
-
-// remove takes a connection out of every set.
+// remove takes a connection out of it.
 func (s *shard) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.drop(c)
-	c.setPending(nil, 0)
+	s.index.remove(c)
 	c.live = false
+	c.drop()
 	c.countOpen(-1)
 }
 
-// drop takes a connection out of its sets. The caller holds mu.
-func (s *shard) drop(c *Conn) {
-	for _, m := range c.sets {
-		m.set.remove(m.place)
-	}
-	for _, t := range c.interest.targets {
-		if len(s.sets[t].members) == 0 {
-			delete(s.sets, t)
-		}
-	}
-	for _, p := range c.interest.patterns {
-		if len(s.byName[p].members) == 0 {
-			delete(s.byName, p)
-			s.patterns.remove(p)
-		}
-	}
-	c.sets = nil
-}
-
-// list returns the connections that share a target.
-func (s *shard) list(t broker.Target) []*Conn {
+// list returns the connections that hear a target.
+func (s *shard) list(t broker.Target) (list []*Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if set := s.sets[t]; set != nil {
-		return slices.Clone(set.members)
-	}
-	return nil
+	s.index.visit(t, func(c *Conn) { list = append(list, c) })
+	return list
 }

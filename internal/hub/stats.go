@@ -15,6 +15,7 @@ type Stats struct {
 	Gaps      map[string]uint64
 	Rejected  map[string]uint64
 
+	Lag           int64 // as Hub.Lag says
 	HistoryEvents int
 	HistoryBytes  int64
 	Users         int
@@ -98,6 +99,7 @@ func (s *Stats) Add(o Stats) {
 			c.to[label] += n
 		}
 	}
+	s.Lag = max(s.Lag, o.Lag)
 	s.HistoryEvents += o.HistoryEvents
 	s.HistoryBytes += o.HistoryBytes
 	s.Users += o.Users
@@ -116,6 +118,8 @@ func (h *Hub) Stats() Stats {
 		s.Traffic.add(&sh.traffic)
 		sh.mu.Unlock()
 	}
+
+	s.Lag = h.Lag()
 
 	h.appendedMu.Lock()
 	s.Published = h.published
@@ -139,7 +143,7 @@ type stats struct{ catchups, gaps, rejected labelled }
 
 func newStats() stats {
 	return stats{
-		catchups: known("new", "resume", "slow"),
+		catchups: known("new", "resume", "slow", "memory"),
 		gaps:     known("trimmed", "lost", "unknown"),
 		rejected: known("rate", "connections", "per_user", "per_ip", "draining", "broker"),
 	}
@@ -199,7 +203,7 @@ func (c *Conn) Delivered() (events, bytes uint64) {
 }
 
 // Draining reports whether the connection's hub sends its clients away.
-func (c *Conn) Draining() bool { return c.hub.admission.isClosed() }
+func (c *Conn) Draining() bool { return c.shard.hub.admission.isClosed() }
 
 // count is called for the events of one batch that were given to the stream. The caller holds shard.mu.
 func (c *Conn) count(now time.Time, oldest *entry, events, bytes uint64) {
@@ -209,7 +213,7 @@ func (c *Conn) count(now time.Time, oldest *entry, events, bytes uint64) {
 	t.Delivered += events
 	t.Bytes += bytes
 	// What is older than the connection was not delayed, but asked for.
-	if !oldest.at.Before(c.Since) {
+	if !oldest.at.Before(c.Since()) {
 		t.Delay.observe(now.Sub(oldest.at))
 	}
 }

@@ -27,22 +27,25 @@ type Subscription struct {
 // Subscribe admits a client, and finds the place that its stream continues from. The error is a *Refusal, all of which
 // are temporary. The caller must Close the connection.
 func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
+	// Strings of its own, where it keeps them: others would keep the request in memory.
+	same := sub.Address == sub.Remote
+	sub.User, sub.Remote = strings.Clone(sub.User), strings.Clone(sub.Remote)
+	if sub.Address = strings.Clone(sub.Address); same {
+		sub.Address = sub.Remote
+	}
 	if err := h.admission.enter(sub.User, sub.Address); err != nil {
 		return nil, err
 	}
 	c := &Conn{
-		ID: newID(), User: sub.User, Remote: sub.Remote, Since: time.Now(), Route: sub.Route, address: sub.Address,
-		hub: h, protocol: min(sub.Protocol, 3),
+		ID: newID(), User: sub.User, Remote: sub.Remote, Route: sub.Route,
+		address: sub.Address, since: time.Since(h.began), protocol: min(sub.Protocol, 3),
+		shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: h.recent.topics(slices.Clone(sub.Topics)),
 	}
-	topics := slices.Clone(sub.Topics)
-	slices.Sort(topics)
-	c.interest = newInterest(c.ID, c.User, slices.Compact(topics))
 	if err := h.start(ctx, c, sub); err != nil {
 		h.admission.exit(sub.User, sub.Address)
 		return nil, &Refusal{Reason: "broker", Err: err}
 	}
 	c.sent = c.cursor
-	c.shard = h.shards[int(h.next.Add(1))%len(h.shards)]
 	c.shard.add(c)
 	if sub.LastEventID != "" {
 		h.stats.catchups.add("resume")
@@ -70,8 +73,8 @@ func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 		return h.resume(ctx, c, sub)
 	}
 	var from broker.Position
-	c.cursor, from = h.window.last(c.interest, sub.Replay)
-	c.head = c.connected(from.String(), sub.Retry)
+	c.cursor, from = h.window.last(c.interest(), sub.Replay)
+	c.wait().head = c.connected(from.String(), sub.Retry)
 	return nil
 }
 
@@ -106,7 +109,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	case within:
 		c.cursor = seq
 	case before:
-		gone, seq, _ := h.window.trimmedSince(c.interest, p)
+		gone, seq, _ := h.window.trimmedSince(c.interest(), p)
 		if gone {
 			return h.fromGap(c, sub, "trimmed", p)
 		}
@@ -114,7 +117,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	default:
 		return h.fromGap(c, sub, "unknown", p)
 	}
-	c.head = c.connected(text, sub.Retry)
+	c.wait().head = c.connected(text, sub.Retry)
 	return nil
 }
 
@@ -123,7 +126,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 func (h *Hub) fromGap(c *Conn, sub Subscription, reason string, from broker.Position) error {
 	seq, to := h.window.oldest()
 	c.cursor = seq
-	c.head = append(c.connected("", sub.Retry), c.gap(reason, from, to)...)
+	c.wait().head = append(c.connected("", sub.Retry), c.gap(reason, from, to)...)
 	return nil
 }
 

@@ -19,7 +19,7 @@ type ConnectionInfo struct {
 }
 
 func (c *Conn) info() ConnectionInfo {
-	return ConnectionInfo{c.ID, c.User, append([]string{}, c.topics()...), c.Remote, c.Since.UTC()}
+	return ConnectionInfo{c.ID, c.User, append([]string{}, c.subscribed()...), c.Remote, c.Since().UTC()}
 }
 
 // Filter chooses connections: those of a user, those that hear a topic, or both. An empty field chooses all.
@@ -43,7 +43,7 @@ func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int
 		}
 	}
 	slices.SortFunc(chosen, func(a, b *Conn) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.ID, b.ID))
 	})
 	list = []ConnectionInfo{}
 	for _, c := range chosen[:min(limit, len(chosen))] {
@@ -52,32 +52,24 @@ func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int
 	return list, len(chosen)
 }
 
-// topics are the names and patterns that the connection is subscribed to.
-func (c *Conn) topics() []string {
+// subscribed are the names and patterns that the connection is subscribed to.
+func (c *Conn) subscribed() []string {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	return c.interest.topics
+	return c.topics.list()
 }
 
 // hears reports whether the connection is subscribed to a topic.
 func (c *Conn) hears(topic string) bool {
-	return slices.ContainsFunc(c.topics(), func(t string) bool { return Match(t, topic) })
+	return slices.ContainsFunc(c.subscribed(), func(t string) bool { return Match(t, topic) })
 }
 
 // hearing returns the connections that are subscribed to a topic, each once.
 func (s *shard) hearing(topic string) []*Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	found := map[*Conn]struct{}{}
-	add := func(set *set) {
-		for _, c := range set.members {
-			found[c] = struct{}{}
-		}
+	for _, c := range s.list(broker.Target{Kind: broker.Topic, Name: topic}) {
+		found[c] = struct{}{}
 	}
-	if set := s.sets[broker.Target{Kind: broker.Topic, Name: topic}]; set != nil {
-		add(set)
-	}
-	s.patterns.covering(topic, add)
 	return slices.Collect(maps.Keys(found))
 }
 
@@ -134,12 +126,10 @@ func (h *Hub) Topics(limit int) ([]Count, int) {
 	topics := map[string]int{}
 	for _, s := range h.shards {
 		s.mu.Lock()
-		for t, set := range s.sets {
-			if t.Kind == broker.Topic {
-				topics[t.Name] += len(set.members)
-			}
+		for name, set := range s.index.names {
+			topics[name] += len(set.members)
 		}
-		for p, set := range s.byName {
+		for p, set := range s.index.byName {
 			topics[p] += len(set.members)
 		}
 		s.mu.Unlock()

@@ -24,36 +24,40 @@ const (
 )
 
 // held is a connection that was taken over. It belongs to its loop; one with TLS is lent to a worker while it is busy.
+// There may be a million: what only a few have stands elsewhere.
 type held struct {
-	src  Source
-	loop *loop
-	tls  *tls.Conn // nil: plain
-
-	// What a full socket has left, in this order: rest is this connection's own, body a part of a frame that
-	// many share, and with crlf a chunk's end follows.
-	rest, body []byte
+	src     Source
+	loop    *loop
+	timing  *Timing
+	tls     *tls.Conn // nil: plain
+	backlog *backlog  // what a full socket has left
 
 	prev, next *held // in a bucket of the wheel
 
 	fd   int32
 	slot uint32
-	gen  uint32 // of the slot: tells this connection from an earlier one
-
-	// In ticks.
-	due       uint32 // when it is looked at next
-	wrote     uint32 // when bytes were last written
-	heartbeat uint32
-	timeout   uint32
+	due  uint32 // the tick at which it is looked at next
+	// wrote is the tick at which bytes were last written.
+	wrote uint32
+	// kernelTimeout is how long the kernel waits for a client that does not answer, in milliseconds.
+	kernelTimeout uint32
 
 	chunked bool // otherwise HTTP/1.0
-	crlf    bool
 	idle    bool // its silence is to be broken
 	blocked bool // the socket is full
+	last    bool // and the source has ended
 	busy    bool // a worker has it
 	again   bool // and there is more to do
 	left    bool // and its client has gone
 	closed  bool
 	queued  bool // guarded by loop.mu
+}
+
+// backlog is what is still to be written, in this order: rest is a connection's own, body a part of a frame that many
+// share, and with crlf a chunk's end follows.
+type backlog struct {
+	rest, body []byte
+	crlf       bool
 }
 
 // result is what a turn of writing came to.
@@ -77,14 +81,18 @@ const (
 type writer struct {
 	frames  [][]byte
 	scratch []byte
+	out     backlog
 }
 
 // run writes what a stream has, as far as the socket takes it.
 func (w *writer) run(s *held) (r result) {
-	for range turns {
-		if r.state, r.err = s.flush(&r.wrote); r.state != quiet {
+	if s.backlog != nil {
+		if r.state, r.err = s.flush(s.backlog, &r.wrote); r.state != quiet {
 			return r
 		}
+		s.backlog = nil
+	}
+	for range turns {
 		frames, end := s.src.Next(w.frames[:0], maxBatch)
 		if len(frames) == 0 && end == nil && s.idle {
 			frames = append(frames, s.src.Idle())
@@ -93,19 +101,20 @@ func (w *writer) run(s *held) (r result) {
 		w.frames = frames
 		n := len(frames)
 		if n > 0 {
-			w.encode(s, frames)
+			w.encode(frames, s.chunked)
 			clear(frames)
 		}
-		r.state, r.err = s.flush(&r.wrote)
+		r.state, r.err = s.flush(&w.out, &r.wrote)
 		if end != nil && r.state == quiet && s.chunked {
-			s.rest = append(w.scratch[:0], "0\r\n\r\n"...)
-			r.state, r.err = s.flush(&r.wrote)
+			w.out.rest = append(w.scratch[:0], "0\r\n\r\n"...)
+			r.state, r.err = s.flush(&w.out, &r.wrote)
 		}
+		if r.state == full { // also at the end, which the source will say again
+			s.backlog = &backlog{append([]byte(nil), w.out.rest...), w.out.body, w.out.crlf} // scratch is used for others
+		}
+		w.out = backlog{}
 		switch {
-		case r.state == full: // also at the end, which the source will say again
-			s.rest = append([]byte(nil), s.rest...) // scratch is used for others
-			return r
-		case r.state == failed:
+		case r.state != quiet:
 			return r
 		case errors.Is(end, io.EOF):
 			return result{ended, r.wrote, nil}
@@ -121,40 +130,39 @@ func (w *writer) run(s *held) (r result) {
 
 // encode makes frames one chunk. A large one goes out from where it is, shared as it may be; small ones are put
 // together first.
-func (w *writer) encode(s *held, frames [][]byte) {
+func (w *writer) encode(frames [][]byte, chunked bool) {
 	size := 0
 	for _, f := range frames {
 		size += len(f)
 	}
 	b := w.scratch[:0]
-	if s.chunked {
+	if chunked {
 		b = append(strconv.AppendUint(b, uint64(size), 16), '\r', '\n')
 	}
 	if len(frames) == 1 && size > maxBatch {
-		s.body, s.crlf = frames[0], s.chunked
+		w.out.body, w.out.crlf = frames[0], chunked
 	} else {
 		for _, f := range frames {
 			b = append(b, f...)
 		}
-		if s.chunked {
+		if chunked {
 			b = append(b, '\r', '\n')
 		}
 	}
-	w.scratch, s.rest = b, b
+	w.scratch, w.out.rest = b, b
 }
 
 // flush writes what is left.
-func (s *held) flush(wrote *bool) (state, error) {
+func (s *held) flush(l *backlog, wrote *bool) (state, error) {
 	for {
-		b := &s.rest
+		b := &l.rest
 		switch {
-		case len(s.rest) > 0:
-		case len(s.body) > 0:
-			b = &s.body
-		case s.crlf:
-			s.rest, s.crlf = crlf, false
+		case len(l.rest) > 0:
+		case len(l.body) > 0:
+			b = &l.body
+		case l.crlf:
+			l.rest, l.crlf = crlf, false
 		default:
-			s.rest, s.body = nil, nil
 			return quiet, nil
 		}
 		n, err := s.write(*b)
@@ -201,13 +209,21 @@ func (s *held) shut() {
 }
 
 // limitSocket bounds what the kernel keeps for a connection.
-func limitSocket(fd int, plain bool, timeout time.Duration) {
+func limitSocket(fd int, plain bool) {
 	set := func(level, name, value int) {
 		_ = unix.SetsockoptInt(fd, level, name, value) // a limit, not a need
 	}
 	set(unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
-	set(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
 	if plain {
 		set(unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent)
+	}
+}
+
+// limitKernel has the kernel wait for a client that does not answer as long as the stream does.
+func (s *held) limitKernel() {
+	ms := uint32(min(s.timing.WriteTimeout().Milliseconds(), 1<<31-1))
+	if ms != s.kernelTimeout {
+		s.kernelTimeout = ms
+		_ = unix.SetsockoptInt(int(s.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(ms)) // as above
 	}
 }

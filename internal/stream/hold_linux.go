@@ -10,54 +10,67 @@ import (
 )
 
 // Hold takes over the connection of an HTTP/1 request without a body, plain or with TLS, and reports whether it
-// did: then the handler returns at once, and w is not to be used any more. conn is the request's connection, w's
-// headers are set.
-func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, o Options) bool {
+// did: then the handler returns at once, and w is not to be used any more. Otherwise nothing has been done to either, and
+// the error says what failed, if anything did. conn is the request's connection, w's headers are set.
+func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *Timing) (bool, error) {
 	secure, _ := conn.(*tls.Conn)
 	if secure != nil {
 		conn = secure.NetConn()
 	}
-	tcp, ok := conn.(*net.TCPConn)
+	tcp, ok := tcpOf(conn)
 	if !ok || r.ProtoMajor != 1 || r.ContentLength != 0 {
-		return false
+		return false, nil
 	}
 	inner, ok := innermost(w).(http.Hijacker)
 	if !ok {
-		return false
+		return false, nil
 	}
+	// First of all, as it fails where descriptors are used up: on its goroutine, a stream needs no other.
+	p, err := thePoller()
+	if err != nil {
+		return false, err
+	}
+	fd, err := take(tcp, secure == nil)
+	if err != nil {
+		return false, err
+	}
+	hijacked, err := commit(w, inner)
+	if err != nil {
+		if secure == nil {
+			_ = unix.Close(fd)
+		}
+		src.Close(err)
+		return true, nil
+	}
+	if secure == nil {
+		_ = hijacked.Close()
+	}
+	p.hold(fd, secure, r.ProtoAtLeast(1, 1), src, t)
+	return true, nil
+}
+
+// tcpOf returns what a connection reads from and writes to. A listener wrapper that has only read something ahead of the
+// first byte, as proxy_protocol does, names it.
+func tcpOf(conn net.Conn) (*net.TCPConn, bool) {
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		return c, true
+	case interface{ TCPConn() (*net.TCPConn, bool) }:
+		return c.TCPConn()
+	}
+	return nil, false
+}
+
+// commit sends the headers, and takes the connection.
+func commit(w http.ResponseWriter, inner http.Hijacker) (net.Conn, error) {
 	// Through the wrappers, so that the headers and the status are as everybody in between wants them.
 	w.WriteHeader(http.StatusOK)
 	if err := http.NewResponseController(w).Flush(); err != nil {
-		src.Close(err)
-		return true
+		return nil, err
 	}
 	// The innermost one, as a connection taken from a wrapper would keep all of them in memory.
-	hijacked, _, err := inner.Hijack()
-	if err != nil {
-		src.Close(err)
-		return true
-	}
-	fd, err := take(tcp, secure == nil)
-	if err == nil {
-		err = hold(fd, secure, r.ProtoAtLeast(1, 1), src, o)
-	}
-	if secure == nil || err != nil {
-		_ = hijacked.Close()
-	}
-	if err != nil {
-		src.Close(err)
-	}
-	return true
-}
-
-func innermost(w http.ResponseWriter) http.ResponseWriter {
-	for {
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return w
-		}
-		w = u.Unwrap()
-	}
+	conn, _, err := inner.Hijack()
+	return conn, err
 }
 
 // take returns a connection's descriptor, or a duplicate of it: that stays when Go's own connection is closed,

@@ -20,26 +20,28 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
-const limit = 30 * time.Second // for whatever a test waits for
-
-type connKey struct{}
-
 // holder serves streams that are taken over, of the source that pick returns for a request.
-func holder(t *testing.T, secure bool, o stream.Options, pick func(*http.Request) *feed) *httptest.Server {
+func holder(t *testing.T, secure bool, timing *stream.Timing, pick func(*http.Request) *feed) *httptest.Server {
 	t.Helper()
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn := r.Context().Value(connKey{}).(net.Conn)
-		if !stream.Hold(w, r, conn, pick(r), o) {
-			t.Error("not taken over")
-		}
-	}))
-	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return context.WithValue(ctx, connKey{}, c)
-	}
+	s := unstarted(t, timing, pick)
 	if secure {
 		s.StartTLS()
 	} else {
 		s.Start()
+	}
+	return s
+}
+
+func unstarted(t *testing.T, timing *stream.Timing, pick func(*http.Request) *feed) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := r.Context().Value(connKey{}).(net.Conn)
+		if taken, err := stream.Hold(w, r, conn, pick(r), timing); !taken {
+			t.Errorf("not taken over: %v", err)
+		}
+	}))
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, c)
 	}
 	t.Cleanup(s.Close)
 	return s
@@ -64,74 +66,6 @@ func dial(t *testing.T, s *httptest.Server) net.Conn {
 	}
 	return conn
 }
-
-// feed is a source that a test fills.
-type feed struct {
-	mu     sync.Mutex
-	frames [][]byte
-	ended  bool
-	wake   func()
-	closed chan error
-}
-
-func newFeed() *feed { return &feed{closed: make(chan error, 2)} }
-
-func (f *feed) put(frames ...[]byte) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.frames = append(f.frames, frames...)
-	if f.wake != nil {
-		f.wake()
-	}
-}
-
-func (f *feed) end() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.ended = true
-	if f.wake != nil {
-		f.wake()
-	}
-}
-
-func (f *feed) Next(frames [][]byte, max int64) ([][]byte, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.wake == nil {
-		panic("asked for frames before it can wake: what comes in between would wait for the next")
-	}
-	var size int64
-	for len(f.frames) > 0 && (size == 0 || size+int64(len(f.frames[0])) <= max) {
-		size += int64(len(f.frames[0]))
-		frames = append(frames, f.frames[0])
-		f.frames = f.frames[1:]
-	}
-	if f.ended && len(f.frames) == 0 {
-		return frames, io.EOF
-	}
-	return frames, nil
-}
-
-func (f *feed) Ended() bool        { f.mu.Lock(); defer f.mu.Unlock(); return f.ended }
-func (f *feed) Idle() []byte       { return []byte(":\n") }
-func (f *feed) OnWake(wake func()) { f.mu.Lock(); defer f.mu.Unlock(); f.wake = wake }
-func (f *feed) Close(reason error) { f.closed <- reason }
-func (f *feed) wait(t *testing.T) (reason error) {
-	t.Helper()
-	select {
-	case reason = <-f.closed:
-	case <-time.After(limit):
-		t.Fatal("the stream was not closed")
-	}
-	select {
-	case <-f.closed:
-		t.Error("closed twice")
-	default:
-	}
-	return reason
-}
-
-var held = stream.Options{Heartbeat: time.Hour, WriteTimeout: time.Minute}
 
 func TestHeldBytes(t *testing.T) { both(t, testHeldBytes) }
 
@@ -205,9 +139,7 @@ func TestHeldSlowClient(t *testing.T) { both(t, testHeldSlowClient) }
 
 func testHeldSlowClient(t *testing.T, secure bool) {
 	slow, fast := newFeed(), newFeed()
-	o := held
-	o.WriteTimeout = time.Second
-	s := holder(t, secure, o, func(r *http.Request) *feed {
+	s := holder(t, secure, stream.NewTiming(time.Hour, time.Second), func(r *http.Request) *feed {
 		if r.URL.Path == "/slow" {
 			return slow
 		}
@@ -261,9 +193,7 @@ func TestHeldHeartbeat(t *testing.T) { both(t, testHeldHeartbeat) }
 
 func testHeldHeartbeat(t *testing.T, secure bool) {
 	f := newFeed()
-	o := held
-	o.Heartbeat = time.Second
-	s := holder(t, secure, o, func(*http.Request) *feed { return f })
+	s := holder(t, secure, stream.NewTiming(time.Second, time.Minute), func(*http.Request) *feed { return f })
 	resp, err := s.Client().Get(s.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -333,27 +263,6 @@ func testHeldDescriptorsAreReused(t *testing.T, secure bool) {
 	writing.Wait()
 }
 
-func TestNotHeld(t *testing.T) {
-	f := newFeed()
-	done := make(chan bool, 1)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, b := net.Pipe()
-		defer a.Close()
-		defer b.Close()
-		done <- stream.Hold(w, r, a, f, held)
-	}))
-	defer s.Close()
-	if _, err := s.Client().Get(s.URL); err != nil {
-		t.Fatal(err)
-	}
-	if <-done {
-		t.Error("a connection without a descriptor was taken over")
-	}
-	if len(f.closed) > 0 {
-		t.Error("closed a source that it did not take")
-	}
-}
-
 func descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
@@ -363,11 +272,37 @@ func descriptors(t *testing.T) int {
 	return len(list)
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
+// A change of the timing holds for streams that live.
+func TestHeldTiming(t *testing.T) { both(t, testHeldTiming) }
+
+func testHeldTiming(t *testing.T, secure bool) {
+	timing := stream.NewTiming(time.Hour, 8*time.Second) // looked at every two seconds
+	silent, slow := newFeed(), newFeed()
+	s := holder(t, secure, timing, func(r *http.Request) *feed {
+		if r.URL.Path == "/slow" {
+			return slow
 		}
+		return silent
+	})
+	resp, err := s.Client().Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer resp.Body.Close()
+	conn := dial(t, s)
+	fmt.Fprint(conn, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+	fill(t, slow)
+	begun := time.Now()
+	timing.Set(time.Second, time.Second)
+	if _, err := io.ReadFull(resp.Body, make([]byte, 2)); err != nil {
+		t.Error(err)
+	}
+	if err := slow.wait(t); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("closed with %v", err)
+	}
+	if took := time.Since(begun); took > 6*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	silent.end()
+	silent.wait(t)
 }

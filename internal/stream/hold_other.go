@@ -8,4 +8,6 @@ import (
 )
 
 // Hold takes a connection over where the system has epoll; here, every stream stays on its goroutine.
-func Hold(http.ResponseWriter, *http.Request, net.Conn, Source, Options) bool { return false }
+func Hold(http.ResponseWriter, *http.Request, net.Conn, Source, *Timing) (bool, error) {
+	return false, nil
+}

@@ -19,8 +19,6 @@ const (
 	tick = 250 * time.Millisecond
 	// buckets of the wheel: a little more than a minute.
 	buckets = 256
-	// lastTicks is how long a stream that is to end waits for a full socket.
-	lastTicks = uint32(time.Second / tick)
 )
 
 // loop has a part of the held connections.
@@ -59,21 +57,17 @@ func (l *loop) signal() {
 }
 
 // hold takes a descriptor, which is closed when the stream has ended.
-func hold(fd int, conn *tls.Conn, chunked bool, src Source, o Options) error {
-	p, err := thePoller()
-	if err != nil {
-		return err
-	}
-	limitSocket(fd, conn == nil, o.WriteTimeout)
+func (p *poller) hold(fd int, conn *tls.Conn, chunked bool, src Source, t *Timing) {
+	limitSocket(fd, conn == nil)
 	p.mu.Lock()
 	p.next++
 	l := p.loops[int(p.next)%len(p.loops)]
 	p.mu.Unlock()
 
 	s := &held{
-		src: src, loop: l, tls: conn, fd: int32(fd), chunked: chunked,
-		heartbeat: ticks(o.Heartbeat), timeout: ticks(o.WriteTimeout), queued: true,
+		src: src, loop: l, timing: t, tls: conn, fd: int32(fd), chunked: chunked, queued: true,
 	}
+	s.limitKernel()
 	// Before the loop has it: what comes behind the first look must not be lost.
 	src.OnWake(s.wake)
 	l.mu.Lock()
@@ -85,24 +79,24 @@ func hold(fd int, conn *tls.Conn, chunked bool, src Source, o Options) error {
 		l.slots, l.gens = append(l.slots, nil), append(l.gens, 0)
 	}
 	l.gens[s.slot]++
-	s.gen = l.gens[s.slot]
+	gen := l.gens[s.slot]
 	l.slots[s.slot] = s
 	l.count++
 	l.mu.Unlock()
 
-	// Also before: the loop may close the descriptor, which is somebody else's then. Edge-triggered, and once for all: it tells of room only behind a write that met a full socket.
-	err = unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{
+	// Also before: the loop may close the descriptor, which is somebody else's then. Edge-triggered, and once for all:
+	// it tells of room only behind a write that met a full socket.
+	err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{
 		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff,
-		Fd:     int32(s.slot<<loopBits | l.index), Pad: int32(s.gen),
+		Fd:     int32(s.slot<<loopBits | l.index), Pad: int32(gen),
 	})
 	if err != nil {
-		l.tell(event{s.slot, s.gen, true})
+		l.tell(event{s.slot, gen, true})
 	}
 	l.mu.Lock()
 	l.dirty = append(l.dirty, s)
 	l.mu.Unlock()
 	l.signal()
-	return nil
 }
 
 func ticks(d time.Duration) uint32 { return uint32(max(1, min(d/tick, 1<<30))) }
@@ -165,10 +159,7 @@ func (l *loop) run() {
 	}
 }
 
-var (
-	errLeft    = errors.New("the client left")
-	errTimeout = errors.New("the client took nothing for too long")
-)
+var errLeft = errors.New("the client left")
 
 // seen does what an event asks for, unless its connection is another one by now.
 func (l *loop) seen(e event) {
@@ -195,8 +186,8 @@ func (l *loop) attend(s *held) {
 	case s.busy:
 		s.again = true
 	case s.blocked:
-		if s.src.Ended() && s.timeout > lastTicks { // nobody waits for a client that takes nothing
-			s.timeout, s.wrote = lastTicks, l.now
+		if !s.last && s.src.Ended() { // nobody waits for a client that takes nothing
+			s.last, s.wrote = true, l.now
 			l.unlink(s)
 			l.schedule(s)
 		}
@@ -253,7 +244,7 @@ func (l *loop) close(s *held, reason error) {
 		s.hurry()
 		return
 	}
-	s.closed, s.rest, s.body = true, nil, nil
+	s.closed, s.backlog = true, nil
 	l.unlink(s)
 	s.shut()
 	l.mu.Lock()
@@ -286,14 +277,15 @@ func (l *loop) turn() {
 
 // look breaks a stream's silence, and gives one up that takes nothing.
 func (l *loop) look(s *held) {
-	silent := l.now - s.wrote
+	s.limitKernel()
+	silent, timeout := l.now-s.wrote, s.timeout()
 	switch {
-	case s.blocked && silent >= s.timeout:
+	case s.blocked && silent >= timeout:
 		l.close(s, errTimeout)
 		return
-	case s.busy && silent >= s.timeout:
+	case s.busy && silent >= timeout:
 		s.hurry()
-	case !s.blocked && !s.busy && silent >= s.heartbeat:
+	case !s.blocked && !s.busy && silent >= ticks(s.timing.Heartbeat()):
 		s.idle = true
 		l.attend(s)
 	}
@@ -302,13 +294,23 @@ func (l *loop) look(s *held) {
 	}
 }
 
+// timeout is how long the client may take nothing, in ticks.
+func (s *held) timeout() uint32 {
+	if s.last {
+		return ticks(min(lastChance, s.timing.WriteTimeout()))
+	}
+	return ticks(s.timing.WriteTimeout())
+}
+
 // schedule puts a stream into the bucket of the time at which it is looked at next.
 func (l *loop) schedule(s *held) {
-	wait := s.heartbeat - min(s.heartbeat, l.now-s.wrote)
+	timeout := s.timeout()
+	wait := ticks(s.timing.Heartbeat())
 	if s.blocked {
-		wait = s.timeout - min(s.timeout, l.now-s.wrote)
+		wait = timeout
 	}
-	s.due = l.now + max(1, min(wait, s.timeout/4+1))
+	wait -= min(wait, l.now-s.wrote)
+	s.due = l.now + max(1, min(wait, timeout/4+1, ticks(longestWait)))
 	b := &l.wheel[s.due%buckets]
 	s.prev, s.next = nil, *b
 	if *b != nil {

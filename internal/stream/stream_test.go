@@ -67,13 +67,13 @@ func (r *recorder) text() string {
 	return r.Body.String()
 }
 
-var options = stream.Options{Heartbeat: 15 * time.Second, WriteTimeout: time.Minute}
+var timing = stream.NewTiming(15*time.Second, time.Minute)
 
 func TestHeartbeatIsResetByTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, w := newSource("first "), &recorder{ResponseRecorder: httptest.NewRecorder()}
 		ctx, cancel := context.WithCancel(t.Context())
-		go stream.Serve(ctx, w, src, options)
+		go stream.Serve(ctx, w, nil, src, timing)
 		synctest.Wait()
 		if !w.Flushed || w.Code != http.StatusOK || w.text() != "first " {
 			t.Fatalf("not sent at once: %d %q", w.Code, w.text())
@@ -100,7 +100,7 @@ func TestHeartbeatIsResetByTraffic(t *testing.T) {
 func TestEnd(t *testing.T) {
 	src, w := newSource("a", "b"), httptest.NewRecorder()
 	close(src.frames)
-	stream.Serve(t.Context(), w, src, options)
+	stream.Serve(t.Context(), w, nil, src, timing)
 	if err := <-src.closed; err != nil || w.Body.String() != "abbye" {
 		t.Errorf("got %v, %q", err, w.Body)
 	}
@@ -114,7 +114,7 @@ func TestWriteTimeout(t *testing.T) {
 		for range 100 {
 			src.frames <- strings.Repeat("x", 1<<20)
 		}
-		stream.Serve(r.Context(), w, src, stream.Options{Heartbeat: time.Minute, WriteTimeout: 200 * time.Millisecond})
+		stream.Serve(r.Context(), w, nil, src, stream.NewTiming(time.Minute, 200*time.Millisecond))
 		result <- <-src.closed
 	}))
 	defer server.Close()

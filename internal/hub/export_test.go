@@ -1,0 +1,37 @@
+package hub
+
+// Held is how many bytes wait for connections, those of an event once.
+func (h *Hub) Held() (bytes int64) {
+	seen := map[*entry]bool{}
+	for _, s := range h.shards {
+		s.mu.Lock()
+		for _, c := range s.index.all {
+			for _, e := range c.pending() {
+				if !seen[e] {
+					bytes += e.size()
+				}
+				seen[e] = true
+			}
+		}
+		s.mu.Unlock()
+	}
+	return bytes
+}
+
+// Waiting is how many events wait for the connection.
+func (c *Conn) Waiting() int {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return len(c.pending())
+}
+
+// Left is how many entries there are in the indexes of connections.
+func (h *Hub) Left() (n int) {
+	for _, s := range h.shards {
+		s.mu.Lock()
+		x := &s.index
+		n += len(x.all) + len(x.ids) + len(x.users) + len(x.names) + len(x.byName) + len(x.patterns.children)
+		s.mu.Unlock()
+	}
+	return n
+}

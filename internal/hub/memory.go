@@ -1,0 +1,118 @@
+package hub
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// memory bounds what waits for all connections of a hub. A frame that waits for several is one in memory, so it is
+// charged once; but to know that of each at every moment would cost more than delivering it. What is known all the time is
+// the sum over the connections, which is never less than what is held. Only where that is over the budget, and so
+// much has been added since the last count that the budget may be over, it is counted what is really held.
+type memory struct {
+	budget atomic.Int64 // 0: none
+	sum    atomic.Int64 // of the pending lists, as last told by each shard
+	added  atomic.Int64 // to them since the last count
+	slack  atomic.Int64 // what may be added before the next one
+
+	mu    sync.Mutex // guards the block, and the counts in entries
+	round uint32
+	held  int64 // bytes that wait, each entry's once
+}
+
+func (m *memory) configure(budget int64) {
+	m.budget.Store(budget)
+	m.slack.Store(0)
+}
+
+// share is how much a shard may add before it tells of it.
+func (m *memory) share(shards int) int64 {
+	if budget := m.budget.Load(); budget > 0 {
+		return budget / int64(16*shards)
+	}
+	return 1 << 62
+}
+
+// over notes what a shard has added, and reports whether it is time to count.
+func (m *memory) over(delta, added int64) bool {
+	budget := m.budget.Load()
+	sum, all := m.sum.Add(delta), m.added.Add(added)
+	return budget > 0 && sum > budget && all > m.slack.Load()
+}
+
+// tell lets the hub's memory know what has changed. The caller holds mu, which it lets go of where the budget has to
+// be looked after.
+func (s *shard) tell() {
+	m := &s.hub.memory
+	over := m.over(s.traffic.Pending-s.told, s.grown)
+	s.told, s.grown = s.traffic.Pending, 0
+	if over {
+		s.mu.Unlock()
+		s.hub.relieve()
+		s.mu.Lock()
+	}
+}
+
+// relieve counts what is held, and drops the largest pending lists while it is too much.
+func (h *Hub) relieve() {
+	m := &h.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	budget := m.budget.Load()
+	if !m.over(0, 0) { // another shard was first
+		return
+	}
+	m.round++
+	m.held = 0
+	m.added.Store(0) // before the lists are looked at: what is added meanwhile may count twice, but never not at all
+	type list struct {
+		conn  *Conn
+		bytes int64
+	}
+	var lists []list
+	for _, s := range h.shards {
+		s.mu.Lock()
+		for _, c := range s.index.all {
+			if len(c.pending()) > 0 {
+				lists = append(lists, list{c, c.waiting.bytes})
+				m.count(c.waiting.entries, 1)
+			}
+		}
+		s.mu.Unlock()
+	}
+	// An eighth stays free behind a count, so that the next one is not due at once.
+	if m.held > budget-budget/8 {
+		slices.SortFunc(lists, func(a, b list) int { return cmp.Compare(b.bytes, a.bytes) })
+		for _, l := range lists {
+			if m.held <= budget-budget/4 {
+				break
+			}
+			s := l.conn.shard
+			s.mu.Lock()
+			if l.conn.live && len(l.conn.pending()) > 0 {
+				m.count(l.conn.waiting.entries, -1)
+				l.conn.fallBack("memory")
+			}
+			s.mu.Unlock()
+		}
+	}
+	m.slack.Store(budget - m.held)
+}
+
+// count counts a list of entries in or out. The caller holds mu.
+func (m *memory) count(entries []*entry, by int32) {
+	for _, e := range entries {
+		if e.round != m.round {
+			if by < 0 {
+				continue // it came behind the count
+			}
+			e.round, e.lists = m.round, 0
+			m.held += e.size()
+		}
+		if e.lists += by; e.lists == 0 {
+			m.held -= e.size()
+		}
+	}
+}

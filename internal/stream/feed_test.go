@@ -1,0 +1,91 @@
+package stream_test
+
+import (
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/stream"
+)
+
+const limit = 30 * time.Second // for whatever a test waits for
+
+type connKey struct{}
+
+// feed is a source that a test fills.
+type feed struct {
+	mu     sync.Mutex
+	frames [][]byte
+	ended  bool
+	wake   func()
+	closed chan error
+}
+
+func newFeed() *feed { return &feed{closed: make(chan error, 2)} }
+
+func (f *feed) put(frames ...[]byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.frames = append(f.frames, frames...)
+	if f.wake != nil {
+		f.wake()
+	}
+}
+
+func (f *feed) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+	if f.wake != nil {
+		f.wake()
+	}
+}
+
+func (f *feed) Next(frames [][]byte, max int64) ([][]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.wake == nil {
+		panic("asked for frames before it can wake: what comes in between would wait for the next")
+	}
+	var size int64
+	for len(f.frames) > 0 && (size == 0 || size+int64(len(f.frames[0])) <= max) {
+		size += int64(len(f.frames[0]))
+		frames = append(frames, f.frames[0])
+		f.frames = f.frames[1:]
+	}
+	if f.ended && len(f.frames) == 0 {
+		return frames, io.EOF
+	}
+	return frames, nil
+}
+
+func (f *feed) Ended() bool        { f.mu.Lock(); defer f.mu.Unlock(); return f.ended }
+func (f *feed) Idle() []byte       { return []byte(":\n") }
+func (f *feed) OnWake(wake func()) { f.mu.Lock(); defer f.mu.Unlock(); f.wake = wake }
+func (f *feed) Close(reason error) { f.closed <- reason }
+func (f *feed) wait(t *testing.T) (reason error) {
+	t.Helper()
+	select {
+	case reason = <-f.closed:
+	case <-time.After(limit):
+		t.Fatal("the stream was not closed")
+	}
+	select {
+	case <-f.closed:
+		t.Error("closed twice")
+	default:
+	}
+	return reason
+}
+
+var held = stream.NewTiming(time.Hour, time.Minute)
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"syscall"
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/internal/stream"
+)
+
+// wrapped is a connection of a listener wrapper that names what is below it, as that of proxy_protocol does.
+type wrapped struct{ net.Conn }
+
+func (w wrapped) TCPConn() (*net.TCPConn, bool) {
+	tcp, ok := w.Conn.(*net.TCPConn)
+	return tcp, ok
+}
+
+type wrapper struct{ net.Listener }
+
+func (w wrapper) Accept() (net.Conn, error) {
+	conn, err := w.Listener.Accept()
+	return wrapped{conn}, err
+}
+
+func TestHeldBehindAWrapper(t *testing.T) { both(t, testHeldBehindAWrapper) }
+
+func testHeldBehindAWrapper(t *testing.T, secure bool) {
+	f := newFeed()
+	s := unstarted(t, held, func(*http.Request) *feed { return f })
+	s.Listener = wrapper{s.Listener}
+	if secure {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	resp, err := s.Client().Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	f.put([]byte("hello"))
+	f.end()
+	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	f.wait(t)
+}
+
+func TestNotHeld(t *testing.T) {
+	f := newFeed()
+	done := make(chan bool, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a, b := net.Pipe()
+		defer a.Close()
+		defer b.Close()
+		taken, err := stream.Hold(w, r, a, f, held)
+		if err != nil {
+			t.Error(err)
+		}
+		done <- taken
+	}))
+	defer s.Close()
+	if _, err := s.Client().Get(s.URL); err != nil {
+		t.Fatal(err)
+	}
+	if <-done {
+		t.Error("a connection without a descriptor was taken over")
+	}
+	if len(f.closed) > 0 {
+		t.Error("closed a source that it did not take")
+	}
+}
+
+// Where there is no descriptor left to take a connection over with, nothing of it has been touched yet: it is served
+// on its goroutine.
+func TestNotHeldWithoutDescriptors(t *testing.T) {
+	f := newFeed()
+	took := make(chan bool, 1)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := r.Context().Value(connKey{}).(net.Conn)
+		release := useUpDescriptors(t)
+		taken, err := stream.Hold(w, r, conn, f, held)
+		release()
+		if !errors.Is(err, syscall.EMFILE) {
+			t.Errorf("got %v", err)
+		}
+		took <- taken
+		stream.Serve(r.Context(), w, conn, f, held)
+	}))
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, c)
+	}
+	s.Start()
+	defer s.Close()
+	f.frames, f.ended = [][]byte{[]byte("hello")}, true
+	resp, err := s.Client().Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if <-took {
+		t.Error("taken over")
+	}
+	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	f.wait(t)
+}
+
+// useUpDescriptors leaves the process none.
+func useUpDescriptors(t *testing.T) (release func()) {
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Error(err)
+	}
+	few := before
+	few.Cur = 1 // what is open stays open; 0 would be another error
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Error(err)
+	}
+	return func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
+	}
+}

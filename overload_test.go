@@ -1,0 +1,85 @@
+package ssepush_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/membroker"
+)
+
+func init() { caddy.RegisterModule(laggingBroker{}) }
+
+// laggingBroker opens a log that is read no further while the test holds the gate.
+type laggingBroker struct{}
+
+var gate sync.Mutex
+
+func (laggingBroker) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sse_push.brokers.lagging", New: func() caddy.Module { return new(laggingBroker) }}
+}
+
+func (*laggingBroker) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	return nil
+}
+
+func (laggingBroker) LogKey() string                     { return "lagging" }
+func (laggingBroker) Open(string) (broker.Broker, error) { return laggingLog{membroker.New()}, nil }
+
+type laggingLog struct{ broker.Broker }
+
+func (l laggingLog) Tail(ctx context.Context, after broker.Position, to broker.Sink) error {
+	return l.Broker.Tail(ctx, after, laggingSink{to})
+}
+
+type laggingSink struct{ broker.Sink }
+
+func (s laggingSink) Deliver(batch []broker.Entry) {
+	gate.Lock()
+	defer gate.Unlock()
+	s.Sink.Deliver(batch)
+}
+
+// A hub that lags makes publishers wait for a while, and then says so; all that it has taken comes in the end.
+func TestOverload(t *testing.T) {
+	s := serve(t, route("broker lagging"))
+	c := s.open("/events?userId=u1")
+	gate.Lock()
+	release := sync.OnceFunc(gate.Unlock)
+	defer release()
+	data := strings.Repeat("x", 1<<20)
+	stored := 0
+	for {
+		a := s.do("POST", "/_sse/publish?user=u1", data, "Content-Type", "text/plain")
+		if a.status == http.StatusOK {
+			if stored++; stored > 100 {
+				t.Fatal("nothing bounds the lag")
+			}
+			continue
+		}
+		if p := problemOf(t, a); a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" || p.Detail != broker.ErrOverloaded.Error() {
+			t.Errorf("got %d %v %+v", a.status, a.header, p)
+		}
+		break
+	}
+	if a := s.do("POST", "/_sse/publish", `[{"user": "u1", "data": "x"}]`, "Content-Type", "application/json"); a.status != http.StatusOK ||
+		!strings.Contains(a.body, `"status":429`) || !strings.Contains(a.body, `"index":0`) {
+		t.Errorf("got %d %s for a batch", a.status, a.body)
+	}
+	if stored < 16 {
+		t.Errorf("refused after %d MiB", stored)
+	}
+	release()
+	for range stored {
+		if m := c.next(); m.Data != data {
+			t.Fatalf("got %s %.40q", m.Type, m.Data)
+		}
+	}
+}

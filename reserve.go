@@ -1,0 +1,39 @@
+package ssepush
+
+import (
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// openStreams counts the streams of all hubs: it is the process that runs out of descriptors.
+var openStreams atomic.Int64
+
+// mostStreams is how many of them there may be unless a hub's config says otherwise. The rest of the descriptors is for
+// the internal route, and for all else that Caddy serves.
+func mostStreams() int { return descriptors() / 5 * 4 }
+
+// reserve counts a stream in, or refuses it. Hubs whose number of connections the config sets are not bounded.
+func (s *HubSettings) reserve() error {
+	n := openStreams.Add(1)
+	if (s.Limits == nil || s.Limits.Connections == 0) && n > int64(mostStreams()) {
+		openStreams.Add(-1)
+		return &hub.Refusal{Reason: "connections"}
+	}
+	return nil
+}
+
+// scarce is when it was last said that descriptors run out, in seconds since 1970.
+var scarce atomic.Int64
+
+// warnScarce says, but not again and again, that streams get a goroutine each that should cost none.
+func (h *Handler) warnScarce(err error) {
+	now, last := time.Now().Unix(), scarce.Load()
+	if now-last >= int64(warnEvery/time.Second) && scarce.CompareAndSwap(last, now) {
+		h.log.Warn("connections cannot be taken over and cost more memory than they should; limit them, or let the process open more files",
+			zap.Error(err))
+	}
+}
