@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"time"
@@ -225,5 +226,20 @@ func (s *held) limitKernel() {
 	if ms != s.kernelTimeout {
 		s.kernelTimeout = ms
 		_ = unix.SetsockoptInt(int(s.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(ms)) // as above
+	}
+}
+
+// limitShared bounds what a connection that is not ours alone, as HTTP/2's, keeps of what was not sent yet: what is on its
+// way may be as much as the network asks for.
+func limitShared(conn net.Conn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if tcp, ok := tcpOf(conn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) {
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, sendBuffer) // a limit, not a need
+			})
+		}
 	}
 }

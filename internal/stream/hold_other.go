@@ -11,3 +11,5 @@ import (
 func Hold(http.ResponseWriter, *http.Request, net.Conn, Source, *Timing) (bool, error) {
 	return false, nil
 }
+
+func limitShared(net.Conn) {}

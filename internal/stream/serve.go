@@ -38,6 +38,7 @@ func Serve(ctx context.Context, w http.ResponseWriter, conn net.Conn, src Source
 		s.w = inner
 	}
 	s.rc = http.NewResponseController(s.w)
+	limitShared(conn)
 	if reason = s.lift(); reason != nil {
 		return
 	}
