@@ -35,14 +35,3 @@ func (h *Hub) Left() (n int) {
 	}
 	return n
 }
-
-// Indexed is how many entries the indexes of all shards have.
-func (h *Hub) Indexed() (n int) {
-	for _, s := range h.shards {
-		s.mu.Lock()
-		x := &s.index
-		n += len(x.all) + len(x.ids) + len(x.users) + len(x.names) + len(x.byName)
-		s.mu.Unlock()
-	}
-	return n
-}

@@ -18,7 +18,7 @@ func TestLeaversLeaveNoEntry(t *testing.T) {
 				User: fmt.Sprintf("u%d", i%7), Topics: []string{fmt.Sprintf("t%d", i%5), "room/*", fmt.Sprintf("of/%d/**", i%3)},
 			}).conn)
 		}
-		if h.Indexed() == 0 {
+		if h.Left() == 0 {
 			t.Fatal("the index holds nothing")
 		}
 		for _, i := range rand.Perm(len(all)) {
@@ -27,7 +27,7 @@ func TestLeaversLeaveNoEntry(t *testing.T) {
 			}
 			all[i].Close(nil)
 		}
-		if n := h.Indexed(); n != 0 {
+		if n := h.Left(); n != 0 {
 			t.Fatalf("%d entries are left", n)
 		}
 	}
