@@ -18,16 +18,18 @@ type Broker interface {
 	// belong to the broker from then on.
 	Append(ctx context.Context, records []Record) []Result
 
-	// Tail hands every entry behind after to sink, in order, and blocks until ctx is done or the broker
-	// is closed. The zero Position means the log's end as Tail finds it. Tail reconnects by itself;
-	// after each break it proves that nothing is missing, or hands on a Hole. A hub has one Tail.
-	Tail(ctx context.Context, after Position, sink Sink) error
+	// Tail hands entries to sink, in order and without end, and blocks until ctx is done or the broker is
+	// closed. It begins with the newest last entries, or with fewer where there are fewer, so that a node's
+	// window is filled before its first client comes. It waits for an engine that is away, and reconnects
+	// by itself; after each break it proves that nothing is missing, or hands on a Hole. A hub has one Tail.
+	Tail(ctx context.Context, last int, sink Sink) error
 
-	// Read returns up to limit entries behind after, up to and including upTo, in order. Where entries
-	// behind after are gone, the error is ErrTrimmed or ErrUnknown.
+	// Read returns up to limit entries behind after, up to and including upTo, in order; none where there is
+	// nothing in between. Where entries behind after are gone, the error is ErrTrimmed or ErrLost, and where
+	// one of the two is no position of this log, ErrUnknown.
 	Read(ctx context.Context, after, upTo Position, limit int) ([]Entry, error)
 
-	// Resolve says how a position stands to the log.
+	// Resolve says how a position stands to the log. An error means that the engine did not answer.
 	Resolve(ctx context.Context, p Position) (Standing, error)
 
 	// Close ends every Tail and lets go of what the broker holds. No other call may follow.
@@ -37,10 +39,13 @@ type Broker interface {
 // Sink takes what Tail reads. Its methods are called by one goroutine at a time, and may block: that is
 // how a hub that lags slows its broker down.
 type Sink interface {
-	// Begin comes first and once: the position that Tail goes on from.
+	// Begin comes first and once: the position before the first entry.
 	Begin(Position)
-	// Deliver hands entries on; the slice is the sink's only until it returns.
+	// Deliver hands entries on, at least one; the slice is the sink's only until it returns.
 	Deliver([]Entry)
+	// State says how Tail stands with its engine: the reason why it cannot read, each time that changes, and nil
+	// once it has handed on all that the log held when it connected. Up to the first nil, what comes is history.
+	State(error)
 }
 
 // Entry is a record at its place in the log.
@@ -55,6 +60,10 @@ type Kind uint8
 const (
 	Event Kind = iota // something published
 	Hole              // records just before this entry's position are lost, and nobody knows which
+
+	// What follows steers connections. It is stored, so that it keeps its place among the events.
+
+	Disconnect // ends the streams of the targets: users and connections
 )
 
 // Record is what a log holds.
@@ -124,8 +133,12 @@ var (
 	ErrClosed = errors.New("the broker is closed")
 	// ErrTrimmed: entries behind the position have been trimmed.
 	ErrTrimmed = errors.New("the history behind this position was trimmed")
+	// ErrLost: entries behind the position were lost.
+	ErrLost = errors.New("the history behind this position was lost")
 	// ErrUnknown: the position is not one of this log.
 	ErrUnknown = errors.New("the position is unknown")
+	// ErrFull: the log's disk or memory is full.
+	ErrFull = errors.New("the broker has no space left")
 )
 
 // Standing is how a position stands to a log.

@@ -134,13 +134,14 @@ func (b *Broker) forget(now time.Time, most int) {
 	b.uses = b.uses[n:]
 }
 
-// Tail implements broker.Broker. What was appended before it was first called is not passed over. It goes on
-// from there whatever after says, since nothing older is kept.
-func (b *Broker) Tail(ctx context.Context, _ broker.Position, sink broker.Sink) error {
+// Tail implements broker.Broker. What was appended before it was first called is not passed over, and nothing
+// older is kept.
+func (b *Broker) Tail(ctx context.Context, _ int, sink broker.Sink) error {
 	b.mu.Lock()
 	begin := b.position(b.last - uint64(len(b.queue)))
 	b.mu.Unlock()
 	sink.Begin(begin)
+	sink.State(nil)
 	var batch []broker.Entry
 	for {
 		select {
