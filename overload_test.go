@@ -35,8 +35,8 @@ func (laggingBroker) Open(string) (broker.Broker, error) { return laggingLog{mem
 
 type laggingLog struct{ broker.Broker }
 
-func (l laggingLog) Tail(ctx context.Context, after broker.Position, to broker.Sink) error {
-	return l.Broker.Tail(ctx, after, laggingSink{to})
+func (l laggingLog) Tail(ctx context.Context, last int, to broker.Sink) error {
+	return l.Broker.Tail(ctx, last, laggingSink{to})
 }
 
 type laggingSink struct{ broker.Sink }

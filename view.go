@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
@@ -18,6 +19,8 @@ const (
 
 // serveView answers what an app asks about a hub: call is the path below the internal prefix.
 func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call string) {
+	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+	defer cancel()
 	kind, name, named := strings.Cut(call, "/")
 	one := named && name != ""
 	allowed := []string{http.MethodGet, http.MethodHead}
@@ -31,17 +34,24 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		params = []string{"user", "topic", "limit"}
 		view = func(q url.Values) (any, *problem) { return viewConnections(theHub, q) }
 	case kind == "users" && one:
-		view = func(url.Values) (any, *problem) { return userCount{name, theHub.User(name)}, nil }
+		allowed = append(allowed, http.MethodDelete)
+		view = func(url.Values) (any, *problem) {
+			n, err := theHub.User(ctx, name)
+			return userCount{name, n}, away(err)
+		}
 	case kind == "users" && !named:
 		params = []string{"limit"}
-		view = func(q url.Values) (any, *problem) { return viewUsers(theHub, q) }
+		view = func(q url.Values) (any, *problem) { return viewUsers(ctx, theHub, q) }
 	case kind == "topics" && one:
-		view = func(url.Values) (any, *problem) { return topicCount{name, theHub.Topic(name)}, nil }
+		view = func(url.Values) (any, *problem) {
+			n, err := theHub.Topic(ctx, name)
+			return topicCount{name, n}, away(err)
+		}
 	case kind == "topics" && !named:
 		params = []string{"limit"}
-		view = func(q url.Values) (any, *problem) { return viewTopics(theHub, q) }
+		view = func(q url.Values) (any, *problem) { return viewTopics(ctx, theHub, q) }
 	case call == "position":
-		view = func(url.Values) (any, *problem) { return viewPosition(r, theHub) }
+		view = func(url.Values) (any, *problem) { return viewPosition(ctx, theHub) }
 	case call == "health":
 		serveHealth(w, r, theHub)
 		return
@@ -54,8 +64,8 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		return
 	}
 	if r.Method == http.MethodDelete {
-		if !theHub.Disconnect(name) {
-			noConnection(name).write(w)
+		if p := disconnect(ctx, theHub, kind, name); p != nil {
+			p.write(w)
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -67,6 +77,32 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		return
 	}
 	writeJSON(w, http.StatusOK, v)
+}
+
+// disconnect ends a connection, or all of a user.
+func disconnect(ctx context.Context, theHub *hub.Hub, kind, name string) *problem {
+	if kind == "users" {
+		if err := hub.CheckName(name); err != nil {
+			return fieldError("user", "%v", err)
+		}
+		return away(theHub.DisconnectUser(ctx, name))
+	}
+	if err := checkConnection(name); err != nil {
+		return noConnection(name)
+	}
+	there, err := theHub.Disconnect(ctx, name)
+	if err == nil && !there {
+		return noConnection(name)
+	}
+	return away(err)
+}
+
+// away says that the broker, or the other nodes behind it, cannot be asked.
+func away(err error) *problem {
+	if err == nil {
+		return nil
+	}
+	return retryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
 }
 
 // checkCall refuses methods and parameters that a call does not have.
@@ -132,12 +168,15 @@ func noConnection(id string) *problem {
 	return newProblem(http.StatusNotFound, "there is no connection %s", clip(id))
 }
 
-func viewUsers(theHub *hub.Hub, q url.Values) (any, *problem) {
+func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem) {
 	limit, p := limitOf(q)
 	if p != nil {
 		return nil, p
 	}
-	counts, total := theHub.Users(limit)
+	counts, total, err := theHub.Users(ctx, limit)
+	if err != nil {
+		return nil, away(err)
+	}
 	list := userList{Users: make([]userCount, len(counts)), Total: total}
 	for i, c := range counts {
 		list.Users[i] = userCount{c.Name, c.Connections}
@@ -145,12 +184,15 @@ func viewUsers(theHub *hub.Hub, q url.Values) (any, *problem) {
 	return list, nil
 }
 
-func viewTopics(theHub *hub.Hub, q url.Values) (any, *problem) {
+func viewTopics(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem) {
 	limit, p := limitOf(q)
 	if p != nil {
 		return nil, p
 	}
-	counts, total := theHub.Topics(limit)
+	counts, total, err := theHub.Topics(ctx, limit)
+	if err != nil {
+		return nil, away(err)
+	}
 	list := topicList{Topics: make([]topicCount, len(counts)), Total: total}
 	for i, c := range counts {
 		list.Topics[i] = topicCount{c.Name, c.Connections}
@@ -158,9 +200,7 @@ func viewTopics(theHub *hub.Hub, q url.Values) (any, *problem) {
 	return list, nil
 }
 
-func viewPosition(r *http.Request, theHub *hub.Hub) (any, *problem) {
-	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
-	defer cancel()
+func viewPosition(ctx context.Context, theHub *hub.Hub) (any, *problem) {
 	position, err := theHub.Position(ctx)
 	if err != nil {
 		return nil, retryLater(http.StatusServiceUnavailable, 0, "%v", err)

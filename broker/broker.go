@@ -36,6 +36,10 @@ type Broker interface {
 	Close() error
 }
 
+// Forgetful is what a broker is besides that keeps nothing: what Tail has handed on cannot be read again, and a hub
+// does not ask for it.
+type Forgetful interface{ Forgets() }
+
 // Sink takes what Tail reads. Its methods are called by one goroutine at a time, and may block: that is
 // how a hub that lags slows its broker down.
 type Sink interface {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need on Debian: PHP (CLI, FPM), nginx, Chromium and Node from its packages, and the npm
-# packages of this folder. What is there already is left alone.
+# Installs what the tests need on Debian: PHP (CLI, FPM), nginx, Redis, NATS, Chromium and Node from its packages, and
+# the npm packages of this folder. What is there already is left alone.
 set -eu
 cd "$(dirname "$0")"
 
@@ -18,6 +18,8 @@ need libc6-dev gcc
 need php-cli php
 need php-fpm php-fpm php-fpm8.2 php-fpm8.3 php-fpm8.4
 need nginx-light nginx
+need redis-server redis-server
+need nats-server nats-server
 need chromium chromium
 need nodejs node
 need npm npm

@@ -192,6 +192,9 @@ func (b *Broker) Resolve(_ context.Context, p broker.Position) (broker.Standing,
 	return broker.Trimmed, nil
 }
 
+// Forgets implements broker.Forgetful.
+func (b *Broker) Forgets() {}
+
 // Close implements broker.Broker.
 func (b *Broker) Close() error {
 	b.mu.Lock()
@@ -204,4 +207,7 @@ func (b *Broker) Close() error {
 	return nil
 }
 
-var _ broker.Broker = (*Broker)(nil)
+var (
+	_ broker.Broker    = (*Broker)(nil)
+	_ broker.Forgetful = (*Broker)(nil)
+)

@@ -21,6 +21,8 @@ type sink struct {
 
 func (s *sink) Begin(p broker.Position) { s.begun <- p }
 
+func (s *sink) State(error) {}
+
 func (s *sink) Deliver(batch []broker.Entry) {
 	select {
 	case s.batches <- append([]broker.Entry(nil), batch...):
@@ -33,7 +35,7 @@ func tail(t *testing.T, b *membroker.Broker) *sink {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sink{make(chan broker.Position, 1), make(chan []broker.Entry), ctx.Done()}
 	done := make(chan error, 1)
-	go func() { done <- b.Tail(ctx, broker.Position{}, s) }()
+	go func() { done <- b.Tail(ctx, 0, s) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) && !errors.Is(err, broker.ErrClosed) {

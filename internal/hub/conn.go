@@ -31,6 +31,7 @@ type Conn struct {
 	topics  *topics
 	sets    []membership // of its topics
 	waiting *waiting     // nil: nothing waits; catching up: no entries do
+	past    *past        // catching up: what may have to be read from the broker; nil: nothing
 	cursor  uint64       // live: the newest entry put into waiting; catching up: all up to here has been read
 	sent    uint64       // the place that the last id written stands for
 	events  uint64       // given to the stream
@@ -95,6 +96,11 @@ func (c *Conn) deliver(e *entry, budget int64) {
 // woken for that one already. The caller holds shard.mu.
 func (c *Conn) fallBack(cause string) {
 	c.live, c.cursor = false, c.waiting.entries[0].seq-1
+	if h := c.shard.hub; !h.archive.empty {
+		if p := h.window.positionOf(c.cursor); !p.IsZero() {
+			c.past = &past{at: p, seq: c.cursor, joined: true}
+		}
+	}
 	c.drop()
 	c.shard.hub.stats.catchups.add(cause)
 }
@@ -116,6 +122,14 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 			frames = c.take(frames, max)
 			c.shard.mu.Unlock()
 			return frames, nil
+		case c.past != nil && !c.past.joined:
+			frames = c.recall(frames, max)
+			wait := c.past != nil && !c.past.joined
+			c.shard.mu.Unlock()
+			if wait || len(frames) > 0 {
+				return frames, nil
+			}
+			continue
 		}
 		cursor, in := c.cursor, c.interest()
 		c.shard.mu.Unlock()
@@ -136,13 +150,23 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 			c.shard.mu.Unlock()
 			return frames, nil
 		}
+		if pg.gap && c.past != nil { // the broker may have it still
+			c.past.joined, c.past.met = false, false
+			c.shard.mu.Unlock()
+			continue
+		}
 		c.cursor = pg.upTo
+		if c.past != nil {
+			c.past.at, c.past.seq = pg.pos, pg.upTo
+		}
 		if pg.gap {
 			frames = append(frames, c.gap("trimmed", window.positionOf(cursor), pg.to))
 			c.sent = pg.upTo
 		}
 		frames = c.render(frames, pg.entries)
-		c.live = pg.tail && c.cursor >= c.shard.cursor
+		if c.live = pg.tail && c.cursor >= c.shard.cursor; c.live {
+			c.past = nil
+		}
 		live := c.live
 		c.shard.mu.Unlock()
 		if live || len(frames) > 0 {
@@ -238,6 +262,11 @@ func (c *Conn) position() []byte {
 func (c *Conn) End(farewell []byte) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
+	c.end(farewell)
+}
+
+// end is End for who holds shard.mu.
+func (c *Conn) end(farewell []byte) {
 	if !c.ended {
 		c.ended = true
 		if farewell != nil {

@@ -18,10 +18,11 @@ type entry struct {
 	targets  []broker.Target
 	exclude  []string
 	at       time.Time
-	expires  time.Time // zero: never
-	coalesce string    // the same for entries of which only the newest counts; "" for none
-	frame    []byte    // the bytes on the wire; nil for a hole
-	names    int64     // what targets and exclusions cost, in bytes, roughly
+	expires  time.Time       // zero: never
+	coalesce string          // the same for entries of which only the newest counts; "" for none
+	frame    []byte          // the bytes on the wire; nil for what is no event
+	ends     []broker.Target // whose streams it ends
+	names    int64           // what targets and exclusions cost, in bytes, roughly
 
 	superseded atomic.Bool
 
@@ -39,8 +40,12 @@ const entryOverhead = 256
 func newEntry(seq uint64, e *broker.Entry) *entry {
 	r := &e.Record
 	n := &entry{seq: seq, pos: e.Position, at: r.Time}
-	if r.Kind == broker.Hole {
+	switch r.Kind {
+	case broker.Hole:
 		n.targets = everyone
+		return n
+	case broker.Disconnect:
+		n.ends = r.Targets
 		return n
 	}
 	n.targets, n.exclude = r.Targets, r.Exclude
@@ -61,7 +66,7 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 	return n
 }
 
-func (e *entry) hole() bool  { return e.frame == nil }
+func (e *entry) hole() bool  { return e.frame == nil && e.ends == nil }
 func (e *entry) size() int64 { return int64(len(e.frame)) + entryOverhead }
 
 // held is what the entry costs the window and a queue; a connection it waits for is charged size.

@@ -51,15 +51,18 @@ type Hub struct {
 	admission admission
 	stats     stats
 
-	ready  chan struct{} // closed when the log's end is known
+	archive archive
+	nodes   *nodes // nil: there is but this one
+
+	ready  chan struct{} // closed when the window holds what it can of the log's past
 	stop   context.CancelFunc
 	done   sync.WaitGroup
-	failed atomic.Pointer[error] // why Tail ended, if it did
+	state  atomic.Pointer[error] // why nothing is heard from the broker, if so
 	expiry *time.Timer           // trims the window by age
 
+	published  atomic.Uint64
 	appendedMu sync.Mutex
 	appended   broker.Position // the newest that was published here
-	published  uint64
 }
 
 // New starts a hub on a broker, which it owns from then on.
@@ -67,6 +70,8 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Hub{Name: name, broker: b, window: newWindow(s.History), stats: newStats(), ready: make(chan struct{}), stop: stop}
 	h.began, h.recent.seed = time.Now(), maphash.MakeSeed()
+	h.archive.hub, h.archive.ctx = h, ctx
+	_, h.archive.empty = b.(broker.Forgetful)
 	h.expiry = time.AfterFunc(time.Hour, h.expire)
 	h.Configure(s)
 	for range runtime.GOMAXPROCS(0) {
@@ -75,10 +80,14 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 		h.done.Go(sh.run)
 	}
 	h.done.Go(func() {
-		if err := b.Tail(ctx, broker.Position{}, (*sink)(h)); err != nil && ctx.Err() == nil {
-			h.failed.Store(&err)
+		if err := b.Tail(ctx, s.History.Events, (*sink)(h)); err != nil && ctx.Err() == nil {
+			h.state.Store(&err)
 		}
 	})
+	if d, ok := b.(broker.Directory); ok {
+		h.nodes = &nodes{hub: h, directory: d, name: newID(), done: make(chan struct{})}
+		go h.nodes.run(ctx)
+	}
 	return h
 }
 
@@ -99,50 +108,12 @@ func (h *Hub) Close() error {
 	for _, s := range h.shards {
 		s.close()
 	}
+	h.archive.close()
+	h.nodes.wait()
 	err := h.broker.Close()
 	h.done.Wait()
 	h.expiry.Stop()
 	return err
-}
-
-// sink is the hub as its broker sees it.
-type sink Hub
-
-func (s *sink) Begin(p broker.Position) {
-	s.window.begin(p)
-	close(s.ready)
-}
-
-func (s *sink) Deliver(batch []broker.Entry) {
-	h := (*Hub)(s)
-	entries := h.window.add(batch, make([]*entry, 0, len(batch)))
-	small := toFew(entries)
-	for _, sh := range h.shards {
-		if small && sh.idle() {
-			sh.deliver(entries)
-		} else {
-			sh.push(entries)
-		}
-	}
-	if h.window.first(entries[0]) {
-		h.expire()
-	}
-}
-
-// maxFew is how many targets are few.
-const maxFew = 16
-
-// toFew reports whether entries go to so few connections that a goroutine is not worth waking for them.
-func toFew(entries []*entry) bool {
-	n := 0
-	for _, e := range entries {
-		for _, t := range e.targets {
-			if n++; n > maxFew || t.Kind != broker.User && t.Kind != broker.Connection {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // expire trims the window by age, and comes back when the next entry is due.
@@ -155,13 +126,23 @@ func (h *Hub) expire() {
 
 // Publish appends records to the log, and returns when the broker has them: it never waits for a client.
 func (h *Hub) Publish(ctx context.Context, records []broker.Record) []broker.Result {
+	results := h.append(ctx, records)
+	var stored uint64
+	for _, r := range results {
+		if r.Err == nil && !r.Repeated {
+			stored++
+		}
+	}
+	h.published.Add(stored)
+	return results
+}
+
+// append stores records, and notes how far the log reaches now.
+func (h *Hub) append(ctx context.Context, records []broker.Record) []broker.Result {
 	results := h.broker.Append(ctx, records)
 	h.appendedMu.Lock()
 	defer h.appendedMu.Unlock()
 	for _, r := range results {
-		if r.Err == nil && !r.Repeated {
-			h.published++
-		}
 		if r.Err == nil && (h.appended.Epoch != r.Position.Epoch || h.appended.Compare(r.Position) < 0) {
 			h.appended = r.Position
 		}
@@ -183,7 +164,7 @@ var ErrNotReady = errors.New("the hub is not ready")
 
 // Health is nil where events flow, and otherwise says why not.
 func (h *Hub) Health() error {
-	if err := h.failed.Load(); err != nil {
+	if err := h.state.Load(); err != nil {
 		return *err
 	}
 	select {

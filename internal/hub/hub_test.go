@@ -488,16 +488,19 @@ func TestViews(t *testing.T) {
 			t.Errorf("%+v: got %d of %d, want %d", filter, len(list), total, want)
 		}
 	}
-	if users, total := h.Users(1); total != 2 || !slices.Equal(users, []hub.Count{{Name: "a", Connections: 2}}) {
+	if users, total, _ := h.Users(t.Context(), 1); total != 2 || !slices.Equal(users, []hub.Count{{Name: "a", Connections: 2}}) {
 		t.Errorf("got %v of %d", users, total)
 	}
-	if topics, total := h.Topics(10); total != 3 || topics[0] != (hub.Count{Name: "r/*", Connections: 1}) {
+	if topics, total, _ := h.Topics(t.Context(), 10); total != 3 || topics[0] != (hub.Count{Name: "r/*", Connections: 1}) {
 		t.Errorf("got %v of %d", topics, total)
 	}
-	if n := h.Topic("r/2"); n != 2 {
+	if n, _ := h.Topic(t.Context(), "r/2"); n != 2 {
 		t.Errorf("got %d", n)
 	}
-	if !h.Disconnect(a.ID) || h.Disconnect("x") {
+	if there, _ := h.Disconnect(t.Context(), "x"); there {
+		t.Error("a connection that is not there was ended")
+	}
+	if there, _ := h.Disconnect(t.Context(), a.ID); !there {
 		t.Error("disconnect found the wrong ones")
 	}
 }

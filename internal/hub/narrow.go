@@ -38,6 +38,9 @@ func (c *Conn) Narrow(granted func(topic string) bool) bool {
 		return true
 	})
 	p := s.hub.window.positionOf(at)
+	if c.past != nil && !c.past.joined {
+		p = c.past.at
+	}
 	if !p.IsZero() {
 		c.sent = max(c.sent, at)
 	}

@@ -295,10 +295,10 @@ func testOracle(t *testing.T, events int, pending int64, gaps bool) {
 	if n, total := h.Connections(hub.Filter{}, 100); total != 0 {
 		t.Errorf("left behind: %v", n)
 	}
-	if users, _ := h.Users(10); len(users) != 0 {
+	if users, _, _ := h.Users(t.Context(), 10); len(users) != 0 {
 		t.Errorf("left behind: %v", users)
 	}
-	if topics, _ := h.Topics(10); len(topics) != 0 {
+	if topics, _, _ := h.Topics(t.Context(), 10); len(topics) != 0 {
 		t.Errorf("left behind: %v", topics)
 	}
 }

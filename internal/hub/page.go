@@ -12,9 +12,10 @@ import (
 // page is a part of what an interest has to catch up.
 type page struct {
 	entries []*entry
-	upTo    uint64 // all that matches up to here is in the page or before it
-	tail    bool   // upTo is the window's end
-	gap     bool   // something before the page is gone, up to `to`
+	upTo    uint64          // all that matches up to here is in the page or before it
+	pos     broker.Position // of upTo
+	tail    bool            // upTo is the window's end
+	gap     bool            // something before the page is gone, up to `to`
 	to      broker.Position
 }
 
@@ -22,6 +23,7 @@ type page struct {
 func (w *window) read(in interest, after uint64, max int64) (pg page) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
+	defer func() { pg.pos = w.position(pg.upTo) }()
 	if after+1 < w.base {
 		pg.gap = w.missed(in, func(m mark) bool { return m.seq > after })
 		pg.to = w.start

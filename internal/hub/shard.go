@@ -101,6 +101,9 @@ func (s *shard) deliver(batch []*entry) (size int64) {
 		for _, t := range e.targets {
 			s.index.visit(t, func(c *Conn) { c.deliver(e, pending) })
 		}
+		for _, t := range e.ends {
+			s.index.visit(t, func(c *Conn) { c.end(nil) })
+		}
 		s.cursor = e.seq
 		if s.grown > share {
 			s.tell() // lets go of mu meanwhile

@@ -121,9 +121,7 @@ func (h *Hub) Stats() Stats {
 
 	s.Lag = h.Lag()
 
-	h.appendedMu.Lock()
-	s.Published = h.published
-	h.appendedMu.Unlock()
+	s.Published = h.published.Load()
 
 	h.window.mu.RLock()
 	s.HistoryEvents, s.HistoryBytes = len(h.window.entries), h.window.bytes

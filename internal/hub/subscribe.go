@@ -85,12 +85,19 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	p, ok := broker.ParsePosition(text)
 	seq, at := uint64(0), foreign
 	if ok {
-		if seq, at = h.window.locate(p); at == behind || at == foreign {
-			standing, err := h.broker.Resolve(ctx, p)
-			if err != nil {
-				return err
+		seq, at = h.window.locate(p)
+		if at == before {
+			if gone, seq, _ := h.window.trimmedSince(c.interest(), p); !gone {
+				c.cursor = seq
+				c.wait().head = c.connected(text, sub.Retry)
+				return nil
 			}
+		}
+		if at != within {
+			standing, err := h.broker.Resolve(ctx, p)
 			switch {
+			case err != nil:
+				return err
 			case standing == broker.Unknown, standing == broker.Ahead:
 				at = foreign
 			case at == behind: // another node, or this one a moment ago, handed it out
@@ -98,9 +105,11 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 					return err
 				}
 				seq, at = h.window.locate(p)
+			case standing == broker.Trimmed:
+				return h.fromGap(c, sub, "trimmed", p)
 			case standing == broker.Lost:
 				return h.fromGap(c, sub, "lost", p)
-			default: // of a life that the window has not seen
+			default: // of a life that the window has not seen, perhaps
 				at = before
 			}
 		}
@@ -109,11 +118,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	case within:
 		c.cursor = seq
 	case before:
-		gone, seq, _ := h.window.trimmedSince(c.interest(), p)
-		if gone {
-			return h.fromGap(c, sub, "trimmed", p)
-		}
-		c.cursor = seq
+		c.past = &past{at: p}
 	default:
 		return h.fromGap(c, sub, "unknown", p)
 	}

@@ -29,8 +29,8 @@ func (b *skewed) set(off time.Duration) {
 	b.off = off
 }
 
-func (b *skewed) Tail(ctx context.Context, after broker.Position, to broker.Sink) error {
-	return b.Broker.Tail(ctx, after, &skewedSink{to, b})
+func (b *skewed) Tail(ctx context.Context, last int, to broker.Sink) error {
+	return b.Broker.Tail(ctx, last, &skewedSink{to, b})
 }
 
 type skewedSink struct {

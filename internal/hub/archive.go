@@ -1,0 +1,228 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// archive reads what is older than the window from the broker, page by page, for connections that catch up. A page is
+// read once for all who need it at about the same time: after the node that they were on has gone, many do.
+type archive struct {
+	hub   *Hub
+	ctx   context.Context
+	empty bool // there is nothing before the window
+
+	mu      sync.Mutex // guards all below
+	closed  bool
+	queue   []*Conn // that want a page
+	readers int
+	pages   []*archived // the newest last
+	bytes   int64       // of all their frames
+}
+
+const (
+	// archiveReaders is how many pages are read at a time.
+	archiveReaders = 4
+	// archivePage is how many entries a page has, at most.
+	archivePage = 64
+	// archiveBytes and archivePages bound the pages that are kept for others.
+	archiveBytes = 16 << 20
+	archivePages = 256
+	// maxScan is how many entries are read for one connection before it is told of a gap: a resume must not cost the
+	// length of the history.
+	maxScan = 100_000
+	// readTimeout is how long a page may take, and readAgain how long after a failure it is asked for again.
+	readTimeout = 10 * time.Second
+	readAgain   = time.Second
+)
+
+// past is where a connection stands that catches up from before the window.
+type past struct {
+	at      broker.Position // all up to here has been read
+	seq     uint64          // and its place, where the window goes on behind it
+	joined  bool            // the window does go on, and nothing of the page is left
+	page    []*entry        // what matches of the last page, not yet sent
+	met     bool            // the window goes on behind the page
+	gap     string          // why there is no further page
+	reading bool            // it is on its way
+	scanned int
+}
+
+// archived is a part of the log.
+type archived struct {
+	after, last broker.Position
+	entries     []*entry
+	bytes       int64
+}
+
+// want asks for a connection's next page. The caller holds c.shard.mu.
+func (a *archive) want(c *Conn) {
+	c.past.reading = true
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return
+	}
+	a.queue = append(a.queue, c)
+	if a.readers < archiveReaders {
+		a.readers++
+		a.hub.done.Go(a.read)
+	}
+}
+
+// close lets nothing more be read.
+func (a *archive) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed, a.queue = true, nil
+}
+
+// read gets pages until nobody wants one.
+func (a *archive) read() {
+	for {
+		a.mu.Lock()
+		if len(a.queue) == 0 {
+			a.readers--
+			a.mu.Unlock()
+			return
+		}
+		c := a.queue[0]
+		a.queue[0] = nil
+		a.queue = a.queue[1:]
+		a.mu.Unlock()
+		a.serve(c)
+	}
+}
+
+// serve gets a connection's next page.
+func (a *archive) serve(c *Conn) {
+	c.shard.mu.Lock()
+	at, over := c.past.at, c.ended || c.place == gone
+	c.shard.mu.Unlock()
+	if over {
+		return
+	}
+	page, err := a.page(at)
+	var reason string
+	switch {
+	case err == nil:
+	case errors.Is(err, broker.ErrTrimmed):
+		reason = "trimmed"
+	case errors.Is(err, broker.ErrLost):
+		reason = "lost"
+	case errors.Is(err, broker.ErrUnknown):
+		reason = "unknown"
+	default: // the engine is away
+		time.AfterFunc(readAgain, func() {
+			c.shard.mu.Lock()
+			defer c.shard.mu.Unlock()
+			a.want(c)
+		})
+		return
+	}
+
+	seq, where := a.hub.window.locate(page.last)
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	p := c.past
+	p.reading, p.met = false, false
+	p.scanned += len(page.entries)
+	switch {
+	case reason != "":
+		p.gap = reason
+	case where == within:
+		p.met, p.seq = true, seq
+	case p.scanned >= maxScan:
+		p.gap = "trimmed"
+	}
+	if reason == "" {
+		p.at = page.last
+		in := c.interest()
+		for _, e := range page.entries {
+			if in.hears(e) {
+				p.page = append(p.page, e)
+			}
+		}
+	}
+	c.signal()
+}
+
+// page returns what is behind a position. Where that is all that comes before the window, the page's last position is
+// the one that the window begins behind.
+func (a *archive) page(after broker.Position) (archived, error) {
+	a.mu.Lock()
+	for _, p := range a.pages {
+		if rest, ok := p.behind(after); ok {
+			a.mu.Unlock()
+			return rest, nil
+		}
+	}
+	a.mu.Unlock()
+
+	_, upTo := a.hub.window.oldest()
+	ctx, cancel := context.WithTimeout(a.ctx, readTimeout)
+	defer cancel()
+	entries, err := a.hub.broker.Read(ctx, after, upTo, archivePage)
+	p := &archived{after: after, last: upTo}
+	if err != nil || len(entries) == 0 {
+		return *p, err
+	}
+	for i := range entries {
+		e := newEntry(0, &entries[i])
+		p.entries = append(p.entries, e)
+		p.bytes += e.held()
+	}
+	p.last = entries[len(entries)-1].Position
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pages = append(a.pages, p)
+	a.bytes += p.bytes
+	for len(a.pages) > archivePages || a.bytes > archiveBytes && len(a.pages) > 1 {
+		a.bytes -= a.pages[0].bytes
+		a.pages[0] = nil
+		a.pages = a.pages[1:]
+	}
+	return *p, nil
+}
+
+// behind is the part of the page behind a position, if there is any.
+func (p *archived) behind(after broker.Position) (archived, bool) {
+	if p.after == after {
+		return *p, true
+	}
+	for i, e := range p.entries[:len(p.entries)-1] {
+		if e.pos == after {
+			return archived{after: after, last: p.last, entries: p.entries[i+1:]}, true
+		}
+	}
+	return archived{}, false
+}
+
+// recall renders what was read from the archive, and asks for more. The caller holds shard.mu.
+func (c *Conn) recall(frames [][]byte, max int64) [][]byte {
+	p := c.past
+	switch {
+	case len(p.page) > 0:
+		n := 0
+		var size int64
+		for ; n < len(p.page) && (n+len(frames) == 0 || size+p.page[n].size() <= max); n++ {
+			size += p.page[n].size()
+		}
+		frames = c.render(frames, p.page[:n])
+		p.page = p.page[n:]
+	case p.gap != "":
+		seq, to := c.shard.hub.window.oldest()
+		frames = append(frames, c.gap(p.gap, p.at, to))
+		c.cursor, c.sent, c.past = seq, seq, nil
+	case p.met:
+		c.cursor, p.joined = p.seq, true
+	case !p.reading:
+		c.shard.hub.archive.want(c)
+	}
+	return frames
+}

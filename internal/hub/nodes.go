@@ -1,0 +1,124 @@
+package hub
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+const (
+	// reportEvery is how often a node tells the others what has changed on it, and leaseTime how long that counts
+	// where nothing more is heard of it.
+	reportEvery = time.Second
+	leaseTime   = 15 * time.Second
+	// renewEvery is how often it tells them that nothing has.
+	renewEvery = 5 * time.Second
+)
+
+// nodes is what a hub tells other nodes, and asks them, where its broker has a directory.
+type nodes struct {
+	hub       *Hub
+	directory broker.Directory
+	name      string
+	done      chan struct{} // closed when the others know that this node has gone
+}
+
+// wait waits until run has ended.
+func (n *nodes) wait() {
+	if n != nil {
+		<-n.done
+	}
+}
+
+// Names in the directory.
+const (
+	userName  = "u:"
+	topicName = "t:"
+)
+
+// run reports until ctx is done, and says good-bye then.
+func (n *nodes) run(ctx context.Context) {
+	defer close(n.done)
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	var told map[string]int // nil: nothing that would still count
+	var at time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportEvery)
+			defer cancel()
+			_ = n.directory.Report(last, n.name, 0, true, nil) // otherwise its lease runs out
+			return
+		case now := <-tick.C:
+			present := n.present()
+			changes := difference(told, present)
+			if len(changes) == 0 && told != nil && now.Sub(at) < renewEvery {
+				continue
+			}
+			fresh := told == nil || now.Sub(at) > leaseTime-renewEvery // it may have run out
+			if fresh {
+				changes = present
+			}
+			report, cancel := context.WithTimeout(ctx, renewEvery)
+			err := n.directory.Report(report, n.name, leaseTime, fresh, changes)
+			cancel()
+			if err != nil {
+				told = nil
+				continue
+			}
+			told, at = present, now
+		}
+	}
+}
+
+// present counts who and what is connected here.
+func (n *nodes) present() map[string]int {
+	all := map[string]int{}
+	for name, connections := range n.hub.users() {
+		all[userName+name] = connections
+	}
+	for name, connections := range n.hub.topics() {
+		all[topicName+name] = connections
+	}
+	return all
+}
+
+// difference is what has changed; 0 stands for what is gone.
+func difference(old, present map[string]int) map[string]int {
+	changes := map[string]int{}
+	for name, n := range present {
+		if old[name] != n {
+			changes[name] = n
+		}
+	}
+	for name := range old {
+		if _, ok := present[name]; !ok {
+			changes[name] = 0
+		}
+	}
+	return changes
+}
+
+// list returns the counts of all nodes under names with a prefix, which is taken off.
+func (n *nodes) list(ctx context.Context, prefix string) (map[string]int, error) {
+	all, err := n.directory.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := map[string]int{}
+	for name, count := range all {
+		if name, ok := strings.CutPrefix(name, prefix); ok {
+			list[name] = count
+		}
+	}
+	return list, nil
+}
+
+// count returns one count of all nodes.
+func (n *nodes) count(ctx context.Context, name string) (int, error) {
+	counts, err := n.directory.Counts(ctx, name)
+	return counts[name], err
+}

@@ -1,0 +1,92 @@
+package hub
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+)
+
+// Count is how many connections a user, or a topic, has.
+type Count struct {
+	Name        string
+	Connections int
+}
+
+// Users lists who is connected, on whichever node, by name, up to limit of them, and counts them all. The error says
+// that the other nodes cannot be asked.
+func (h *Hub) Users(ctx context.Context, limit int) ([]Count, int, error) {
+	return h.counts(ctx, userName, h.users, limit)
+}
+
+// Topics lists the names and patterns that connections are subscribed to, as Users does.
+func (h *Hub) Topics(ctx context.Context, limit int) ([]Count, int, error) {
+	return h.counts(ctx, topicName, h.topics, limit)
+}
+
+func (h *Hub) counts(ctx context.Context, prefix string, here func() map[string]int, limit int) ([]Count, int, error) {
+	all := here()
+	if h.nodes != nil {
+		var err error
+		if all, err = h.nodes.list(ctx, prefix); err != nil {
+			return nil, 0, err
+		}
+	}
+	list := make([]Count, 0, len(all))
+	for name, n := range all {
+		list = append(list, Count{name, n})
+	}
+	slices.SortFunc(list, func(a, b Count) int { return cmp.Compare(a.Name, b.Name) })
+	return list[:min(limit, len(list))], len(list), nil
+}
+
+// User counts a user's connections, on all nodes.
+func (h *Hub) User(ctx context.Context, name string) (int, error) {
+	if h.nodes != nil {
+		return h.nodes.count(ctx, userName+name)
+	}
+	h.admission.mu.Lock()
+	defer h.admission.mu.Unlock()
+	return h.admission.users[name], nil
+}
+
+// Topic counts the connections that hear a topic, on all nodes. Where there are several, one that hears it in two ways
+// counts twice.
+func (h *Hub) Topic(ctx context.Context, name string) (n int, err error) {
+	if h.nodes == nil {
+		for _, s := range h.shards {
+			n += len(s.hearing(name))
+		}
+		return n, nil
+	}
+	all, err := h.nodes.list(ctx, topicName)
+	for topic, connections := range all {
+		if Match(topic, name) {
+			n += connections
+		}
+	}
+	return n, err
+}
+
+// users counts this node's connections, by user.
+func (h *Hub) users() map[string]int {
+	h.admission.mu.Lock()
+	defer h.admission.mu.Unlock()
+	return maps.Clone(h.admission.users)
+}
+
+// topics counts this node's connections, by what they are subscribed to.
+func (h *Hub) topics() map[string]int {
+	topics := map[string]int{}
+	for _, s := range h.shards {
+		s.mu.Lock()
+		for name, set := range s.index.names {
+			topics[name] += len(set.members)
+		}
+		for p, set := range s.index.byName {
+			topics[p] += len(set.members)
+		}
+		s.mu.Unlock()
+	}
+	return topics
+}

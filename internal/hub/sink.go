@@ -1,0 +1,56 @@
+package hub
+
+import "github.com/sse-push/caddy-sse-push/broker"
+
+// sink is the hub as its broker sees it.
+type sink Hub
+
+// Begin implements broker.Sink.
+func (s *sink) Begin(p broker.Position) { s.window.begin(p) }
+
+// State implements broker.Sink.
+func (s *sink) State(err error) {
+	if err != nil {
+		s.state.Store(&err)
+		return
+	}
+	s.state.Store(nil)
+	select {
+	case <-s.ready:
+	default:
+		close(s.ready)
+	}
+}
+
+// Deliver implements broker.Sink.
+func (s *sink) Deliver(batch []broker.Entry) {
+	h := (*Hub)(s)
+	entries := h.window.add(batch, make([]*entry, 0, len(batch)))
+	small := toFew(entries)
+	for _, sh := range h.shards {
+		if small && sh.idle() {
+			sh.deliver(entries)
+		} else {
+			sh.push(entries)
+		}
+	}
+	if h.window.first(entries[0]) {
+		h.expire()
+	}
+}
+
+// maxFew is how many targets are few.
+const maxFew = 16
+
+// toFew reports whether entries go to so few connections that a goroutine is not worth waking for them.
+func toFew(entries []*entry) bool {
+	n := 0
+	for _, e := range entries {
+		for _, t := range e.targets {
+			if n++; n > maxFew || t.Kind != broker.User && t.Kind != broker.Connection {
+				return false
+			}
+		}
+	}
+	return true
+}
