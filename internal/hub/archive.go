@@ -218,7 +218,8 @@ func (c *Conn) recall(frames [][]byte, max int64) [][]byte {
 	case p.gap != "":
 		seq, to := c.shard.hub.window.oldest()
 		frames = append(frames, c.gap(p.gap, p.at, to))
-		c.cursor, c.sent, c.past = seq, seq, nil
+		c.goOn(seq, to)
+		c.sent = seq
 	case p.met:
 		c.cursor, p.joined = p.seq, true
 	case !p.reading:

@@ -95,14 +95,23 @@ func (c *Conn) deliver(e *entry, budget int64) {
 // fallBack drops what waits for a live connection, which catches up from before the oldest of it: its writer has been
 // woken for that one already. The caller holds shard.mu.
 func (c *Conn) fallBack(cause string) {
-	c.live, c.cursor = false, c.waiting.entries[0].seq-1
-	if h := c.shard.hub; !h.archive.empty {
-		if p := h.window.positionOf(c.cursor); !p.IsZero() {
-			c.past = &past{at: p, seq: c.cursor, joined: true}
-		}
+	oldest := c.waiting.entries[0]
+	c.live = false
+	c.goOn(oldest.seq-1, c.shard.hub.window.positionOf(oldest.seq-1))
+	if c.past != nil && c.past.at.IsZero() { // the window has left it behind: it is sent first, and the broker asked for the rest
+		c.past = &past{at: oldest.pos, page: []*entry{oldest}}
 	}
 	c.drop()
 	c.shard.hub.stats.catchups.add(cause)
+}
+
+// goOn sets where a connection that catches up has come to: in the window, and in the log. The caller holds shard.mu, or
+// is alone with the connection.
+func (c *Conn) goOn(seq uint64, p broker.Position) {
+	c.cursor = seq
+	if !c.shard.hub.archive.empty {
+		c.past = &past{at: p, seq: seq, joined: true}
+	}
 }
 
 // Next appends to frames what is to be written now, about max bytes of it, or at least one frame. It returns none

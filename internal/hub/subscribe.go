@@ -72,8 +72,8 @@ func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 	if sub.LastEventID != "" {
 		return h.resume(ctx, c, sub)
 	}
-	var from broker.Position
-	c.cursor, from = h.window.last(c.interest(), sub.Replay)
+	seq, from := h.window.last(c.interest(), sub.Replay)
+	c.goOn(seq, from)
 	c.wait().head = c.connected(from.String(), sub.Retry)
 	return nil
 }
@@ -88,7 +88,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 		seq, at = h.window.locate(p)
 		if at == before {
 			if gone, seq, _ := h.window.trimmedSince(c.interest(), p); !gone {
-				c.cursor = seq
+				c.goOn(seq, p)
 				c.wait().head = c.connected(text, sub.Retry)
 				return nil
 			}
@@ -116,7 +116,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	}
 	switch at {
 	case within:
-		c.cursor = seq
+		c.goOn(seq, p)
 	case before:
 		c.past = &past{at: p}
 	default:
@@ -130,7 +130,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 // the gap: cut off before, it comes back with the same id, and is told again.
 func (h *Hub) fromGap(c *Conn, sub Subscription, reason string, from broker.Position) error {
 	seq, to := h.window.oldest()
-	c.cursor = seq
+	c.goOn(seq, to)
 	c.wait().head = append(c.connected("", sub.Retry), c.gap(reason, from, to)...)
 	return nil
 }
