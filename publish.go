@@ -94,6 +94,8 @@ func answer(r broker.Result, d *decoder, index int) published {
 		p = newProblem(http.StatusUnprocessableEntity, "%v", r.Err).of("idempotency_key")
 	case errors.Is(r.Err, broker.ErrOverloaded):
 		p = retryLater(http.StatusTooManyRequests, time.Second, "%v", r.Err)
+	case errors.Is(r.Err, broker.ErrFull):
+		p = newProblem(http.StatusInsufficientStorage, "%v", r.Err)
 	default:
 		p = retryLater(http.StatusServiceUnavailable, time.Second, "%v", r.Err)
 	}

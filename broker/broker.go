@@ -32,7 +32,7 @@ type Broker interface {
 	// Resolve says how a position stands to the log. An error means that the engine did not answer.
 	Resolve(ctx context.Context, p Position) (Standing, error)
 
-	// Close ends every Tail and lets go of what the broker holds. No other call may follow.
+	// Close ends every Tail and lets go of what the broker holds. What is called at the same time or later fails.
 	Close() error
 }
 
@@ -43,12 +43,13 @@ type Forgetful interface{ Forgets() }
 // Sink takes what Tail reads. Its methods are called by one goroutine at a time, and may block: that is
 // how a hub that lags slows its broker down.
 type Sink interface {
-	// Begin comes first and once: the position before the first entry.
+	// Begin comes once and before the first entry: the position in front of it.
 	Begin(Position)
 	// Deliver hands entries on, at least one; the slice is the sink's only until it returns.
 	Deliver([]Entry)
 	// State says how Tail stands with its engine: the reason why it cannot read, each time that changes, and nil
-	// once it has handed on all that the log held when it connected. Up to the first nil, what comes is history.
+	// once it has handed on all that the log held when it connected. Up to the first nil, what comes is history. An
+	// engine that is away from the start is told of before Begin.
 	State(error)
 }
 

@@ -1,5 +1,8 @@
-// Command caddy is stock Caddy with the sse_push module linked in: what
-// `xcaddy build --with github.com/sse-push/caddy-sse-push` makes, for `go run ./cmd/caddy`.
+// Command caddy is stock Caddy with the sse_push module and every broker linked in, for `go run ./cmd/caddy`: what
+//
+//	xcaddy build --with github.com/sse-push/caddy-sse-push //		--with github.com/sse-push/caddy-sse-push/broker/redisbroker //		--with github.com/sse-push/caddy-sse-push/broker/natsbroker
+//
+// makes.
 package main
 
 import (
@@ -7,6 +10,8 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/sse-push/caddy-sse-push"
+	_ "github.com/sse-push/caddy-sse-push/broker/natsbroker"
+	_ "github.com/sse-push/caddy-sse-push/broker/redisbroker"
 )
 
 func main() { caddycmd.Main() }

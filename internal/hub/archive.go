@@ -134,7 +134,7 @@ func (a *archive) serve(c *Conn) {
 	switch {
 	case reason != "":
 		p.gap = reason
-	case where == within:
+	case where == within, where == between:
 		p.met, p.seq = true, seq
 	case p.scanned >= maxScan:
 		p.gap = "trimmed"

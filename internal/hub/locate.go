@@ -14,10 +14,11 @@ const (
 	within  place = iota // it is the window's start, or one of its entries
 	before               // older than the window
 	behind               // newer than the window's end
-	foreign              // of no life of the log that the window has seen, or never handed out
+	between              // none of the window's entries, but by its order it would be in there: the broker knows whether it was handed out
+	foreign              // of no life of the log that the window has seen
 )
 
-// locate finds a position; seq counts only where it is within.
+// locate finds a position; seq counts only where it is within, or where it is between: the entry in front of it.
 func (w *window) locate(p broker.Position) (seq uint64, at place) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -44,14 +45,14 @@ func (w *window) locate(p broker.Position) (seq uint64, at place) {
 	switch {
 	case n < len(run) && run[n].pos == p:
 		return lo + uint64(n), within
-	case n < len(run) && run[n].pos.Compare(p) == 0:
-		return 0, foreign // another entry stands at that number
+	case n < len(run) && run[n].pos.Compare(p) == 0: // another entry stands at that number, or p is a number alone
+		return lo + uint64(n), between
 	case n == len(run) && i == len(w.epochs)-1:
 		return 0, behind
-	case n == 0:
+	case n == 0 && lo != w.epochs[i].first:
 		return 0, before
 	}
-	return 0, foreign
+	return lo + uint64(n) - 1, between
 }
 
 // trimmedSince reports whether something that matches an interest may have been trimmed behind p, a

@@ -15,6 +15,8 @@ const (
 	leaseTime   = 15 * time.Second
 	// renewEvery is how often it tells them that nothing has.
 	renewEvery = 5 * time.Second
+	// retellEvery is how often it tells them everything, in case that the engine has forgotten some of it.
+	retellEvery = time.Minute
 )
 
 // nodes is what a hub tells other nodes, and asks them, where its broker has a directory.
@@ -44,7 +46,7 @@ func (n *nodes) run(ctx context.Context) {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	var told map[string]int // nil: nothing that would still count
-	var at time.Time
+	var at, all time.Time   // of the last report, and of the last that told everything
 	for {
 		select {
 		case <-ctx.Done():
@@ -58,9 +60,9 @@ func (n *nodes) run(ctx context.Context) {
 			if len(changes) == 0 && told != nil && now.Sub(at) < renewEvery {
 				continue
 			}
-			fresh := told == nil || now.Sub(at) > leaseTime-renewEvery // it may have run out
+			fresh := told == nil || now.Sub(all) > retellEvery || now.Sub(at) > leaseTime-renewEvery // it may have run out
 			if fresh {
-				changes = present
+				changes, all = present, now
 			}
 			report, cancel := context.WithTimeout(ctx, renewEvery)
 			err := n.directory.Report(report, n.name, leaseTime, fresh, changes)

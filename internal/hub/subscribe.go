@@ -104,7 +104,11 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 				if err := h.reach(ctx, p); err != nil {
 					return err
 				}
-				seq, at = h.window.locate(p)
+				if seq, at = h.window.locate(p); at == between {
+					at = within
+				}
+			case at == between && standing == broker.Exact:
+				at = within
 			case standing == broker.Trimmed:
 				return h.fromGap(c, sub, "trimmed", p)
 			case standing == broker.Lost:

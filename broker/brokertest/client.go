@@ -1,0 +1,169 @@
+package brokertest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// client is an EventSource: it reads its stream, reconnects with the id it had last, to whichever node, and keeps
+// all that it was told.
+type client struct {
+	name   string
+	user   string
+	topics []string
+	quiet  bool // nothing is published to it, but for what is for all
+	rng    *rand.Rand
+
+	// Its goroutine's alone until it has ended.
+	items []item
+	last  string // the id in force
+	begun bool
+
+	cluster *cluster
+	roams   atomic.Bool // it changes nodes of its own accord
+	at      atomic.Pointer[broker.Position]
+	gone    chan struct{} // closed when its goroutine has ended
+}
+
+// pause waits a moment before another try.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// run connects again and again until ctx is done.
+func (c *client) run(ctx context.Context) {
+	defer close(c.gone)
+	for ctx.Err() == nil {
+		s := c.cluster.pick(c.rng)
+		if s == nil {
+			pause(ctx, 2*time.Millisecond)
+			continue
+		}
+		// As long as the real handler lets it wait for a hub that is not up to date.
+		patience, cancel := context.WithTimeout(ctx, 2*time.Second)
+		conn, err := s.hub.Subscribe(patience, hub.Subscription{User: c.user, Topics: c.topics, LastEventID: c.last})
+		cancel()
+		if err != nil {
+			pause(ctx, 10*time.Millisecond)
+			continue
+		}
+		c.stream(ctx, conn)
+		conn.Close(nil)
+	}
+}
+
+// stream reads one connection until it ends, or the client has had enough.
+func (c *client) stream(ctx context.Context, conn *hub.Conn) {
+	wake := make(chan struct{}, 1)
+	conn.OnWake(func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	})
+	var leave <-chan time.Time
+	if c.roams.Load() {
+		timer := time.NewTimer(time.Duration(1+c.rng.IntN(60)) * time.Millisecond)
+		defer timer.Stop()
+		leave = timer.C
+	}
+	for {
+		frames, err := conn.Next(nil, 2048)
+		told := parse(frames)
+		select {
+		case <-leave: // cut off anywhere: what is behind the cut never arrived
+			c.take(told[:c.rng.IntN(len(told)+1)])
+			return
+		default:
+		}
+		c.take(told)
+		switch {
+		case err != nil:
+			return
+		case len(frames) > 0:
+			continue
+		}
+		select {
+		case <-wake:
+		case <-leave:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// parse reads frames as a browser does. They hold whole events.
+func parse(frames [][]byte) (told []sse.Message) {
+	blocks := sse.NewReader(bytes.NewReader(bytes.Join(frames, nil)), 0)
+	for len(frames) > 0 {
+		m, err := blocks.Next()
+		if err != nil {
+			break
+		}
+		told = append(told, m)
+	}
+	return told
+}
+
+// take notes what the client was told.
+func (c *client) take(told []sse.Message) {
+	for _, m := range told {
+		id, _, _ := strings.Cut(m.ID, "~")
+		pos, ok := broker.ParsePosition(id)
+		it := item{pos: pos, text: m.Data}
+		switch m.Type {
+		case "sse:connected":
+			it.kind = fromHere
+			if c.begun || !ok { // it goes on from where it was, or a gap comes
+				it.kind = isPosition
+				if !ok || m.ID == c.last {
+					continue
+				}
+			}
+		case "sse:position":
+			it.kind = isPosition
+		case "sse:gap":
+			it.kind = isGap
+			var g struct{ To string }
+			if json.Unmarshal([]byte(m.Data), &g) != nil || g.To != id {
+				it.text = "malformed: " + m.Data
+			}
+		default:
+			it.kind, it.number = isEvent, parseNumber(m.Data)
+		}
+		if !ok {
+			it.kind, it.number, it.text = isEvent, -1, "without a position: "+m.Type+" "+m.Data
+		}
+		c.begun = true
+		c.items = append(c.items, it)
+		if m.ID != "" {
+			c.last = m.ID
+		}
+		if ok {
+			c.cluster.ledger.sight(pos)
+			c.at.Store(&pos)
+		}
+	}
+}
+
+// reached reports whether p is not before q.
+func (l *ledger) reached(p, q broker.Position) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.compare(p, q) >= 0
+}

@@ -1,0 +1,139 @@
+package brokertest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// engineAway kills the engine, and brings it back with all that it had.
+func engineAway(t testing.TB, r Reporter, h Harness) {
+	n := h.open(t, nil)
+	s := started(t, r, n, 0)
+	positions := numbered(t, n, 0, 20)
+	h.Engine.Kill(t)
+	start := time.Now()
+	for _, res := range try(n, 2*time.Second, event("x"), keyed("x", "x")) {
+		if res.Err == nil || !isUnavailable(res.Err) {
+			r.Errorf("appending without an engine: %+v", res)
+		}
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		r.Errorf("an append whose context ended after 2 s took %s", took)
+	}
+	if !until(s.unhealthy) {
+		r.Errorf("State does not say that the engine is away")
+	}
+	h.Engine.Start(t)
+	if !until(s.healthy) {
+		r.Errorf("State does not say that the engine is back")
+	}
+	positions = append(positions, numbered(t, n, 20, 20)...)
+	if !until(func() bool { all := s.all(); return len(all) > 0 && all[len(all)-1].Position == positions[39] }) {
+		r.Errorf("what was appended after the engine's return does not come")
+	}
+	if h.Forgets {
+		return
+	}
+	var known []broker.Entry
+	for _, e := range s.all() {
+		if string(e.Record.Data) != "x" { // which may have been stored where the outcome was unknown
+			known = append(known, e)
+		}
+	}
+	same(r, "tail", known, 0, positions)
+	for _, p := range positions {
+		stands(t, r, n, p, broker.Exact)
+	}
+}
+
+// engineRolledBack: what was lost is known to be lost, twice, on the node that saw it and on another.
+func engineRolledBack(t testing.TB, r Reporter, h Harness) {
+	n := h.open(t, nil)
+	s := started(t, r, n, 0)
+	kept := numbered(t, n, 0, 20)
+	if !until(func() bool { return s.count() >= 20 }) {
+		r.Errorf("%d of 20 entries have come", s.count())
+	}
+	restore := h.Engine.Snapshot(t)
+	for round := range 2 {
+		seen := s.count()
+		lost := numbered(t, n, 100, 10)
+		if !until(func() bool { return s.count() >= seen+10 }) {
+			r.Errorf("%d of 10 entries have come", s.count()-seen)
+		}
+		restore()
+		if !until(func() bool { all := s.all(); return all[len(all)-1].Record.Kind == broker.Hole }) {
+			r.Errorf("round %d: no hole is handed on", round)
+			return
+		}
+		if !until(s.healthy) {
+			r.Errorf("round %d: State stays at %v", round, s.state)
+		}
+		nodes := []*node{n}
+		if h.Shared {
+			nodes = append(nodes, h.open(t, nil))
+			started(t, r, nodes[1], 0)
+		}
+		for i, b := range nodes {
+			for _, p := range kept {
+				stands(t, r, b, p, broker.Exact, broker.Lost)
+			}
+			for _, p := range lost {
+				stands(t, r, b, p, broker.Lost, broker.Unknown)
+				if got, err := b.Read(t.Context(), p, lost[9], 10); !errors.Is(err, broker.ErrLost) && !errors.Is(err, broker.ErrUnknown) {
+					r.Errorf("node %d: Read behind a lost entry: %d entries, %v", i, len(got), err)
+				}
+			}
+		}
+		more := numbered(t, n, 200, 5)
+		for _, p := range more {
+			for _, q := range append(lost, kept...) {
+				if p == q {
+					r.Errorf("%s was given out twice", p)
+				}
+			}
+		}
+		if !until(func() bool { all := s.all(); return all[len(all)-1].Position == more[4] }) {
+			r.Errorf("what was appended after the rollback does not come")
+		}
+		holes := 0
+		for _, e := range s.all() {
+			if e.Record.Kind == broker.Hole {
+				holes++
+			}
+		}
+		if holes != round+1 {
+			r.Errorf("%d holes after %d rollbacks", holes, round+1)
+		}
+		rising(r, s.begin, s.all())
+	}
+}
+
+// engineAwayAtOpen opens a node before its engine: it says so, and follows when it can.
+func engineAwayAtOpen(t testing.TB, r Reporter, h Harness) {
+	h.Engine.Kill(t)
+	n := h.open(t, nil)
+	s := follow(t, r, n, 10)
+	if !until(s.unhealthy) {
+		r.Errorf("State does not say that the engine is away")
+	}
+	if res := try(n, time.Second, event("x")); !isUnavailable(res[0].Err) {
+		r.Errorf("appending without an engine: %+v", res[0])
+	}
+	if _, err := n.Resolve(t.Context(), broker.Position{Epoch: 1, Minor: 1}); err == nil {
+		r.Errorf("a position is resolved without an engine")
+	}
+	h.Engine.Start(t)
+	if !until(s.healthy) {
+		r.Errorf("State does not say that the engine is there")
+	}
+	store(t, n, event("y"))
+	if !until(func() bool { return delivered(s)["y"] == 1 }) {
+		r.Errorf("what was appended does not come: %s", fmt.Sprint(delivered(s)))
+	}
+	rising(r, s.begin, s.all())
+}

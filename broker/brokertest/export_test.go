@@ -1,0 +1,14 @@
+package brokertest
+
+import "testing"
+
+// Case runs one case of the suite, which reports to r.
+func Case(t testing.TB, r Reporter, h Harness, name string) {
+	for _, c := range append(contract, hubs...) {
+		if c.name == name {
+			c.run(t, r, h)
+			return
+		}
+	}
+	t.Fatalf("no case %q", name)
+}

@@ -1,0 +1,125 @@
+package brokertest
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// kept says which gaps there may be where an engine died and came back with what its disk had.
+func (h Harness) kept() gaps {
+	if h.Forgets {
+		return anyGaps
+	}
+	return noGaps
+}
+
+// engineRestarts kills the engine under load, and starts it with all that it had.
+func engineRestarts(t testing.TB, r Reporter, h Harness) {
+	c := newCluster(t, r, h, 2, whole)
+	c.audience(10, false)
+	stop := c.load(3, 0)
+	for i := range 3 {
+		c.quota(100)
+		h.Engine.Kill(t)
+		if i == 0 {
+			c.troubled()
+		}
+		h.Engine.Start(t)
+		c.quota(10)
+		c.settle()
+	}
+	stop()
+	c.judge(h.kept())
+}
+
+// engineRollsBack sets the engine back to an earlier state, under load, twice to the same.
+func engineRollsBack(t testing.TB, r Reporter, h Harness) {
+	c := newCluster(t, r, h, 2, whole)
+	c.keyed = false // a key may be lost with its event
+	c.audience(10, false)
+	stop := c.load(3, 0)
+	c.quota(50)
+	restore := h.Engine.Snapshot(t)
+	for range 2 {
+		c.quota(100)
+		c.settle() // somebody has seen what is going to be lost
+		restore()
+		c.quota(20)
+		c.settle()
+	}
+	stop()
+	c.judge(anyGaps)
+}
+
+// engineEmptied has the engine lose everything.
+func engineEmptied(t testing.TB, r Reporter, h Harness) {
+	c := newCluster(t, r, h, 2, whole)
+	c.keyed = false
+	c.audience(10, false)
+	stop := c.load(3, 0)
+	c.quota(100)
+	c.settle()
+	h.Engine.Empty(t)
+	c.quota(50)
+	stop()
+	c.judge(anyGaps)
+}
+
+// engineStops has the engine stand still for a while, as a machine that swaps does.
+func engineStops(t testing.TB, r Reporter, h Harness) {
+	c := newCluster(t, r, h, 2, whole)
+	c.audience(10, false)
+	stop := c.load(3, 0)
+	c.quota(100)
+	h.Engine.Freeze(t)
+	c.troubled()
+	h.Engine.Thaw(t)
+	c.quota(100)
+	stop()
+	c.judge(noGaps)
+}
+
+// badLine has every node's connections to its engine go bad in every way, one after the other.
+func badLine(t testing.TB, r Reporter, h Harness) {
+	c := newCluster(t, r, h, 2, whole)
+	c.audience(10, true)
+	stop := c.load(3, 0)
+	rng := rand.New(rand.NewPCG(3, 3))
+	for range 2 {
+		for _, bad := range []func(p *Proxy){
+			(*Proxy).Cut,
+			func(p *Proxy) { p.CutAfter(1 + rng.IntN(3000)) },
+			func(p *Proxy) { p.CutAfter(1 + rng.IntN(300)) },
+			(*Proxy).HalfOpen,
+			func(p *Proxy) { p.Delay(100 * time.Millisecond) },
+			(*Proxy).Cut,
+			func(p *Proxy) { p.Delay(0) },
+		} {
+			for _, s := range c.sites {
+				bad(s.proxy)
+			}
+			c.quota(30)
+		}
+	}
+	stop()
+	c.judge(noGaps)
+}
+
+// oneLine has one node without its engine for a while, in silence and then refused. Its clients catch up.
+func oneLine(t testing.TB, r Reporter, h Harness) {
+	c := newCluster(t, r, h, 2, whole)
+	c.audience(10, false)
+	stop := c.load(3, 0)
+	for _, fault := range []struct{ begin, end func(*Proxy) }{{(*Proxy).Freeze, (*Proxy).Thaw}, {(*Proxy).Down, (*Proxy).Up}} {
+		c.quota(50)
+		fault.begin(c.sites[1].proxy)
+		hub := c.sites[1].hub
+		await(t, "the node says that it hears nothing", func() bool { return hub.Health() != nil })
+		c.quota(10) // on the other: here, each attempt takes all of its time
+		fault.end(c.sites[1].proxy)
+		c.settle()
+	}
+	stop()
+	c.judge(noGaps)
+}

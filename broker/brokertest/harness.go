@@ -1,0 +1,167 @@
+// Package brokertest is the one conformance and fault suite that every broker runs. A broker brings a Harness of
+// a few lines, which says how its log is opened and what its engine can be made to suffer:
+//
+//	func TestConformance(t *testing.T) { brokertest.Run(t, brokertest.Harness{ … }) }
+//
+// The suite has two levels: the contract of package broker itself, and hubs with clients on top, whose every event
+// is accounted for by an oracle: each acknowledged event that matches a client reaches it exactly once and in
+// order, or a gap covers it; one whose outcome is unknown reaches it at most once; one that was refused, never.
+//
+// What a harness cannot do is not asked of it: its fields choose the cases. SSE_PUSH_SOAK=<duration> repeats the
+// second level for that long.
+package brokertest
+
+import (
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// Harness is a log under test.
+type Harness struct {
+	// Open opens another node on the log; through p where p is not nil, and the engine is reached by TCP. The suite
+	// closes it.
+	Open func(t testing.TB, p *Proxy) broker.Broker
+	// Addr is where the engine listens, for Proxies to it; "" where it is not reached by TCP.
+	Addr string
+	// Shared: several nodes may have the log open at the same time.
+	Shared bool
+	// Keeps: entries can be read again, by Read and by a node that is opened later.
+	Keeps bool
+	// Forgets: an engine that is killed may lose what it acknowledged last. The suite then asks for a gap.
+	Forgets bool
+	// Engine is the process behind the broker; nil where there is none.
+	Engine Engine
+	// Trim trims the log to about keep entries, as its own retention would; nil where it cannot be asked to.
+	Trim func(t testing.TB, keep int)
+	// Fresh makes a harness on a new, empty log. Run calls it for each case.
+	Fresh func(t testing.TB) Harness
+}
+
+// Engine is the process behind a broker.
+type Engine interface {
+	// Kill ends it at once, as SIGKILL does. It stays away until Start.
+	Kill(t testing.TB)
+	// Start brings it back with all that its disk has.
+	Start(t testing.TB)
+	// Freeze stops it as SIGSTOP does, until Thaw.
+	Freeze(t testing.TB)
+	Thaw(t testing.TB)
+	// Snapshot copies its disk. restore kills it, puts the disk back and starts it: a rollback. It may be called again.
+	Snapshot(t testing.TB) (restore func())
+	// Empty kills it, empties its disk and starts it.
+	Empty(t testing.TB)
+}
+
+// Reporter is where a case says what is wrong with the broker. It is not *testing.T, so that the suite's own tests
+// can see a planted fault being found.
+type Reporter interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Logf(format string, args ...any)
+}
+
+// check is one case of the suite. What hinders the case itself is fatal to t; what is wrong with the broker goes to r.
+type check struct {
+	name string
+	run  func(t testing.TB, r Reporter, h Harness)
+	asks func(h Harness) bool // nil: every harness can do it
+}
+
+// Run runs every case that the harness can do, each on a log of its own.
+func Run(t *testing.T, h Harness) {
+	t.Run("contract", func(t *testing.T) { each(t, h, contract) })
+	soak, err := time.ParseDuration(os.Getenv("SSE_PUSH_SOAK"))
+	if err != nil && os.Getenv("SSE_PUSH_SOAK") != "" {
+		t.Fatalf("SSE_PUSH_SOAK: %v", err)
+	}
+	for start, again := time.Now(), true; again && !t.Failed(); again = time.Since(start) < soak {
+		t.Run("hubs", func(t *testing.T) { each(t, h, hubs) })
+	}
+}
+
+func each(t *testing.T, h Harness, checks []check) {
+	for _, c := range checks {
+		if c.asks == nil || c.asks(h) {
+			t.Run(c.name, func(t *testing.T) { c.run(t, t, h.Fresh(t)) })
+		}
+	}
+}
+
+func keeps(h Harness) bool     { return h.Keeps }
+func trims(h Harness) bool     { return h.Trim != nil && h.Keeps }
+func shared(h Harness) bool    { return h.Shared }
+func hasEngine(h Harness) bool { return h.Engine != nil }
+func proxied(h Harness) bool   { return h.Addr != "" }
+
+// limit is how long is waited for what must happen. Nothing comes near it, unless it is broken.
+const limit = 60 * time.Second
+
+// until waits for a condition, and reports whether it came to hold.
+func until(holds func() bool) bool {
+	deadline, look := time.After(limit), time.NewTicker(2*time.Millisecond)
+	defer look.Stop()
+	for !holds() {
+		select {
+		case <-look.C:
+		case <-deadline:
+			return holds()
+		}
+	}
+	return true
+}
+
+// await is until, fatal where the condition does not come.
+func await(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	if !until(holds) {
+		t.Fatalf("waited %s in vain: %s", limit, what)
+	}
+}
+
+// node is an open broker, which is closed once: by the case, or at its end.
+type node struct {
+	broker.Broker
+	close func() error
+}
+
+func (n *node) Close() error { return n.close() }
+
+// open opens a node, and closes it at the end.
+func (h Harness) open(t testing.TB, p *Proxy) *node {
+	t.Helper()
+	b := h.Open(t, p)
+	n := &node{Broker: b, close: sync.OnceValue(b.Close)}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
+	return n
+}
+
+// nodes opens several nodes where the log can be shared, otherwise one.
+func (h Harness) nodes(t testing.TB, n int) (nodes []*node) {
+	t.Helper()
+	if !h.Shared {
+		n = 1
+	}
+	for range n {
+		nodes = append(nodes, h.open(t, nil))
+	}
+	return nodes
+}
+
+// another returns a node that has not been open before: beside n, or, where the log cannot be shared, in its place.
+func (h Harness) another(t testing.TB, n *node) *node {
+	t.Helper()
+	if !h.Shared {
+		if err := n.Close(); err != nil {
+			t.Fatalf("closing: %v", err)
+		}
+	}
+	return h.open(t, nil)
+}

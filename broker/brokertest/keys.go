@@ -1,0 +1,122 @@
+package brokertest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// delivered counts what has come, by data.
+func delivered(s *tail) map[string]int {
+	n := map[string]int{}
+	for _, e := range s.all() {
+		if e.Record.Kind == broker.Event {
+			n[string(e.Record.Data)]++
+		}
+	}
+	return n
+}
+
+// keys stores records under idempotency keys.
+func keys(t testing.TB, r Reporter, h Harness) {
+	n := h.open(t, nil)
+	s := started(t, r, n, 0)
+	group := try(n, patience, keyed("k", "a"), event("x"), keyed("k", "a"), keyed("k", "b"), keyed("l", "a"), event("x"))
+	if len(group) != 6 {
+		t.Fatalf("%d results for 6 records", len(group))
+	}
+	for i, res := range group {
+		if want := map[int]error{3: broker.ErrKeyReused}[i]; !errors.Is(res.Err, want) || res.Repeated != (i == 2) {
+			r.Errorf("record %d: %+v, want error %v", i, res, want)
+		}
+	}
+	if group[2].Position != group[0].Position || group[4].Position == group[0].Position {
+		r.Errorf("one position for each key, got %+v", group)
+	}
+	for range 3 {
+		again := try(n, patience, keyed("k", "a"), keyed("k", "b"))
+		if again[0].Err != nil || !again[0].Repeated || again[0].Position != group[0].Position {
+			r.Errorf("a second time: %+v, want it at %s", again[0], group[0].Position)
+		}
+		if !errors.Is(again[1].Err, broker.ErrKeyReused) {
+			r.Errorf("the key for something else: %+v", again[1])
+		}
+	}
+	store(t, n, event("end"))
+	if !until(func() bool { return delivered(s)["end"] == 1 }) {
+		r.Errorf("not all has come")
+	}
+	for data, want := range map[string]int{"a": 2, "x": 2, "b": 0} {
+		if got := delivered(s)[data]; got != want {
+			r.Errorf("%q was stored %d times, want %d", data, got, want)
+		}
+	}
+}
+
+// keysOnTwoNodes: whoever comes second, on whichever node, is told of the first.
+func keysOnTwoNodes(t testing.TB, r Reporter, h Harness) {
+	const n = 50
+	nodes := h.nodes(t, 2)
+	s := started(t, r, nodes[0], 0)
+	results := [2][n]broker.Result{}
+	var publishing sync.WaitGroup
+	for side, b := range nodes {
+		publishing.Go(func() {
+			for i := range n {
+				results[side][i] = try(b, patience, keyed(fmt.Sprint("k", i), fmt.Sprint(i)))[0]
+			}
+		})
+	}
+	publishing.Wait()
+	for i := range n {
+		a, b := results[0][i], results[1][i]
+		if a.Err != nil || b.Err != nil || a.Position != b.Position || a.Repeated == b.Repeated {
+			r.Errorf("key %d on two nodes: %+v and %+v", i, a, b)
+		}
+	}
+	if res := try(nodes[1], patience, keyed("k0", "other")); !errors.Is(res[0].Err, broker.ErrKeyReused) {
+		r.Errorf("the key for something else: %+v", res[0])
+	}
+	store(t, nodes[1], event("end"))
+	if !until(func() bool { return delivered(s)["end"] == 1 }) {
+		r.Errorf("not all has come")
+	}
+	for data, times := range delivered(s) {
+		if times != 1 {
+			r.Errorf("%q was stored %d times", data, times)
+		}
+	}
+}
+
+// keysAcrossRestart: a key lives longer than its node, and longer than its engine.
+func keysAcrossRestart(t testing.TB, r Reporter, h Harness) {
+	n := h.open(t, nil)
+	first := store(t, n, keyed("k", "a"), event("x"), keyed("l", "b"))
+	repeated := func(what string) {
+		r.Helper()
+		again := try(n, patience, keyed("k", "a"), keyed("l", "b"), keyed("k", "c"))
+		for i, p := range []broker.Position{first[0], first[2]} {
+			if again[i].Err != nil || !again[i].Repeated || again[i].Position != p {
+				r.Errorf("%s: %+v, want it at %s", what, again[i], p)
+			}
+		}
+		if !errors.Is(again[2].Err, broker.ErrKeyReused) {
+			r.Errorf("%s, the key for something else: %+v", what, again[2])
+		}
+	}
+	if err := n.Close(); err != nil {
+		r.Errorf("closing: %v", err)
+	}
+	n = h.open(t, nil)
+	repeated("after the node's restart")
+	if h.Engine != nil && !h.Forgets {
+		h.Engine.Kill(t)
+		h.Engine.Start(t)
+		s := started(t, r, n, 0)
+		repeated("after the engine's restart")
+		s.stop()
+	}
+}

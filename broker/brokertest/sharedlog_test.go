@@ -1,0 +1,374 @@
+package brokertest_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+)
+
+// engine is a log server in memory: the smallest thing behind which several nodes can stand. It can do what the
+// suite asks of a real one, and, with a fault planted, what no broker may.
+type engine struct {
+	fault fault
+
+	mu      sync.Mutex // guards all below
+	disk    disk
+	life    int // counts starts
+	up      bool
+	frozen  bool
+	changed chan struct{} // closed and replaced with every change
+}
+
+// fault is what is wrong with an engine, on purpose.
+type fault struct {
+	drops   uint64 // every so many entries are acknowledged, and not kept
+	doubles bool   // a key is not looked up
+	reuses  bool   // a start begins no new epoch, and no tail looks whether it is still on its log
+	unsure  int    // no fault: of so many appends, one is stored and its answer lost
+}
+
+// disk is what outlives a start.
+type disk struct {
+	epochs  []epoch
+	entries []broker.Entry
+	base    uint64 // the number of the first entry that is kept, or of the next
+	next    uint64
+	keys    map[string]use
+}
+
+// epoch is one life of the log. Every start begins one, so that no number is given out twice.
+type epoch struct {
+	id, first uint64
+	hole      bool // somebody has noticed a loss, and stored a hole
+}
+
+type use struct {
+	digest   [16]byte
+	position broker.Position
+	until    time.Time
+}
+
+func newEngine(f fault) *engine {
+	e := &engine{fault: f, changed: make(chan struct{})}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.wipe()
+	e.start()
+	return e
+}
+
+func (e *engine) harness(t testing.TB) brokertest.Harness {
+	return brokertest.Harness{
+		Open: func(testing.TB, *brokertest.Proxy) broker.Broker {
+			return &node{engine: e, closed: make(chan struct{})}
+		},
+		Shared: true, Keeps: true, Engine: e,
+		Trim:  func(_ testing.TB, keep int) { e.trim(keep) },
+		Fresh: func(t testing.TB) brokertest.Harness { return newEngine(e.fault).harness(t) },
+	}
+}
+
+// signal wakes whoever waits. The caller holds mu, as for all below that are not exported.
+func (e *engine) signal() {
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+func (e *engine) wipe() { e.disk = disk{base: 1, next: 1, keys: map[string]use{}} }
+
+func (e *engine) start() {
+	e.up = true
+	e.life++
+	if !e.fault.reuses || len(e.disk.epochs) == 0 {
+		e.disk.epochs = append(e.disk.epochs, epoch{id: broker.NewEpoch(), first: e.disk.next})
+	}
+	e.signal()
+}
+
+func (e *engine) with(change func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	change()
+	e.signal()
+}
+
+func (e *engine) Kill(testing.TB)   { e.with(func() { e.up = false }) }
+func (e *engine) Start(testing.TB)  { e.with(e.start) }
+func (e *engine) Freeze(testing.TB) { e.with(func() { e.frozen = true }) }
+func (e *engine) Thaw(testing.TB)   { e.with(func() { e.frozen = false }) }
+func (e *engine) Empty(testing.TB)  { e.with(func() { e.wipe(); e.start() }) }
+
+func (e *engine) Snapshot(testing.TB) func() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.disk.clone()
+	return func() { e.with(func() { e.disk = old.clone(); e.start() }) }
+}
+
+func (d disk) clone() disk {
+	d.epochs, d.entries, d.keys = slices.Clone(d.epochs), slices.Clone(d.entries), maps.Clone(d.keys)
+	return d
+}
+
+func (e *engine) trim(keep int) {
+	e.with(func() {
+		if n := len(e.disk.entries) - keep; n > 0 {
+			e.disk.entries = slices.Clone(e.disk.entries[n:])
+			e.disk.base = e.disk.next - uint64(keep)
+		}
+	})
+}
+
+// epochOf is the index of the epoch that a number belongs to.
+func (d *disk) epochOf(number uint64) int {
+	for i := len(d.epochs) - 1; i > 0; i-- {
+		if d.epochs[i].first <= number {
+			return i
+		}
+	}
+	return 0
+}
+
+func (d *disk) position(number uint64) broker.Position {
+	return broker.Position{Epoch: d.epochs[d.epochOf(number)].id, Minor: number}
+}
+
+// stands is Resolve.
+func (d *disk) stands(p broker.Position) broker.Standing {
+	i := slices.IndexFunc(d.epochs, func(e epoch) bool { return e.id == p.Epoch })
+	switch {
+	case i < 0 || p.Major != 0 || p.Check != 0:
+		return broker.Unknown
+	case i+1 < len(d.epochs) && p.Minor >= d.epochs[i+1].first:
+		return broker.Lost
+	case p.Minor >= d.next:
+		return broker.Ahead
+	case p.Minor+1 < d.base:
+		return broker.Trimmed
+	}
+	return broker.Exact
+}
+
+// store appends one record.
+func (e *engine) store(r broker.Record) broker.Result {
+	d := &e.disk
+	now := time.Now()
+	if old, ok := d.keys[r.Key]; ok && r.Key != "" && now.Before(old.until) && d.stands(old.position) != broker.Lost {
+		switch {
+		case old.digest != r.Digest:
+			return broker.Result{Err: broker.ErrKeyReused}
+		case e.fault.doubles:
+			e.put(r, now)
+		}
+		return broker.Result{Position: old.position, Repeated: true}
+	}
+	p := e.put(r, now)
+	if r.Key != "" {
+		d.keys[r.Key] = use{r.Digest, p, now.Add(10 * time.Minute)}
+	}
+	return broker.Result{Position: p}
+}
+
+func (e *engine) put(r broker.Record, now time.Time) broker.Position {
+	r.Time = now
+	p := e.disk.position(e.disk.next)
+	e.disk.next++
+	if e.fault.drops == 0 || p.Minor%e.fault.drops != 0 {
+		e.disk.entries = append(e.disk.entries, broker.Entry{Position: p, Record: r})
+	}
+	return p
+}
+
+// goOn is the number behind which a tail that has all up to p goes on in a new life of the engine. Where p was
+// lost, that is before the first entry since, and there has to be a hole.
+func (e *engine) goOn(p broker.Position) uint64 {
+	d := &e.disk
+	if s := d.stands(p); s == broker.Exact || s == broker.Trimmed || e.fault.reuses {
+		return p.Minor
+	}
+	since := len(d.epochs) - 1
+	if i := slices.IndexFunc(d.epochs, func(e epoch) bool { return e.id == p.Epoch }); i >= 0 {
+		since = i + 1
+	}
+	if !slices.ContainsFunc(d.epochs[since:], func(e epoch) bool { return e.hole }) {
+		d.epochs[len(d.epochs)-1].hole = true
+		e.put(broker.Record{Kind: broker.Hole}, time.Now())
+		e.signal()
+	}
+	return d.epochs[since].first - 1
+}
+
+// after returns entries behind a number.
+func (d *disk) after(number uint64, limit int) []broker.Entry {
+	i, _ := slices.BinarySearchFunc(d.entries, number+1, func(e broker.Entry, n uint64) int {
+		return int(int64(e.Position.Minor) - int64(n))
+	})
+	return slices.Clone(d.entries[i:min(len(d.entries), i+limit)])
+}
+
+var errAway = errors.New("the engine does not answer")
+
+// node is a broker on an engine.
+type node struct {
+	engine *engine
+	closed chan struct{}
+	calls  int
+}
+
+// reach waits for the engine and runs do with its lock, until ctx is done.
+func (n *node) reach(ctx context.Context, do func()) error {
+	e := n.engine
+	for {
+		e.mu.Lock()
+		changed := e.changed
+		if e.up && !e.frozen {
+			do()
+			e.mu.Unlock()
+			return nil
+		}
+		e.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return errors.Join(broker.ErrUnavailable, errAway)
+		case <-n.closed:
+			return broker.ErrClosed
+		}
+	}
+}
+
+func (n *node) Append(ctx context.Context, records []broker.Record) []broker.Result {
+	results := make([]broker.Result, len(records))
+	err := ctx.Err()
+	if err == nil {
+		err = n.reach(ctx, func() {
+			for i, r := range records {
+				results[i] = n.engine.store(r)
+			}
+			if n.calls++; n.engine.fault.unsure > 0 && n.calls%n.engine.fault.unsure == 0 {
+				clear(results)
+				for i := range results {
+					results[i].Err = broker.ErrUnknownOutcome
+				}
+			}
+			n.engine.signal()
+		})
+	}
+	if err != nil {
+		for i := range results {
+			results[i].Err = err
+		}
+	}
+	return results
+}
+
+func (n *node) Tail(ctx context.Context, last int, sink broker.Sink) error {
+	e := n.engine
+	var at broker.Position // all up to here has been handed on
+	var next uint64        // the number of that
+	var life int
+	var state error = errAway // not nil, so that the first nil is said
+	told := false
+	for {
+		var begin bool
+		var batch []broker.Entry
+		e.mu.Lock()
+		away := !e.up || e.frozen
+		if !away {
+			d := &e.disk
+			switch {
+			case life == 0:
+				begin = true
+				next = max(d.base-1, d.next-1-min(uint64(last), d.next-1))
+				at = d.position(next)
+			case life != e.life:
+				next = e.goOn(at)
+			}
+			life = e.life
+			if next+1 < d.base {
+				next = d.base - 1
+				batch = []broker.Entry{{Position: d.position(next), Record: broker.Record{Kind: broker.Hole}}}
+			} else {
+				batch = d.after(next, 512)
+			}
+		}
+		changed := e.changed
+		e.mu.Unlock()
+
+		if begin {
+			sink.Begin(at)
+		}
+		switch {
+		case away && (state == nil || !told):
+			state, told = errAway, true
+			sink.State(state)
+		case !away && len(batch) > 0:
+			at = batch[len(batch)-1].Position
+			next = at.Minor
+			sink.Deliver(batch)
+		case !away && state != nil:
+			state = nil
+			sink.State(nil)
+		}
+		if len(batch) > 0 {
+			changed = closedChannel // there may be more
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.closed:
+			return broker.ErrClosed
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.closed:
+			return broker.ErrClosed
+		default:
+		}
+	}
+}
+
+var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (n *node) Read(ctx context.Context, after, upTo broker.Position, limit int) (entries []broker.Entry, err error) {
+	away := n.reach(ctx, func() {
+		d := &n.engine.disk
+		for _, p := range []broker.Position{after, upTo} {
+			switch s := d.stands(p); {
+			case s == broker.Unknown || s == broker.Ahead:
+				err = broker.ErrUnknown
+			case s == broker.Lost && err == nil:
+				err = broker.ErrLost
+			case s == broker.Trimmed && p == after:
+				err = broker.ErrTrimmed
+			}
+		}
+		if err == nil {
+			entries = d.after(after.Minor, limit)
+			if i := slices.IndexFunc(entries, func(e broker.Entry) bool { return e.Position.Minor > upTo.Minor }); i >= 0 {
+				entries = entries[:i]
+			}
+		}
+	})
+	return entries, errors.Join(away, err)
+}
+
+func (n *node) Resolve(ctx context.Context, p broker.Position) (s broker.Standing, err error) {
+	short, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return s, n.reach(short, func() { s = n.engine.disk.stands(p) })
+}
+
+func (n *node) Close() error {
+	close(n.closed)
+	return nil
+}

@@ -1,0 +1,280 @@
+package filebroker
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// files returns the segments of a log, oldest first.
+func files(t testing.TB, dir string) []string {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+	if err != nil || len(list) == 0 {
+		t.Fatalf("no segments: %v", err)
+	}
+	return list
+}
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeFile(t testing.TB, path string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A write that was cut short anywhere is cut, and nothing before it.
+func TestTornTail(t *testing.T) {
+	dir := t.TempDir()
+	o := quiet(Options{Sync: Never, segment: 64 << 10})
+	h := opened(t, dir, o)
+	begin := h.start()
+	put(t, h, "one", "two")
+	whole := h.log.writer.end
+	three := put(t, h, "three")
+	third := h.log.writer.end
+	put(t, h, "four")
+	last := h.log.writer.end
+	crash(t, h)
+	path := files(t, dir)[0]
+	segment, table := readFile(t, path), readFile(t, filepath.Join(dir, tableName))
+
+	for _, zeros := range []bool{true, false} { // with room set aside behind it, or none
+		for cut := whole; cut <= last; cut++ {
+			b := bytes.Clone(segment[:cut])
+			if zeros {
+				b = append(b, make([]byte, int64(len(segment))-cut)...)
+			}
+			writeFile(t, path, b)
+			writeFile(t, filepath.Join(dir, tableName), table)
+			h := opened(t, dir, o)
+			want := []string{"one", "two"}
+			if cut >= third {
+				want = append(want, "three")
+			}
+			if cut >= last {
+				want = append(want, "four")
+			}
+			if got := rest(t, h, begin); !slices.Equal(got, want) {
+				t.Fatalf("cut at %d of %d: got %q, want %q", cut, last, got, want)
+			}
+			if s := standing(t, h, three); (s == broker.Exact) != (cut >= third) || s != broker.Exact && s != broker.Lost {
+				t.Fatalf("cut at %d: the third event stands %d", cut, s)
+			}
+			put(t, h, "x")
+			if got := rest(t, h, begin); !slices.Equal(got, append(want, "x")) {
+				t.Fatalf("cut at %d, and appended: got %q", cut, got)
+			}
+			crash(t, h)
+			h = opened(t, dir, o)
+			if got := rest(t, h, begin); !slices.Equal(got, append(want, "x")) {
+				t.Fatalf("cut at %d, appended, and opened again: got %q", cut, got)
+			}
+			crash(t, h)
+		}
+	}
+}
+
+// A flipped bit, whichever, takes only what it is in, and is told.
+func TestFlippedBit(t *testing.T) {
+	for _, full := range []bool{true, false} {
+		t.Run(fmt.Sprintf("full=%t", full), func(t *testing.T) {
+			dir := t.TempDir()
+			o := quiet(Options{Sync: Never, segment: 512})
+			h := opened(t, dir, o)
+			begin := h.start()
+			want := numbered("event ", 6)
+			put(t, h, want[:4]...)
+			end := h.log.writer.end
+			if full {
+				put(t, h, numbered("more ", 6)...)
+				want = append(want[:4], numbered("more ", 6)...)
+			} else {
+				want = want[:4]
+			}
+			tip := h.tip()
+			crash(t, h)
+			list := files(t, dir)
+			if (len(list) > 1) != full {
+				t.Fatalf("%d segments", len(list))
+			}
+			segment, table := readFile(t, list[0]), readFile(t, filepath.Join(dir, tableName))
+			if full {
+				end = int64(len(segment))
+			}
+			for at := range end {
+				b := bytes.Clone(segment)
+				if b[at] ^= 1 << (at % 8); at >= 8 && at < 12 {
+					continue // the version: see TestNewerVersion
+				}
+				writeFile(t, list[0], b)
+				writeFile(t, filepath.Join(dir, tableName), table)
+				h := opened(t, dir, o)
+				got := rest(t, h, begin)
+				lost := 0
+				for _, text := range want {
+					if !slices.Contains(got, text) {
+						lost++
+					}
+				}
+				holes := strings.Count(strings.Join(got, "\n"), "-")
+				if lost > 1 || lost != holes {
+					t.Fatalf("bit %d of byte %d: got %q, want %q", at%8, at, got, want)
+				}
+				if s := standing(t, h, tip); s != broker.Exact && (full || s != broker.Lost) {
+					t.Fatalf("byte %d: the last event stands %d", at, s)
+				}
+				if got = slices.DeleteFunc(got, func(s string) bool { return s == "-" }); !slices.IsSorted(got) {
+					t.Fatalf("byte %d: out of order: %q", at, got)
+				}
+				crash(t, h)
+				for _, f := range files(t, dir)[len(list):] { // what the new life has begun
+					_ = os.Remove(f)
+				}
+			}
+		})
+	}
+}
+
+// An event's data that looks like a frame is none, even where the frame around it is damaged.
+func TestForgedFrame(t *testing.T) {
+	dir := t.TempDir()
+	o := quiet(Options{Sync: Never, segment: 64 << 10})
+	h := opened(t, dir, o)
+	begin := h.start()
+	forged := frame{seq: 2, record: (&broker.Record{Data: []byte("forged")}).Encode(nil)}
+	put(t, h, "one")
+	second := h.log.writer.end
+	put(t, h, string(forged.appendTo(nil, 0)), "three")
+	crash(t, h)
+	path := files(t, dir)[0]
+	b := readFile(t, path)
+	b[second+4] ^= 1 // its length, so that the next one has to be searched for
+	writeFile(t, path, b)
+	h = opened(t, dir, o)
+	if got := rest(t, h, begin); !slices.Equal(got, []string{"one", "-", "three"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestNewerVersion(t *testing.T) {
+	for name, change := range map[string]func(dir string) string{
+		"segment": func(dir string) string {
+			path := files(t, dir)[0]
+			s := segment{first: 1}
+			b := append(readFile(t, path)[:0:0], readFile(t, path)...)
+			copy(b, s.headerOf(segmentVersion+1))
+			writeFile(t, path, b)
+			return path
+		},
+		"table": func(dir string) string {
+			tb, _, err := readTable(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tb.Version++
+			if err := tb.write(dir); err != nil {
+				t.Fatal(err)
+			}
+			return filepath.Join(dir, tableName)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			h := opened(t, dir, quiet(Options{}))
+			put(t, h, "x")
+			crash(t, h)
+			path := change(dir)
+			before := readFile(t, path)
+			_, err := Open(dir, quiet(Options{}))
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "version 2") {
+				t.Fatalf("got %v", err)
+			}
+			if !bytes.Equal(before, readFile(t, path)) {
+				t.Error("and it was changed")
+			}
+		})
+	}
+}
+
+// Without its table, the log is still readable, but nobody's position is known.
+func TestTableMissing(t *testing.T) {
+	for name, damage := range map[string]func(path string){
+		"removed":   func(path string) { _ = os.Remove(path) },
+		"truncated": func(path string) { writeFile(t, path, readFile(t, path)[:20]) },
+		"flipped":   func(path string) { b := readFile(t, path); b[len(b)/2] ^= 4; writeFile(t, path, b) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			h := opened(t, dir, quiet(Options{}))
+			p := put(t, h, "a", "b")
+			crash(t, h)
+			damage(filepath.Join(dir, tableName))
+			h = opened(t, dir, quiet(Options{}))
+			if s := standing(t, h, p); s != broker.Unknown {
+				t.Errorf("stands %d", s)
+			}
+			if got := rest(t, h, h.start()); !slices.Equal(got, []string{"a", "b", "-"}) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// Whatever is in a segment, recovery ends, and what it finds can be read.
+// Fuzz it with -fuzzminimizetime 1x: what the goroutines of a log cover differs from run to run.
+func FuzzSegment(f *testing.F) {
+	s := segment{first: 1, salt: 7}
+	b := s.header()
+	for i := range 5 {
+		fr := frame{seq: uint64(i + 1), time: 1, record: (&broker.Record{Data: []byte("data")}).Encode(nil)}
+		b = fr.appendTo(b, s.salt)
+	}
+	f.Add(b, true)
+	f.Add(append(b, make([]byte, 500)...), false)
+	f.Add(append(b[:60:60], b[70:]...), false)
+	s.end = int64(len(b))
+	f.Add(append(b, s.footer()...), true)
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, b []byte, last bool) {
+		old, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range old {
+			_ = os.Remove(path)
+		}
+		writeFile(t, segmentPath(dir, 1), b)
+		if !last {
+			writeFile(t, segmentPath(dir, 50), (&segment{first: 50, salt: 7}).header())
+		}
+		h, err := Open(dir, quiet(Options{Sync: Never, segment: 4 << 10}))
+		if err != nil {
+			if !strings.Contains(err.Error(), "version") {
+				t.Fatal(err)
+			}
+			return
+		}
+		defer crash(t, h)
+		got := rest(t, h, h.start())
+		put(t, h, "x")
+		if again := rest(t, h, h.start()); len(again) != len(got)+1 || again[len(got)] != "x" {
+			t.Fatalf("got %q, and then %q", got, again)
+		}
+	})
+}

@@ -1,0 +1,158 @@
+// Package filebroker is a durable log for one node: a directory of segments, appended to, checksummed, and removed
+// one by one as they age. What was acknowledged survives a crash of the process, and with Options.Sync at Always
+// one of the machine.
+package filebroker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+const (
+	// Always syncs before an entry is acknowledged. Those that come meanwhile share the next sync.
+	Always time.Duration = 0
+	// Never leaves it to the system when to write what.
+	Never time.Duration = -1
+
+	// DefaultMaxBytes and DefaultMaxAge are what Options has where they are 0.
+	DefaultMaxBytes = 1 << 30
+	DefaultMaxAge   = 24 * time.Hour
+	// MinMaxBytes is the least that MaxBytes may be.
+	MinMaxBytes = 1 << 20
+)
+
+// Options say how a log is kept.
+type Options struct {
+	// Sync is how often what was appended is synced to disk: Always, Never, or each so long. A crash of
+	// the machine loses what was not synced; one of the process alone loses nothing.
+	Sync time.Duration
+	// MaxBytes is how much of the disk the log may take, at least MinMaxBytes. Past it, the oldest
+	// segment goes: a 32nd of this, 32 MiB at the most. 0 is DefaultMaxBytes.
+	MaxBytes int64
+	// MaxAge is how long entries are kept, and up to a 32nd longer. 0 is DefaultMaxAge.
+	MaxAge time.Duration
+	// Log gets what happens to the log apart from its use. nil is slog.Default.
+	Log *slog.Logger
+
+	segment int64                 // bytes of a segment; 0 for a part of MaxBytes
+	wrap    func(segFile) segFile // lets tests make a segment's file fail
+}
+
+// Handle is a log that is open. All that open the same directory in this process share one log, so that a
+// hub that drains does not keep its successor from starting.
+type Handle struct {
+	log  *log
+	life context.Context // done when the broker is closed
+	end  context.CancelFunc
+	once sync.Once
+}
+
+// open are the logs of this process, by directory.
+var open = struct {
+	sync.Mutex
+	logs map[string]*log
+}{logs: map[string]*log{}}
+
+// Open opens the log in a directory, which it makes where there is none. Where the log is open in this
+// process, its options stay as they are; in another process, that is an error.
+func Open(dir string, o Options) (*Handle, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	open.Lock()
+	defer open.Unlock()
+	l := open.logs[dir]
+	if l == nil {
+		if l, err = openLog(dir, o); err != nil {
+			return nil, err
+		}
+		open.logs[dir] = l
+	}
+	l.users++
+	b := &Handle{log: l}
+	b.life, b.end = context.WithCancel(context.Background())
+	return b, nil
+}
+
+// Append implements broker.Broker.
+func (b *Handle) Append(ctx context.Context, records []broker.Record) []broker.Result {
+	if b.life.Err() != nil { // others may have the log open still
+		return failed(records, broker.ErrClosed)
+	}
+	r := newRequest(records)
+	select {
+	case b.log.requests <- r:
+	case <-b.life.Done():
+		return failed(records, broker.ErrClosed)
+	case <-ctx.Done():
+		return failed(records, broker.ErrOverloaded)
+	}
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		select {
+		case <-r.done:
+		default:
+			return failed(records, broker.ErrUnknownOutcome)
+		}
+	}
+	r.recycle()
+	return r.results
+}
+
+func failed(records []broker.Record, err error) []broker.Result {
+	results := make([]broker.Result, len(records))
+	for i := range results {
+		results[i].Err = err
+	}
+	return results
+}
+
+// Tail implements broker.Broker.
+func (b *Handle) Tail(ctx context.Context, last int, sink broker.Sink) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(b.life, func() { cancel(broker.ErrClosed) })()
+	b.log.tail(ctx, last, sink)
+	return context.Cause(ctx)
+}
+
+// Read implements broker.Broker. It returns fewer than limit, but not none, where they are large.
+func (b *Handle) Read(ctx context.Context, after, upTo broker.Position, limit int) ([]broker.Entry, error) {
+	newest, err := b.log.between(after, upTo)
+	if err != nil || newest <= after.Minor || limit < 1 {
+		return nil, err
+	}
+	entries, _, err := b.log.read(ctx, after.Minor+1, newest, limit)
+	return entries, err
+}
+
+// Resolve implements broker.Broker.
+func (b *Handle) Resolve(_ context.Context, p broker.Position) (broker.Standing, error) {
+	return b.log.standing(p), nil
+}
+
+// Close implements broker.Broker.
+func (b *Handle) Close() (err error) {
+	b.once.Do(func() {
+		b.end()
+		open.Lock()
+		defer open.Unlock()
+		if b.log.users--; b.log.users == 0 {
+			delete(open.logs, b.log.dir)
+			err = b.log.close()
+		}
+	})
+	return err
+}
+
+var errTooLarge = errors.New("the event is larger than 64 MiB")
+
+var _ broker.Broker = (*Handle)(nil)

@@ -1,0 +1,225 @@
+package filebroker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+func quiet(o Options) Options {
+	o.Log = slog.New(slog.DiscardHandler)
+	return o
+}
+
+// opened opens a log, and closes it at the end.
+func opened(t testing.TB, dir string, o Options) *Handle {
+	t.Helper()
+	h, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// crash lets go of a log as SIGKILL would: nothing is written any more.
+func crash(t testing.TB, h *Handle) {
+	t.Helper()
+	h.once.Do(func() {
+		h.end()
+		open.Lock()
+		defer open.Unlock()
+		delete(open.logs, h.log.dir)
+		close(h.log.closing)
+		h.log.stopped.Wait()
+		if err := h.log.release(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// put appends one event for each text, and returns the last one's position.
+func put(t testing.TB, h *Handle, texts ...string) broker.Position {
+	t.Helper()
+	records := make([]broker.Record, len(texts))
+	for i, s := range texts {
+		records[i] = event([]byte(s))
+	}
+	results := h.Append(t.Context(), records)
+	for i, r := range results {
+		if r.Err != nil {
+			t.Fatalf("appending %q: %v", texts[i], r.Err)
+		}
+	}
+	return results[len(results)-1].Position
+}
+
+func numbered(prefix string, n int) (texts []string) {
+	for i := range n {
+		texts = append(texts, fmt.Sprint(prefix, i))
+	}
+	return texts
+}
+
+// rest is what comes behind a position: the texts of the events, and "-" for a hole.
+func rest(t testing.TB, h *Handle, after broker.Position) (texts []string) {
+	t.Helper()
+	for at, end := after, h.tip(); ; {
+		entries, err := h.Read(t.Context(), at, end, 100)
+		if err != nil {
+			t.Fatalf("reading behind %s: %v", at, err)
+		}
+		if len(entries) == 0 {
+			return texts
+		}
+		for _, e := range entries {
+			if e.Position.Minor <= at.Minor {
+				t.Fatalf("%s comes behind %s", e.Position, at)
+			}
+			at = e.Position
+			if e.Record.Kind == broker.Hole {
+				texts = append(texts, "-")
+			} else {
+				texts = append(texts, string(e.Record.Data))
+			}
+		}
+	}
+}
+
+func standing(t testing.TB, h *Handle, p broker.Position) broker.Standing {
+	t.Helper()
+	s, err := h.Resolve(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// start is the position before the first entry that is left.
+func (h *Handle) start() broker.Position {
+	h.log.mu.Lock()
+	defer h.log.mu.Unlock()
+	return h.log.table.position(h.log.oldest() - 1)
+}
+
+// tip is the newest entry's position.
+func (h *Handle) tip() broker.Position {
+	h.log.mu.Lock()
+	defer h.log.mu.Unlock()
+	return h.log.table.position(h.log.visible)
+}
+
+// until waits for a condition.
+func until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+	}
+}
+
+// follower is a sink that keeps what it is given.
+type follower struct {
+	mu     sync.Mutex // guards all below
+	begin  broker.Position
+	texts  []string
+	last   broker.Position
+	states []error
+	hold   chan struct{} // while it is not nil, Deliver waits for it to be closed
+}
+
+// follow starts a Tail that ends with the test.
+func follow(t testing.TB, h *Handle, last int) *follower {
+	f := &follower{}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.Tail(ctx, last, f) }()
+	t.Cleanup(func() {
+		f.release()
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) && !errors.Is(err, broker.ErrClosed) {
+			t.Errorf("Tail ended with %v", err)
+		}
+	})
+	until(t, "Tail's first word", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.states) > 0
+	})
+	return f
+}
+
+func (f *follower) Begin(p broker.Position) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.begin, f.last = p, p
+}
+
+func (f *follower) Deliver(entries []broker.Entry) {
+	f.mu.Lock()
+	hold := f.hold
+	f.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range entries {
+		if e.Position.Minor <= f.last.Minor {
+			f.texts = append(f.texts, "out of order: "+e.Position.String())
+		}
+		f.last = e.Position
+		if e.Record.Kind == broker.Hole {
+			f.texts = append(f.texts, "-")
+		} else if len(f.texts) < 1<<16 {
+			f.texts = append(f.texts, string(e.Record.Data))
+		}
+	}
+}
+
+func (f *follower) State(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.states = append(f.states, err)
+}
+
+func (f *follower) release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hold != nil {
+		close(f.hold)
+		f.hold = nil
+	}
+}
+
+// await waits until the follower has come to an entry.
+func (f *follower) await(t testing.TB, seq uint64) {
+	t.Helper()
+	until(t, fmt.Sprint("Tail's coming to ", seq), func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.last.Minor >= seq
+	})
+}
+
+// byteFile is a file in memory.
+func byteFile(b []byte) io.ReaderAt { return bytes.NewReader(b) }

@@ -1,0 +1,286 @@
+package filebroker
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// log is an open log. One goroutine writes it; see run.
+type log struct {
+	dir     string
+	options Options
+	slog    *slog.Logger
+	lock    *os.File
+	users   int // guarded by open
+
+	requests chan *request
+	closing  chan struct{}
+	stopped  sync.WaitGroup // the goroutines
+
+	table table // set before anything else begins
+
+	broken   chan struct{} // closed where the disk failed so that nothing may be appended any more
+	breaking sync.Once
+	reason   error       // why; set before broken is closed
+	dirty    atomic.Bool // something was written since the last sync
+	faults   faults      // what has been logged of damage
+
+	writer writer // the writing goroutine's own
+
+	mu       sync.Mutex // guards all below, and the segments
+	segments []*segment // oldest first; the last is the one written to, once the writer has one
+	visible  uint64     // the newest entry that may be read
+	tails    map[*tail]struct{}
+	current  segFile // what is to be synced now and then
+}
+
+// openLog opens a directory's log, and makes good what a crash has left.
+func openLog(dir string, o Options) (_ *log, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("opening the log in %s: %w", dir, err)
+		}
+	}()
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.MaxAge == 0 {
+		o.MaxAge = DefaultMaxAge
+	}
+	if o.segment == 0 {
+		o.segment = min(max(o.MaxBytes, MinMaxBytes)/32, 32<<20)
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	l := &log{
+		dir: dir, options: o, slog: o.Log.With("log", dir), requests: make(chan *request), closing: make(chan struct{}),
+		broken: make(chan struct{}), tails: map[*tail]struct{}{},
+	}
+	l.writer.keys.byKey = map[string]use{}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := l.take(); err != nil {
+		return nil, err
+	}
+	if err := l.recover(); err != nil {
+		return nil, errors.Join(err, l.release())
+	}
+	l.stopped.Go(l.run)
+	if o.Sync > 0 {
+		l.stopped.Go(l.syncNowAndThen)
+	}
+	return l, nil
+}
+
+// take makes the directory this process's own.
+func (l *log) take() (err error) {
+	if l.lock, err = os.OpenFile(filepath.Join(l.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return err
+	}
+	held, err := lock(l.lock)
+	if err == nil {
+		return nil
+	}
+	l.lock.Close()
+	if held {
+		return errors.New("another process has this directory open; a file log belongs to one process")
+	}
+	return fmt.Errorf("locking: %w", err)
+}
+
+// recover reads what is there, and begins a new life of the log.
+func (l *log) recover() error {
+	known := false
+	var err error
+	if l.table, known, err = readTable(l.dir); err != nil {
+		return err
+	}
+	if l.segments, err = listSegments(l.dir, l.table.Salt); err != nil {
+		return err
+	}
+	whole := true
+	for i := len(l.segments) - 1; i >= 0; i-- {
+		intact, err := l.recoverSegment(i)
+		if err != nil {
+			return err
+		}
+		whole = whole && intact
+	}
+	slices.Reverse(l.writer.keys.uses)
+	for _, u := range l.writer.keys.uses {
+		l.writer.keys.byKey[u.key] = u
+	}
+
+	next, oldest := uint64(1), uint64(1)
+	if n := len(l.segments); n > 0 {
+		next, oldest = l.segments[n-1].last+1, l.segments[0].first
+		if !known {
+			l.slog.Warn("the table of epochs is missing or damaged: resuming clients will be told of a gap")
+			l.table.Epochs = []epoch{{broker.NewEpoch(), min(oldest, next)}}
+		}
+	}
+	info, err := l.lock.Stat()
+	if err != nil {
+		return err
+	}
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // where there is none, any boot is another one
+	b := string(bytes.TrimSpace(boot))
+	switch t := &l.table; {
+	case !known:
+		whole = len(l.segments) == 0
+	case t.Inode != inode(info):
+		l.slog.Warn("the log was copied or restored from a copy")
+		whole = false
+	case t.Clean:
+		whole = whole && t.End < next
+	case !t.Synced:
+		whole = whole && b != "" && b == t.Boot
+	}
+	l.table.begin(next, oldest)
+	l.table.Boot, l.table.Inode, l.table.Synced, l.table.Clean, l.table.End = b, inode(info), l.options.Sync == Always, false, 0
+	l.writer.next, l.writer.written, l.visible, l.writer.hole = next, next-1, next-1, !whole
+	if !whole {
+		l.slog.Warn("entries may have been lost: resuming clients will be told of a gap")
+	}
+
+	if err = l.start(); isFull(err) {
+		_ = l.explain(err)
+		return nil
+	}
+	return err
+}
+
+// recoverSegment gets to know a segment, and its idempotency keys where they still count. intact is false where the
+// log's end may be missing.
+func (l *log) recoverSegment(i int) (intact bool, err error) {
+	s, last := l.segments[i], i == len(l.segments)-1
+	f, err := os.Open(s.path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	sound, err := s.load(f)
+	if err != nil {
+		return false, err
+	}
+	k := &l.writer.keys
+	if recent := time.Since(time.Unix(0, s.newest)) < KeyWindow; s.full && (!recent || len(k.uses) >= MaxKeys) {
+		return true, nil
+	}
+	end := s.disk
+	if s.full {
+		end = s.end
+	}
+	var found []use
+	each := func(f *frame) {
+		if f.flags&flagKeyed == 0 || time.Since(time.Unix(0, f.time)) >= KeyWindow {
+			return
+		}
+		if r, err := broker.Decode(f.record); err == nil && r.Key != "" {
+			found = append(found, use{r.Key, r.Digest, f.seq, f.time})
+		}
+	}
+	if err := s.scan(f, end, each); err != nil {
+		return false, err
+	}
+	slices.Reverse(found) // newest first, as the segments come
+	k.uses = append(k.uses, found[:min(len(found), MaxKeys-len(k.uses))]...)
+	if !last || s.full {
+		return true, nil
+	}
+	if !sound {
+		l.slog.Warn("the newest segment's header is damaged", "file", s.path)
+	}
+	return l.inspectEnd(f, s)
+}
+
+// inspectEnd looks at what stands behind the last frame of the newest segment. Zeros are room that was set aside. Where
+// something else stands, and ends as a frame does or where one does, an entry has been damaged that may have been
+// acknowledged; otherwise a write was cut short, and nobody has been told that it succeeded.
+func (l *log) inspectEnd(f *os.File, s *segment) (intact bool, err error) {
+	buf := make([]byte, scanChunk)
+	final, tail, frameTail := byte(0), s.end, int64(0)
+	for at := s.end; at < s.disk; {
+		n, err := f.ReadAt(buf[:min(scanChunk, s.disk-at)], at)
+		if n == 0 {
+			return false, err
+		}
+		if at == s.end && n >= frameHeader {
+			frameTail = at + frameOverhead + int64(le.Uint32(buf[4:]))
+		}
+		if rest := bytes.TrimRight(buf[:n], "\x00"); len(rest) > 0 {
+			final, tail = rest[len(rest)-1], at+int64(len(rest))
+		}
+		at += int64(n)
+	}
+	if tail > s.end {
+		l.slog.Warn("cutting an unreadable end of the log", "file", s.path, "bytes", tail-s.end)
+	}
+	return final != frameEnd && tail != frameTail, nil
+}
+
+// close ends the log once nobody uses it any more.
+func (l *log) close() error {
+	close(l.closing)
+	l.stopped.Wait()
+	return errors.Join(l.finish(), l.release())
+}
+
+// release closes the files.
+func (l *log) release() (err error) {
+	if l.writer.file != nil {
+		err = l.writer.file.Close()
+	}
+	return errors.Join(err, l.lock.Close())
+}
+
+// finish leaves the log so that the next life knows it to be whole.
+func (l *log) finish() error {
+	w := &l.writer
+	if l.failure() != nil || !w.started {
+		return nil
+	}
+	if err := w.file.Truncate(w.end); err != nil {
+		return err
+	}
+	if err := w.file.Sync(); err != nil {
+		return err
+	}
+	l.table.Clean, l.table.End = true, w.written
+	return l.table.write(l.dir)
+}
+
+// fail ends the writing for good: after a failed sync nobody knows what is on the disk, and a second one that succeeds
+// says nothing of what the first one has dropped.
+func (l *log) fail(err error) {
+	l.breaking.Do(func() {
+		l.slog.Error("the disk failed: nothing is appended any more until the log is opened again", "error", err)
+		l.reason = fmt.Errorf("%w: the disk failed: %w", broker.ErrUnavailable, err)
+		t := l.table // so that the next life knows, should the disk take it
+		t.Boot, t.Synced = "", false
+		_ = t.write(l.dir)
+		close(l.broken)
+	})
+}
+
+// failure is why nothing may be appended, if so.
+func (l *log) failure() error {
+	select {
+	case <-l.broken:
+		return l.reason
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,399 @@
+package filebroker
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+func TestRecordComesBack(t *testing.T) {
+	h := opened(t, t.TempDir(), quiet(Options{}))
+	begin := h.start()
+	want := broker.Record{
+		Kind: broker.Disconnect, Targets: []broker.Target{{Kind: broker.Broadcast}, {Kind: broker.Topic, Name: "a/b"}}, Exclude: []string{"c"},
+		Type: "t", ID: "i", Data: []byte("\x00\xff\n"), Retry: time.Second, TTL: time.Minute, Coalesce: "co", Key: "k", Digest: [16]byte{1},
+	}
+	before := time.Now()
+	r := h.Append(t.Context(), []broker.Record{want})
+	entries, err := h.Read(t.Context(), begin, r[0].Position, 10)
+	if err != nil || len(entries) != 1 || entries[0].Position != r[0].Position {
+		t.Fatalf("got %+v, %v", entries, err)
+	}
+	got := entries[0].Record
+	if got.Time.Before(before) || got.Time.After(time.Now()) {
+		t.Errorf("appended at %s", got.Time)
+	}
+	if got.Time = want.Time; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if r := h.Append(t.Context(), []broker.Record{{Data: make([]byte, maxRecord)}, {}}); !errors.Is(r[0].Err, errTooLarge) || r[1].Err != nil {
+		t.Errorf("too large: %+v", r)
+	}
+}
+
+// After a restart, a client comes back before anything is published: nothing is missing, and nothing is said to be.
+func TestResumeAfterRestart(t *testing.T) {
+	for _, killed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("killed=%t", killed), func(t *testing.T) {
+			dir := t.TempDir()
+			h := opened(t, dir, quiet(Options{Sync: Never}))
+			known := []broker.Position{h.start(), put(t, h, "a"), put(t, h, "b", "c"), put(t, h, "d")}
+			texts := []string{"a", "b", "c", "d"}
+			ahead := known[3]
+			ahead.Minor++
+			if s := standing(t, h, ahead); s != broker.Ahead {
+				t.Errorf("%s stands %d", ahead, s)
+			}
+			for life := range 4 {
+				if killed {
+					crash(t, h)
+				} else if err := h.Close(); err != nil {
+					t.Fatal(err)
+				}
+				h = opened(t, dir, quiet(Options{Sync: Never}))
+				f := follow(t, h, 2)
+				f.await(t, h.tip().Minor)
+				if got := f.texts; !slices.Equal(got, texts[len(texts)-2:]) || h.tip() != known[len(known)-1] {
+					t.Errorf("life %d begins with %q at %s", life, got, h.tip())
+				}
+				for i, p := range known {
+					if s := standing(t, h, p); s != broker.Exact {
+						t.Errorf("life %d: %s stands %d", life, p, s)
+					}
+					want := texts[len(texts)-int(h.tip().Minor-p.Minor):]
+					if got := rest(t, h, p); !slices.Equal(got, want) {
+						t.Errorf("life %d: behind position %d is %q, want %q", life, i, got, want)
+					}
+				}
+				if s := standing(t, h, ahead); s != broker.Lost {
+					t.Errorf("life %d: %s, which was never reached, stands %d", life, ahead, s)
+				}
+				if life%2 == 1 { // others pass without anything
+					text := fmt.Sprint("life ", life)
+					known, texts = append(known, put(t, h, text)), append(texts, text)
+				}
+			}
+			for _, p := range []broker.Position{{Epoch: 1, Minor: 1}, {Epoch: known[0].Epoch, Minor: 1, Major: 1}, {Epoch: known[0].Epoch, Minor: 1, Check: 1}} {
+				if _, err := h.Read(t.Context(), p, h.tip(), 1); standing(t, h, p) != broker.Unknown || !errors.Is(err, broker.ErrUnknown) {
+					t.Errorf("%+v is known: %v", p, err)
+				}
+			}
+		})
+	}
+}
+
+// A directory put back to what it was before is another life: what was acknowledged since is known to be lost, and
+// its positions are not given to others.
+func TestRestoredCopy(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		t.Run(fmt.Sprintf("clean=%t", clean), func(t *testing.T) {
+			dir, backup := t.TempDir(), t.TempDir()
+			h := opened(t, dir, quiet(Options{}))
+			shared := put(t, h, "a", "b")
+			if clean {
+				if err := h.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.CopyFS(filepath.Join(backup, "log"), os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			if clean {
+				h = opened(t, dir, quiet(Options{}))
+			}
+			gone := put(t, h, "c")
+			crash(t, h)
+			h = opened(t, filepath.Join(backup, "log"), quiet(Options{}))
+			if got := put(t, h, "d"); got == gone {
+				t.Errorf("two events at %s", got)
+			}
+			if s := standing(t, h, gone); s != broker.Lost && s != broker.Unknown {
+				t.Errorf("what is lost stands %d", s)
+			}
+			if got := rest(t, h, shared); !slices.Equal(got, []string{"-", "d"}) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// What a crash of the machine may have taken is said; where all had been synced, nothing is.
+func TestMachineCrash(t *testing.T) {
+	for sync, want := range map[time.Duration][]string{Always: nil, Never: {"-"}} {
+		dir := t.TempDir()
+		h := opened(t, dir, quiet(Options{Sync: sync}))
+		p := put(t, h, "a")
+		crash(t, h)
+		tb, _, err := readTable(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tb.Boot = "another"
+		if err := tb.write(dir); err != nil {
+			t.Fatal(err)
+		}
+		h = opened(t, dir, quiet(Options{Sync: Never}))
+		if got := rest(t, h, p); !slices.Equal(got, want) {
+			t.Errorf("sync %s: got %q, want %q", sync, got, want)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	dir := t.TempDir()
+	o := quiet(Options{Sync: Never, segment: 4 << 10})
+	h := opened(t, dir, o)
+	first := appendOne(t, h, "k", "a")
+	put(t, h, numbered("filler ", 200)...)
+	for range 3 {
+		if r := appendOne(t, h, "k", "a"); r.Position != first.Position || !r.Repeated || r.Err != nil {
+			t.Errorf("again: %+v, first %+v", r, first)
+		}
+		if r := appendOne(t, h, "k", "b"); !errors.Is(r.Err, broker.ErrKeyReused) {
+			t.Errorf("another content: %+v", r)
+		}
+		crash(t, h)
+		h = opened(t, dir, o)
+	}
+	w := &h.log.writer.keys
+	now := time.Unix(0, w.uses[0].at)
+	if seq, _ := w.find(&broker.Record{Key: "k", Digest: w.uses[0].digest}, now.Add(KeyWindow-1)); seq != first.Position.Minor {
+		t.Error("forgotten too early")
+	}
+	if seq, err := w.find(&broker.Record{Key: "k"}, now.Add(KeyWindow)); seq != 0 || err != nil {
+		t.Errorf("remembered too long: %d, %v", seq, err)
+	}
+	for i := range MaxKeys + 1 {
+		w.add(use{key: fmt.Sprint(i), seq: uint64(i + 1), at: now.UnixNano()})
+	}
+	if len(w.byKey) != MaxKeys || w.byKey["0"].seq != 0 || w.byKey["1"].seq == 0 {
+		t.Errorf("%d keys are remembered", len(w.byKey))
+	}
+}
+
+func diskUse(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	for _, path := range files(t, dir) {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += info.Size()
+	}
+	return n
+}
+
+func TestMaxBytes(t *testing.T) {
+	dir := t.TempDir()
+	o := quiet(Options{Sync: Never, MaxBytes: MinMaxBytes})
+	h := opened(t, dir, o)
+	begin, known := h.start(), []broker.Position{}
+	for i := range 300 {
+		known = append(known, put(t, h, numbered(strings.Repeat("x", 500)+fmt.Sprint(i, " "), 20)...))
+		if n := diskUse(t, dir); n > o.MaxBytes+2<<10 {
+			t.Fatalf("%d bytes after %d", n, i)
+		}
+	}
+	if n := diskUse(t, dir); n < o.MaxBytes*8/10 {
+		t.Errorf("only %d bytes are kept", n)
+	}
+	for range 2 {
+		exact := 0
+		for _, p := range known {
+			s := standing(t, h, p)
+			_, err := h.Read(t.Context(), p, h.tip(), 1)
+			if s == broker.Exact && err == nil {
+				exact++
+			} else if exact > 0 || s != broker.Trimmed || !errors.Is(err, broker.ErrTrimmed) {
+				t.Fatalf("%s stands %d, %v", p, s, err)
+			}
+		}
+		if s := standing(t, h, begin); s != broker.Trimmed || exact < 50 || exact > 100 {
+			t.Errorf("the log's begin stands %d, and of 300 groups %d are left", s, exact)
+		}
+		crash(t, h)
+		h = opened(t, dir, o)
+	}
+	// An event larger than all of the log is kept as long as nothing comes behind it.
+	p := put(t, h, "before")
+	put(t, h, strings.Repeat("y", 2*MinMaxBytes))
+	if got := rest(t, h, p); len(got) != 1 {
+		t.Errorf("got %d events", len(got))
+	}
+	put(t, h, "x")
+	put(t, h, numbered(strings.Repeat("x", 500), 100)...)
+	if n := diskUse(t, dir); n > o.MaxBytes+2<<10 {
+		t.Errorf("%d bytes at the end", n)
+	}
+}
+
+// All is trimmed by age while nobody publishes. That is no gap for who had it all.
+func TestMaxAge(t *testing.T) {
+	dir := t.TempDir()
+	o := quiet(Options{Sync: Never, MaxAge: 200 * time.Millisecond})
+	h := opened(t, dir, o)
+	begin, last := h.start(), put(t, h, "a", "b")
+	until(t, "trimming by age", func() bool { return standing(t, h, begin) == broker.Trimmed })
+	for range 2 {
+		if s := standing(t, h, last); s != broker.Exact {
+			t.Errorf("the last one stands %d", s)
+		}
+		if got := rest(t, h, last); len(got) != 0 {
+			t.Errorf("got %q", got)
+		}
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		h = opened(t, dir, o)
+	}
+	f := follow(t, h, 10)
+	if f.begin != last {
+		t.Errorf("Tail begins at %s, want %s", f.begin, last)
+	}
+	if p := put(t, h, "c"); !slices.Equal(rest(t, h, last), []string{"c"}) || p.Epoch == last.Epoch {
+		t.Errorf("%s comes behind %s", p, last)
+	}
+}
+
+// A hub that lags does not make publishers wait: the log keeps what it has not taken yet, as long as it keeps anything.
+func TestLaggingTail(t *testing.T) {
+	for name, c := range map[string]struct {
+		max  int64
+		hole bool
+	}{"kept": {1 << 30, false}, "trimmed": {MinMaxBytes, true}} {
+		t.Run(name, func(t *testing.T) {
+			h := opened(t, t.TempDir(), quiet(Options{Sync: Never, MaxBytes: c.max}))
+			f := follow(t, h, 0)
+			put(t, h, "first")
+			f.await(t, 1)
+			f.hold = make(chan struct{})
+			want := []string{"first"}
+			for range 40 {
+				texts := numbered(strings.Repeat("z", 100<<10), 10)
+				put(t, h, texts...)
+				want = append(want, texts...)
+			}
+			f.release()
+			f.await(t, h.tip().Minor)
+			live := put(t, h, "live")
+			f.await(t, live.Minor)
+			want = append(want, "live")
+			if i := slices.Index(f.texts, "-"); (i >= 0) != c.hole {
+				t.Fatalf("of %d events, number %d is a hole", len(f.texts), i)
+			} else if i >= 0 && !slices.Equal(f.texts[i+1:], want[len(want)-len(f.texts)+i+1:]) {
+				t.Error("behind the hole, something is missing")
+			} else if i < 0 && !slices.Equal(f.texts, want) {
+				t.Errorf("got %d events, want %d", len(f.texts), len(want))
+			}
+		})
+	}
+}
+
+// A missing or unreadable segment is a hole, and what is newer is there.
+func TestSegmentMissing(t *testing.T) {
+	dir := t.TempDir()
+	o := quiet(Options{Sync: Never, segment: 1 << 10})
+	h := opened(t, dir, o)
+	begin, texts := h.start(), numbered("event ", 100)
+	put(t, h, texts...)
+	list := files(t, dir)
+	if err := os.Remove(list[2]); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		got := rest(t, h, begin)
+		i := slices.Index(got, "-")
+		if i < 1 || strings.Count(strings.Join(got, ""), "-") != 1 || !slices.Equal(got[:i], texts[:i]) || !slices.Equal(got[i+1:], texts[len(texts)-len(got)+i+1:]) {
+			t.Errorf("got %q", got)
+		}
+		crash(t, h)
+		h = opened(t, dir, o)
+	}
+}
+
+// A frame that is in order may hold what this version cannot read.
+func TestForeignRecords(t *testing.T) {
+	h := opened(t, t.TempDir(), quiet(Options{}))
+	begin := h.start()
+	put(t, h, "a")
+	for _, encoded := range [][]byte{{1}, {99, 0}} { // no record, and one of a newer format
+		r := newRequest(make([]broker.Record, 1))
+		r.encoded, r.ends[0] = encoded, len(encoded)
+		h.log.requests <- r
+		<-r.done
+	}
+	put(t, h, "b")
+	if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "-", "b"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Many append, read, resolve and follow at once.
+func TestConcurrent(t *testing.T) {
+	h := opened(t, t.TempDir(), quiet(Options{Sync: time.Millisecond, MaxBytes: MinMaxBytes}))
+	followers := []*follower{follow(t, h, 0), follow(t, h, 0)}
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := range 300 {
+				p := put(t, h, fmt.Sprint(g, " ", i, strings.Repeat("x", 500)), "y")
+				if s := standing(t, h, p); s != broker.Exact && s != broker.Trimmed {
+					t.Errorf("%s stands %d", p, s)
+				}
+				p.Minor -= min(p.Minor, uint64(i%50))
+				if _, err := h.Read(t.Context(), p, h.tip(), 20); err != nil && !errors.Is(err, broker.ErrTrimmed) {
+					t.Errorf("reading behind %s: %v", p, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, f := range followers {
+		f.await(t, h.tip().Minor)
+		if slices.Contains(f.texts, "-") {
+			continue // it lagged behind what is kept
+		}
+		if len(f.texts) != 8*300*2 {
+			t.Errorf("got %d events", len(f.texts))
+		}
+	}
+}
+
+func TestNothingIsLeft(t *testing.T) {
+	descriptors := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			return 0 // not on this system
+		}
+		return len(list)
+	}
+	goroutines, files := runtime.NumGoroutine(), descriptors()
+	for _, sync := range []time.Duration{Always, Never, time.Millisecond} {
+		h, err := Open(t.TempDir(), quiet(Options{Sync: sync, segment: 1 << 10}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tail := make(chan error)
+		go func() { tail <- h.Tail(t.Context(), 0, &follower{}) }()
+		begin := h.start()
+		put(t, h, numbered("event ", 100)...)
+		rest(t, h, begin)
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-tail; !errors.Is(err, broker.ErrClosed) {
+			t.Errorf("Tail ended with %v", err)
+		}
+	}
+	until(t, "the end of what was begun", func() bool { return runtime.NumGoroutine() <= goroutines && descriptors() <= files })
+}

@@ -1,0 +1,175 @@
+package filebroker
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/dustin/go-humanize"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+func init() { caddy.RegisterModule(new(Broker)) }
+
+// Broker keeps events in files, so that clients resume where they were after a crash or a restart. The
+// files belong to one process. What is changed here while the directory stays the same holds from the next
+// start of the process on.
+type Broker struct {
+	// The directory, made where there is none; each hub has its own below it. Placeholders are replaced.
+	Dir string `json:"dir"`
+	// How often what was published is synced to disk: "always" before a publish is answered, "never", or each
+	// so long, such as "100ms". A crash of the machine loses what was not synced; one of the process alone
+	// loses nothing. Default: 100ms.
+	Sync string `json:"sync,omitempty"`
+	// Bytes of the disk that the log of one hub may take, at least 1 MiB. Past it, the oldest events go, a 32nd
+	// of this (at most 32 MiB) at a time. Default: 1 GiB.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+	// How long events are kept, and up to a 32nd longer. Default: 24h.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+
+	options Options
+}
+
+const defaultSync = 100 * time.Millisecond
+
+// CaddyModule returns the Caddy module information.
+func (*Broker) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "sse_push.brokers.file",
+		New: func() caddy.Module { return new(Broker) },
+	}
+}
+
+// UnmarshalCaddyfile sets up the broker from Caddyfile tokens. Syntax:
+//
+//	broker file <dir> {
+//	    sync      always|never|<duration>
+//	    max_bytes <size>
+//	    max_age   <duration>
+//	}
+func (b *Broker) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if !d.AllArgs(&b.Dir) {
+		return d.Errf("broker file: write: broker file <dir>")
+	}
+	seen := map[string]bool{}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		name, value := d.Val(), ""
+		if seen[name] {
+			return d.Errf("broker file: %s is given twice", name)
+		}
+		seen[name] = true
+		if !d.AllArgs(&value) {
+			return d.Errf("broker file: %s takes one argument", name)
+		}
+		if err := b.set(name, value); err != nil {
+			return d.Errf("broker file: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *Broker) set(name, value string) error {
+	switch name {
+	case "sync":
+		b.Sync = value
+	case "max_bytes":
+		size, err := humanize.ParseBytes(value)
+		if err != nil || size < 1 || size > math.MaxInt64 {
+			return fmt.Errorf("max_bytes: %q must be a size, such as 10GiB", value)
+		}
+		b.MaxBytes = int64(size)
+	case "max_age":
+		age, err := caddy.ParseDuration(value)
+		if err != nil || age <= 0 {
+			return fmt.Errorf("max_age: %q must be a duration of more than 0, such as 7d", value)
+		}
+		b.MaxAge = caddy.Duration(age)
+	default:
+		return fmt.Errorf("%q is not known here; known are sync, max_bytes, max_age", name)
+	}
+	_, err := b.check()
+	return err
+}
+
+// Provision sets up the broker. It touches no file.
+func (b *Broker) Provision(ctx caddy.Context) (err error) {
+	return b.provision(ctx.Slogger())
+}
+
+func (b *Broker) provision(log *slog.Logger) (err error) {
+	if b.Dir, err = caddy.NewReplacer().ReplaceOrErr(b.Dir, true, true); err != nil {
+		return fmt.Errorf("dir: %w", err)
+	}
+	if b.Dir == "" {
+		return errors.New("dir is missing or empty")
+	}
+	if b.Dir, err = filepath.Abs(b.Dir); err != nil {
+		return fmt.Errorf("dir: %w", err)
+	}
+	b.options, err = b.check()
+	b.options.Log = log
+	return err
+}
+
+// check returns the options as Open wants them.
+func (b *Broker) check() (o Options, err error) {
+	switch b.Sync {
+	case "":
+		o.Sync = defaultSync
+	case "always":
+		o.Sync = Always
+	case "never":
+		o.Sync = Never
+	default:
+		if o.Sync, err = caddy.ParseDuration(b.Sync); err != nil || o.Sync < time.Millisecond {
+			return o, fmt.Errorf("sync: %q must be always, never, or a duration of at least 1ms", b.Sync)
+		}
+	}
+	if o.MaxBytes = b.MaxBytes; o.MaxBytes != 0 && o.MaxBytes < MinMaxBytes {
+		return o, errors.New("max_bytes must be at least 1MiB")
+	}
+	if o.MaxAge = time.Duration(b.MaxAge); o.MaxAge != 0 && o.MaxAge < time.Second {
+		return o, errors.New("max_age must be at least 1s")
+	}
+	return o, nil
+}
+
+// LogKey names the log: as long as it stays the same, a reload keeps it open.
+func (b *Broker) LogKey() string { return "file:" + b.Dir }
+
+// Open opens a hub's log.
+func (b *Broker) Open(hub string) (broker.Broker, error) {
+	return Open(filepath.Join(b.Dir, dirName(hub)), b.options)
+}
+
+// dirName makes a hub's name that of a directory, so that two hubs have two, on any file system.
+func dirName(hub string) string {
+	var name strings.Builder
+	for _, c := range []byte(hub) {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_' {
+			name.WriteByte(c)
+		} else {
+			fmt.Fprintf(&name, "%%%02x", c)
+		}
+	}
+	if name.Len() > 200 {
+		return fmt.Sprintf("%%%x", sha256.Sum256([]byte(hub)))
+	}
+	return name.String()
+}
+
+// Interface guards.
+var (
+	_ caddy.Module          = (*Broker)(nil)
+	_ caddy.Provisioner     = (*Broker)(nil)
+	_ caddyfile.Unmarshaler = (*Broker)(nil)
+)

@@ -1,0 +1,244 @@
+package filebroker
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// segFile is the newest segment's file, as the writer needs it.
+type segFile interface {
+	io.WriterAt
+	io.Closer
+	Truncate(size int64) error
+	Sync() error
+	allocate(size int64) error
+}
+
+type diskFile struct{ *os.File }
+
+func (f diskFile) Sync() error               { return syncData(f.File) }
+func (f diskFile) allocate(size int64) error { return allocate(f.File, size) }
+
+// openFile opens a segment's file for writing.
+func (l *log) openFile(s *segment, flags int) (segFile, error) {
+	f, err := os.OpenFile(s.path, os.O_RDWR|flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if l.options.wrap != nil {
+		return l.options.wrap(diskFile{f}), nil
+	}
+	return diskFile{f}, nil
+}
+
+// start begins this life of the log: it is put into the table, and the newest segment is written on or a new one begun.
+// On a full disk that fails, and is tried again later.
+func (l *log) start() error {
+	w := &l.writer
+	if w.started {
+		return nil
+	}
+	if w.file == nil {
+		if err := l.table.write(l.dir); err != nil {
+			return err
+		}
+		if err := l.takeUp(); err != nil {
+			return err
+		}
+	}
+	if w.hole {
+		hole := broker.Record{Kind: broker.Hole}
+		l.stage(hole, hole.Encode(nil), time.Now())
+		if err := l.flush(); err != nil {
+			return err
+		}
+		w.hole = false
+	}
+	w.started = true
+	return nil
+}
+
+// takeUp sets the file to write to.
+func (l *log) takeUp() error {
+	n := len(l.segments)
+	if n == 0 || l.segments[n-1].full {
+		return l.begin()
+	}
+	s := l.segments[n-1]
+	f, err := l.openFile(s, 0)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(s.header(), 0); err == nil { // it may have been damaged, or never written
+		err = f.Truncate(s.end)
+	}
+	if err == nil && l.options.Sync != Never {
+		err = f.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	_ = f.allocate(l.options.segment)
+	l.setFile(s, f)
+	return nil
+}
+
+func (l *log) setFile(s *segment, f segFile) {
+	l.writer.segment, l.writer.file, l.writer.end = s, f, s.end
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.current = f
+}
+
+// fit sees to it that a record can be staged: in the newest segment, or in a new one.
+func (l *log) fit(size int) error {
+	w := &l.writer
+	end := w.end + int64(len(w.buf))
+	if end == headerSize || end+frameOverhead+int64(size) <= l.options.segment {
+		return nil
+	}
+	return l.roll()
+}
+
+// roll finishes the newest segment and begins another.
+func (l *log) roll() error {
+	if err := l.flush(); err != nil {
+		return err
+	}
+	old, file := l.writer.segment, l.writer.file
+	l.remove(l.overfull)
+	if err := l.begin(); err != nil {
+		return l.explain(err)
+	}
+	return l.seal(old, file)
+}
+
+// begin makes a new segment the newest.
+func (l *log) begin() error {
+	first := l.writer.next
+	s := &segment{
+		first: first, path: segmentPath(l.dir, first), salt: l.table.Salt,
+		end: headerSize, last: first - 1, marked: true,
+	}
+	f, err := l.openFile(s, os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	if err = f.allocate(l.options.segment); err == nil {
+		_, err = f.WriteAt(s.header(), 0)
+	}
+	if err == nil && l.options.Sync != Never {
+		err = errors.Join(f.Sync(), syncDir(l.dir))
+	}
+	if err != nil {
+		return errors.Join(err, f.Close(), os.Remove(s.path))
+	}
+	l.mu.Lock()
+	l.segments = append(l.segments, s)
+	l.mu.Unlock()
+	l.setFile(s, f)
+	return nil
+}
+
+// seal finishes a segment: its footer is only there to be found fast, but its entries have to be synced.
+func (l *log) seal(s *segment, f segFile) error {
+	footer := s.footer()
+	size := s.end + int64(len(footer))
+	_, err := f.WriteAt(footer, s.end)
+	if err != nil {
+		l.slog.Warn("the segment stays without a footer", "file", s.path, "error", err)
+		size = s.end
+	}
+	if err := f.Truncate(size); err != nil {
+		l.slog.Warn("the segment keeps room that it does not need", "file", s.path, "error", err)
+	}
+	l.mu.Lock()
+	s.full, s.disk = true, size
+	l.mu.Unlock()
+	if l.options.Sync != Never {
+		if err := f.Sync(); err != nil {
+			_ = f.Close()
+			l.fail(err)
+			return l.reason
+		}
+	}
+	return f.Close()
+}
+
+// overfull is how many of the oldest segments have to go until another one fits in. The caller holds mu.
+func (l *log) overfull() int {
+	last := len(l.segments) - 1
+	total := l.options.segment + l.segments[last].end
+	for n := last; n > 0; n-- {
+		if total += l.segments[n-1].disk; total > l.options.MaxBytes {
+			return n
+		}
+	}
+	return 0
+}
+
+// expire removes the segments whose entries are all too old. So that this time comes for the newest one, too, it is
+// finished after a while.
+func (l *log) expire(now time.Time) {
+	if !l.writer.started || l.failure() != nil {
+		return
+	}
+	age := l.options.MaxAge
+	if s := l.writer.segment; s.last >= s.first && s.oldest < now.Add(-age/32).UnixNano() {
+		_ = l.roll() // on a full disk, it is tried again
+	}
+	l.remove(func() (n int) {
+		for n < len(l.segments)-1 && l.segments[n].newest < now.Add(-age).UnixNano() {
+			n++
+		}
+		return n
+	})
+}
+
+// remove removes as many of the oldest segments as count says, which is called with mu held.
+func (l *log) remove(count func() int) {
+	l.mu.Lock()
+	n := count()
+	old := l.segments[:n]
+	l.segments = l.segments[n:]
+	l.mu.Unlock()
+	for _, s := range old {
+		if err := os.Remove(s.path); err != nil {
+			l.slog.Warn("an old segment cannot be removed", "error", err)
+		}
+	}
+}
+
+// syncNowAndThen syncs apart from the writer, which goes on meanwhile.
+func (l *log) syncNowAndThen() {
+	tick := time.NewTicker(l.options.Sync)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			l.syncDirty()
+		case <-l.closing:
+			return
+		}
+	}
+}
+
+func (l *log) syncDirty() {
+	if !l.dirty.Swap(false) {
+		return
+	}
+	l.mu.Lock()
+	f := l.current
+	l.mu.Unlock()
+	err := f.Sync()
+	l.mu.Lock()
+	sealed := l.current != f // then it was synced, and perhaps closed meanwhile
+	l.mu.Unlock()
+	if err != nil && !sealed {
+		l.fail(err)
+	}
+}

@@ -1,0 +1,39 @@
+package filebroker
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// control calls a function of the system until it is not interrupted any more.
+func control(f *os.File, call func(fd int) error) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) {
+		for failed = unix.EINTR; failed == unix.EINTR; {
+			failed = call(int(fd))
+		}
+	}); err != nil {
+		return err
+	}
+	return failed
+}
+
+// syncData makes what was written durable, with no more of what describes the file than it takes to read it.
+func syncData(f *os.File) error {
+	return control(f, unix.Fdatasync)
+}
+
+// allocate sets room aside, and makes the file as long.
+func allocate(f *os.File, size int64) error {
+	err := control(f, func(fd int) error { return unix.Fallocate(fd, 0, 0, size) })
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil // not with this file system
+	}
+	return err
+}

@@ -1,0 +1,254 @@
+package filebroker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// writer is what the writing goroutine has for itself. Entries are staged, written together, synced if need be, and
+// then published: from then on they can be read.
+type writer struct {
+	segment *segment // the newest one
+	file    segFile  // its file
+	started bool     // this life is in the table, and segment is set
+	hole    bool     // this life has yet to begin with a hole
+	keys    keys
+
+	next    uint64         // seq of the next entry
+	written uint64         // of the newest one published
+	end     int64          // where in file the next write goes
+	buf     []byte         // the bytes staged
+	frames  []frame        // the same
+	entries []broker.Entry // the same
+
+	trouble error     // why nothing more of this group can be stored
+	full    error     // the disk was full,
+	again   time.Time // and is tried again from then on
+}
+
+const (
+	// maxGroup is about how many bytes are written at once.
+	maxGroup = 4 << 20
+	// fullPause is how long after the disk was full it is tried again.
+	fullPause = 100 * time.Millisecond
+)
+
+// request is an Append on its way.
+type request struct {
+	records []broker.Record
+	encoded []byte // the records behind each other
+	ends    []int  // where in encoded each one ends
+	seqs    []uint64
+	results []broker.Result
+	done    chan struct{} // closed when results are set
+}
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func newRequest(records []broker.Record) *request {
+	n := len(records)
+	r := &request{records, (*buffers.Get().(*[]byte))[:0], make([]int, n), make([]uint64, n), make([]broker.Result, n), make(chan struct{})}
+	for i := range records {
+		records[i].Time = time.Time{} // the frame has it
+		r.encoded = records[i].Encode(r.encoded)
+		r.ends[i] = len(r.encoded)
+	}
+	return r
+}
+
+// recycle gives the request's buffer back. The writer must be done with it.
+func (r *request) recycle() {
+	if b := r.encoded; cap(b) <= 1<<20 {
+		buffers.Put(&b)
+	}
+}
+
+// run is the writing goroutine.
+func (l *log) run() {
+	tick := time.NewTicker(max(min(l.options.MaxAge/64, time.Minute), time.Millisecond))
+	defer tick.Stop()
+	var group []*request
+	for {
+		select {
+		case r := <-l.requests:
+			group = l.gather(append(group[:0], r))
+			l.commit(group)
+			clear(group)
+		case now := <-tick.C:
+			l.expire(now)
+		case <-l.closing:
+			return
+		}
+	}
+}
+
+// gather takes the requests that wait already.
+func (l *log) gather(group []*request) []*request {
+	for size := len(group[0].encoded); size < maxGroup; {
+		select {
+		case r := <-l.requests:
+			group = append(group, r)
+			size += len(r.encoded)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit stores what the requests bring, and answers them.
+func (l *log) commit(group []*request) {
+	w, now := &l.writer, time.Now()
+	w.trouble = l.writable(now)
+	for _, r := range group {
+		start := 0
+		for i, end := range r.ends {
+			l.admit(r, i, r.encoded[start:end], now)
+			start = end
+		}
+	}
+	if err := l.flush(); err != nil {
+		w.trouble = err
+	}
+	for _, r := range group {
+		for i, seq := range r.seqs {
+			if res := &r.results[i]; res.Err == nil && seq > w.written {
+				*res = broker.Result{Err: w.trouble}
+			} else if res.Err == nil {
+				res.Position = l.table.position(seq)
+			}
+		}
+		close(r.done)
+	}
+}
+
+// writable is nil where entries can be stored.
+func (l *log) writable(now time.Time) error {
+	w := &l.writer
+	if err := l.failure(); err != nil {
+		return err
+	}
+	if w.full != nil && now.Before(w.again) {
+		return w.full
+	}
+	if err := l.start(); err != nil {
+		return l.explain(err)
+	}
+	w.full = nil
+	return nil
+}
+
+// explain makes a failure of the disk one of the contract's errors: nothing was stored.
+func (l *log) explain(err error) error {
+	w := &l.writer
+	if !isFull(err) {
+		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+	}
+	l.faults.full.say(l.slog, slog.LevelError, "the disk is full: events are refused until there is space again", "error", err)
+	w.full, w.again = fmt.Errorf("%w: %w", broker.ErrFull, err), time.Now().Add(fullPause)
+	return w.full
+}
+
+// admit stages a record, unless it was stored before.
+func (l *log) admit(r *request, i int, encoded []byte, now time.Time) {
+	w, rec, res := &l.writer, &r.records[i], &r.results[i]
+	if len(encoded) > maxRecord {
+		res.Err = errTooLarge
+		return
+	}
+	if rec.Key != "" {
+		r.seqs[i], res.Err = w.keys.find(rec, now)
+		if res.Repeated = r.seqs[i] != 0; res.Repeated || res.Err != nil {
+			return
+		}
+	}
+	if w.trouble == nil {
+		w.trouble = l.fit(len(encoded))
+	}
+	if res.Err = w.trouble; errors.Is(res.Err, broker.ErrUnknownOutcome) {
+		res.Err = l.reason // those before it are unknown; this one was not tried
+	}
+	if res.Err == nil {
+		r.seqs[i] = w.next
+		l.stage(*rec, encoded, now)
+	}
+}
+
+// stage puts a record behind those staged.
+func (l *log) stage(r broker.Record, encoded []byte, now time.Time) {
+	w := &l.writer
+	f := frame{seq: w.next, time: now.UnixNano(), record: encoded, at: w.end + int64(len(w.buf))}
+	if r.Key != "" {
+		f.flags |= flagKeyed
+		w.keys.add(use{r.Key, r.Digest, f.seq, f.time})
+	}
+	r.Time = time.Unix(0, f.time)
+	w.buf = f.appendTo(w.buf, w.segment.salt)
+	w.frames = append(w.frames, f)
+	w.entries = append(w.entries, broker.Entry{Position: l.table.position(f.seq), Record: r})
+	w.next++
+}
+
+// flush writes what is staged, syncs it if it has to be, and publishes it. Where that fails, nothing of it is stored, or
+// it is not known.
+func (l *log) flush() error {
+	w := &l.writer
+	if len(w.frames) == 0 {
+		return nil
+	}
+	err := l.write()
+	if err != nil {
+		w.next = w.written + 1
+		w.keys.undo(w.written)
+	} else {
+		w.written, w.end = w.next-1, w.end+int64(len(w.buf))
+		l.publish()
+	}
+	clear(w.frames)
+	clear(w.entries)
+	w.buf, w.frames, w.entries = w.buf[:0], w.frames[:0], w.entries[:0]
+	if cap(w.buf) > 2*maxGroup {
+		w.buf = nil
+	}
+	return err
+}
+
+func (l *log) write() error {
+	w := &l.writer
+	_, err := w.file.WriteAt(w.buf, w.end)
+	if err != nil {
+		// What was written of it must not be there when the next one is shorter.
+		if cut := w.file.Truncate(w.end); cut != nil {
+			l.fail(errors.Join(err, cut))
+			return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
+		}
+		_ = w.file.allocate(l.options.segment)
+		return l.explain(err)
+	}
+	if l.options.Sync != Always {
+		l.dirty.Store(true)
+	} else if err := w.file.Sync(); err != nil {
+		l.fail(err)
+		return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
+	}
+	return nil
+}
+
+// publish shows what was written to those who read.
+func (l *log) publish() {
+	w := &l.writer
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range w.frames {
+		w.segment.add(&w.frames[i])
+	}
+	l.visible = w.written
+	for t := range l.tails {
+		t.push(w.entries)
+	}
+}

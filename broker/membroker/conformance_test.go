@@ -1,0 +1,20 @@
+package membroker_test
+
+import (
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+	"github.com/sse-push/caddy-sse-push/broker/membroker"
+)
+
+func harness(testing.TB) brokertest.Harness {
+	return brokertest.Harness{
+		Open:  func(testing.TB, *brokertest.Proxy) broker.Broker { return membroker.New() },
+		Fresh: harness,
+	}
+}
+
+func TestConformance(t *testing.T) { brokertest.Run(t, harness(t)) }
+
+func BenchmarkBroker(b *testing.B) { brokertest.Bench(b, harness(b)) }
