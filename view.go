@@ -37,7 +37,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		allowed = append(allowed, http.MethodDelete)
 		view = func(url.Values) (any, *problem) {
 			n, err := theHub.User(ctx, name)
-			return userCount{name, n}, away(err)
+			return userCount{name, n}, unreachable(err)
 		}
 	case kind == "users" && !named:
 		params = []string{"limit"}
@@ -45,7 +45,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 	case kind == "topics" && one:
 		view = func(url.Values) (any, *problem) {
 			n, err := theHub.Topic(ctx, name)
-			return topicCount{name, n}, away(err)
+			return topicCount{name, n}, unreachable(err)
 		}
 	case kind == "topics" && !named:
 		params = []string{"limit"}
@@ -85,7 +85,7 @@ func disconnect(ctx context.Context, theHub *hub.Hub, kind, name string) *proble
 		if err := hub.CheckName(name); err != nil {
 			return fieldError("user", "%v", err)
 		}
-		return away(theHub.DisconnectUser(ctx, name))
+		return unreachable(theHub.DisconnectUser(ctx, name))
 	}
 	if err := checkConnection(name); err != nil {
 		return noConnection(name)
@@ -94,11 +94,11 @@ func disconnect(ctx context.Context, theHub *hub.Hub, kind, name string) *proble
 	if err == nil && !there {
 		return noConnection(name)
 	}
-	return away(err)
+	return unreachable(err)
 }
 
-// away says that the broker, or the other nodes behind it, cannot be asked.
-func away(err error) *problem {
+// unreachable says that the broker, or the other nodes behind it, cannot be asked.
+func unreachable(err error) *problem {
 	if err == nil {
 		return nil
 	}
@@ -175,7 +175,7 @@ func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *proble
 	}
 	counts, total, err := theHub.Users(ctx, limit)
 	if err != nil {
-		return nil, away(err)
+		return nil, unreachable(err)
 	}
 	list := userList{Users: make([]userCount, len(counts)), Total: total}
 	for i, c := range counts {
@@ -191,7 +191,7 @@ func viewTopics(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *probl
 	}
 	counts, total, err := theHub.Topics(ctx, limit)
 	if err != nil {
-		return nil, away(err)
+		return nil, unreachable(err)
 	}
 	list := topicList{Topics: make([]topicCount, len(counts)), Total: total}
 	for i, c := range counts {
