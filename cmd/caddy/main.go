@@ -11,7 +11,6 @@ import (
 
 	_ "github.com/sse-push/caddy-sse-push"
 	_ "github.com/sse-push/caddy-sse-push/broker/natsbroker"
-	_ "github.com/sse-push/caddy-sse-push/broker/redisbroker"
 )
 
 func main() { caddycmd.Main() }

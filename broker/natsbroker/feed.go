@@ -1,0 +1,151 @@
+package natsbroker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	heartbeat   = time.Second
+	quietBefore = 3 * heartbeat // a server that says nothing for so long has forgotten us
+	// forgetAfter is how long a server keeps a consumer that nobody listens to.
+	forgetAfter = 30 * time.Second
+)
+
+// feed is a consumer of ours, pushed by the server with flow control: it sends on only when what it sent was
+// taken, so that a hub which lags has a bounded amount of messages wait here.
+type feed struct {
+	b     *Broker
+	s     *session
+	sub   *nats.Subscription
+	name  string
+	empty bool   // the stream held nothing to send when the consumer was made
+	last  uint64 // the consumer's own count, without gaps
+
+	quiet    *time.Timer
+	ctx      context.Context // done when the feed is silent, or the session is lost
+	cancel   context.CancelCauseFunc
+	finished chan struct{}
+}
+
+// message is what a feed brings.
+type message struct {
+	seq     uint64
+	time    time.Time
+	subject string
+	id      string // that the server knows repetitions by
+	body    []byte
+	lost    bool // instead of all that: messages before this one were lost on the way
+}
+
+// feed makes a consumer that starts at a number.
+func (b *Broker) feed(ctx context.Context, s *session, next uint64) (*feed, error) {
+	inbox := s.conn.NewInbox()
+	sub, err := s.conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	short, stop := b.within(ctx, callTimeout)
+	defer stop()
+	c, err := s.js.CreatePushConsumer(short, b.names.stream, jetstream.ConsumerConfig{
+		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: next,
+		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, FlowControl: true, IdleHeartbeat: heartbeat,
+		InactiveThreshold: forgetAfter, MemoryStorage: true, Replicas: 1,
+	})
+	if err != nil {
+		_ = sub.Unsubscribe()
+		return nil, err
+	}
+	info := c.CachedInfo()
+	f := &feed{b: b, s: s, sub: sub, name: info.Name, finished: make(chan struct{})}
+	f.empty = info.NumPending == 0 && info.Delivered.Consumer == 0
+	f.ctx, f.cancel = context.WithCancelCause(ctx)
+	f.quiet = time.AfterFunc(quietBefore, func() { f.cancel(errAgain) })
+	go func() {
+		defer close(f.finished)
+		select {
+		case <-s.lost:
+			f.cancel(errAgain)
+		case <-f.ctx.Done():
+		}
+	}()
+	return f, nil
+}
+
+// close lets the consumer go. The server does so by itself where it cannot be told.
+func (f *feed) close() {
+	f.quiet.Stop()
+	f.cancel(nil)
+	<-f.finished
+	_ = f.sub.Unsubscribe()
+	select {
+	case <-f.s.lost:
+		return
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), heartbeat)
+	defer cancel()
+	_ = f.s.js.DeleteConsumer(ctx, f.b.names.stream, f.name)
+}
+
+// hold and resume are around what may take long.
+func (f *feed) hold()   { f.quiet.Stop() }
+func (f *feed) resume() { f.quiet.Reset(quietBefore) }
+
+// wait returns the next message, or nil when there was another sign of life. The error is errAgain, or ctx's.
+func (f *feed) wait(ctx context.Context) (*message, error) {
+	m, err := f.sub.NextMsgWithContext(f.ctx)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, nats.ErrSlowConsumer): // some were dropped: the count will tell
+		return nil, nil
+	case err != nil:
+		return nil, errAgain
+	}
+	f.resume()
+	return f.read(m), nil
+}
+
+// poll returns the next message if it is there already.
+func (f *feed) poll() *message {
+	for {
+		if n, _, err := f.sub.Pending(); err != nil || n == 0 {
+			return nil
+		}
+		m, err := f.sub.NextMsg(time.Millisecond)
+		if err != nil {
+			return nil
+		}
+		if got := f.read(m); got != nil {
+			return got
+		}
+	}
+}
+
+// read takes the server's own messages out.
+func (f *feed) read(m *nats.Msg) *message {
+	if len(m.Data) == 0 && m.Header.Get("Status") != "" {
+		answer := m.Reply // flow control
+		if answer == "" {
+			answer = m.Header.Get("Nats-Consumer-Stalled")
+		}
+		if answer != "" {
+			_ = f.s.conn.Publish(answer, nil)
+		}
+		return nil
+	}
+	meta, err := m.Metadata()
+	if err != nil { // nothing of the consumer's
+		return nil
+	}
+	f.last++
+	if meta.Sequence.Consumer != f.last {
+		return &message{lost: true}
+	}
+	return &message{seq: meta.Sequence.Stream, time: meta.Timestamp, subject: m.Subject, id: m.Header.Get(jetstream.MsgIDHeader), body: m.Data}
+}

@@ -1,0 +1,63 @@
+package natsbroker
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+const defaultPrefix = "sse_push"
+
+// names are what a hub's log is called in NATS.
+type names struct {
+	stream string // of the events
+	events string // their subject
+	marks  string // the subject of markers, in the same stream
+
+	nodes  string // the directory's stream
+	leases string // its subjects, up to the node's name
+	counts string // the same, up to the number of a part and the node's name
+}
+
+func namesOf(prefix, hub string) names {
+	hub = escape(hub)
+	stream, subject := prefix+"-"+hub, prefix+"."+hub
+	// No escaped name ends in a way that makes two of these the same.
+	return names{
+		stream: stream, events: subject + ".events", marks: subject + ".marks",
+		nodes: stream + "_nodes", leases: subject + ".nodes.lease.", counts: subject + ".nodes.counts.",
+	}
+}
+
+// maxEscaped keeps stream names, of which the server makes names of directories, below 255 bytes.
+const maxEscaped = 120
+
+// escape writes any name with what both stream names and subjects may hold: other bytes become _ and two
+// hexadecimal digits. A long name is cut, and told from others by its hash.
+func escape(name string) string {
+	var s strings.Builder
+	for _, c := range []byte(name) {
+		if c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' {
+			s.WriteByte(c)
+		} else {
+			fmt.Fprintf(&s, "_%02x", c)
+		}
+	}
+	if s.Len() <= maxEscaped {
+		return s.String()
+	}
+	sum := sha256.Sum256([]byte(name))
+	return s.String()[:maxEscaped-40] + "_h" + hex.EncodeToString(sum[:16])
+}
+
+// checkPrefix says what is wrong with a prefix.
+func checkPrefix(prefix string) error {
+	plain := func(c rune) bool {
+		return c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+	}
+	if prefix == "" || len(prefix) > 64 || strings.ContainsFunc(prefix, func(c rune) bool { return !plain(c) }) {
+		return fmt.Errorf("%q must be 1 to 64 letters, digits, - or _", prefix)
+	}
+	return nil
+}

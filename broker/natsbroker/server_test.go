@@ -1,0 +1,252 @@
+package natsbroker_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sse-push/caddy-sse-push/broker/natsbroker"
+)
+
+// The tests run against two servers: the one that the distribution has, and the current one, built from its module.
+
+var buildDir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if buildDir, err = os.MkdirTemp("", "natsbroker"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(buildDir)
+	os.Exit(code)
+}
+
+var built = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(buildDir, "nats-server")
+	cmd := exec.Command("go", "build", "-C", filepath.Join("..", "..", "test"), "-o", path, "github.com/nats-io/nats-server/v2")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building nats-server: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+// each runs a test against both servers.
+func each(t *testing.T, test func(t *testing.T, binary string)) {
+	t.Run("installed", func(t *testing.T) {
+		path, err := exec.LookPath("nats-server")
+		if err != nil {
+			t.Fatalf("the package nats-server is missing: %v", err)
+		}
+		test(t, path)
+	})
+	t.Run("current", func(t *testing.T) { test(t, current(t)) })
+}
+
+func current(t testing.TB) string {
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// server is a nats-server process with a directory of its own.
+type server struct {
+	binary string
+	dir    string
+	port   int
+	config string // more of the configuration
+
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	output *bytes.Buffer
+}
+
+// start runs a server until the end of the test.
+func start(t testing.TB, binary, config string) *server {
+	s := &server{binary: binary, dir: t.TempDir(), port: freePort(t), config: config}
+	s.Start(t)
+	t.Cleanup(func() { s.Kill(t) })
+	return s
+}
+
+func freePort(t testing.TB) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (s *server) addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+
+func (s *server) url() string { return "nats://" + s.addr() }
+
+func (s *server) Start(t testing.TB) {
+	config := filepath.Join(s.dir, "server.conf")
+	text := fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_mem: 64M, max_file: 4G }\nmax_payload: 4M\n%s\n", s.addr(), filepath.Join(s.dir, "data"), s.config)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.output = new(bytes.Buffer)
+	s.cmd = exec.Command(s.binary, "-c", config)
+	s.cmd.Stderr = s.output
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended, cmd := make(chan struct{}), s.cmd
+	s.ended = ended
+	go func() { _ = cmd.Wait(); close(ended) }()
+	s.await(t)
+}
+
+// await waits until the server talks.
+func (s *server) await(t testing.TB) {
+	eventually(t, "nats-server", func() bool {
+		select {
+		case <-s.ended:
+			t.Fatalf("nats-server ended: %s", s.output)
+		default:
+		}
+		c, err := net.DialTimeout("tcp", s.addr(), time.Second)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		var b [4]byte
+		_, err = io.ReadFull(c, b[:])
+		return err == nil && string(b[:]) == "INFO"
+	})
+}
+
+func (s *server) Kill(testing.TB) {
+	_ = s.cmd.Process.Kill()
+	<-s.ended
+}
+
+func (s *server) Freeze(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+func (s *server) Thaw(t testing.TB)   { s.signal(t, syscall.SIGCONT) }
+
+func (s *server) signal(t testing.TB, sig syscall.Signal) {
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *server) Snapshot(t testing.TB) (restore func()) {
+	data, copied := filepath.Join(s.dir, "data"), t.TempDir()
+	s.Freeze(t)
+	err := os.CopyFS(copied, os.DirFS(data))
+	s.Thaw(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		s.Kill(t)
+		err := os.RemoveAll(data)
+		if err == nil {
+			err = os.CopyFS(data, os.DirFS(copied))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start(t)
+	}
+}
+
+func (s *server) Empty(t testing.TB) {
+	s.Kill(t)
+	if err := os.RemoveAll(filepath.Join(s.dir, "data")); err != nil {
+		t.Fatal(err)
+	}
+	s.Start(t)
+}
+
+// admin is a client of its own.
+func (s *server) admin(t testing.TB) jetstream.JetStream {
+	var conn *nats.Conn
+	eventually(t, "a connection", func() (ok bool) {
+		var err error
+		conn, err = nats.Connect(s.url())
+		return err == nil
+	})
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// stream waits for a stream: JetStream may come up later than the server.
+func (s *server) stream(t testing.TB, name string) (stream jetstream.Stream) {
+	js := s.admin(t)
+	eventually(t, "stream "+name, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var err error
+		stream, err = js.Stream(ctx, name)
+		return err == nil
+	})
+	return stream
+}
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(30 * time.Second); !holds(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// logged is where a test's broker logs to.
+type logged struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// open opens a log, until the end of the test.
+func open(t testing.TB, hub string, o natsbroker.Options) *natsbroker.Broker {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
+	b := natsbroker.New(hub, o)
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}

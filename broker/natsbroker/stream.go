@@ -1,0 +1,175 @@
+package natsbroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// defaultMaxEvents bounds a stream that we make, where nothing else does.
+const defaultMaxEvents = 1_000_000
+
+// look returns how the stream stands, and its life. It makes the stream where there is none.
+func (b *Broker) look(ctx context.Context, s *session) (*life, *jetstream.StreamInfo, error) {
+	ctx, cancel := b.within(ctx, callTimeout)
+	defer cancel()
+	info, err := b.info(ctx, s)
+	if err != nil {
+		return nil, nil, unavailable(fmt.Sprintf("looking at stream %q", b.names.stream), err)
+	}
+	l, err := b.lifeOf(ctx, s, info)
+	if err != nil {
+		return nil, nil, unavailable(fmt.Sprintf("reading the marks of stream %q", b.names.stream), err)
+	}
+	return l, info, nil
+}
+
+func (b *Broker) info(ctx context.Context, s *session) (*jetstream.StreamInfo, error) {
+	stream, err := s.js.Stream(ctx, b.names.stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = s.js.CreateStream(ctx, b.config())
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was faster, with other settings
+			stream, err = s.js.Stream(ctx, b.names.stream)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handles[b.names.stream] = stream
+	if s.checked {
+		return stream.CachedInfo(), nil
+	}
+	info, err := b.reconcile(ctx, s, stream.CachedInfo())
+	s.checked = err == nil
+	return info, err
+}
+
+// handle is what the client reads a stream's messages by.
+func (s *session) handle(ctx context.Context, stream string) (h jetstream.Stream, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h = s.handles[stream]; h == nil {
+		if h, err = s.js.Stream(ctx, stream); err == nil {
+			s.handles[stream] = h
+		}
+	}
+	return h, err
+}
+
+// config is that of a stream that we make.
+func (b *Broker) config() jetstream.StreamConfig {
+	c := jetstream.StreamConfig{
+		Name: b.names.stream, Subjects: []string{b.names.events, b.names.marks}, Description: description(broker.NewEpoch(), nil),
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
+		MaxMsgs: -1, MaxBytes: -1, Replicas: 1,
+	}
+	b.bound(&c)
+	if b.options.MaxEvents == 0 && b.options.MaxBytes == 0 && b.options.MaxAge == 0 {
+		c.MaxMsgs = defaultMaxEvents
+	}
+	return c
+}
+
+// bound sets what the options ask for, and leaves all else as it is.
+func (b *Broker) bound(c *jetstream.StreamConfig) {
+	o := &b.options
+	if o.MaxEvents > 0 {
+		c.MaxMsgs = o.MaxEvents
+	}
+	if o.MaxBytes > 0 {
+		c.MaxBytes = o.MaxBytes
+	}
+	if o.MaxAge > 0 {
+		c.MaxAge = o.MaxAge
+	}
+	if o.Replicas > 0 {
+		c.Replicas = o.Replicas
+	}
+	c.Duplicates = max(c.Duplicates, KeyWindow)
+	if c.MaxAge > 0 { // the server wants it so
+		c.Duplicates = min(c.Duplicates, c.MaxAge)
+	}
+}
+
+// reconcile gives an existing stream the settings that the options ask for, and refuses one that cannot serve.
+func (b *Broker) reconcile(ctx context.Context, s *session, info *jetstream.StreamInfo) (*jetstream.StreamInfo, error) {
+	c := info.Config
+	switch {
+	case c.Retention != jetstream.LimitsPolicy:
+		return nil, fmt.Errorf("its retention is %s and must be limits", c.Retention)
+	case c.Mirror != nil || len(c.Sources) > 0:
+		return nil, errors.New("it mirrors another stream")
+	case c.Sealed:
+		return nil, errors.New("it is sealed")
+	case c.NoAck:
+		return nil, errors.New("no_ack is set: publishes would never be acknowledged")
+	case c.MaxMsgsPerSubject > 0:
+		return nil, errors.New("max_msgs_per_subject is set; bound it by max_msgs instead")
+	case c.AllowRollup:
+		return nil, errors.New("allow_rollup_hdrs is set: a message could take others away")
+	}
+	b.bound(&c)
+	needed := false
+	for _, subject := range b.config().Subjects {
+		if !slices.Contains(c.Subjects, subject) {
+			c.Subjects = append(slices.Clone(c.Subjects), subject)
+			needed = true
+		}
+	}
+	if base, _ := noted(c.Description); base == 0 {
+		c.Description = description(baseEpoch(b.names.stream, info.Created), nil)
+	}
+	old := &info.Config
+	if !needed && c.Description == old.Description && c.MaxMsgs == old.MaxMsgs && c.MaxBytes == old.MaxBytes && c.MaxAge == old.MaxAge &&
+		c.Replicas == old.Replicas && c.Duplicates == old.Duplicates {
+		return info, nil
+	}
+	stream, err := s.js.UpdateStream(ctx, c)
+	if err == nil {
+		return stream.CachedInfo(), nil
+	}
+	err = fmt.Errorf("setting subjects %q, max_msgs %d, max_bytes %d, max_age %s, replicas %d, duplicate_window %s; they are %q, %d, %d, %s, %d, %s: %w",
+		c.Subjects, c.MaxMsgs, c.MaxBytes, c.MaxAge, c.Replicas, c.Duplicates,
+		old.Subjects, old.MaxMsgs, old.MaxBytes, old.MaxAge, old.Replicas, old.Duplicates, err)
+	var api *jetstream.APIError
+	if needed || !errors.As(err, &api) { // a refusal is final, and one can live with other bounds
+		return nil, err
+	}
+	b.log.Warn("the stream keeps other settings than asked for", "stream", b.names.stream, "error", err)
+	return info, nil
+}
+
+// message reads one message by its number, with no error and nil where there is none.
+func (b *Broker) message(ctx context.Context, s *session, stream string, seq uint64) (*jetstream.RawStreamMsg, error) {
+	return b.get(ctx, s, stream, func(ctx context.Context, h jetstream.Stream) (*jetstream.RawStreamMsg, error) {
+		return h.GetMsg(ctx, seq)
+	})
+}
+
+// newest reads the last message of a subject, with no error and nil where there is none.
+func (b *Broker) newest(ctx context.Context, s *session, stream, subject string) (*jetstream.RawStreamMsg, error) {
+	return b.get(ctx, s, stream, func(ctx context.Context, h jetstream.Stream) (*jetstream.RawStreamMsg, error) {
+		return h.GetLastMsgForSubject(ctx, subject)
+	})
+}
+
+func (b *Broker) get(ctx context.Context, s *session, stream string, read func(context.Context, jetstream.Stream) (*jetstream.RawStreamMsg, error)) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := b.within(ctx, callTimeout)
+	defer cancel()
+	h, err := s.handle(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	m, err := read(ctx, h)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	return m, err
+}

@@ -1,0 +1,330 @@
+package natsbroker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+const (
+	checkEvery = 2 * time.Second // how often it is proved that the stream is still the same
+	retryWait  = 200 * time.Millisecond
+	maxBatch   = 512
+)
+
+// errAgain: the consumer has to be made anew, and nothing is wrong with the engine.
+var errAgain = errors.New("reading anew")
+
+// tail is a Tail at work.
+type tail struct {
+	*Broker
+	sink broker.Sink
+	last int
+
+	begun bool
+	base  uint64 // the stream's first epoch
+	seq   uint64 // the newest message handed on or passed over
+	check uint32 // its checksum; 0 where it is not known
+	epoch uint64
+	lived map[uint64]bool // the epochs so far
+
+	reported bool  // whether State was called
+	state    error // what it was told last
+	batch    []broker.Entry
+}
+
+// Tail implements broker.Broker.
+func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
+	ctx, cancel := b.within(ctx, 0)
+	defer cancel()
+	t := &tail{Broker: b, sink: sink, last: last, lived: map[uint64]bool{}}
+	for {
+		s, changed, err := b.link.look()
+		if s != nil {
+			changed = s.lost
+			err = t.run(ctx, s)
+		} else {
+			err = unavailable("connecting", err)
+		}
+		if b.closing.Err() != nil {
+			return broker.ErrClosed
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, errAgain) {
+			continue
+		}
+		t.tell(err)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-time.After(retryWait):
+		}
+	}
+}
+
+// tell passes a state on if it is another one.
+func (t *tail) tell(err error) {
+	if t.reported && (err == nil) == (t.state == nil) && (err == nil || err.Error() == t.state.Error()) {
+		return
+	}
+	t.reported, t.state = true, err
+	t.sink.State(err)
+}
+
+// run reads the stream until something breaks.
+func (t *tail) run(ctx context.Context, s *session) error {
+	l, info, err := t.look(ctx, s)
+	if err != nil {
+		return err
+	}
+	var next uint64
+	if t.begun {
+		next, err = t.prove(ctx, s, l, info)
+	} else {
+		next, err = t.begin(ctx, s, l, info)
+	}
+	if err != nil {
+		return err
+	}
+	f, err := t.feed(ctx, s, next)
+	if err != nil {
+		return unavailable("reading the stream", err)
+	}
+	defer f.close()
+	target := info.State.LastSeq
+	if next <= target && f.empty { // all of these went while we looked
+		t.hole(target)
+		next = target + 1
+	}
+	if next > target {
+		t.tell(nil)
+	}
+	return t.read(ctx, s, f, next, target)
+}
+
+// begin chooses where the window starts.
+func (t *tail) begin(ctx context.Context, s *session, l *life, info *jetstream.StreamInfo) (next uint64, err error) {
+	first, last := info.State.FirstSeq, info.State.LastSeq
+	from := max(first, 1) - 1
+	if n := uint64(max(t.last, 0)); last > n {
+		from = max(from, last-n)
+	}
+	var check uint32
+	if from > 0 && from >= first && from <= last {
+		m, err := t.message(ctx, s, t.names.stream, from)
+		if err != nil {
+			return 0, unavailable("reading where to begin", err)
+		}
+		if m != nil {
+			check = checkOf(m.Data)
+		}
+	}
+	t.begun, t.base = true, l.base
+	t.at(from, check, l.epochAt(from))
+	t.sink.Begin(broker.Position{Epoch: t.epoch, Minor: from, Check: check})
+	return from + 1, nil
+}
+
+// at notes where the tail has come to.
+func (t *tail) at(seq uint64, check uint32, epoch uint64) {
+	t.seq, t.check, t.epoch = seq, check, epoch
+	t.lived[epoch] = true
+}
+
+// prove makes sure that the stream goes on from where the tail has come to, and returns the number to read from.
+func (t *tail) prove(ctx context.Context, s *session, l *life, info *jetstream.StreamInfo) (next uint64, err error) {
+	if l.base != t.base {
+		t.log.Warn("the stream was made anew: what it held is lost", "stream", t.names.stream)
+		t.base, t.epoch = l.base, l.epochAt(max(info.State.FirstSeq, 1)-1)
+		t.hole(max(info.State.FirstSeq, 1) - 1)
+		return t.seq + 1, nil
+	}
+	lost, err := t.lost(ctx, s, info)
+	if err != nil {
+		return 0, err
+	}
+	if lost {
+		return t.goOn(ctx, s)
+	}
+	if info.State.FirstSeq > t.seq+1 {
+		t.epoch = l.epochAt(info.State.FirstSeq - 1)
+		t.hole(info.State.FirstSeq - 1)
+	}
+	return t.seq + 1, nil
+}
+
+// lost reports whether the message that the tail has come to is not in the stream any more, though not trimmed.
+func (t *tail) lost(ctx context.Context, s *session, info *jetstream.StreamInfo) (bool, error) {
+	// A new leader may not yet have all that its followers gave out: it gets a while.
+	for try := 0; t.seq > info.State.LastSeq; try++ {
+		if try == 6 {
+			return true, nil
+		}
+		select {
+		case <-time.After(retryWait):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+		var err error
+		if _, info, err = t.look(ctx, s); err != nil {
+			return false, err
+		}
+	}
+	if t.check == 0 || t.seq < info.State.FirstSeq {
+		return false, nil
+	}
+	m, err := t.message(ctx, s, t.names.stream, t.seq)
+	if err != nil {
+		return false, unavailable("reading the newest event again", err)
+	}
+	return m != nil && checkOf(m.Data) != t.check, nil
+}
+
+// goOn finds the mark with which a new epoch begins for all nodes, or sets it.
+func (t *tail) goOn(ctx context.Context, s *session) (next uint64, err error) {
+	newest, err := t.newest(ctx, s, t.names.stream, t.names.marks)
+	if err != nil {
+		return 0, unavailable("looking for a mark", err)
+	}
+	var expected uint64
+	if newest != nil {
+		if m, ok := markOf(newest.Sequence, newest.Data); ok && !t.lived[m.epoch] {
+			return m.seq, nil
+		}
+		expected = newest.Sequence
+	}
+	t.log.Warn("the stream was put back to an older state: a new epoch begins", "stream", t.names.stream, "sequence", t.seq)
+	ctx, cancel := t.within(ctx, callTimeout)
+	defer cancel()
+	r := broker.Record{Kind: broker.Hole, ID: epochText(broker.NewEpoch()), Time: time.Now()}
+	ack, err := s.js.Publish(ctx, t.names.marks, r.Encode(nil), jetstream.WithExpectLastSequencePerSubject(expected), jetstream.WithRetryAttempts(0))
+	if err != nil { // another node's may be there now
+		return 0, unavailable("setting a mark", err)
+	}
+	return ack.Sequence, nil
+}
+
+// hole hands on that entries up to and including seq are gone.
+func (t *tail) hole(seq uint64) {
+	t.at(seq, 0, t.epoch)
+	t.sink.Deliver([]broker.Entry{{
+		Position: broker.Position{Epoch: t.epoch, Minor: seq},
+		Record:   broker.Record{Kind: broker.Hole, Time: time.Now()},
+	}})
+}
+
+// read hands on what a feed has. next is the number that comes first, target the one at which it has caught up.
+func (t *tail) read(ctx context.Context, s *session, f *feed, next, target uint64) error {
+	checked, stuck := time.Now(), uint64(0)
+	for {
+		m, err := f.wait(ctx)
+		if err != nil {
+			return err
+		}
+		for ; m != nil; m = f.poll() {
+			if m.lost {
+				t.flush(f)
+				return errAgain
+			}
+			if m.seq > next { // the server passed on all it has: the ones in between are gone
+				t.flush(f)
+				t.hole(m.seq - 1)
+			}
+			t.take(m)
+			next = m.seq + 1
+			if len(t.batch) == maxBatch {
+				break
+			}
+		}
+		t.flush(f)
+		if next > target {
+			t.tell(nil)
+		}
+		if time.Since(checked) < checkEvery {
+			continue
+		}
+		l, info, err := t.look(ctx, s)
+		if err != nil {
+			return err
+		}
+		if l.base != t.base {
+			return errAgain
+		}
+		if next == t.seq+1 {
+			if lost, err := t.lost(ctx, s, info); err != nil {
+				return err
+			} else if lost {
+				return errAgain
+			}
+		}
+		if info.State.LastSeq >= next && stuck == next {
+			return errAgain
+		}
+		if err := t.keepMarks(ctx, s, l, info); err != nil {
+			return unavailable("keeping the marks", err)
+		}
+		checked, stuck = time.Now(), 0
+		if info.State.LastSeq >= next {
+			stuck = next
+		}
+	}
+}
+
+// take turns a message into an entry.
+func (t *tail) take(m *message) {
+	e, ok := t.entry(m, t.epoch)
+	t.at(m.seq, checkOf(m.body), t.epoch)
+	if !ok {
+		return
+	}
+	if e.Position.Epoch != t.epoch {
+		t.at(m.seq, t.check, e.Position.Epoch)
+		t.note(mark{m.seq, e.Position.Epoch})
+	}
+	t.batch = append(t.batch, e)
+}
+
+// flush delivers the batch. The feed does not count as silent meanwhile, however long that takes.
+func (t *tail) flush(f *feed) {
+	if len(t.batch) == 0 {
+		return
+	}
+	f.hold()
+	if l := t.life.Load(); l != nil {
+		l.saw(t.seq)
+	}
+	t.sink.Deliver(t.batch)
+	clear(t.batch)
+	t.batch = t.batch[:0]
+	f.resume()
+}
+
+// entry reads a message of the stream. The epoch is that of the messages before it. ok is false for what is no
+// event: that is passed over.
+func (b *Broker) entry(from *message, epoch uint64) (e broker.Entry, ok bool) {
+	seq, subject, body := from.seq, from.subject, from.body
+	r, err := broker.Decode(body)
+	e.Position = broker.Position{Epoch: epoch, Minor: seq, Check: checkOf(body)}
+	switch m, marks := markOf(seq, body); {
+	case errors.Is(err, broker.ErrNewer) && isOurs(from.id):
+		b.log.Error("an event that this version cannot read: clients are told of a gap", "stream", b.names.stream, "sequence", seq, "error", err)
+		r = broker.Record{Kind: broker.Hole}
+	case err != nil:
+		b.passOver(seq, err)
+		return e, false
+	case subject == b.names.marks && !marks:
+		b.passOver(seq, errors.New("no mark"))
+		return e, false
+	case subject == b.names.marks:
+		e.Position.Epoch = m.epoch
+	}
+	r.Time = from.time // the server's clock is the same for all nodes
+	e.Record = r
+	return e, true
+}
