@@ -49,7 +49,7 @@ func (w *window) locate(p broker.Position) (seq uint64, at place) {
 		return lo + uint64(n), between
 	case n == len(run) && i == len(w.epochs)-1:
 		return 0, behind
-	case n == 0 && lo != w.epochs[i].first:
+	case n == 0 && w.start.Epoch == p.Epoch && p.Compare(w.start) < 0:
 		return 0, before
 	}
 	return lo + uint64(n) - 1, between

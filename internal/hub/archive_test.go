@@ -1,0 +1,165 @@
+package hub_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/membroker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// keptLog is a log that is there before the hub, and can be read again. A position without its check stands for the same
+// place.
+type keptLog struct {
+	broker.Broker
+	entries []broker.Entry
+	trimmed uint64 // up to here
+	reads   atomic.Int64
+	away    atomic.Bool
+}
+
+// logOf has n entries: each third is for u1, the others for u2.
+func logOf(n int) *keptLog {
+	l := &keptLog{Broker: membroker.New()}
+	for i := range n {
+		name := "u2"
+		if i%3 == 0 {
+			name = "u1"
+		}
+		r := user(name, fmt.Sprint(i))
+		r.Time = time.Now()
+		l.entries = append(l.entries, broker.Entry{Position: position(i), Record: r})
+	}
+	return l
+}
+
+func position(i int) broker.Position {
+	return broker.Position{Epoch: 7, Minor: uint64(i + 1), Check: uint32(1000 + i)}
+}
+
+func (l *keptLog) Tail(ctx context.Context, last int, to broker.Sink) error {
+	first := max(0, len(l.entries)-last)
+	to.Begin(broker.Position{Epoch: 7, Minor: uint64(first)})
+	if first < len(l.entries) {
+		to.Deliver(l.entries[first:])
+	}
+	to.State(nil)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (l *keptLog) Read(_ context.Context, after, upTo broker.Position, limit int) ([]broker.Entry, error) {
+	l.reads.Add(1)
+	if l.away.Load() {
+		return nil, broker.ErrUnavailable
+	}
+	if after.Minor < l.trimmed {
+		return nil, broker.ErrTrimmed
+	}
+	from := int(after.Minor)
+	return l.entries[from:max(from, min(from+limit, int(upTo.Minor)))], nil
+}
+
+func (l *keptLog) Resolve(_ context.Context, p broker.Position) (broker.Standing, error) {
+	switch {
+	case p.Epoch != 7 || p.Minor > uint64(len(l.entries)):
+		return broker.Unknown, nil
+	case p.Minor < l.trimmed:
+		return broker.Trimmed, nil
+	}
+	return broker.Exact, nil
+}
+
+// resumed is what u1 gets behind an id.
+func resumed(t *testing.T, h *hub.Hub, p broker.Position, last string) []string {
+	t.Helper()
+	return collect(subscribe(t, h, hub.Subscription{User: "u1", LastEventID: p.String()}), last)
+}
+
+func TestReadsWhatIsOlderThanTheWindow(t *testing.T) {
+	l := logOf(301)
+	h := hub.New("test", l, settings(10, 1<<20))
+	t.Cleanup(func() { _ = h.Close() })
+
+	want := []string{"connected"}
+	for i := 3; i < 301; i += 3 {
+		want = append(want, fmt.Sprint(i))
+	}
+	wantList(t, resumed(t, h, position(0), "300"), want...)
+	reads := l.reads.Load()
+	if reads == 0 || reads > 10 {
+		t.Errorf("the log was read %d times", reads)
+	}
+	// The next ones are given the same pages, from wherever they come back.
+	wantList(t, resumed(t, h, position(0), "300"), want...)
+	wantList(t, resumed(t, h, position(10), "300"), append([]string{"connected"}, want[4:]...)...)
+	if n := l.reads.Load(); n != reads {
+		t.Errorf("the log was read %d times more", n-reads)
+	}
+	// A client of whom nothing was trimmed from the window costs no look at the log.
+	quiet := subscribe(t, h, hub.Subscription{User: "u3", LastEventID: position(295).String()})
+	if got := brief(quiet.poll()); len(got) != 1 || got[0] != "connected" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestOlderThanTheLog(t *testing.T) {
+	l := logOf(301)
+	l.trimmed = 100
+	h := hub.New("test", l, settings(10, 1<<20))
+	t.Cleanup(func() { _ = h.Close() })
+	wantList(t, resumed(t, h, position(50), "300"), "connected", "gap", "291", "294", "297", "300")
+	wantList(t, resumed(t, h, position(290), "300"), "connected", "291", "294", "297", "300")
+}
+
+// The place counts, not the check, where the broker stands by a position that has none.
+func TestPositionWithoutCheck(t *testing.T) {
+	h := hub.New("test", logOf(30), settings(20, 1<<20))
+	t.Cleanup(func() { _ = h.Close() })
+	for _, i := range []int{2, 9, 10, 15, 26} {
+		p := position(i)
+		p.Check = 0
+		var want []string
+		for n := 0; n < 30; n += 3 {
+			if n > i {
+				want = append(want, fmt.Sprint(n))
+			}
+		}
+		wantList(t, resumed(t, h, p, "27"), append([]string{"connected"}, want...)...)
+	}
+}
+
+// While the broker cannot be read, the stream stays; it goes on when it can.
+func TestReadsWhenTheBrokerIsBack(t *testing.T) {
+	l := logOf(61)
+	l.away.Store(true)
+	h := hub.New("test", l, settings(10, 1<<20))
+	t.Cleanup(func() { _ = h.Close() })
+	r := subscribe(t, h, hub.Subscription{User: "u1", LastEventID: position(30).String()})
+	if m := r.next(); m.Type != "sse:connected" {
+		t.Fatalf("got %+v", m)
+	}
+	if got := r.poll(); len(got) > 0 {
+		t.Errorf("got %+v", got)
+	}
+	l.away.Store(false)
+	wantList(t, collect(r, "60"), "33", "36", "39", "42", "45", "48", "51", "54", "57", "60")
+}
+
+// A window that is filled at the start is history: who comes new hears none of it, who comes back all that he missed.
+func TestWindowIsFilledAtTheStart(t *testing.T) {
+	h := hub.New("test", logOf(31), settings(100, 1<<20))
+	t.Cleanup(func() { _ = h.Close() })
+	r := subscribe(t, h, hub.Subscription{User: "u1"})
+	if got := r.poll(); len(got) != 1 || got[0].ID != position(30).String() {
+		t.Errorf("got %+v", got)
+	}
+	wantList(t, resumed(t, h, position(20), "30"), "connected", "21", "24", "27", "30")
+	if got := brief(subscribe(t, h, hub.Subscription{User: "u1", Replay: 2}).poll()); len(got) != 3 || got[2] != "30" {
+		t.Errorf("got %q", got)
+	}
+}
