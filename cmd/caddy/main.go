@@ -1,6 +1,8 @@
 // Command caddy is stock Caddy with the sse_push module and every broker linked in, for `go run ./cmd/caddy`: what
 //
-//	xcaddy build --with github.com/sse-push/caddy-sse-push //		--with github.com/sse-push/caddy-sse-push/broker/redisbroker //		--with github.com/sse-push/caddy-sse-push/broker/natsbroker
+//	xcaddy build --with github.com/sse-push/caddy-sse-push \
+//		--with github.com/sse-push/caddy-sse-push/broker/redisbroker \
+//		--with github.com/sse-push/caddy-sse-push/broker/natsbroker
 //
 // makes.
 package main
@@ -11,6 +13,7 @@ import (
 
 	_ "github.com/sse-push/caddy-sse-push"
 	_ "github.com/sse-push/caddy-sse-push/broker/natsbroker"
+	_ "github.com/sse-push/caddy-sse-push/broker/redisbroker"
 )
 
 func main() { caddycmd.Main() }

@@ -1,0 +1,178 @@
+package redisbroker
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// What an app publishes with its own Redis client is held to the same rules as a publish by HTTP.
+const (
+	maxTargets    = 1000
+	maxConnection = 128
+	maxCoalesce   = 128
+	maxData       = 16 << 20
+	maxRetry      = 86_400_000 // ms
+	maxTTL        = 31_536_000 // s
+)
+
+// plain reads an entry of these fields:
+//
+//	user, topic, connection     a target; a field may be repeated
+//	users, topics, connections  targets, as a JSON list of strings
+//	broadcast                   "1" or "true": everybody
+//	data, event, id             what goes out
+//	retry (ms), ttl (s), coalesce
+//	exclude                     a connection that does not get it, or a JSON list
+//
+// A target that is empty, a field that is not known, and an entry without a target are errors: nothing that was meant
+// for one may go to all.
+func plain(e *raw) (broker.Record, error) {
+	r := broker.Record{Time: time.UnixMilli(int64(e.id.ms))}
+	var given []string
+	for i := 0; i+1 < len(e.fields); i += 2 {
+		name, value := e.fields[i], e.fields[i+1]
+		repeats := name == "user" || name == "topic" || name == "connection" || name == "exclude"
+		if !repeats && slices.Contains(given, name) {
+			return r, fmt.Errorf("%w: %s: given twice", broker.ErrMalformed, shown(name))
+		}
+		given = append(given, name)
+		if err := setPlain(&r, name, value); err != nil {
+			return r, fmt.Errorf("%w: %s: %w", broker.ErrMalformed, shown(name), err)
+		}
+	}
+	slices.SortFunc(r.Targets, func(a, b broker.Target) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
+	r.Targets = slices.Compact(r.Targets)
+	slices.Sort(r.Exclude)
+	r.Exclude = slices.Compact(r.Exclude)
+	switch {
+	case len(r.Targets) == 0:
+		return r, fmt.Errorf("%w: no target: give user, topic, connection or broadcast", broker.ErrMalformed)
+	case len(r.Targets) > maxTargets, len(r.Exclude) > maxTargets:
+		return r, fmt.Errorf("%w: more than %d targets or exclusions", broker.ErrMalformed, maxTargets)
+	}
+	return r, nil
+}
+
+// shown is a field's name as a log can take it.
+func shown(name string) string {
+	if len(name) > 40 {
+		name = name[:40]
+	}
+	return strconv.QuoteToASCII(name)
+}
+
+func setPlain(r *broker.Record, name, value string) (err error) {
+	switch name {
+	case "user", "users":
+		return setTargets(r, broker.User, name == "users", value, hub.CheckName)
+	case "topic", "topics":
+		return setTargets(r, broker.Topic, name == "topics", value, hub.CheckTopic)
+	case "connection", "connections":
+		return setTargets(r, broker.Connection, name == "connections", value, checkConnection)
+	case "broadcast":
+		switch value {
+		case "1", "true":
+			r.Targets = append(r.Targets, broker.Target{Kind: broker.Broadcast})
+		case "0", "false":
+		default:
+			return errors.New("must be 1, 0, true or false")
+		}
+	case "data":
+		if len(value) > maxData {
+			return fmt.Errorf("must not be longer than %d bytes", maxData)
+		}
+		r.Data = []byte(value)
+		return sse.CheckData(r.Data)
+	case "event":
+		r.Type = value
+		return sse.CheckType(value)
+	case "id":
+		r.ID = value
+		return sse.CheckID(value)
+	case "retry":
+		r.Retry, err = span(value, time.Millisecond, maxRetry)
+	case "ttl":
+		r.TTL, err = span(value, time.Second, maxTTL)
+	case "coalesce":
+		if value == "" || len(value) > maxCoalesce || strings.ContainsFunc(value, unicode.IsControl) {
+			return fmt.Errorf("must be 1 to %d bytes without control characters", maxCoalesce)
+		}
+		r.Coalesce = value
+	case "exclude":
+		ids := []string{value}
+		if strings.HasPrefix(value, "[") {
+			if ids, err = list(value); err != nil {
+				return err
+			}
+		}
+		for _, c := range ids {
+			if err := checkConnection(c); err != nil {
+				return err
+			}
+		}
+		r.Exclude = append(r.Exclude, ids...)
+	default:
+		return errors.New("unknown field")
+	}
+	return err
+}
+
+func setTargets(r *broker.Record, kind broker.TargetKind, many bool, value string, check func(string) error) error {
+	names := []string{value}
+	if many {
+		var err error
+		if names, err = list(value); err != nil {
+			return err
+		}
+	}
+	for _, n := range names {
+		if err := check(n); err != nil {
+			return err
+		}
+		r.Targets = append(r.Targets, broker.Target{Kind: kind, Name: n})
+	}
+	return nil
+}
+
+// list reads a JSON list of strings that is not empty; null is none of them.
+func list(value string) ([]string, error) {
+	var items []*string
+	if err := json.Unmarshal([]byte(value), &items); err != nil || len(items) == 0 || slices.Contains(items, nil) {
+		return nil, errors.New("must be a JSON list of strings, and not empty")
+	}
+	names := make([]string, len(items))
+	for i, s := range items {
+		names[i] = *s
+	}
+	return names, nil
+}
+
+func span(value string, unit time.Duration, most int64) (time.Duration, error) {
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("must be 1 to %d", most)
+	}
+	return time.Duration(n) * unit, nil
+}
+
+func checkConnection(s string) error {
+	if s == "" || len(s) > maxConnection || strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	}) {
+		return fmt.Errorf("must be a connection's id: 1 to %d letters, digits, _ and -", maxConnection)
+	}
+	return nil
+}

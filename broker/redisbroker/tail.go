@@ -1,0 +1,364 @@
+package redisbroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+const (
+	pageEntries = 512
+	pageBytes   = "1048576"
+	// fillBytes bounds what a tail begins with.
+	fillBytes = 64 << 20
+	// block is how long Redis is waited for while nothing comes; after that, and before the next wait, the log is
+	// looked at in any case.
+	block = 2 * time.Second
+	// trimEvery is about how often a node trims by age.
+	trimEvery = time.Minute
+)
+
+// tail is one Tail at work.
+type tail struct {
+	b    *Broker
+	sink broker.Sink
+
+	begun   bool
+	at      broker.Position     // the last entry read
+	ordinal uint64              // how many entries had ever been added with it; only where counted
+	counted bool                // false: not known
+	known   map[uint64]struct{} // epochs seen
+
+	state  error // what the sink was told last
+	said   bool  // whether it was told anything
+	logged time.Time
+	newer  error // why this node cannot be trusted any more: it has met what it does not understand
+	junk   junk
+	policy string
+	trim   time.Time // when next
+}
+
+// Tail implements broker.Broker. Up to its first connection it has no position, so that State may come before Begin.
+func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
+	outer := ctx
+	ctx, done, err := b.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	defer b.acks.stop()
+	t := &tail{b: b, sink: sink, known: map[uint64]struct{}{}, junk: junk{log: b.log}}
+	defer t.junk.flush()
+	var wait backoff
+	for {
+		began := time.Now()
+		err := t.follow(ctx, last)
+		switch {
+		case outer.Err() != nil:
+			return outer.Err()
+		case b.closed.Err() != nil:
+			return broker.ErrClosed
+		}
+		if time.Since(began) > 10*maxBackoff {
+			wait = backoff{}
+		}
+		t.say(unavailable(err))
+		_ = wait.sleep(ctx)
+	}
+}
+
+// say tells the sink the state, where it is another one.
+func (t *tail) say(err error) {
+	if t.said && (t.state == nil) == (err == nil) && (err == nil || t.state.Error() == err.Error()) {
+		return
+	}
+	was := t.state
+	t.said, t.state = true, err
+	if now := time.Now(); err != nil && now.Sub(t.logged) > time.Minute {
+		t.b.log.Warn("redis: cannot be read", "error", err)
+		t.logged = now
+	} else if err == nil && was != nil {
+		t.b.log.Info("redis: read again")
+		t.logged = time.Time{}
+	}
+	t.sink.State(err)
+	if err == nil && t.newer != nil {
+		t.said, t.state = false, nil
+		t.sink.State(t.newer)
+	}
+}
+
+// follow reads until an error.
+func (t *tail) follow(ctx context.Context, last int) error {
+	t.warnOfEviction(ctx)
+	if !t.begun {
+		if err := t.begin(ctx, last); err != nil {
+			return err
+		}
+	}
+	var target id // where the log ended when this began
+	for first := true; ; {
+		acked := t.b.acks.highest()
+		v, err := t.b.view(ctx, t.b.tail, t.at, "XRANGE", "("+idOf(t.at).String(), "+", pageEntries)
+		if err != nil {
+			return err
+		}
+		if ready, err := t.verify(ctx, &v, acked); err != nil {
+			return err
+		} else if !ready {
+			continue
+		}
+		if first {
+			first, target = false, v.last
+		}
+		t.take(&v)
+		if t.b.acks.passed(t.at, v.epochs) {
+			if err := t.mark(ctx, &v, t.at); err != nil {
+				return err
+			}
+			continue
+		}
+		atEnd := len(v.page) == 0 || !idOf(t.at).less(v.last)
+		if atEnd || !idOf(t.at).less(target) {
+			t.say(nil)
+		}
+		if err := t.trimByAge(ctx); err != nil {
+			return err
+		}
+		if atEnd {
+			if err := t.wait(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// begin hands on the newest entries.
+func (t *tail) begin(ctx context.Context, last int) error {
+	var (
+		page []raw // newest first
+		v    view
+		size int
+	)
+	for from := "+"; ; {
+		part, err := t.b.view(ctx, t.b.tail, broker.Position{}, "XREVRANGE", from, "-", min(last+1-len(page), pageEntries))
+		if err != nil {
+			return err
+		}
+		if len(part.epochs) == 0 {
+			if err := t.b.open(ctx, t.b.tail); err != nil {
+				return err
+			}
+			page, size, from = nil, 0, "+"
+			continue
+		}
+		if from == "+" {
+			v = part
+			t.b.acks.start()
+		}
+		v.first, v.length, v.epochs = part.first, part.length, part.epochs
+		whole := part.added == part.length // nothing was ever trimmed
+		page = append(page, part.page...)
+		for _, e := range part.page {
+			for _, f := range e.fields {
+				size += len(f)
+			}
+		}
+		if len(part.page) == 0 || len(page) > last || size > fillBytes {
+			if len(page) <= last && size > fillBytes {
+				last = len(page) - 1
+			}
+			t.beginAt(&v, page, last, whole)
+			return nil
+		}
+		from = "(" + page[len(page)-1].id.String()
+	}
+}
+
+// beginAt begins with the newest last entries of page, which holds one more, unless it is all there is.
+func (t *tail) beginAt(v *view, page []raw, last int, whole bool) {
+	for _, e := range v.epochs {
+		t.known[e.name] = struct{}{}
+	}
+	end := v.last.position(v.epochs.at(v.last).name, 0)
+	var begin broker.Position
+	switch {
+	case len(page) > last:
+		begin, _ = position(&page[last], v.epochs)
+		page = page[:last]
+	case len(page) == 0 && end.Epoch != 0:
+		begin = end
+	case len(page) == 0: // the stream was deleted, but not its epochs
+		begin = v.epochs[len(v.epochs)-1].start()
+	default:
+		oldest := page[len(page)-1].id
+		if whole && v.epochs[0].from == (id{}) {
+			begin = v.epochs[0].start()
+		} else if begin = oldest.before().position(v.epochs.at(oldest.before()).name, 0); begin.Epoch == 0 {
+			begin.Epoch = v.epochs.at(oldest).name
+		}
+	}
+	t.begun, t.at, t.ordinal, t.counted = true, begin, v.added, true
+	t.sink.Begin(begin)
+	slices.Reverse(page)
+	for part := range slices.Chunk(page, pageEntries) {
+		t.deliver(part, v.epochs)
+	}
+}
+
+// position is where an entry stands, whatever it holds.
+func position(e *raw, all epochs) (p broker.Position, err error) {
+	entry, err := e.entry(all)
+	return entry.Position, err
+}
+
+// verify proves that nothing is missing between the last entry read and the page. Where something is, it says so to
+// the sink, or to the log and so to all nodes; ready is false, and the log has to be read again.
+func (t *tail) verify(ctx context.Context, v *view, acked broker.Position) (ready bool, err error) {
+	if len(v.epochs) == 0 {
+		return false, t.b.open(ctx, t.b.tail)
+	}
+	next := -1 // the first epoch that is new to this node
+	for i, e := range v.epochs {
+		if _, ok := t.known[e.name]; !ok {
+			if next < 0 {
+				next = i
+			}
+			t.known[e.name] = struct{}{}
+		}
+	}
+	at := idOf(t.at)
+	trimmed := false
+	switch mine := v.epochs.find(t.at.Epoch); {
+	case mine < 0, v.epochs.at(at).name != t.at.Epoch:
+	case v.sum != 0 && (t.at.Check == 0 || v.sum == t.at.Check):
+		ready = true
+	case v.sum != 0, v.length > 0 && !at.less(v.first):
+	case !t.counted:
+		ready = v.length == 0 && v.last == at || v.length > 0 && at.next() == v.first
+		trimmed = !ready
+	case v.added < t.ordinal, v.added-t.ordinal < v.length:
+	default:
+		ready = v.added-t.ordinal == v.length
+		trimmed = !ready
+	}
+	switch {
+	case ready && acked.Epoch == t.at.Epoch && v.last.less(idOf(acked)):
+		return false, t.mark(ctx, v, acked)
+	case ready:
+		return true, nil
+	case trimmed:
+		t.holeBeforeFirst(v)
+	case next >= 0:
+		t.jump(v.epochs[next])
+	default:
+		floor := t.at
+		if acked.Epoch == t.at.Epoch && floor.Compare(acked) < 0 {
+			floor = acked
+		}
+		return false, t.mark(ctx, v, floor)
+	}
+	return false, nil
+}
+
+// mark opens a new epoch, above floor. That comes back as an entry, to every node.
+func (t *tail) mark(ctx context.Context, v *view, floor broker.Position) error {
+	at := idOf(floor)
+	t.b.log.Warn("redis: the log has lost entries that had been stored; clients are told of a gap", "after", at.String())
+	// What was read and then lost is gone from the stream, and what this node has appended may be as well.
+	t.b.acks.forget()
+	_, err := t.b.tail.exec(ctx, markScript, []string{t.b.keys.log, t.b.keys.epochs},
+		[]string{v.epochs[len(v.epochs)-1].String(), newEpoch(), at.String(), strconv.FormatUint(at.ms, 10), at.next().String()})
+	return err
+}
+
+// jump goes to where an epoch begins, whatever came before.
+func (t *tail) jump(e epoch) {
+	t.b.log.Warn("redis: the log has lost entries that had been stored, or was emptied; clients are told of a gap")
+	t.b.acks.forget()
+	t.ordinal, t.counted = 0, e.from == id{}
+	t.hole(e.start())
+}
+
+// holeBeforeFirst goes to the oldest entry there is.
+func (t *tail) holeBeforeFirst(v *view) {
+	t.b.log.Warn("redis: the log was trimmed before this node had read it; max_events or max_age are too small, or it is too slow")
+	at := v.last
+	if v.length > 0 {
+		at = v.first.before()
+	}
+	t.b.acks.forget()
+	t.ordinal, t.counted = v.added-v.length, true
+	t.hole(at.position(v.epochs.at(at).name, 0))
+}
+
+func (t *tail) hole(p broker.Position) {
+	t.at = p
+	t.sink.Deliver([]broker.Entry{{Position: p, Record: broker.Record{Kind: broker.Hole, Time: time.Now()}}})
+}
+
+// take hands a page on that was proved to follow.
+func (t *tail) take(v *view) {
+	t.deliver(v.page, v.epochs)
+	t.ordinal += uint64(len(v.page))
+	if idOf(t.at) == v.last {
+		t.ordinal, t.counted = v.added, true
+	}
+}
+
+func (t *tail) deliver(page []raw, all epochs) {
+	entries := make([]broker.Entry, 0, len(page))
+	for i := range page {
+		raw := &page[i]
+		if _, by, ok := raw.own(); ok {
+			t.b.acks.read(by)
+		}
+		e, err := raw.entry(all)
+		if t.at = e.Position; err != nil && !t.bad(raw, err) {
+			continue
+		}
+		t.b.clock.correct(&e.Record)
+		entries = append(entries, e)
+	}
+	if len(entries) > 0 {
+		t.sink.Deliver(entries)
+	}
+}
+
+// bad notes an entry that cannot be read, and reports whether it is to be handed on, as a hole.
+func (t *tail) bad(e *raw, err error) bool {
+	if !errors.Is(err, broker.ErrNewer) {
+		t.junk.add(e.id, err)
+		return false
+	}
+	if t.newer == nil {
+		t.newer = fmt.Errorf("redis: entry %s: %w", e.id, err)
+		t.b.log.Error("redis: the log holds what only a newer version understands; update this node", "entry", e.id.String(), "error", err)
+		t.said = false // so that the sink hears of it
+	}
+	return true
+}
+
+// wait returns when there is something to read, or after a while.
+func (t *tail) wait(ctx context.Context) error {
+	_, err := t.b.tail.do(ctx, "XREAD", "COUNT", 1, "BLOCK", block.Milliseconds(), "STREAMS", t.b.keys.log, idOf(t.at).String())
+	if ctx.Err() != nil {
+		t.b.tail.drop() // Redis may still wait
+	}
+	return err
+}
+
+func (t *tail) trimByAge(ctx context.Context) error {
+	if t.b.options.MaxAge < 0 || time.Now().Before(t.trim) {
+		return nil
+	}
+	t.trim = time.Now().Add(trimEvery/2 + rand.N(trimEvery))
+	_, err := t.b.tail.exec(ctx, ageScript, []string{t.b.keys.log}, []string{strconv.FormatInt(t.b.options.MaxAge.Milliseconds(), 10)})
+	return err
+}

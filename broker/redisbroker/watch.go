@@ -1,0 +1,52 @@
+package redisbroker
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// junk counts entries that are none, and logs them once a minute.
+type junk struct {
+	log  *slog.Logger
+	next time.Time // when it may be logged again
+	n    int       // since it was logged
+	at   id        // the last of them
+	err  error
+}
+
+func (j *junk) add(at id, err error) {
+	j.n++
+	j.at, j.err = at, err
+	if now := time.Now(); !now.Before(j.next) {
+		j.next = now.Add(time.Minute)
+		j.flush()
+	}
+}
+
+func (j *junk) flush() {
+	if j.n > 0 {
+		j.log.Warn("redis: entries passed over that are no events", "count", j.n, "last", j.at.String(), "error", j.err)
+		j.n = 0
+	}
+}
+
+// policyScript asks the server that has the log. KEYS: log.
+var policyScript = newScript(`return redis.call('INFO', 'memory')`)
+
+// warnOfEviction warns of a server that may drop the log to make room. One that does not say is taken as it is.
+func (t *tail) warnOfEviction(ctx context.Context) {
+	info, err := redis.String(t.b.tail.exec(ctx, policyScript, []string{t.b.keys.log}, nil))
+	if err != nil {
+		return
+	}
+	_, rest, _ := strings.Cut(info, "maxmemory_policy:")
+	policy, _, _ := strings.Cut(rest, "\r\n")
+	if policy != t.policy && strings.HasPrefix(policy, "allkeys-") {
+		t.b.log.Warn("redis: maxmemory-policy "+policy+" may drop the whole log when memory runs short; set it to noeviction or one of volatile-*", "policy", policy)
+	}
+	t.policy = policy
+}
