@@ -24,7 +24,9 @@ need chromium chromium
 need nodejs node
 need npm npm
 need curl curl
-if command -v php >/dev/null 2>&1; then php -m | grep -qx curl || missing="$missing php-curl"; else missing="$missing php-curl"; fi
+for extension in curl redis; do
+	if ! command -v php >/dev/null 2>&1 || ! php -m | grep -qx $extension; then missing="$missing php-$extension"; fi
+done
 if [ -n "$missing" ]; then
 	sudo=
 	[ "$(id -u)" = 0 ] || sudo=sudo

@@ -86,8 +86,12 @@ func (s snippet) run(t *testing.T, pairs ...string) (output string) {
 
 // Each snippet is at least what it says to be.
 func TestSnippetsAreValid(t *testing.T) {
-	known := []string{"", "caddyfile", "sh", "js", "php", "nginx"}
-	for _, file := range []string{"README.md", "CONTRIBUTING.md", "examples/php/README.md"} {
+	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go"}
+	t.Setenv("REDIS_PASSWORD", "secret")
+	for _, file := range []string{
+		"README.md", "CONTRIBUTING.md", "docs/brokers.md",
+		"examples/php/README.md", "examples/php/redis-direct/README.md", "examples/cluster/README.md",
+	} {
 		for _, s := range snippets(t, file) {
 			if !slices.Contains(known, s.kind) {
 				t.Errorf("%v: no test knows what this is", s)
@@ -282,7 +286,10 @@ func TestReadmeNginx(t *testing.T) {
 
 // The files that the README and its neighbours link to are there.
 func TestReadmeLinks(t *testing.T) {
-	for _, file := range []string{"README.md", "CONTRIBUTING.md", "examples/php/README.md"} {
+	for _, file := range []string{
+		"README.md", "CONTRIBUTING.md", "docs/brokers.md",
+		"examples/php/README.md", "examples/php/redis-direct/README.md", "examples/cluster/README.md",
+	} {
 		for _, part := range strings.Split(harness.File(t, file), "](")[1:] {
 			target, _, _ := strings.Cut(part, ")")
 			target, _, _ = strings.Cut(target, "#")
