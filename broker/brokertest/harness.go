@@ -73,20 +73,26 @@ type check struct {
 
 // Run runs every case that the harness can do, each on a log of its own.
 func Run(t *testing.T, h Harness) {
-	t.Run("contract", func(t *testing.T) { each(t, h, contract) })
+	t.Run("contract", func(t *testing.T) { each(t, h, contract, false) })
 	soak, err := time.ParseDuration(os.Getenv("SSE_PUSH_SOAK"))
 	if err != nil && os.Getenv("SSE_PUSH_SOAK") != "" {
 		t.Fatalf("SSE_PUSH_SOAK: %v", err)
 	}
 	for start, again := time.Now(), true; again && !t.Failed(); again = time.Since(start) < soak {
-		t.Run("hubs", func(t *testing.T) { each(t, h, hubs) })
+		t.Run("hubs", func(t *testing.T) { each(t, h, hubs, true) })
 	}
 }
 
-func each(t *testing.T, h Harness, checks []check) {
+// each runs checks, each on a log of its own. Those that count goroutines cannot run side by side.
+func each(t *testing.T, h Harness, checks []check, parallel bool) {
 	for _, c := range checks {
 		if c.asks == nil || c.asks(h) {
-			t.Run(c.name, func(t *testing.T) { c.run(t, t, h.Fresh(t)) })
+			t.Run(c.name, func(t *testing.T) {
+				if parallel {
+					t.Parallel()
+				}
+				c.run(t, t, h.Fresh(t))
+			})
 		}
 	}
 }
