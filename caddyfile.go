@@ -24,6 +24,32 @@ func init() {
 //
 //	sse_push [<matcher>] [<path>] {
 //	    hub          <name>
+//	    user         ticket <secret...> {
+//	        from     header|query|cookie <name>
+//	        max_age  <duration>
+//	    }
+//	    user         jwt {
+//	        key      <secret or PEM...>
+//	        key_file <path...>
+//	        jwks     <url>
+//	        refresh  <duration>
+//	        algorithms   <name...>
+//	        issuer   <name...>
+//	        audience <name...>
+//	        user_claim   <name>
+//	        topics_claim <name>
+//	        from     header|query|cookie <name>
+//	        leeway   <duration>
+//	        allow_no_expiry
+//	    }
+//	    user         authorize <path or URL> {
+//	        cookies  <name...>
+//	        headers  <name...>
+//	        ttl      <duration>
+//	        timeout  <duration>
+//	        expires  <duration>
+//	        concurrency <number>
+//	    }
 //	    user         header <name> [from <cidr...>]
 //	    user         query <name>
 //	    user         cookie <name>
@@ -161,12 +187,14 @@ func handlerOptions(h *Handler) []option {
 			h.Hub = args[0]
 			return hub.CheckName(h.Hub)
 		}},
-		{usage: "user header|query|cookie <name>, or user <placeholder>", min: 1, max: many, repeats: true, subscribe: true,
+		{usage: "user ticket|jwt|authorize|header|query|cookie …, or user <placeholder>", min: 1, max: many, repeats: true, subscribe: true,
 			set: func(args []string) error {
 				source, err := parseUser(args)
 				h.Users = append(h.Users, source)
 				return err
-			}},
+			},
+			late:  func() []option { return h.Users[len(h.Users)-1].options() },
+			check: func() error { return h.Users[len(h.Users)-1].check() }},
 		{usage: "anonymous", subscribe: true, set: func([]string) error {
 			h.Anonymous = true
 			return nil
@@ -274,7 +302,9 @@ func parseUser(args []string) (UserSource, error) {
 		s.Source, s.Name = "placeholder", args[0]
 		return s, s.check()
 	case args[0] == "placeholder" || !slices.Contains(userSources, args[0]):
-		return s, fmt.Errorf("%q is not known; known are header, query, cookie, and a placeholder such as {http.auth.user.id}", args[0])
+		return s, fmt.Errorf("%q is not known; known are ticket, jwt, authorize, header, query, cookie, and a placeholder such as {http.auth.user.id}", args[0])
+	case isProof(args[0]):
+		return s, s.parseProof(args[1:])
 	case len(args) == 1:
 		return s, fmt.Errorf("missing argument; write: user %s <name>", args[0])
 	}

@@ -14,6 +14,9 @@ import (
 // be long gone.
 func (p *pooledHub) ended(c *hub.Conn, reason error) {
 	openStreams.Add(-1)
+	if a, ok := c.Route.(*arrival); ok {
+		a.leave()
+	}
 	e := p.routes.Load().log.Check(zap.InfoLevel, "connection ended")
 	if e == nil {
 		return
@@ -33,6 +36,9 @@ func endReason(c *hub.Conn, reason error) string {
 		return reason.Error()
 	case c.Draining():
 		return "the hub is draining"
+	}
+	if a, ok := c.Route.(*arrival); ok && a.grant != nil && !a.grant.expires.IsZero() && !time.Now().Before(a.grant.expires) {
+		return "expired"
 	}
 	return "disconnected"
 }

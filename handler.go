@@ -87,6 +87,9 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 	if call == "publish" {
 		h.servePublish(w, r, hub.Hub)
 	} else {
+		if r.Method == http.MethodDelete {
+			hub.forget(call)
+		}
 		serveView(w, r, hub.Hub, call)
 	}
 	return nil

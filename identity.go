@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
@@ -21,6 +22,10 @@ type Identity struct {
 	User string
 	// The grant: names and patterns of topics, placeholders filled in. It may be shared, so it is not changed.
 	Topics []string
+	// When it ends; zero: never.
+	Expires time.Time
+
+	grant *grant // what it was proved by; nil: a source's word was taken
 }
 
 // granted reports whether the client may have a topic: a name that the grant covers, or a pattern that
@@ -34,6 +39,7 @@ func (id Identity) granted(topic string) bool {
 
 // provisionUsers makes the user sources ready for requests.
 func (h *Handler) provisionUsers() error {
+	h.complaints = new(complaints)
 	for i := range h.Users {
 		s := &h.Users[i]
 		if s.Source == "header" {
@@ -42,6 +48,14 @@ func (h *Handler) provisionUsers() error {
 		var err error
 		if s.from, err = parsePrefixes(s.From); err != nil {
 			return fmt.Errorf("users[%d]: from: %w", i, err)
+		}
+		if p := s.proof(); p != nil {
+			if s.verifier, err = p.provision(caddy.NewReplacer()); err != nil {
+				return fmt.Errorf("users[%d]: %s: %w", i, s.Source, err)
+			}
+			if v, ok := s.verifier.(*jwtVerifier); ok && v.set != nil {
+				v.set.log = h.log
+			}
 		}
 	}
 	return nil
@@ -61,6 +75,8 @@ func (h *Handler) warnings() []string {
 		case s.Source == "placeholder" && strings.Contains(s.Name, "{http.request.uri.query."):
 			warnings = append(warnings, fmt.Sprintf("user %s: any client can set it to any user, "+
 				"unless the app checks it first (forward_auth)", s.Name))
+		case s.Source == "jwt":
+			warnings = append(warnings, s.JWT.warnings()...)
 		}
 		if s.Source == "header" && strings.ContainsAny(s.Name, "_.") {
 			warnings = append(warnings, fmt.Sprintf("user header %s: Caddy drops headers with _ or . in their names, "+
@@ -80,6 +96,17 @@ func (h *Handler) identify(r *http.Request, params url.Values) (Identity, *probl
 	var user string
 	for i := range h.Users {
 		s := &h.Users[i]
+		if s.verifier != nil {
+			g, err := s.verifier.verify(r, params, h.Path)
+			if err != nil {
+				return Identity{}, h.refused(s, r, err)
+			}
+			if g == nil {
+				continue
+			}
+			topics := slices.Concat(expandGrant(h.Topics, g.user, repl), g.topics)
+			return Identity{User: g.user, Topics: topics, Expires: g.expires, grant: g}, nil
+		}
 		var err error
 		if user, err = s.user(r, params, repl); err != nil {
 			p := newProblem(http.StatusUnauthorized, "the user (%s %s) %v", s.Source, s.Name, err)

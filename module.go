@@ -64,6 +64,8 @@ type Handler struct {
 	guard  *guard
 	cors   *corsPolicy
 	log    *zap.Logger
+
+	complaints *complaints
 }
 
 // HubSettings are the settings that belong to a hub rather than to a route. They stand in one handler
@@ -89,20 +91,26 @@ type HubSettings struct {
 
 // UserSource is one place of a request that can name the user.
 type UserSource struct {
-	// What kind of source: `header`, `query`, `cookie` or `placeholder`.
+	// What kind of source: `ticket`, `jwt`, `authorize`, `header`, `query`, `cookie` or `placeholder`.
 	// A `query` parameter, a `cookie` of which the app does not check the value, and a `header` without
 	// `from` can be forged by any client.
 	Source string `json:"source"`
 
 	// The name of the header, query parameter or cookie, or the text with placeholders, such as
 	// `{http.request.header.X-User-ID}` or `{http.auth.user.id}`.
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// For a header: the addresses (CIDR) of the direct peers that are trusted to set it; from any other peer
 	// the header counts as absent. Default: every peer.
 	From []string `json:"from,omitempty"`
 
-	from prefixes
+	// The settings of the source of that name.
+	Ticket    *Ticket    `json:"ticket,omitempty"`
+	JWT       *JWT       `json:"jwt,omitempty"`
+	Authorize *Authorize `json:"authorize,omitempty"`
+
+	from     prefixes
+	verifier verifier // of a ticket, a jwt, an authorize
 }
 
 // Internal is the route on which apps publish and ask. It needs tokens, allow, or both; where both are given, both must hold.

@@ -21,6 +21,7 @@ type option struct {
 
 	set   func(args []string) error        // takes the arguments; its error is given name and place
 	block []option                         // what its own block may hold; nil: it takes no block
+	late  func() []option                  // the same, where it depends on the arguments
 	check func() error                     // looks at the whole of the block, at its end
 	guest func(*caddyfile.Dispenser) error // instead of all of these, parses what is behind the name
 }
@@ -68,18 +69,22 @@ func (o *option) parse(d *caddyfile.Dispenser) error {
 	if err := o.set(args); err != nil {
 		return d.Errf("%s: %w", o.name(), err)
 	}
-	if o.block == nil {
+	block := o.block
+	if o.late != nil {
+		block = o.late()
+	}
+	if block == nil {
 		if d.NextBlock(d.Nesting()) {
 			return line.wrap(fmt.Errorf("%s: takes no block", o.name()))
 		}
 		return nil
 	}
-	lines, err := parseBlock(d, o.block)
+	lines, err := parseBlock(d, block)
 	if err != nil {
 		return err
 	}
 	if len(lines) == 0 && o.check == nil {
-		err = fmt.Errorf("the block is missing or empty; it may hold %s", optionNames(o.block))
+		err = fmt.Errorf("the block is missing or empty; it may hold %s", optionNames(block))
 	} else if o.check != nil {
 		err = o.check()
 	}

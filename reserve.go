@@ -1,6 +1,7 @@
 package ssepush
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,18 @@ func (s *HubSettings) reserve() error {
 		return &hub.Refusal{Reason: "connections"}
 	}
 	return nil
+}
+
+// subscribe is Subscribe for a stream that is counted until it ends.
+func (p *pooledHub) subscribe(ctx context.Context, sub hub.Subscription, s *HubSettings) (*hub.Conn, error) {
+	if err := s.reserve(); err != nil {
+		return nil, err
+	}
+	conn, err := p.Subscribe(ctx, sub)
+	if err != nil {
+		openStreams.Add(-1)
+	}
+	return conn, err
 }
 
 // scarce is when it was last said that descriptors run out, in seconds since 1970.

@@ -20,15 +20,18 @@ type arrival struct {
 	path   string
 	page   string            // the origin of the page, where it is not the request's own host
 	filled map[string]string // entries of the grant with placeholders of the request, as they came out
+
+	grant    *grant    // what the client has proved; nil: its word was taken
+	deadline *deadline // when that ends; nil: never
 }
 
-// arrivalOf keeps what is to be kept of a user's request.
-func (h *Handler) arrivalOf(r *http.Request, user string) *arrival {
+// arrivalOf keeps what is to be kept of a request.
+func (h *Handler) arrivalOf(r *http.Request, id Identity) *arrival {
 	origin := r.Header.Get("Origin")
 	if origin != "" && ownOrigin(origin, r.Host) {
 		origin = ""
 	}
-	a := &arrival{path: h.Path, page: origin}
+	a := &arrival{path: h.Path, page: origin, grant: id.grant}
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	for _, entry := range h.Topics {
 		if !asksRequest(entry) {
@@ -37,11 +40,11 @@ func (h *Handler) arrivalOf(r *http.Request, user string) *arrival {
 		if a.filled == nil {
 			a.filled = map[string]string{}
 		}
-		for _, topic := range expandGrant([]string{entry}, user, repl) {
+		for _, topic := range expandGrant([]string{entry}, id.User, repl) {
 			a.filled[entry] = topic
 		}
 	}
-	if a.page == "" && a.filled == nil {
+	if a.page == "" && a.filled == nil && a.grant == nil {
 		return h.shared
 	}
 	return a
@@ -56,6 +59,9 @@ func (h *Handler) grantTo(a *arrival, user string, repl *caddy.Replacer) (id Ide
 		} else if !asksRequest(entry) {
 			id.Topics = append(id.Topics, expandGrant([]string{entry}, user, repl)...)
 		}
+	}
+	if a.grant != nil {
+		id.Topics = append(id.Topics, a.grant.topics...)
 	}
 	return id
 }
@@ -84,7 +90,7 @@ func (rs *routes) hold(c *hub.Conn) (stays bool) {
 	}
 	var own []*Handler
 	for _, h := range rs.handlers {
-		if h.Path == a.path && (a.page == "" || h.cors.allows(a.page)) {
+		if h.Path == a.path && (a.page == "" || h.cors.allows(a.page)) && h.vouches(a.grant) {
 			own = append(own, h)
 		}
 	}

@@ -46,6 +46,10 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
 // admit answers what gets no stream, and returns the connection of what does. It is apart from the stream, whose stack
 // stays as it is for as long as the stream lasts.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *stream.Timing) {
+	if isAsked(r) {
+		newProblem(http.StatusLoopDetected, "who a client is cannot be asked here").write(w)
+		return nil, nil
+	}
 	done, p := h.cors.handle(w, r)
 	if done {
 		return nil, nil
@@ -68,6 +72,10 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *str
 		}
 	}
 	if p != nil {
+		if p.again != "" {
+			h.reject(w, r, &hub.Refusal{Reason: p.again})
+			return nil, nil
+		}
 		p.write(w)
 		return nil, nil
 	}
@@ -92,12 +100,8 @@ func (h *Handler) begin(ctx context.Context, sub hub.Subscription) (*hub.Conn, *
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := h.hub.settings.reserve(); err != nil {
-		return nil, nil, err
-	}
-	conn, err := theHub.Subscribe(ctx, sub)
+	conn, err := theHub.admit(ctx, sub, &h.hub.settings)
 	if err != nil {
-		openStreams.Add(-1)
 		return nil, nil, err
 	}
 	theHub.admitted(conn, h.hub.routes.generation)
@@ -154,7 +158,7 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 		Retry: jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Protocol: uint8(r.ProtoMajor),
 	}
 	sub.Remote, sub.Address = clientAddress(r)
-	sub.Route = h.arrivalOf(r, id.User)
+	sub.Route = h.arrivalOf(r, id)
 	if len(sub.Topics) > maxTopics {
 		return sub, fieldError("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
 	}

@@ -60,6 +60,9 @@ func (h *Handler) check() error {
 		if err := h.Users[i].check(); err != nil {
 			return fmt.Errorf("users[%d]: %w", i, err)
 		}
+		if a := h.Users[i].Authorize; a != nil && (a.Target == h.Path || h.Internal != nil && isBelow(a.Target, h.Internal.Prefix)) {
+			return fmt.Errorf("users[%d]: authorize: %s is this directive's own", i, a.Target)
+		}
 	}
 	for i, t := range h.Topics {
 		if err := checkGrant(t); err != nil {
@@ -185,10 +188,19 @@ func (l *Limits) check() error {
 }
 
 // userSources are the kinds of UserSource.
-var userSources = []string{"header", "query", "cookie", "placeholder"}
+var userSources = []string{"ticket", "jwt", "authorize", "header", "query", "cookie", "placeholder"}
 
 func (s *UserSource) check() error {
+	for source, given := range map[string]bool{"ticket": s.Ticket != nil, "jwt": s.JWT != nil, "authorize": s.Authorize != nil} {
+		if given && source != s.Source {
+			return fmt.Errorf("%s: goes with the source of that name, not with %q", source, s.Source)
+		}
+	}
 	switch s.Source {
+	case "ticket", "jwt", "authorize":
+		if err := s.checkProof(); err != nil {
+			return err
+		}
 	case "header", "cookie":
 		if !httpguts.ValidHeaderFieldName(s.Name) {
 			return fmt.Errorf("name: %q is not the name of a %s", s.Name, s.Source)

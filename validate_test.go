@@ -27,7 +27,12 @@ func TestCheck(t *testing.T) {
 		{`{"path": "/_SSE/events", "anonymous": true, "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "lies in the internal prefix"},
 		{`{` + subscribe + `, "hub": "a\nb"}`, "hub: must not hold control characters"},
 
-		{`{"path": "/events", "users": [{"source": "query", "name": "u"}, {"source": "jwt", "name": "x"}]}`, `users[1]: source: "jwt" is none of header, query, cookie, placeholder`},
+		{`{"path": "/events", "users": [{"source": "query", "name": "u"}, {"source": "session", "name": "x"}]}`, `users[1]: source: "session" is none of ticket, jwt, authorize, header, query, cookie, placeholder`},
+		{`{"path": "/events", "users": [{"source": "jwt"}]}`, "users[0]: jwt: is missing"},
+		{`{"path": "/events", "users": [{"source": "query", "name": "u", "ticket": {"secrets": ["x"]}}]}`, `users[0]: ticket: goes with the source of that name, not with "query"`},
+		{`{"path": "/events", "users": [{"source": "jwt", "name": "x", "jwt": {"jwks": "https://a.example"}}]}`, "users[0]: name: goes with a header"},
+		{`{"path": "/events", "users": [{"source": "authorize", "authorize": {"target": "/events"}}]}`, "authorize: /events is this directive's own"},
+		{`{"path": "/events", "users": [{"source": "authorize", "authorize": {"target": "/_SSE/x"}}], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "authorize: /_SSE/x is this directive's own"},
 		{`{"path": "/events", "users": [{"source": "header", "name": ""}]}`, `users[0]: name: "" is not the name of a header`},
 		{`{"path": "/events", "users": [{"source": "query", "name": ""}]}`, "users[0]: name: must not be empty"},
 		{`{"path": "/events", "users": [{"source": "cookie", "name": "a b"}]}`, `users[0]: name: "a b" is not the name of a cookie`},

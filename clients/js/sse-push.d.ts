@@ -5,6 +5,11 @@ export interface Options {
 	lastEventId?: string;
 	/** How many past events a new client wants. */
 	replay?: number;
+	/**
+	 * Gives the URL with a new ticket or token. Called when the grant of the stream is about to end, and once when the
+	 * server has refused it (401).
+	 */
+	renew?: () => string | URL | null | undefined | Promise<string | URL | null | undefined>;
 	/** Send cookies to another origin too. */
 	withCredentials?: boolean;
 	/** Reopen when nothing was heard for so many ms; for apps that publish at regular intervals. Default: off. */
@@ -21,6 +26,8 @@ export interface StreamEvents {
 	/** Not now; the browser tries again after the time it was told. */
 	'sse:rejected': { reason: string };
 	'sse:position': Record<string, never>;
+	/** The stream ends in so many ms, with its grant. */
+	'sse:expiring': { in: number };
 	/** `wait`: ms until the next attempt. `status`: why the server refused. */
 	'sse:state': { state: State; wait?: number; status?: number };
 }

@@ -25,13 +25,16 @@ export class SsePush extends EventTarget {
 
 	#url; #options; #source; #retry; #probe; #page; #ticker;
 	#attempts = 0;
+	#renewal = null; // the one under way
+	#renewed = false; // since the stream was open last
 	#ticked = 0;
 	#heard = 0;
-	#names = new Set(['sse:connected', 'sse:gap', 'sse:position', 'sse:rejected']);
+	#names = new Set(['sse:connected', 'sse:gap', 'sse:position', 'sse:rejected', 'sse:expiring']);
 
 	/**
 	 * Opens at once. Options: `topics`; `lastEventId`, the position a page was rendered at; `replay`, how many
-	 * past events a new client wants; `withCredentials`; `heartbeat`, ms: reopen when nothing was heard for so long, for
+	 * past events a new client wants; `withCredentials`; `renew`, a function that gives (or promises) the URL with a new
+	 * ticket or token: it is called when the grant of the stream is about to end, and once when it has; `heartbeat`, ms: reopen when nothing was heard for so long, for
 	 * apps that publish something at regular intervals (the server's own heartbeat is a comment, which no page can see).
 	 */
 	constructor(url, options = {}) {
@@ -45,6 +48,7 @@ export class SsePush extends EventTarget {
 	/** Opens again, now, from the last id: after close(), after a refusal (a new login), or at any time. */
 	open() {
 		this.#attempts = 0;
+		this.#renewed = false;
 		this.#watch();
 		this.#connect();
 	}
@@ -93,9 +97,11 @@ export class SsePush extends EventTarget {
 		if (event.lastEventId) this.lastEventId = event.lastEventId;
 		if (event.type === 'sse:connected') {
 			this.#attempts = 0;
+			this.#renewed = false;
 			({ connection: this.connection, user: this.user, topics: this.topics } = JSON.parse(event.data));
 			this.#say('open');
 		}
+		if (event.type === 'sse:expiring' && this.#options.renew) this.#renew();
 		const { type, data, lastEventId, origin } = event;
 		this.dispatchEvent(new MessageEvent(type, { data, lastEventId, origin }));
 	};
@@ -111,9 +117,28 @@ export class SsePush extends EventTarget {
 			method: 'HEAD', cache: 'no-store', signal, headers: { Accept: 'text/event-stream' },
 			credentials: this.#options.withCredentials ? 'include' : 'same-origin',
 		}).then(({ status }) => {
-			if (!signal.aborted && FINAL.includes(status)) this.#stop('refused', { status });
+			if (signal.aborted || !FINAL.includes(status)) return;
+			if (status === 401 && this.#options.renew && !this.#renewed) this.#renew();
+			else this.#stop('refused', { status });
 		}, () => {});
 		this.#say('connecting', { wait });
+	}
+
+	// Opens anew, from the last id, with what renew gives. Where it gives nothing, all goes on as it is: the stream until its
+	// end, and the attempts behind it.
+	async #renew() {
+		const renewal = this.#renewal ??= (async () => this.#options.renew())();
+		this.#renewed = true;
+		try {
+			const url = await renewal;
+			if (renewal !== this.#renewal || !url) return;
+			this.#url = new URL(url, globalThis.document?.baseURI).href;
+			if (this.#source || this.#retry) this.#connect(); // neither: closed, or the page is away
+		} catch {
+			// Its own business.
+		} finally {
+			if (renewal === this.#renewal) this.#renewal = null;
+		}
 	}
 
 	// A stream that died while nobody looked sends no error. So a page that comes from the back/forward cache, from a

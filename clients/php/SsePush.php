@@ -34,7 +34,7 @@ final class SsePush
     /** @var array<string, mixed> */
     private static array $config = [
         'url' => null, 'token' => null, 'timeout' => 2.0, 'connectTimeout' => 0.3, 'retries' => 1,
-        'strict' => false, 'transport' => 'auto', 'onError' => null,
+        'strict' => false, 'transport' => 'auto', 'onError' => null, 'ticketSecret' => null,
     ];
 
     /** The kept curl handle, and the process that may use it: a fork must not share its parent's connection. */
@@ -61,6 +61,8 @@ final class SsePush
      * @param string|null       $transport      `curl`, `streams`, or `auto` for curl where it is there. Default: `auto`.
      * @param callable|null     $onError        Called with the SsePushResult of each failure, say `fn ($r) => error_log((string) $r)`;
      *                                          what it throws is dropped. Default: none.
+     * @param string|false|null $ticketSecret   What ticket() signs with: one of the secrets of `user ticket`, at least 32 bytes.
+     *                                          Default: the environment's SSE_PUSH_TICKET_SECRET.
      */
     public static function configure(
         string|false|null $url = null,
@@ -71,8 +73,9 @@ final class SsePush
         ?bool $strict = null,
         ?string $transport = null,
         ?callable $onError = null,
+        #[\SensitiveParameter] string|false|null $ticketSecret = null,
     ): void {
-        $given = array_filter(compact('url', 'token', 'strict', 'transport', 'onError'), static fn ($v) => $v !== null);
+        $given = array_filter(compact('url', 'token', 'strict', 'transport', 'onError', 'ticketSecret'), static fn ($v) => $v !== null);
         foreach (compact('timeout', 'connectTimeout') as $name => $seconds) {
             if ($seconds !== null && is_finite((float) $seconds)) {
                 $given[$name] = min(60.0, max(0.01, (float) $seconds));
@@ -263,6 +266,48 @@ final class SsePush
             return '';
         }
         return (string) preg_replace_callback('/[%\/*\p{Cc}]/u', static fn (array $m): string => '%' . strtoupper(implode('%', str_split(bin2hex($m[0]), 2))), $user);
+    }
+
+    /**
+     * A ticket, with which a page opens its stream as that user: `'/events?ticket=' . SsePush::ticket($user->id)`. Who has
+     * it is that user until it expires, so it belongs into a page, not into a log.
+     *
+     * @param string|int       $user    As whom.
+     * @param iterable<string> $topics  Topics, or patterns, that are granted beside the directive's own.
+     * @param int              $seconds How long it is good; the proxy takes no more than its `max_age`, a day. The stream
+     *                                  ends then; clients/js renews in time.
+     * @param bool             $once    Whether only one client may be connected by it at a time.
+     * @return string|null Null: there is no secret, or something given is wrong; onError is told.
+     */
+    public static function ticket(mixed $user, mixed $topics = [], mixed $seconds = 3600, mixed $once = false): ?string
+    {
+        $secret = trim(self::setting('ticketSecret', 'SSE_PUSH_TICKET_SECRET'));
+        $user = SsePushEvent::text($user);
+        $list = [];
+        $problem = match (true) {
+            strlen($secret) < 32 => ['ticketSecret', 'must be at least 32 bytes long'],
+            is_array($user) => ['user', $user[0]],
+            !is_iterable($topics) => ['topics', 'must be a list, not ' . get_debug_type($topics)],
+            !is_int($seconds) || $seconds < 1 => ['seconds', 'must be a whole number from 1 on'],
+            default => null,
+        };
+        try {
+            foreach ($problem === null ? $topics : [] as $topic) {
+                $list[] = $topic = SsePushEvent::text($topic);
+                $problem ??= is_array($topic) ? ['topics', $topic[0]] : null;
+            }
+        } catch (\Throwable $e) {
+            $problem = ['topics', $e->getMessage()];
+        }
+        if ($problem !== null) {
+            self::report([SsePushResult::invalid(...$problem)]);
+            return null;
+        }
+        $payload = ['user' => $user, 'exp' => time() + $seconds];
+        $payload += $list === [] ? [] : ['topics' => $list];
+        $payload += $once ? ['once' => bin2hex(random_bytes(8))] : [];
+        $signed = 'sse1.' . rtrim(strtr(base64_encode(json_encode($payload, SsePushEvent::JSON)), '+/', '-_'), '=');
+        return $signed . '.' . hash_hmac('sha256', $signed, $secret);
     }
 
     /** @internal What SsePushEvent::send does. */

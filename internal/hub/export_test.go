@@ -1,7 +1,5 @@
 package hub
 
-import "context"
-
 // Held is how many bytes wait for connections, those of an event once.
 func (h *Hub) Held() (bytes int64) {
 	seen := map[*entry]bool{}
@@ -35,11 +33,5 @@ func (h *Hub) Left() (n int) {
 		n += len(x.all) + len(x.ids) + len(x.users) + len(x.names) + len(x.byName) + len(x.patterns.children)
 		s.mu.Unlock()
 	}
-	return n
-}
-
-// UserCount is User, of one node.
-func (h *Hub) UserCount(name string) int {
-	n, _ := h.User(context.Background(), name)
 	return n
 }

@@ -45,9 +45,14 @@ func (h *Hub) User(ctx context.Context, name string) (int, error) {
 	if h.nodes != nil {
 		return h.nodes.count(ctx, userName+name)
 	}
+	return h.UserHere(name), nil
+}
+
+// UserHere counts a user's connections on this node.
+func (h *Hub) UserHere(name string) int {
 	h.admission.mu.Lock()
 	defer h.admission.mu.Unlock()
-	return h.admission.users[name], nil
+	return h.admission.users[name]
 }
 
 // Topic counts the connections that hear a topic, on all nodes. Where there are several, one that hears it in two ways

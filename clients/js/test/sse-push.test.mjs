@@ -397,3 +397,88 @@ test('close leaves nothing behind', async () => {
 	assert.equal(timers.size, 0);
 	assert.equal(page.listeners + document.listeners, 0);
 });
+
+test('renews before the grant ends, from the last id', async () => {
+	let n = 0;
+	push = new SsePush('/events?ticket=t0', { renew: async () => '/events?ticket=t' + ++n });
+	const seen = [];
+	push.on('sse:expiring', (expiring) => seen.push(expiring));
+	last().connected('p1');
+	last().send('sse:expiring', { in: 30_000 });
+	last().send('sse:expiring', { in: 29_000 });
+	assert.equal(sources.length, 1, 'the stream goes on meanwhile');
+	await settle();
+	assert.equal(sources.length, 2);
+	assert.equal(open().length, 1);
+	assert.equal(param('ticket'), 't1');
+	assert.equal(param('last_event_id'), 'p1');
+	assert.deepEqual(seen, [{ in: 30_000 }, { in: 29_000 }]);
+	last().connected('p1');
+	last().send('sse:expiring', { in: 30_000 });
+	await settle();
+	assert.equal(param('ticket'), 't2', 'and again');
+});
+
+test('without renew, the stream goes on to its end', async () => {
+	push = new SsePush('/events');
+	last().connected();
+	last().send('sse:expiring', { in: 30_000 });
+	await settle();
+	assert.equal(sources.length, 1);
+	assert.equal(push.state, 'open');
+});
+
+for (const [name, renew] of [
+	['fails', () => Promise.reject(new Error('offline'))], ['throws', () => { throw new Error('no'); }], ['gives nothing', () => null], ['gives no URL', () => 'http://'],
+]) {
+	test(`a renew that ${name} changes nothing`, async () => {
+		push = new SsePush('/events', { renew });
+		last().connected();
+		last().send('sse:expiring', { in: 30_000 });
+		await settle();
+		assert.equal(sources.length, 1);
+		assert.equal(push.state, 'open');
+	});
+}
+
+test('renews once when refused, then believes it', async () => {
+	status = 401;
+	let n = 0;
+	push = new SsePush('/events?ticket=t0', { renew: () => '/events?ticket=t' + ++n });
+	last().fail(2);
+	await settle();
+	assert.equal(param('ticket'), 't1');
+	assert.equal(push.state, 'connecting');
+	last().fail(2);
+	await settle();
+	assert.equal(push.state, 'refused');
+	assert.equal(n, 1);
+	push.open();
+	last().connected();
+	last().fail(2);
+	await settle();
+	assert.equal(param('ticket'), 't2', 'it was open in between');
+	status = 403;
+	last().fail(2);
+	await settle();
+	assert.equal(push.state, 'refused', 'a new ticket does not help against a 403');
+});
+
+test('a renewal opens nothing on a page that is away or closed', async () => {
+	let give;
+	push = new SsePush('/events', { renew: () => new Promise((resolve) => { give = resolve; }) });
+	last().connected('p1');
+	last().send('sse:expiring', { in: 30_000 });
+	fire('pagehide', { persisted: true });
+	give('/events?ticket=t1');
+	await settle();
+	assert.equal(open().length, 0);
+	fire('pageshow', { persisted: true });
+	assert.equal(param('ticket'), 't1');
+	last().connected('p1');
+	last().send('sse:expiring', { in: 30_000 });
+	push.close();
+	give('/events?ticket=t2');
+	await settle();
+	assert.equal(open().length, 0);
+});

@@ -20,9 +20,10 @@ set_error_handler(static function (int $level, string $message) use (&$raised): 
     return true;
 });
 error_reporting(E_ALL);
-unset($_SERVER['SSE_PUSH_URL'], $_SERVER['SSE_PUSH_TOKEN'], $_ENV['SSE_PUSH_URL'], $_ENV['SSE_PUSH_TOKEN']);
-putenv('SSE_PUSH_URL');
-putenv('SSE_PUSH_TOKEN');
+foreach (['SSE_PUSH_URL', 'SSE_PUSH_TOKEN', 'SSE_PUSH_TICKET_SECRET'] as $variable) {
+    unset($_SERVER[$variable], $_ENV[$variable]);
+    putenv($variable);
+}
 
 $socket = sys_get_temp_dir() . '/sse-push-' . getmypid() . '.sock';
 $endpoint = proc_open([PHP_BINARY, __DIR__ . '/endpoint.php', $socket], [['pipe', 'r'], ['pipe', 'w'], STDERR], $pipes);
@@ -425,6 +426,41 @@ test('escape', function () {
         same($want, SsePush::escape($name), $want);
     }
     same(['7', '', '', ''], [SsePush::escape(7), SsePush::escape(null), SsePush::escape("\xff"), SsePush::escape([])], 'not a name');
+});
+
+test('tickets', function () {
+    $errors = [];
+    $secret = 'a-secret-of-thirty-two-bytes-or-more';
+    SsePush::configure(ticketSecret: "$secret\n", onError: function ($r) use (&$errors) { $errors[] = "$r->field: $r->detail"; });
+    $read = static function (string $ticket) use ($secret): array {
+        same(1, preg_match('/^(sse1\.([\w-]+))\.([0-9a-f]{64})$/D', $ticket, $part), "the form of $ticket");
+        same(hash_hmac('sha256', $part[1], $secret), $part[3], 'signature');
+        return json_decode(base64_decode(strtr($part[2], '-_', '+/')), true);
+    };
+    $start = time();
+    $plain = $read(SsePush::ticket(7));
+    same(['user', 'exp'], array_keys($plain), 'fields');
+    same('7', $plain['user'], 'user');
+    same(true, $plain['exp'] - $start >= 3600 && $plain['exp'] - $start <= 3602, 'an hour');
+    $all = $read(SsePush::ticket('é/?>~', topics: new ArrayIterator(['a/b', 'c/*']), seconds: 60, once: true));
+    same(['é/?>~', ['a/b', 'c/*'], 16], [$all['user'], $all['topics'], strlen($all['once'])], 'all fields');
+    same(true, $all['exp'] - $start <= 62, 'a minute');
+    same(true, SsePush::ticket('a', once: true) !== SsePush::ticket('a', once: true), 'each for one use');
+    same([], $errors, 'errors');
+
+    foreach ([
+        'user' => [null], 'user ' => [''], 'user  ' => ["\xff"], 'topics' => ['a', 'b'], 'topics ' => ['a', [null]],
+        'topics  ' => ['a', (static function () { yield 'x'; throw new LogicException('no'); })()], 'seconds' => ['a', [], 0], 'seconds ' => ['a', [], '60'],
+    ] as $field => $args) {
+        $errors = [];
+        same(null, SsePush::ticket(...$args), $field);
+        same([rtrim($field)], array_map(static fn ($e) => explode(':', $e)[0], $errors), "error of $field");
+    }
+    $errors = [];
+    SsePush::configure(ticketSecret: 'too-short');
+    same(null, SsePush::ticket('a'), 'a short secret');
+    same(true, count($errors) === 1 && !str_contains($errors[0], 'too-short'), 'the secret is not told');
+    SsePush::configure(ticketSecret: '');
 });
 
 fclose($pipes[0]);

@@ -1,0 +1,85 @@
+package ssepush
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// read reads the answer of an app that lets a client in.
+func (v *authorizer) read(h http.Header) (*grant, error) {
+	users := h.Values("X-SSE-User")
+	if len(users) == 0 || len(users) == 1 && users[0] == "" {
+		return nil, nil
+	}
+	if len(users) > 1 {
+		return nil, failing("X-SSE-User is given more than once")
+	}
+	g := &grant{user: users[0], by: v.name}
+	if err := hub.CheckName(g.user); err != nil {
+		return nil, failing("X-SSE-User " + err.Error())
+	}
+	var err error
+	if g.topics, err = topicsOf(h.Values("X-SSE-Topics")); err != nil {
+		return nil, failing("X-SSE-Topics: " + err.Error())
+	}
+	seconds, given, err := numberOf(h, "X-SSE-Expires", int64(maxExpires/time.Second))
+	if err != nil {
+		return nil, failing(err.Error())
+	}
+	lifetime := v.lifetime - rand.N(v.lifetime/10) // those who came at once are not to come again at once
+	if given {
+		lifetime = time.Duration(seconds) * time.Second
+	}
+	g.expires = time.Now().Add(lifetime)
+	limit, _, err := numberOf(h, "X-SSE-Limit", 1<<30)
+	if err != nil {
+		return nil, failing(err.Error())
+	}
+	g.limit = int(limit)
+	return g, nil
+}
+
+// numberOf reads a header that is a number from 1 on.
+func numberOf(h http.Header, name string, most int64) (n int64, given bool, err error) {
+	values := h.Values(name)
+	if len(values) == 0 {
+		return 0, false, nil
+	}
+	n, err = strconv.ParseInt(strings.TrimSpace(values[0]), 10, 64)
+	if err != nil || len(values) > 1 || n < 1 || n > most {
+		return 0, false, fmt.Errorf("%s must be one whole number from 1 to %d", name, most)
+	}
+	return n, true, nil
+}
+
+// topicsOf reads a header that lists topics: a JSON array, or names between commas.
+func topicsOf(lines []string) (topics []string, err error) {
+	for _, line := range lines {
+		line = strings.TrimSpace(line)
+		if len(line) > (maxTopics+1)*(hub.MaxName+4) {
+			return nil, fmt.Errorf("more than %d topics", maxTopics)
+		}
+		if strings.HasPrefix(line, "[") {
+			var list []string
+			if json.Unmarshal([]byte(line), &list) != nil {
+				return nil, errors.New("must be a JSON list of strings, or names between commas")
+			}
+			topics = append(topics, list...)
+			continue
+		}
+		for topic := range strings.SplitSeq(line, ",") {
+			if topic = strings.TrimSpace(topic); topic != "" {
+				topics = append(topics, topic)
+			}
+		}
+	}
+	return topics, checkTopics(topics)
+}

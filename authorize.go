@@ -1,0 +1,355 @@
+package ssepush
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"golang.org/x/net/http/httpguts"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+const (
+	defaultTTL         = 10 * time.Second
+	maxKept            = 10 * time.Minute
+	defaultAskTimeout  = 5 * time.Second
+	defaultExpires     = time.Hour
+	maxExpires         = 366 * 24 * time.Hour
+	defaultConcurrency = 8
+	// maxAnswers is how many of the app's answers are kept.
+	maxAnswers = 20_000
+	// maxAsked bounds what of a request is sent on, in bytes.
+	maxAsked = 16 << 10
+)
+
+// Authorize asks the app who a client is, with the client's own cookies and headers. The app answers with a status: 200
+// with the header `X-SSE-User` lets the client in, 401 and 403 refuse it, a 200 without that header knows nobody.
+// Anything else, and no answer in time, lets the client come again later.
+type Authorize struct {
+	// What to ask: a path of the same site, such as `/whoami`, or a URL: `http://`, `https://`, or a Unix socket and a
+	// path, `unix:///run/app.sock:/whoami`.
+	Target string `json:"target"`
+
+	// The cookies that the app is shown. Default: all.
+	Cookies []string `json:"cookies,omitempty"`
+
+	// The headers that the app is shown beside the cookies. Default: `Authorization`.
+	Headers []string `json:"headers,omitempty"`
+
+	// How long an answer that lets a client in is kept for the same cookies, headers, address and topics. Up to 10m. Default: 10s.
+	TTL caddy.Duration `json:"ttl,omitempty"`
+
+	// How long the app may take. Default: 5s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// How long a stream lives where the app does not say so by `X-SSE-Expires` (in seconds). The browser then comes back, and the app is
+	// asked again. Default: 1h.
+	Expires caddy.Duration `json:"expires,omitempty"`
+
+	// How many questions may be under way at once; others wait. Default: 8.
+	Concurrency int `json:"concurrency,omitempty"`
+}
+
+func (a *Authorize) check() error {
+	if strings.HasPrefix(a.Target, "/") {
+		if err := checkPath(a.Target); err != nil {
+			return err
+		}
+	} else if _, _, ok := unixTarget(a.Target); !ok {
+		if err := checkHTTP(a.Target); err != nil {
+			return fmt.Errorf("%w, nor a path such as /whoami, nor unix:///run/app.sock:/whoami", err)
+		}
+	}
+	for _, name := range a.Cookies {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("cookies: %q is not the name of a cookie", name)
+		}
+	}
+	for _, name := range a.Headers {
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(hopByHop, canonical) || strings.HasPrefix(canonical, "X-Sse-") {
+			return fmt.Errorf("headers: %q cannot be sent on", name)
+		}
+	}
+	for _, d := range []caddy.Duration{a.TTL, a.Timeout, a.Expires} {
+		if d < 0 {
+			return errors.New("ttl, timeout, expires: must not be negative")
+		}
+	}
+	switch {
+	case time.Duration(a.TTL) > maxKept:
+		return fmt.Errorf("ttl: must be at most %s", maxKept)
+	case time.Duration(a.Timeout) > time.Minute:
+		return fmt.Errorf("timeout: must be at most %s", time.Minute)
+	case a.Expires != 0 && time.Duration(a.Expires) < time.Second:
+		return errors.New("expires: must be at least 1s")
+	case a.Concurrency < 0:
+		return errors.New("concurrency: must not be negative")
+	}
+	return nil
+}
+
+// hopByHop are the headers that describe a message, or are set here.
+var hopByHop = []string{"Accept", "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Host", "Keep-Alive", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
+
+func (a *Authorize) provision(*caddy.Replacer) (verifier, error) {
+	v := &authorizer{
+		name: "authorize " + a.Target, cookies: a.Cookies,
+		ttl: orElse(time.Duration(a.TTL), defaultTTL), timeout: orElse(time.Duration(a.Timeout), defaultAskTimeout),
+		lifetime: orElse(time.Duration(a.Expires), defaultExpires),
+		slots:    make(chan struct{}, cmp.Or(a.Concurrency, defaultConcurrency)),
+		answers:  map[answerKey]kept{},
+	}
+	for _, name := range a.Headers {
+		v.headers = append(v.headers, textproto.CanonicalMIMEHeaderKey(name))
+	}
+	if a.Headers == nil {
+		v.headers = []string{"Authorization"}
+	}
+	var err error
+	v.ask, err = newAsker(a.Target)
+	return v, err
+}
+
+// authorizer asks the app, and remembers for a moment what it said.
+type authorizer struct {
+	name             string
+	cookies, headers []string
+	ttl, timeout     time.Duration
+	lifetime         time.Duration
+	ask              asker
+	slots            chan struct{} // as many as may ask at once
+	flights          singleflight.Group
+
+	mu      sync.Mutex
+	answers map[answerKey]kept
+	purged  uint64 // how often
+}
+
+// answerKey stands for all of a request that the app is shown. A hash, so that no cookie is kept.
+type answerKey [sha256.Size]byte
+
+type kept struct {
+	grant *grant
+	until time.Time
+}
+
+func (v *authorizer) vouches(by string) bool { return by == v.name }
+
+func (v *authorizer) verify(r *http.Request, params url.Values, route string) (*grant, error) {
+	q, err := v.question(r, params["topic"])
+	if err != nil || q == nil {
+		return nil, err
+	}
+	key := q.key(route)
+	g, purged := v.known(key)
+	if g != nil {
+		return g, nil
+	}
+	// Who asks behind a purge is not to get an answer from before it.
+	flight := string(key[:]) + strconv.FormatUint(purged, 10)
+	done := v.flights.DoChan(flight, func() (any, error) {
+		if g, _ := v.known(key); g != nil { // another flight has just landed
+			return g, nil
+		}
+		g, err := v.get(q)
+		if g != nil {
+			v.keep(key, g, purged)
+		}
+		return g, err
+	})
+	select {
+	case result := <-done:
+		return result.Val.(*grant), result.Err
+	case <-r.Context().Done():
+		return nil, failing("the client left")
+	}
+}
+
+// question is what the app is asked; nil where the client has nothing to show.
+func (v *authorizer) question(r *http.Request, topics []string) (*question, error) {
+	q := &question{r: r, header: http.Header{}}
+	size := 0
+	for _, name := range v.headers {
+		for _, value := range r.Header[name] {
+			q.header.Add(name, value)
+			size += len(value)
+		}
+	}
+	if cookies := v.shown(r); cookies != "" {
+		q.header.Set("Cookie", cookies)
+		size += len(cookies)
+	}
+	if len(q.header) == 0 {
+		return nil, nil
+	}
+	if size > maxAsked {
+		return nil, invalid("cookies and headers are too long")
+	}
+	for _, t := range slices.Sorted(slices.Values(topics)) {
+		if len(q.topics) < maxTopics && hub.CheckPattern(t) == nil { // for others the request is refused later on
+			q.topics = append(q.topics, t)
+		}
+	}
+	q.remote, _ = clientAddress(r)
+	return q, nil
+}
+
+// shown is the Cookie header that the app gets.
+func (v *authorizer) shown(r *http.Request) string {
+	var pairs []string
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.Trim(pair, " \t")
+			name, _, _ := strings.Cut(pair, "=")
+			if pair != "" && (len(v.cookies) == 0 || slices.Contains(v.cookies, name)) {
+				pairs = append(pairs, pair)
+			}
+		}
+	}
+	return strings.Join(pairs, "; ")
+}
+
+// key covers all that the app can see, and the route.
+func (q *question) key(route string) (key answerKey) {
+	h := sha256.New()
+	write := func(s string) {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
+		h.Write(size[:])
+		h.Write([]byte(s))
+	}
+	for _, s := range []string{route, q.r.Host, q.scheme(), q.remote} {
+		write(s)
+	}
+	for _, lines := range []http.Header{q.header, q.forwarded()} {
+		for _, name := range slices.Sorted(maps.Keys(lines)) {
+			for _, value := range lines[name] {
+				write(name)
+				write(value)
+			}
+		}
+		write("")
+	}
+	for _, t := range q.topics {
+		write(t)
+	}
+	h.Sum(key[:0])
+	return key
+}
+
+// known returns what the app has said a moment ago, and how often that was purged.
+func (v *authorizer) known(key answerKey) (*grant, uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if k, ok := v.answers[key]; ok && time.Now().Before(k.until) {
+		return k.grant, v.purged
+	}
+	return nil, v.purged
+}
+
+// keep remembers an answer, unless there was a purge since it was asked for. Refusals are not kept: who has just logged
+// in has the same cookie, and an EventSource that is refused gives up for good.
+func (v *authorizer) keep(key answerKey, g *grant, purged uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.purged != purged {
+		return
+	}
+	now := time.Now()
+	if len(v.answers) >= maxAnswers {
+		for k, a := range v.answers {
+			if !now.Before(a.until) {
+				delete(v.answers, k)
+			}
+		}
+		for k := range v.answers {
+			if len(v.answers) < maxAnswers*9/10 {
+				break
+			}
+			delete(v.answers, k)
+		}
+	}
+	until := now.Add(v.ttl)
+	if g.expires.Before(until) {
+		until = g.expires
+	}
+	v.answers[key] = kept{g, until}
+}
+
+// purge forgets what the app has said of a user.
+func (v *authorizer) purge(user string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.purged++
+	for k, a := range v.answers {
+		if a.grant.user == user {
+			delete(v.answers, k)
+		}
+	}
+}
+
+// purge makes the app be asked anew who a user is. It belongs to whatever takes something away from a user.
+func (rs *routes) purge(user string) {
+	for _, h := range rs.handlers {
+		for i := range h.Users {
+			if v, ok := h.Users[i].verifier.(*authorizer); ok {
+				v.purge(user)
+			}
+		}
+	}
+}
+
+// forget purges the user whose connection a call ends.
+func (p *pooledHub) forget(call string) {
+	if id, ok := strings.CutPrefix(call, "connections/"); ok {
+		if c, ok := p.Connection(id); ok && c.User != "" {
+			p.routes.Load().purge(c.User)
+		}
+	}
+}
+
+func failing(cause string) *refusal { return &refusal{public: "authorize", cause: cause} }
+
+// get asks the app, when there is a place.
+func (v *authorizer) get(q *question) (*grant, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), v.timeout) // its own: others may wait for the answer too
+	defer cancel()
+	select {
+	case v.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, failing("too many questions to the app are under way")
+	}
+	status, header, err := v.ask(ctx, q, func() { <-v.slots })
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
+		return nil, failing("the app takes too long")
+	case err != nil:
+		e := failing("the app cannot be asked")
+		e.detail = err.Error()
+		return nil, e
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return nil, &refusal{status: status, public: "by the app", cause: fmt.Sprintf("the app answered %d", status)}
+	case status >= 300 && status < 400:
+		return nil, failing("the app answered with a redirect, which is not followed: let it answer 401")
+	case status != http.StatusOK && status != http.StatusNoContent:
+		return nil, failing(fmt.Sprintf("the app answered %d", status))
+	}
+	return v.read(header)
+}

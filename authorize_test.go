@@ -1,0 +1,421 @@
+package ssepush
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func newAuthorizer(t *testing.T, config Authorize) *authorizer {
+	t.Helper()
+	if err := config.check(); err != nil {
+		t.Fatal(err)
+	}
+	v, err := config.provision(caddy.NewReplacer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.(*authorizer)
+}
+
+// app is what an authorizer asks: a handler behind a URL.
+func app(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s.URL + "/whoami"
+}
+
+// asClient is a request of a client with a cookie; "" for none.
+func asClient(cookie string, header ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "http://site.example/events", nil)
+	if cookie != "" {
+		r.Header.Set("Cookie", cookie)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	return r
+}
+
+func TestAuthorizeAnswers(t *testing.T) {
+	long := strings.Repeat("a", 256)
+	for name, test := range map[string]struct {
+		status        int
+		header        http.Header
+		user          string // "" for nobody
+		topics        []string
+		limit         int
+		refused       int // the status; 0: for now
+		public, cause string
+	}{
+		"a user":              {status: 200, header: http.Header{"X-Sse-User": {"u1"}}, user: "u1"},
+		"204":                 {status: 204, header: http.Header{"X-Sse-User": {"u1"}}, user: "u1"},
+		"topics":              {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Topics": {"a/b, c/*", "d"}}, user: "u1", topics: []string{"a/b", "c/*", "d"}},
+		"topics as JSON":      {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Topics": {`["a, b", "c\/*"]`}}, user: "u1", topics: []string{"a, b", "c/*"}},
+		"a limit":             {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Limit": {"2"}}, user: "u1", limit: 2},
+		"nobody":              {status: 200},
+		"nobody, in words":    {status: 200, header: http.Header{"X-Sse-User": {""}}},
+		"401":                 {status: 401, header: http.Header{"X-Sse-User": {"u1"}}, refused: 401, public: "by the app", cause: "the app answered 401"},
+		"403":                 {status: 403, refused: 403, public: "by the app", cause: "the app answered 403"},
+		"a redirect":          {status: 302, header: http.Header{"X-Sse-User": {"u1"}, "Location": {"/login"}}, public: "authorize", cause: "redirect"},
+		"an error":            {status: 500, header: http.Header{"X-Sse-User": {"u1"}}, public: "authorize", cause: "the app answered 500"},
+		"nothing there":       {status: 404, header: http.Header{"X-Sse-User": {"u1"}}, public: "authorize", cause: "the app answered 404"},
+		"two users":           {status: 200, header: http.Header{"X-Sse-User": {"u1", "u2"}}, public: "authorize", cause: "more than once"},
+		"a tab in a user":     {status: 200, header: http.Header{"X-Sse-User": {"u\t1"}}, public: "authorize", cause: "control characters"},
+		"a user not in UTF-8": {status: 200, header: http.Header{"X-Sse-User": {"u\xff"}}, public: "authorize", cause: "UTF-8"},
+		"a user too long":     {status: 200, header: http.Header{"X-Sse-User": {long}}, public: "authorize", cause: "longer"},
+		"too many topics":     {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Topics": {strings.Repeat("a,", 101)}}, public: "authorize", cause: "more than 100 topics"},
+		"far too many topics": {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Topics": {strings.Repeat("a,", 20_000)}}, public: "authorize", cause: "more than 100 topics"},
+		"a bad topic":         {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Topics": {"a*"}}, public: "authorize", cause: "must stand alone"},
+		"broken JSON":         {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Topics": {`["a"`}}, public: "authorize", cause: "must be a JSON list"},
+		"expires at a date":   {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Expires": {"Sat, 21 Nov 2026 13:00:00 GMT"}}, public: "authorize", cause: "X-SSE-Expires must be one whole number"},
+		"expires as a stamp":  {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Expires": {"1800000000"}}, public: "authorize", cause: "X-SSE-Expires must be one whole number"},
+		"expires at once":     {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Expires": {"0"}}, public: "authorize", cause: "X-SSE-Expires"},
+		"a limit of none":     {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Limit": {"0"}}, public: "authorize", cause: "X-SSE-Limit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newAuthorizer(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
+				for name, lines := range test.header {
+					w.Header()[name] = lines
+				}
+				w.Header().Set("Set-Cookie", "session=stolen")
+				w.WriteHeader(test.status)
+			})})
+			g, err := v.verify(asClient("id=1"), nil, "/events")
+			wantRefusal(t, err, test.refused, test.public, test.cause)
+			if test.user == "" {
+				if g != nil {
+					t.Errorf("got %+v", g)
+				}
+			} else if g == nil || g.user != test.user || !slices.Equal(g.topics, test.topics) || g.limit != test.limit {
+				t.Errorf("got %+v", g)
+			}
+		})
+	}
+}
+
+// What the app is shown, and what not.
+func TestAuthorizeQuestion(t *testing.T) {
+	var got *http.Request
+	target := app(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r.Clone(context.Background())
+		w.Header().Set("X-SSE-User", "u1")
+		w.Header().Set("X-SSE-Expires", "60")
+	})
+	v := newAuthorizer(t, Authorize{Target: target, Cookies: []string{"PHPSESSID"}, Headers: []string{"authorization", "x-app"}})
+	r := asClient("a=b; PHPSESSID=s1; PHPSESSIDX=no; c=d", "Authorization", "Bearer t", "X-App", "1", "X-Other", "no",
+		"X-SSE-User", "admin", "X-SSE-Topics", "**", "X-Forwarded-For", "10.0.0.1", "Accept-Encoding", "gzip")
+	start := time.Now()
+	g, err := v.verify(r, map[string][]string{"topic": {"b", "a\n", "a"}, "ticket": {"no"}}, "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := g.expires.Sub(start); left < 59*time.Second || left > 61*time.Second {
+		t.Errorf("expires in %s", left)
+	}
+	if got.Method != http.MethodGet || got.RequestURI != "/whoami" {
+		t.Errorf("asked %s %s", got.Method, got.RequestURI)
+	}
+	for name, want := range map[string]string{
+		"Cookie": "PHPSESSID=s1", "Authorization": "Bearer t", "X-App": "1", "Accept": "application/json", "X-Sse-Topics": `["a","b"]`,
+		"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "site.example", "X-Forwarded-Proto": "http", "X-Sse-User": "", "X-Other": "",
+	} {
+		if lines := strings.Join(got.Header[name], "|"); lines != want {
+			t.Errorf("%s: got %q, want %q", name, lines, want)
+		}
+	}
+	got = nil
+	if g, err := v.verify(asClient("a=b", "X-Other", "x"), nil, "/events"); g != nil || err != nil || got != nil {
+		t.Error("who has nothing to show is absent, and costs no question")
+	}
+	if _, err := v.verify(asClient("PHPSESSID="+strings.Repeat("a", maxAsked)), nil, "/events"); err == nil || got != nil {
+		t.Error("the app was asked about a cookie without end")
+	}
+}
+
+// The answer to one question is not given to another.
+func TestAuthorizeKeepsApart(t *testing.T) {
+	var asked atomic.Int64
+	v := newAuthorizer(t, Authorize{Cookies: []string{"id"}, Headers: []string{"X-App"}, Target: app(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-SSE-User", fmt.Sprint("u", asked.Add(1)))
+	})})
+	type ask struct {
+		r      *http.Request
+		topics []string
+		route  string
+	}
+	from := func(r *http.Request, addr, host string) *http.Request {
+		r.RemoteAddr, r.Host = addr, host
+		return r
+	}
+	different := []ask{
+		{r: asClient("id=1"), route: "/a"},
+		{r: asClient("id=2"), route: "/a"},
+		{r: asClient("id=1"), route: "/b"},
+		{r: asClient("id=1"), route: "/a", topics: []string{"t"}},
+		{r: asClient("id=1"), route: "/a", topics: []string{"t", "u"}},
+		{r: asClient("id=1; id=2"), route: "/a"},
+		{r: asClient("", "X-App", "id=1"), route: "/a"},
+		{r: asClient("id=1", "X-App", "1"), route: "/a"},
+		{r: asClient("id=1", "X-App", "1", "X-App", "2"), route: "/a"},
+		{r: from(asClient("id=1"), "192.0.2.7:1", "site.example"), route: "/a"},
+		{r: from(asClient("id=1"), "192.0.2.1:1", "other.example"), route: "/a"},
+	}
+	for round := range 2 {
+		for i, a := range different {
+			g, err := v.verify(a.r, map[string][]string{"topic": a.topics}, a.route)
+			if err != nil || g.user != fmt.Sprint("u", i+1) {
+				t.Errorf("round %d, %d: got %+v, %v", round, i, g, err)
+			}
+		}
+	}
+	same := from(asClient("x=9; id=1", "Last-Event-Id", "p7"), "192.0.2.1:999", "site.example")
+	if g, _ := v.verify(same, map[string][]string{"topic": {"u", "t"}}, "/a"); g.user != "u5" {
+		t.Errorf("the same in another order: got %+v", g)
+	}
+	v.purge("u1")
+	if g, _ := v.verify(different[0].r, nil, "/a"); g.user != "u12" {
+		t.Errorf("behind a purge: got %+v", g)
+	}
+	if g, _ := v.verify(different[1].r, nil, "/a"); g.user != "u2" {
+		t.Errorf("another's purge: got %+v", g)
+	}
+}
+
+// Refusals and failures are not kept: who logs in gets in.
+func TestAuthorizeForgetsRefusals(t *testing.T) {
+	var status atomic.Int64
+	v := newAuthorizer(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-SSE-User", "u1")
+		w.WriteHeader(int(status.Load()))
+	})})
+	for _, s := range []int64{401, 500, 200} {
+		status.Store(s)
+		g, err := v.verify(asClient("id=1"), nil, "/events")
+		if (s == 200) != (err == nil && g != nil) {
+			t.Errorf("%d: got %+v, %v", s, g, err)
+		}
+	}
+	status.Store(401)
+	if g, _ := v.verify(asClient("id=1"), nil, "/events"); g == nil {
+		t.Error("an answer is not kept")
+	}
+}
+
+// An answer that was asked for before a purge is not for those who come behind it, and not kept.
+func TestAuthorizePurgeInFlight(t *testing.T) {
+	asked, answer := make(chan struct{}, 9), make(chan string)
+	v := newAuthorizer(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		w.Header().Set("X-SSE-User", <-answer)
+	})})
+	users := make(chan string, 2)
+	ask := func() {
+		g, err := v.verify(asClient("id=1"), nil, "/events")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		users <- g.user
+	}
+	go ask()
+	<-asked
+	v.purge("old")
+	go ask()
+	<-asked // a question of its own
+	answer <- "old"
+	answer <- "new"
+	if got := []string{<-users, <-users}; !slices.Contains(got, "new") {
+		t.Errorf("got %q", got)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.answers) > 1 {
+		t.Errorf("%d answers are kept", len(v.answers))
+	}
+}
+
+// A slow, an endless and a missing app cost a bounded time, and refuse nobody for good.
+func TestAuthorizeFailures(t *testing.T) {
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	socket := filepath.Join(t.TempDir(), "app.sock")
+	for name, target := range map[string]string{
+		"slow": app(t, func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-r.Context().Done():
+			case <-release:
+			}
+		}),
+		"endless": app(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-SSE-User", "u1")
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 8<<10)); err != nil {
+					return
+				}
+			}
+		}),
+		"dripping": app(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-SSE-User", "u1")
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+			select {
+			case <-r.Context().Done():
+			case <-release:
+			}
+		}),
+		"endless headers": app(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-SSE-User", "u1")
+			w.Header().Set("X-Long", strings.Repeat("a", 2*maxUnread))
+		}),
+		"not there":        "http://127.0.0.1:1/whoami",
+		"no socket":        "unix://" + socket + ":/whoami",
+		"no site to speak": "/whoami",
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newAuthorizer(t, Authorize{Target: target, Timeout: caddy.Duration(300 * time.Millisecond)})
+			if g, err := v.verify(asClient("id=1"), nil, "/events"); g != nil || !isSoft(err, "authorize") {
+				t.Errorf("got %+v, %v", g, err)
+			}
+			if len(v.slots) != 0 {
+				t.Error("a slot is left taken")
+			}
+		})
+	}
+}
+
+func TestAuthorizeOverSocket(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "app.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-SSE-User", "of "+r.URL.Path)
+	})}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
+	v := newAuthorizer(t, Authorize{Target: "unix://" + socket + ":/whoami"})
+	if g, err := v.verify(asClient("id=1"), nil, "/events"); err != nil || g.user != "of /whoami" {
+		t.Errorf("got %+v, %v", g, err)
+	}
+}
+
+// Two thousand clients of a hundred users come back at once: one question a user, few at a time, nobody refused.
+func TestAuthorizeStorm(t *testing.T) {
+	const clients, users, atOnce = 2000, 100, 4
+	var asked, now, most atomic.Int64
+	v := newAuthorizer(t, Authorize{Concurrency: atOnce, Timeout: caddy.Duration(limitOfTest), TTL: caddy.Duration(time.Minute), Target: app(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		for n := now.Add(1); ; {
+			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
+				break
+			}
+		}
+		c, _ := r.Cookie("id")
+		w.Header().Set("X-SSE-User", c.Value)
+		now.Add(-1)
+	})})
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			user := fmt.Sprint("u", i%users)
+			g, err := v.verify(asClient("id="+user), nil, "/events")
+			if err != nil || g.user != user {
+				t.Errorf("client %d: got %+v, %v", i, g, err)
+			}
+		})
+	}
+	wg.Wait()
+	if asked.Load() != users || most.Load() > atOnce {
+		t.Errorf("the app was asked %d times, up to %d at once", asked.Load(), most.Load())
+	}
+}
+
+func FuzzTopicsHeader(f *testing.F) {
+	for _, seed := range []string{"a, b", `["a","b/*"]`, "a*", "[", "**", ",,", "a\x00", strings.Repeat("a/", 200)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		topics, err := topicsOf([]string{line})
+		if err == nil && checkTopics(topics) != nil {
+			t.Errorf("%q: got %q", line, topics)
+		}
+	})
+}
+
+const limitOfTest = 30 * time.Second
+
+// An app that is too slow for a storm sends the rest off, for now.
+func TestAuthorizeStormOnASlowApp(t *testing.T) {
+	release := make(chan struct{})
+	v := newAuthorizer(t, Authorize{Concurrency: 2, Timeout: caddy.Duration(300 * time.Millisecond), Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		w.Header().Set("X-SSE-User", "u")
+	})})
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			if g, err := v.verify(asClient(fmt.Sprint("id=", i)), nil, "/events"); g != nil || !isSoft(err, "authorize") {
+				t.Errorf("got %+v, %v", g, err)
+			}
+		})
+	}
+	wg.Wait()
+	close(release)
+	if g, err := v.verify(asClient("id=1"), nil, "/events"); err != nil || g.user != "u" {
+		t.Errorf("later: got %+v, %v", g, err)
+	}
+}
+
+// What a client of a cookie without end makes the proxy keep is bounded.
+func TestAuthorizeKeepsLittle(t *testing.T) {
+	v := newAuthorizer(t, Authorize{Target: "/whoami"})
+	g := &grant{user: "u", expires: time.Now().Add(time.Hour)}
+	for i := range 3 * maxAnswers {
+		v.keep(answerKey{byte(i), byte(i >> 8), byte(i >> 16)}, g, 0)
+	}
+	if n := len(v.answers); n > maxAnswers {
+		t.Errorf("%d answers are kept", n)
+	}
+}
+
+// A handler of the site that panics, or does not heed its context, is no matter for the process.
+func TestAuthorizeSiteHandlers(t *testing.T) {
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	for name, handler := range map[string]http.HandlerFunc{
+		"panics":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"is deaf": func(http.ResponseWriter, *http.Request) { <-release },
+		"is endless": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-SSE-User", "u1")
+			for r.Context().Err() == nil {
+				if n, err := w.Write(make([]byte, 8<<10)); n != 8<<10 || err != nil {
+					t.Error("a write failed: reverse_proxy would panic")
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newAuthorizer(t, Authorize{Target: "/whoami", Timeout: caddy.Duration(300 * time.Millisecond)})
+			r := asClient("id=1")
+			r = r.WithContext(context.WithValue(r.Context(), caddyhttp.ServerCtxKey, http.Handler(handler)))
+			if g, err := v.verify(r, nil, "/events"); g != nil || !isSoft(err, "authorize") {
+				t.Errorf("got %+v, %v", g, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,31 @@
+package hub_test
+
+import (
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// What is pushed comes before what waits, and changes nothing of where the client is.
+func TestPush(t *testing.T) {
+	for name, pending := range map[string]int64{"live": 1 << 20, "catching up": 1} {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t, settings(100, pending))
+			r := subscribe(t, h, hub.Subscription{User: "u"})
+			r.conn.Push([]byte("event: sse:test\ndata: 0\n\n"))
+			publish(t, h, user("u", "1"), user("u", "2"))
+			wantList(t, collect(r, "2"), "connected", "test", "1", "2")
+			r.conn.Push([]byte("event: sse:test\ndata: 1\n\n"))
+			r.conn.Push([]byte("event: sse:test\ndata: 2\n\n"))
+			publish(t, h, user("u", "3"))
+			wantList(t, collect(r, "3"), "test", "test", "3")
+			r.conn.End(nil)
+			r.conn.Push([]byte("event: sse:test\ndata: 3\n\n"))
+			r.conn.Close(nil)
+			r.conn.Push([]byte("event: sse:test\ndata: 4\n\n"))
+			if frames, _ := r.conn.Next(nil, 1<<20); len(frames) != 0 {
+				t.Errorf("behind the end: %q", frames)
+			}
+		})
+	}
+}

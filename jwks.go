@@ -1,0 +1,214 @@
+package ssepush
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/zap"
+)
+
+const (
+	defaultRefresh = time.Hour
+	// maxStale is how long keys are believed that cannot be fetched anew.
+	maxStale = 24 * time.Hour
+	// refetch is how soon a key set may be fetched again, whoever asks for keys that it does not hold.
+	refetch     = 30 * time.Second
+	keysTimeout = 5 * time.Second
+	maxKeySet   = 512 << 10
+	maxKeys     = 100
+	maxHops     = 3
+)
+
+// keySet is a set of public keys behind a URL. It is fetched when it is asked for, and by nobody otherwise.
+type keySet struct {
+	url     string
+	refresh time.Duration
+	client  *http.Client
+	log     *zap.Logger // nil: nothing is logged
+
+	mu       sync.Mutex
+	keys     *fetchedKeys  // the newest, or nil
+	tried    time.Time     // when it was asked for last
+	failed   error         // how that went
+	fetching chan struct{} // closed when the fetch that is under way is done; nil: there is none
+}
+
+type fetchedKeys struct {
+	keyfunc keyfunc.Keyfunc
+	ids     map[string]bool
+	at      time.Time
+}
+
+func newKeySet(url string, refresh time.Duration) *keySet {
+	return &keySet{url: url, refresh: refresh, client: &http.Client{
+		Timeout: keysTimeout,
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			if len(via) > maxHops || via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
+				return errors.New("redirected too often, or away from https")
+			}
+			return nil
+		},
+	}}
+}
+
+// key finds the keys that may have signed a token.
+func (s *keySet) key(ctx context.Context, token *jwt.Token) (any, error) {
+	id, named := token.Header["kid"].(string)
+	keys, err := s.find(ctx, id, named)
+	if err != nil {
+		return nil, err
+	}
+	found, err := keys.keyfunc.KeyfuncCtx(ctx)(token)
+	if err != nil {
+		return nil, invalid("its key is for another algorithm")
+	}
+	candidates := []any{found}
+	if all, ok := found.(jwt.VerificationKeySet); ok {
+		candidates = candidates[:0]
+		for _, k := range all.Keys {
+			candidates = append(candidates, k)
+		}
+	}
+	fit := jwt.VerificationKeySet{}
+	for _, k := range candidates {
+		if kindOf(k) == algorithms[token.Method.Alg()] {
+			fit.Keys = append(fit.Keys, k)
+		}
+	}
+	if len(fit.Keys) == 0 {
+		return nil, invalid("its key is for another algorithm")
+	}
+	return fit, nil
+}
+
+// find returns a set that holds a key, and fetches it where that is not so. The error is a *refusal.
+func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys, error) {
+	deadline := time.NewTimer(keysTimeout)
+	defer deadline.Stop()
+	for waited := false; ; waited = true {
+		s.mu.Lock()
+		keys, now := s.keys, time.Now()
+		if keys != nil && now.Sub(keys.at) > maxStale {
+			keys = nil
+		}
+		known := keys != nil && (!named || keys.ids[id])
+		old := keys != nil && now.Sub(keys.at) > s.refresh
+		if (!known || old) && s.fetching == nil && now.Sub(s.tried) > refetch {
+			s.fetching, s.tried = make(chan struct{}), now
+			go s.fetch()
+		}
+		fetching, failed := s.fetching, s.failed
+		s.mu.Unlock()
+		switch {
+		case known:
+			return keys, nil
+		case fetching != nil && !waited:
+			select {
+			case <-fetching:
+				continue
+			case <-deadline.C:
+			case <-ctx.Done():
+			}
+			return nil, away("its answer takes too long")
+		case failed != nil:
+			return nil, away(failed.Error())
+		}
+		e := invalid("of an unknown key (kid)")
+		e.detail = "kid " + strconv.Quote(clip(id))
+		return nil, e
+	}
+}
+
+func away(why string) *refusal {
+	return &refusal{public: "auth", cause: "the key set cannot be had", detail: why}
+}
+
+// fetch gets the set, in the background.
+func (s *keySet) fetch() {
+	ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
+	defer cancel()
+	keys, err := s.get(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed = err; err == nil {
+		s.keys = keys
+	} else if s.log != nil {
+		s.log.Warn("user jwt: the key set cannot be had", zap.String("url", s.url), zap.Error(err))
+	}
+	close(s.fetching)
+	s.fetching = nil
+}
+
+func (s *keySet) get(ctx context.Context) (*fetchedKeys, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", "application/jwk-set+json, application/json")
+	resp, err := s.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %d", s.url, resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeySet+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxKeySet {
+		return nil, fmt.Errorf("%s sent more than %d bytes", s.url, maxKeySet)
+	}
+	return readKeySet(ctx, body)
+}
+
+// readKeySet takes the keys that can be used here, and leaves the others out: one that is new in this world must not
+// make all unusable.
+func readKeySet(ctx context.Context, body []byte) (*fetchedKeys, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(body, &set); err != nil {
+		return nil, errors.New("the key set is not JSON with a list of keys")
+	}
+	if len(set.Keys) > maxKeys {
+		return nil, fmt.Errorf("the key set has more than %d keys", maxKeys)
+	}
+	storage := jwkset.NewMemoryStorage()
+	keys := &fetchedKeys{ids: map[string]bool{}, at: time.Now()}
+	for i, raw := range set.Keys {
+		var m jwkset.JWKMarshal
+		if json.Unmarshal(raw, &m) != nil || m.KTY == jwkset.KtyOct || m.USE == jwkset.UseEnc {
+			continue
+		}
+		m.X5U, m.X5C, m.X5T, m.X5TS256 = "", nil, "", "" // a certificate says nothing that is asked here
+		if m.KID == "" {
+			m.KID = "\x00" + strconv.Itoa(i) // the storage keeps one of each id
+		}
+		jwk, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+		if err != nil || kindOf(jwk.Key()) == "" {
+			continue
+		}
+		if err := storage.KeyWrite(ctx, jwk); err != nil {
+			return nil, err
+		}
+		keys.ids[m.KID] = true
+	}
+	if len(keys.ids) == 0 {
+		return nil, errors.New("the key set has no key that can be used")
+	}
+	var err error
+	keys.keyfunc, err = keyfunc.New(keyfunc.Options{Storage: storage})
+	return keys, err
+}

@@ -1,0 +1,344 @@
+package ssepush
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	maxToken      = 16 << 10
+	defaultLeeway = 30 * time.Second
+)
+
+// JWT lets in clients with a JSON Web Token (RFC 7519). It needs keys, key files, or a key set's URL.
+type JWT struct {
+	// Public keys or certificates in PEM form, or secrets (HMAC) of at least 32 bytes. Placeholders such as `{env.JWT_SECRET}` are
+	// filled in when the config is loaded.
+	Keys []string `json:"keys,omitempty"`
+
+	// Files with a public key or a certificate in PEM form.
+	KeyFiles []string `json:"key_files,omitempty"`
+
+	// The URL of a key set (RFC 7517) of public keys. It is fetched with the first token, not before.
+	JWKS string `json:"jwks,omitempty"`
+
+	// How old the key set may get before it is fetched again. A token with an unknown key id fetches it earlier, twice
+	// a minute at most. Default: 1h.
+	Refresh caddy.Duration `json:"refresh,omitempty"`
+
+	// The algorithms that may sign. Default: those that fit the keys; with a key set, all but HMAC.
+	Algorithms []string `json:"algorithms,omitempty"`
+
+	// Issuers (`iss`), one of which a token must name. Default: any.
+	Issuers []string `json:"issuers,omitempty"`
+
+	// Audiences (`aud`), one of which a token must be for. Default: any.
+	Audiences []string `json:"audiences,omitempty"`
+
+	// The claim that names the user. Default: `sub`.
+	UserClaim string `json:"user_claim,omitempty"`
+
+	// The claim that lists topics which are granted beside the route's. Default: none.
+	TopicsClaim string `json:"topics_claim,omitempty"`
+
+	// Where the token may stand. Default: `Authorization: Bearer`.
+	From []Carrier `json:"from,omitempty"`
+
+	// How far the issuer's clock may be off. Default: 30s.
+	Leeway caddy.Duration `json:"leeway,omitempty"`
+
+	// Whether a token without `exp` is good, and for ever. Default: false, it is refused.
+	AllowNoExpiry bool `json:"allow_no_expiry,omitempty"`
+}
+
+func (j *JWT) check() error {
+	switch {
+	case j.JWKS != "" && len(j.Keys)+len(j.KeyFiles) > 0:
+		return errors.New("jwks: goes without key and key_file")
+	case j.JWKS == "" && len(j.Keys)+len(j.KeyFiles) == 0:
+		return errors.New("needs key, key_file or jwks")
+	case j.JWKS == "" && j.Refresh != 0:
+		return errors.New("refresh: goes with jwks")
+	case j.Refresh < 0 || j.Leeway < 0:
+		return errors.New("refresh, leeway: must not be negative")
+	}
+	if j.JWKS != "" && !strings.Contains(j.JWKS, "{") {
+		if err := checkHTTP(j.JWKS); err != nil {
+			return fmt.Errorf("jwks: %w", err)
+		}
+	}
+	for i, key := range j.Keys {
+		if strings.Contains(key, "{") && !strings.Contains(key, "-----BEGIN") {
+			continue // it is looked at when it is filled in
+		}
+		if _, err := readKey(key); err != nil {
+			return fmt.Errorf("key number %d: %w", i+1, err)
+		}
+	}
+	for _, alg := range j.Algorithms {
+		switch kind, ok := algorithms[alg]; {
+		case !ok:
+			return fmt.Errorf("algorithms: %q is none of HS256, RS256, PS256, ES256 and the like, and EdDSA", alg)
+		case j.JWKS != "" && kind == "a secret":
+			return fmt.Errorf("algorithms: %s goes with a secret, which no key set tells", alg)
+		}
+	}
+	return checkCarriers(j.From)
+}
+
+func checkHTTP(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
+		return fmt.Errorf("%q is not a URL of the form https://host/path", s)
+	}
+	if u.User != nil {
+		return errors.New("must not hold a user or password")
+	}
+	return nil
+}
+
+func (j *JWT) provision(repl *caddy.Replacer) (verifier, error) {
+	v := &jwtVerifier{
+		from: j.From, issuers: j.Issuers, topics: j.TopicsClaim, user: j.UserClaim,
+		leeway: orElse(time.Duration(j.Leeway), defaultLeeway),
+	}
+	if len(v.from) == 0 {
+		v.from = []Carrier{{In: "header", Name: "Authorization"}}
+	}
+	if v.user == "" {
+		v.user = "sub"
+	}
+	// What a token was held to: a connection that came under other rules has to come again.
+	rules, err := json.Marshal([]any{j.Issuers, j.Audiences, v.user, v.topics, j.AllowNoExpiry, j.Algorithms})
+	if err != nil {
+		return nil, err
+	}
+	v.rules = fingerprint(rules)
+	kinds := map[string]bool{}
+	if j.JWKS != "" {
+		address := repl.ReplaceAll(j.JWKS, "")
+		if err := checkHTTP(address); err != nil {
+			return nil, fmt.Errorf("jwks: %w", err)
+		}
+		v.set = newKeySet(address, orElse(time.Duration(j.Refresh), defaultRefresh))
+		for _, kind := range algorithms {
+			kinds[kind] = kind != "a secret"
+		}
+	} else if err := v.load(j, repl); err != nil {
+		return nil, err
+	}
+	for _, k := range v.keys {
+		kinds[kindOf(k.key)] = true
+	}
+	allowed := j.Algorithms
+	for alg, kind := range algorithms {
+		if len(j.Algorithms) == 0 && kinds[kind] {
+			allowed = append(allowed, alg)
+		}
+	}
+	for _, alg := range allowed {
+		if !kinds[algorithms[alg]] {
+			return nil, fmt.Errorf("algorithms: %s needs %s, and none of the keys is", alg, algorithms[alg])
+		}
+	}
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods(allowed), jwt.WithJSONNumber(), jwt.WithLeeway(v.leeway), jwt.WithStrictDecoding(),
+	}
+	if !j.AllowNoExpiry {
+		options = append(options, jwt.WithExpirationRequired())
+	}
+	if len(j.Audiences) > 0 {
+		options = append(options, jwt.WithAudience(j.Audiences...))
+	}
+	v.parser = jwt.NewParser(options...)
+	return v, nil
+}
+
+// load reads the keys that the config has.
+func (v *jwtVerifier) load(j *JWT, repl *caddy.Replacer) error {
+	texts, names := []string{}, []string{}
+	for i, key := range j.Keys {
+		if !strings.Contains(key, "-----BEGIN") {
+			key = strings.TrimSpace(repl.ReplaceAll(key, ""))
+		}
+		texts, names = append(texts, key), append(names, fmt.Sprintf("key number %d", i+1))
+	}
+	for _, file := range j.KeyFiles {
+		file = repl.ReplaceAll(file, "")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("key_file: %w", err)
+		}
+		if !strings.Contains(string(text), "-----BEGIN") {
+			return fmt.Errorf("key_file %s: holds no key in PEM form", file)
+		}
+		texts, names = append(texts, string(text)), append(names, "key_file "+file)
+	}
+	for i, text := range texts {
+		key, err := readKey(text)
+		if secret, ok := key.([]byte); err == nil && ok && len(secret) < minSecret {
+			err = fmt.Errorf("must be at least %d bytes long; has %d, with its placeholders filled in", minSecret, len(secret))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", names[i], err)
+		}
+		v.keys = append(v.keys, namedKey{key, "jwt " + fingerprint([]byte(text)) + " " + v.rules})
+	}
+	return nil
+}
+
+type namedKey struct {
+	key  any
+	name string
+}
+
+type jwtVerifier struct {
+	from         []Carrier
+	issuers      []string
+	user, topics string // claims
+	leeway       time.Duration
+	parser       *jwt.Parser
+	rules        string
+	keys         []namedKey
+	set          *keySet // instead of keys
+}
+
+func (v *jwtVerifier) vouches(by string) bool {
+	return v.set != nil && by == v.setName() || slices.ContainsFunc(v.keys, func(k namedKey) bool { return k.name == by })
+}
+
+func (v *jwtVerifier) setName() string { return "jwt " + v.set.url + " " + v.rules }
+
+func (v *jwtVerifier) verify(r *http.Request, params url.Values, _ string) (*grant, error) {
+	text, err := carried(v.from, r, params)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	return v.read(r.Context(), text)
+}
+
+// read checks a token.
+func (v *jwtVerifier) read(ctx context.Context, text string) (*grant, error) {
+	if len(text) > maxToken {
+		return nil, invalid("too long")
+	}
+	claims := jwt.MapClaims{}
+	g := &grant{}
+	_, err := v.parser.ParseWithClaims(text, claims, func(token *jwt.Token) (key any, err error) {
+		if _, ok := token.Header["crit"]; ok { // RFC 7515: what is critical and not known makes a token invalid
+			return nil, invalid("needs an extension (crit)")
+		}
+		if v.set != nil {
+			g.by = v.setName()
+			return v.set.key(ctx, token)
+		}
+		key, g.by = v.choose(token, text[:strings.LastIndexByte(text, '.')])
+		return key, nil
+	})
+	if err != nil {
+		return nil, v.refusal(err, claims)
+	}
+	if issuer, err := claims.GetIssuer(); len(v.issuers) > 0 && (err != nil || !slices.Contains(v.issuers, issuer)) {
+		return nil, invalid("issued by someone else (iss)")
+	}
+	return g, v.fill(g, claims)
+}
+
+// choose finds the key that a token was signed with, or else any: it comes to be known as the wrong one.
+func (v *jwtVerifier) choose(token *jwt.Token, signed string) (key any, name string) {
+	for _, k := range v.keys {
+		if kindOf(k.key) != algorithms[token.Method.Alg()] {
+			continue
+		}
+		if key, name = k.key, k.name; token.Method.Verify(signed, token.Signature, key) == nil {
+			break
+		}
+	}
+	return key, name
+}
+
+// fill reads the claims of a token that is valid.
+func (v *jwtVerifier) fill(g *grant, claims jwt.MapClaims) error {
+	if exp, err := claims.GetExpirationTime(); err != nil || exp != nil && (exp.Unix() <= 0 || exp.Unix() > maxTime) {
+		return invalid("exp is no time in seconds since 1970")
+	} else if exp != nil {
+		g.expires = exp.Add(v.leeway)
+	}
+	raw, err := json.Marshal(claims[v.user])
+	if err != nil {
+		return invalid("cannot be read")
+	}
+	if g.user, err = userName(raw); err != nil {
+		return invalid("the claim " + v.user + " " + err.Error())
+	}
+	if v.topics == "" {
+		return nil
+	}
+	switch list := claims[v.topics].(type) {
+	case nil:
+	case string:
+		g.topics = []string{list}
+	case []any:
+		for _, t := range list {
+			topic, ok := t.(string)
+			if !ok {
+				return invalid("the claim " + v.topics + " is not a list of strings")
+			}
+			g.topics = append(g.topics, topic)
+		}
+	default:
+		return invalid("the claim " + v.topics + " is not a list of strings")
+	}
+	if err := checkTopics(g.topics); err != nil {
+		return invalid("in the claim " + v.topics + ", " + err.Error())
+	}
+	return nil
+}
+
+// refusal says in few words what the library found. Its own are left out: they repeat parts of the token.
+func (v *jwtVerifier) refusal(err error, claims jwt.MapClaims) error {
+	var own *refusal
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.Is(err, jwt.ErrTokenExpired):
+		exp, _ := claims.GetExpirationTime()
+		return expired(time.Since(exp.Time))
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return invalid("not valid yet (nbf)")
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return invalid("for someone else (aud)")
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return invalid("without exp or aud")
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrInvalidKeyType):
+		return invalid("signed with none of the keys, or by an algorithm that is not allowed")
+	case errors.Is(err, jwt.ErrTokenInvalidClaims):
+		return invalid("a claim is not what it should be")
+	}
+	return invalid("malformed")
+}
+
+// warnings says what a start-up should: whom else the settings believe.
+func (j *JWT) warnings() (warnings []string) {
+	if j.JWKS != "" && len(j.Audiences) == 0 {
+		warnings = append(warnings, "user jwt: without audience, a token that the issuer made for any other app is as good")
+	}
+	if strings.HasPrefix(j.JWKS, "http:") {
+		warnings = append(warnings, "user jwt: the key set comes without TLS: who is on the way to it can let anyone in")
+	}
+	if j.AllowNoExpiry {
+		warnings = append(warnings, "user jwt: a token without exp is good for ever, whoever gets hold of it")
+	}
+	return warnings
+}

@@ -1,0 +1,95 @@
+package ssepush
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// isProof reports whether a source has settings of its own.
+func isProof(source string) bool {
+	return slices.Contains([]string{"ticket", "jwt", "authorize"}, source)
+}
+
+// parseProof reads what stands behind `user ticket`, `user jwt` and `user authorize`.
+func (s *UserSource) parseProof(args []string) error {
+	switch s.Source {
+	case "ticket":
+		if len(args) == 0 {
+			return fmt.Errorf("missing argument; write: user ticket <secret...>")
+		}
+		s.Ticket = &Ticket{Secrets: args}
+	case "jwt":
+		if len(args) > 0 {
+			return fmt.Errorf("%q: write: user jwt { … }", args[0])
+		}
+		s.JWT = new(JWT)
+	case "authorize":
+		if len(args) != 1 {
+			return fmt.Errorf("write: user authorize <path or URL>")
+		}
+		s.Authorize = &Authorize{Target: args[0]}
+	}
+	return nil
+}
+
+// options are what the block of a source may hold; nil: it has none.
+func (s *UserSource) options() []option {
+	switch {
+	case s.Ticket != nil:
+		return []option{carrierOption(&s.Ticket.From), durationOption("max_age", &s.Ticket.MaxAge)}
+	case s.JWT != nil:
+		j := s.JWT
+		return []option{
+			listOption("key <secret or PEM...>", &j.Keys), listOption("key_file <path...>", &j.KeyFiles),
+			textOption("jwks <url>", &j.JWKS), durationOption("refresh", &j.Refresh),
+			listOption("algorithms <name...>", &j.Algorithms),
+			listOption("issuer <name...>", &j.Issuers), listOption("audience <name...>", &j.Audiences),
+			textOption("user_claim <name>", &j.UserClaim), textOption("topics_claim <name>", &j.TopicsClaim),
+			carrierOption(&j.From), durationOption("leeway", &j.Leeway),
+			{usage: "allow_no_expiry", set: func([]string) error { j.AllowNoExpiry = true; return nil }},
+		}
+	case s.Authorize != nil:
+		a := s.Authorize
+		return []option{
+			listOption("cookies <name...>", &a.Cookies), listOption("headers <name...>", &a.Headers),
+			durationOption("ttl", &a.TTL), durationOption("timeout", &a.Timeout), durationOption("expires", &a.Expires),
+			{usage: "concurrency <number>", min: 1, max: 1, set: func(args []string) error {
+				n, err := strconv.Atoi(args[0])
+				if err != nil || n < 1 {
+					return fmt.Errorf("%q must be a number of at least 1", args[0])
+				}
+				a.Concurrency = n
+				return nil
+			}},
+		}
+	}
+	return nil
+}
+
+func carrierOption(from *[]Carrier) option {
+	return option{usage: "from header|query|cookie <name>", min: 2, max: 2, repeats: true, set: func(args []string) error {
+		*from = append(*from, Carrier{In: args[0], Name: args[1]})
+		return nil
+	}}
+}
+
+func durationOption(name string, d *caddy.Duration) option {
+	return option{usage: name + " <duration>", min: 1, max: 1, set: setDuration(d)}
+}
+
+func listOption(usage string, list *[]string) option {
+	return option{usage: usage, min: 1, max: many, repeats: true, set: func(args []string) error {
+		*list = append(*list, args...)
+		return nil
+	}}
+}
+
+func textOption(usage string, text *string) option {
+	return option{usage: usage, min: 1, max: 1, set: func(args []string) error {
+		*text = args[0]
+		return nil
+	}}
+}

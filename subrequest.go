@@ -1,0 +1,217 @@
+package ssepush
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// maxUnread is how much of a body is let go by, in bytes: only the headers of an answer count.
+const maxUnread = 64 << 10
+
+// question is what of a client's request goes to the app.
+type question struct {
+	r      *http.Request // the client's
+	header http.Header   // of it, what the app is shown
+	remote string        // its address
+	topics []string      // what it asks for
+}
+
+func (q *question) scheme() string {
+	if q.r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// forwarded are the headers by which a proxy in front says where a request came from. The site believes them, or not, as
+// those of any other request from the same peer.
+func (q *question) forwarded() http.Header {
+	h := http.Header{}
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if lines := q.r.Header[name]; len(lines) > 0 {
+			h[name] = lines
+		}
+	}
+	return h
+}
+
+// request is the app's, without what depends on the way to it.
+func (q *question) request(ctx context.Context, target string) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header = q.header.Clone()
+	r.Header.Set("Accept", "application/json") // frameworks then answer 401 rather than show a login
+	if len(q.topics) > 0 {
+		list, err := json.Marshal(q.topics)
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set("X-SSE-Topics", string(list))
+	}
+	return r, nil
+}
+
+// asker asks the app. It calls done once no more of the question is under way, which may be later than it returns.
+type asker func(ctx context.Context, q *question, done func()) (int, http.Header, error)
+
+func newAsker(target string) (asker, error) {
+	if strings.HasPrefix(target, "/") {
+		return askSite(target), nil
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil // it is the app, not the world
+	transport.MaxResponseHeaderBytes = maxUnread
+	if socket, path, ok := unixTarget(target); ok {
+		var dialer net.Dialer
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", socket)
+		}
+		target = "http://localhost" + path
+	}
+	client := &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return askURL(target, client), nil
+}
+
+// unixTarget takes unix:///run/app.sock:/whoami apart.
+func unixTarget(target string) (socket, path string, ok bool) {
+	rest, ok := strings.CutPrefix(target, "unix://")
+	if !ok {
+		return "", "", false
+	}
+	socket, path, ok = strings.Cut(rest, ":")
+	u, err := url.Parse(path)
+	return socket, path, ok && strings.HasPrefix(socket, "/") && strings.HasPrefix(path, "/") && err == nil && u.Host == "" && u.Fragment == ""
+}
+
+// askURL asks an app that is reached over the network.
+func askURL(target string, client *http.Client) asker {
+	return func(ctx context.Context, q *question, done func()) (int, http.Header, error) {
+		defer done()
+		r, err := q.request(ctx, target)
+		if err != nil {
+			return 0, nil, err
+		}
+		r.Header.Set("X-Forwarded-For", q.remote)
+		r.Header.Set("X-Forwarded-Host", q.r.Host)
+		r.Header.Set("X-Forwarded-Proto", q.scheme())
+		resp, err := client.Do(r)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer resp.Body.Close()
+		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxUnread+1)) // so that the connection can be used again
+		if err == nil && n > maxUnread {
+			err = errTooMuch
+		}
+		return resp.StatusCode, resp.Header, err
+	}
+}
+
+var errTooMuch = fmt.Errorf("it sent more than %d bytes, where only headers are asked for", maxUnread)
+
+// askedKey marks the context of a request that asks who a client is.
+type askedKey struct{}
+
+// isAsked reports whether a request is such a one: it must not be asked about in turn.
+func isAsked(r *http.Request) bool { return r.Context().Value(askedKey{}) != nil }
+
+// askSite asks a path of the site that the client's request came to, through all of the site's own handlers.
+func askSite(path string) asker {
+	return func(ctx context.Context, q *question, done func()) (int, http.Header, error) {
+		server, ok := q.r.Context().Value(caddyhttp.ServerCtxKey).(http.Handler)
+		if !ok {
+			done()
+			return 0, nil, errors.New("there is no site")
+		}
+		ctx, cancel := context.WithCancelCause(context.WithValue(ctx, askedKey{}, true))
+		for _, key := range []any{http.ServerContextKey, http.LocalAddrContextKey} {
+			ctx = context.WithValue(ctx, key, q.r.Context().Value(key))
+		}
+		r, err := q.request(ctx, path)
+		if err != nil {
+			cancel(nil)
+			done()
+			return 0, nil, err
+		}
+		for name, lines := range q.forwarded() {
+			r.Header[name] = lines
+		}
+		r.RequestURI, r.Host, r.RemoteAddr, r.TLS = path, q.r.Host, q.r.RemoteAddr, q.r.TLS
+		r.Body = http.NoBody
+		w := &subresponse{header: http.Header{}, cancel: cancel}
+		served := make(chan error, 1)
+		go func() { // a handler that does not heed its context is left to itself
+			defer done()
+			defer func() {
+				if p := recover(); p != nil {
+					served <- fmt.Errorf("the site's handler failed: %v", p)
+				}
+			}()
+			server.ServeHTTP(w, r)
+			served <- nil
+		}()
+		defer cancel(nil)
+		select {
+		case err = <-served:
+		case <-ctx.Done():
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return 0, nil, cause
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+		w.WriteHeader(http.StatusOK) // what net/http does for a handler that writes nothing
+		return w.status, w.sent, nil
+	}
+}
+
+// subresponse keeps the headers of an answer.
+type subresponse struct {
+	header http.Header // the handler's
+	cancel context.CancelCauseFunc
+
+	mu     sync.Mutex // guards all below: a handler may write from several goroutines
+	status int
+	sent   http.Header
+	size   int
+}
+
+func (w *subresponse) Header() http.Header { return w.header }
+
+func (w *subresponse) WriteHeader(status int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status == 0 && status >= 200 {
+		w.status, w.sent = status, w.header.Clone()
+	}
+}
+
+// Write drops what it gets, without an error: a handler may take one for a reason to panic.
+func (w *subresponse) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.size += len(b); w.size > maxUnread {
+		w.cancel(errTooMuch)
+	}
+	return len(b), nil
+}
+
+// Flush lets handlers flush.
+func (w *subresponse) Flush() { w.WriteHeader(http.StatusOK) }

@@ -1,0 +1,217 @@
+package ssepush
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// A ticket is `sse1.<payload>.<signature>`: the payload is JSON in base64url without padding, the signature
+// HMAC-SHA256 of all before the last dot, in lower-case hex. The prefix keeps what an app signs for other ends with
+// the same secret from being a ticket.
+const (
+	ticketPrefix  = "sse1."
+	maxTicket     = 8 << 10
+	defaultMaxAge = 24 * time.Hour
+	// minSecret is how long a secret must be: who has a ticket can try secrets on it, as many a second as he likes.
+	minSecret = 32
+	maxOnce   = 128
+)
+
+// Ticket lets in clients with a ticket that the app has signed.
+type Ticket struct {
+	// The secrets that the app signs with, of at least 32 bytes. Several serve to rotate them. Placeholders such as
+	// `{env.SSE_PUSH_TICKET_SECRET}` are filled in when the config is loaded.
+	Secrets []string `json:"secrets"`
+
+	// Where the ticket may stand. Default: the query parameter `ticket`.
+	From []Carrier `json:"from,omitempty"`
+
+	// How far ahead a ticket may expire; what is valid for longer is refused. Default: 24h.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+}
+
+func (t *Ticket) check() error {
+	if len(t.Secrets) == 0 {
+		return errors.New("secrets: must not be empty")
+	}
+	for i, s := range t.Secrets {
+		if err := checkSecret(s); err != nil {
+			return fmt.Errorf("secret number %d: %w", i+1, err)
+		}
+	}
+	if t.MaxAge < 0 {
+		return fmt.Errorf("max_age: must not be negative; is %s", time.Duration(t.MaxAge))
+	}
+	return checkCarriers(t.From)
+}
+
+// checkSecret reports what is wrong with a secret whose placeholders may yet be filled in, without telling it.
+func checkSecret(s string) error {
+	if s = strings.TrimSpace(s); len(s) < minSecret && !strings.Contains(s, "{") {
+		return fmt.Errorf("must be at least %d bytes long, so that it cannot be guessed; has %d (make one: openssl rand -hex 32)", minSecret, len(s))
+	}
+	return nil
+}
+
+// fillIn returns a secret with its placeholders filled in.
+func fillIn(s string, repl *caddy.Replacer) (string, error) {
+	s = strings.TrimSpace(repl.ReplaceAll(s, "")) // one that was read from a file often ends in a newline
+	if len(s) < minSecret {
+		return "", fmt.Errorf("must be at least %d bytes long; has %d, with its placeholders filled in", minSecret, len(s))
+	}
+	return s, nil
+}
+
+func (t *Ticket) provision(repl *caddy.Replacer) (verifier, error) {
+	v := &ticketVerifier{from: t.From, maxAge: orElse(time.Duration(t.MaxAge), defaultMaxAge)}
+	if len(v.from) == 0 {
+		v.from = []Carrier{{In: "query", Name: "ticket"}}
+	}
+	for i, s := range t.Secrets {
+		secret, err := fillIn(s, repl)
+		if err != nil {
+			return nil, fmt.Errorf("secret number %d: %w", i+1, err)
+		}
+		v.secrets = append(v.secrets, []byte(secret))
+		v.names = append(v.names, "ticket "+fingerprint([]byte(secret)))
+	}
+	return v, nil
+}
+
+// fingerprint tells keys apart without being one.
+func fingerprint(key []byte) string {
+	sum := sha256.Sum256(key)
+	return hex.EncodeToString(sum[:16])
+}
+
+type ticketVerifier struct {
+	from    []Carrier
+	secrets [][]byte
+	names   []string // of the secrets
+	maxAge  time.Duration
+}
+
+func (v *ticketVerifier) vouches(by string) bool {
+	for _, name := range v.names {
+		if name == by {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *ticketVerifier) verify(r *http.Request, params url.Values, _ string) (*grant, error) {
+	text, err := carried(v.from, r, params)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	return v.read(text, time.Now())
+}
+
+// read checks a ticket. Nothing in it is looked at before its signature is known to be good.
+func (v *ticketVerifier) read(text string, now time.Time) (*grant, error) {
+	if len(text) > maxTicket {
+		return nil, invalid("too long")
+	}
+	dot := strings.LastIndexByte(text, '.')
+	if !strings.HasPrefix(text, ticketPrefix) || dot < len(ticketPrefix) || len(text)-dot-1 != 2*sha256.Size {
+		return nil, invalid("not of the form sse1.<payload>.<signature>")
+	}
+	signed, signature := text[:dot], text[dot+1:]
+	key := -1
+	for i, secret := range v.secrets { // all of them, whichever it was
+		mac := hmac.New(sha256.New, secret)
+		mac.Write([]byte(signed))
+		if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(mac.Sum(nil))), []byte(signature)) == 1 {
+			key = i
+		}
+	}
+	if key < 0 {
+		return nil, invalid("signed with none of the secrets")
+	}
+	g, err := readTicket(signed[len(ticketPrefix):])
+	if err != nil {
+		return nil, err
+	}
+	switch left := g.expires.Sub(now); {
+	case left <= 0:
+		return nil, expired(-left)
+	case left > v.maxAge:
+		e := invalid("valid for longer than max_age")
+		e.detail = "exp must be in seconds since 1970, and not more than " + v.maxAge.String() + " ahead of this machine's clock"
+		return nil, e
+	}
+	if g.once != "" {
+		g.once = "ticket " + fingerprint([]byte(signed))
+	}
+	g.by = v.names[key]
+	return g, nil
+}
+
+// readTicket reads what the app has signed.
+func readTicket(payload string) (*grant, error) {
+	plain, err := base64.RawURLEncoding.Strict().DecodeString(payload)
+	if err != nil {
+		return nil, invalid("the payload is not base64url without padding")
+	}
+	var t struct {
+		User   json.RawMessage `json:"user"`
+		Topics []string        `json:"topics"`
+		Exp    int64           `json:"exp"`
+		Once   string          `json:"once"`
+	}
+	d := json.NewDecoder(bytes.NewReader(plain))
+	d.DisallowUnknownFields() // a grant with a field that is spelt wrong is not what its app meant
+	if err := d.Decode(&t); err != nil {
+		return nil, invalid("the payload is not an object of user, topics (a list), exp (whole seconds) and once (a string)")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, invalid("something stands behind the payload's object")
+	}
+	g := &grant{topics: t.Topics, expires: time.Unix(t.Exp, 0), once: t.Once}
+	if g.user, err = userName(t.User); err != nil {
+		return nil, invalid("user " + err.Error())
+	}
+	if err := checkTopics(g.topics); err != nil {
+		return nil, invalid(err.Error())
+	}
+	if t.Exp <= 0 || t.Exp > maxTime {
+		return nil, invalid("exp is missing, or no time in seconds since 1970")
+	}
+	if len(t.Once) > maxOnce {
+		return nil, invalid("once is too long")
+	}
+	return g, nil
+}
+
+// maxTime is the last second of the year 9999.
+const maxTime = 253402300799
+
+// userName reads a user from JSON: a string, or a whole number such as a database's id.
+func userName(raw json.RawMessage) (string, error) {
+	var name string
+	if err := json.Unmarshal(raw, &name); err != nil {
+		var id int64
+		if err := json.Unmarshal(raw, &id); err != nil {
+			return "", errors.New("must be a string or a whole number")
+		}
+		name = string(raw)
+	}
+	return name, hub.CheckName(name)
+}
