@@ -13,8 +13,13 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// read reads the answer of an app that lets a client in.
+// read reads the answer of an app that lets a client in. Who came at once is not to come again at once.
 func (v *authorizer) read(h http.Header) (*grant, error) {
+	return readGrant(h, v.name, v.lifetime-rand.N(v.lifetime/10))
+}
+
+// readGrant reads what an app says of a client; nil where it names none. A lifetime of 0 is without end.
+func readGrant(h http.Header, by string, lifetime time.Duration) (*grant, error) {
 	users := h.Values("X-SSE-User")
 	if len(users) == 0 || len(users) == 1 && users[0] == "" {
 		return nil, nil
@@ -22,7 +27,7 @@ func (v *authorizer) read(h http.Header) (*grant, error) {
 	if len(users) > 1 {
 		return nil, failing("X-SSE-User is given more than once")
 	}
-	g := &grant{user: users[0], by: v.name}
+	g := &grant{user: users[0], by: by}
 	if err := hub.CheckName(g.user); err != nil {
 		return nil, failing("X-SSE-User " + err.Error())
 	}
@@ -34,11 +39,12 @@ func (v *authorizer) read(h http.Header) (*grant, error) {
 	if err != nil {
 		return nil, failing(err.Error())
 	}
-	lifetime := v.lifetime - rand.N(v.lifetime/10) // those who came at once are not to come again at once
 	if given {
 		lifetime = time.Duration(seconds) * time.Second
 	}
-	g.expires = time.Now().Add(lifetime)
+	if lifetime > 0 {
+		g.expires = time.Now().Add(lifetime)
+	}
 	limit, _, err := numberOf(h, "X-SSE-Limit", 1<<30)
 	if err != nil {
 		return nil, failing(err.Error())

@@ -55,6 +55,11 @@ func init() {
 //	    user         cookie <name>
 //	    user         <placeholder>
 //	    anonymous
+//	    upstream
+//	    publish_header user|topic|connection|broadcast... {
+//	        status   <status...>
+//	        size     <size>
+//	    }
 //	    topics       <pattern...>
 //	    internal     <prefix> {
 //	        token    <secret...>
@@ -181,7 +186,7 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 }
 
 func handlerOptions(h *Handler) []option {
-	internal, history, limits := new(Internal), new(History), new(Limits)
+	internal, history, limits, fromHeader := new(Internal), new(History), new(Limits), new(PublishHeader)
 	options := []option{
 		{usage: "hub <name>", min: 1, max: 1, set: func(args []string) error {
 			h.Hub = args[0]
@@ -202,6 +207,20 @@ func handlerOptions(h *Handler) []option {
 		{usage: "topics <pattern...>", min: 1, max: many, repeats: true, subscribe: true, set: func(args []string) error {
 			h.Topics = append(h.Topics, args...)
 			return checkEach(args, checkGrant)
+		}},
+		{usage: "upstream", subscribe: true, set: func([]string) error {
+			h.Upstream = true
+			return nil
+		}},
+		{usage: "publish_header user|topic|connection|broadcast...", min: 1, max: many, set: func(args []string) error {
+			h.PublishHeader, fromHeader.Targets = fromHeader, args
+			return checkEach(args, checkTarget)
+		}, block: []option{
+			{usage: "status <status...>", min: 1, max: many, set: func(args []string) error {
+				fromHeader.Status = args
+				return checkEach(args, checkStatus)
+			}},
+			{usage: "size <size>", min: 1, max: 1, set: setSize(&fromHeader.Size)},
 		}},
 		{usage: "internal <prefix> {…}", min: 1, max: 1, set: func(args []string) error {
 			h.Internal, internal.Prefix = internal, args[0]

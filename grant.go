@@ -136,6 +136,9 @@ func (c *complaints) due(what string) bool {
 
 // vouches reports whether a route still believes what a connection came with.
 func (h *Handler) vouches(g *grant) bool {
+	if g != nil && g.by == byUpstream {
+		return h.Upstream
+	}
 	return g == nil || slices.ContainsFunc(h.Users, func(s UserSource) bool { return s.verifier != nil && s.verifier.vouches(g.by) })
 }
 

@@ -14,11 +14,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	own, r := h.route(r)
 	switch own {
 	case subscribeRoute:
-		return h.serveSubscribe(w, r)
+		if h.Upstream && r.Method == http.MethodGet {
+			return h.serveUpstream(w, r, next)
+		}
+		h.serveSubscribe(w, r)
+		return nil
 	case internalRoute:
 		return h.serveInternal(w, r)
 	}
-	return next.ServeHTTP(w, r)
+	return h.passOn(w, r, next)
 }
 
 const (

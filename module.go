@@ -42,6 +42,14 @@ type Handler struct {
 	// The internal route. Default: none.
 	Internal *Internal `json:"internal,omitempty"`
 
+	// Whether the app behind says who a client is and what it hears: the subscribe request goes on to it, and an answer with
+	// the status 200 and `X-SSE-Hold: stream` begins a stream, for the user in `X-SSE-User`, subscribed to the topics in
+	// `X-SSE-Topics`, with the events in its body first. Any other answer goes to the client as it is. Default: false.
+	Upstream bool `json:"upstream,omitempty"`
+
+	// Lets the app behind publish by a header of its answers. Default: not at all.
+	PublishHeader *PublishHeader `json:"publish_header,omitempty"`
+
 	// Origins (scheme, host and port, exactly as a browser sends them) whose pages may subscribe from another
 	// origin, with credentials. A lone `*` allows every origin, without credentials. Default: only pages of the same host.
 	CORSOrigins []string `json:"cors_origins,omitempty"`

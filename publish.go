@@ -37,7 +37,7 @@ func (h *Handler) servePublish(w http.ResponseWriter, r *http.Request, theHub *h
 		p.write(w)
 		return
 	}
-	answers := publishAll(r.Context(), theHub, d)
+	answers := publishAll(r.Context(), theHub, d, nil)
 	if d.batch {
 		writeJSON(w, http.StatusOK, answers)
 		return
@@ -49,8 +49,9 @@ func (h *Handler) servePublish(w http.ResponseWriter, r *http.Request, theHub *h
 	writeBody(w, http.StatusOK, `{"id":"`+answers[0].ID+`"}`) // as it is: a position needs no escaping
 }
 
-// publishAll stores the decoder's events, a group at a time, and returns an answer for each.
-func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder) (answers []published) {
+// publishAll stores the decoder's events, a group at a time, and returns an answer for each. What permits, unless it is nil,
+// finds fault with is not stored.
+func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder, permits func(*broker.Record) *problem) (answers []published) {
 	var group []broker.Record
 	var places []int // of the group's events in answers
 	size := 0
@@ -70,6 +71,9 @@ func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder) (answers []pub
 			flush()
 		}
 		record, p, ok := d.next()
+		if ok && p == nil && permits != nil {
+			p = permits(&record)
+		}
 		switch {
 		case ok && p == nil:
 			group, places, size = append(group, record), append(places, len(answers)), size+len(record.Data)

@@ -36,11 +36,10 @@ const (
 )
 
 // serveSubscribe answers the subscribe route: it finds out who asks and for what, and holds the stream.
-func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) {
 	if conn, timing := h.admit(w, r); conn != nil {
 		h.hold(w, r, conn, timing)
 	}
-	return nil
 }
 
 // admit answers what gets no stream, and returns the connection of what does. It is apart from the stream, whose stack
@@ -143,6 +142,16 @@ func (h *Handler) arrive(r *http.Request) error {
 
 var subscribeMethods = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, "QUERY"}
 
+// asked is what every subscription takes from its request.
+func (h *Handler) asked(r *http.Request) hub.Subscription {
+	sub := hub.Subscription{
+		LastEventID: r.Header.Get("Last-Event-ID"),
+		Retry:       jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Protocol: uint8(r.ProtoMajor),
+	}
+	sub.Remote, sub.Address = clientAddress(r)
+	return sub
+}
+
 // subscription reads and checks all that a client asks for.
 func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.Subscription, p *problem) {
 	params, p := subscribeParams(w, r)
@@ -153,12 +162,8 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 	if p != nil {
 		return sub, p
 	}
-	sub = hub.Subscription{
-		User: id.User, Topics: params["topic"], LastEventID: r.Header.Get("Last-Event-ID"),
-		Retry: jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Protocol: uint8(r.ProtoMajor),
-	}
-	sub.Remote, sub.Address = clientAddress(r)
-	sub.Route = h.arrivalOf(r, id)
+	sub = h.asked(r)
+	sub.User, sub.Topics, sub.Route = id.User, params["topic"], h.arrivalOf(r, id)
 	if len(sub.Topics) > maxTopics {
 		return sub, fieldError("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
 	}

@@ -38,8 +38,8 @@ const (
 // check reports what is wrong with the settings. An absent one counts as its default, so that it does not
 // matter whether the defaults have been filled in.
 func (h *Handler) check() error {
-	if h.Path == "" && h.Internal == nil {
-		return errors.New("neither a subscribe path nor an internal route is given: it would do nothing")
+	if h.Path == "" && h.Internal == nil && h.PublishHeader == nil {
+		return errors.New("neither a subscribe path nor an internal route nor publish_header is given: it would do nothing")
 	}
 	if err := h.HubSettings.check(); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (h *Handler) check() error {
 		if err := checkPath(h.Path); err != nil {
 			return fmt.Errorf("path: %w", err)
 		}
-		if len(h.Users) == 0 && !h.Anonymous {
+		if len(h.Users) == 0 && !h.Anonymous && !h.Upstream {
 			return fmt.Errorf("path %s has neither a user source nor anonymous: every client would be refused", h.Path)
 		}
 	}
@@ -75,6 +75,14 @@ func (h *Handler) check() error {
 		}
 		if h.Path != "" && isBelow(h.Path, h.Internal.Prefix) {
 			return fmt.Errorf("path %s lies in the internal prefix %s", h.Path, h.Internal.Prefix)
+		}
+	}
+	if h.Upstream && (len(h.Users) > 0 || h.Anonymous || len(h.Topics) > 0) {
+		return errors.New("upstream: the app says who a client is and what it hears, so users, anonymous and topics must not be given")
+	}
+	if h.PublishHeader != nil {
+		if err := h.PublishHeader.check(); err != nil {
+			return fmt.Errorf("publish_header: %w", err)
 		}
 	}
 	if err := checkCORS(h.CORSOrigins); err != nil {
@@ -102,6 +110,8 @@ func (h *Handler) routeSetting() string {
 		return "anonymous"
 	case len(h.Topics) > 0:
 		return "topics"
+	case h.Upstream:
+		return "upstream"
 	case len(h.CORSOrigins) > 0:
 		return "cors_origins"
 	}

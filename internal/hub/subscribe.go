@@ -22,6 +22,7 @@ type Subscription struct {
 	Address     string // what limits count it by; "" for not at all
 	Protocol    uint8  // HTTP's major version, for counts
 	Route       any    // what the caller wants to find at the connection again
+	First       []byte // frames that come before all events
 }
 
 // Subscribe admits a client, and finds the place that its stream continues from. The error is a *Refusal, all of which
@@ -46,6 +47,9 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		return nil, &Refusal{Reason: "broker", Err: err}
 	}
 	c.sent = c.cursor
+	if len(sub.First) > 0 {
+		c.wait().head = append(c.wait().head, sub.First...)
+	}
 	c.shard.add(c)
 	if sub.LastEventID != "" {
 		h.stats.catchups.add("resume")

@@ -1,0 +1,205 @@
+package ssepush
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// PublishHeader lets the app behind publish by a header of its answers, X-SSE-Publish: an event or many, as JSON or in the
+// form of a query. It is trusted for where it comes from, so it is to stand only on routes of which the app alone answers.
+type PublishHeader struct {
+	// What such events may be sent to: `user`, `topic`, `connection`, `broadcast`. At least one.
+	Targets []string `json:"targets"`
+	// The statuses of answers that count: `200`, or a class such as `2xx`. Default: 2xx, 303.
+	Status []string `json:"status,omitempty"`
+	// How many bytes the header may have. Default: 16 KiB.
+	Size int64 `json:"size,omitempty"`
+}
+
+const defaultPublishHeader = 16 << 10
+
+var targetKinds = map[string]broker.TargetKind{
+	"user": broker.User, "topic": broker.Topic, "connection": broker.Connection, "broadcast": broker.Broadcast,
+}
+
+func (p *PublishHeader) check() error {
+	if len(p.Targets) == 0 {
+		return errors.New("targets is missing; give user, topic, connection, broadcast, or several of them")
+	}
+	if err := checkEach(p.Targets, checkTarget); err != nil {
+		return fmt.Errorf("targets: %w", err)
+	}
+	if err := checkEach(p.Status, checkStatus); err != nil {
+		return fmt.Errorf("status: %w", err)
+	}
+	if p.Size < 0 {
+		return errors.New("size: must not be negative")
+	}
+	return nil
+}
+
+func checkTarget(name string) error {
+	if targetKinds[name] == 0 {
+		return fmt.Errorf("%q is not known; known are user, topic, connection and broadcast", name)
+	}
+	return nil
+}
+
+func checkStatus(text string) error {
+	if len(text) == 3 && strings.HasSuffix(text, "xx") && text[0] >= '2' && text[0] <= '5' {
+		return nil
+	}
+	if n, err := strconv.Atoi(text); err == nil && n >= 200 && n <= 599 && n != http.StatusNotModified {
+		return nil
+	}
+	return fmt.Errorf("%q must be a status from 200 to 599 other than 304, or a class such as 2xx", text)
+}
+
+// counts reports whether an answer was made by the app, just now, and meant well.
+func (p *PublishHeader) counts(status int, h http.Header) bool {
+	if status == http.StatusNotModified || status == http.StatusPartialContent || h.Get("Age") != "" || h.Get("Accept-Ranges") != "" {
+		return false // out of a cache, or a file
+	}
+	text := strconv.Itoa(status)
+	list := p.Status
+	if len(list) == 0 {
+		list = []string{"2xx", "303"}
+	}
+	return slices.Contains(list, text) || slices.Contains(list, text[:1]+"xx")
+}
+
+// permits reports whether an event has only targets that are listed.
+func (p *PublishHeader) permits(r *broker.Record) *problem {
+	for _, t := range r.Targets {
+		if !slices.ContainsFunc(p.Targets, func(name string) bool { return targetKinds[name] == t.Kind }) {
+			return newProblem(http.StatusForbidden, "the header may be sent to %s only", strings.Join(p.Targets, ", "))
+		}
+	}
+	return nil
+}
+
+// passOn hands a request to the app behind. Instructions travel one way: none goes in, and none comes out.
+func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if !h.instructed() {
+		return next.ServeHTTP(w, r)
+	}
+	stripInstructions(r.Header)
+	a := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context()}
+	err := next.ServeHTTP(a, r)
+	if !a.begun && err == nil {
+		a.begin(http.StatusOK) // as net/http does it
+	}
+	stripInstructions(w.Header()) // of an error, or trailers
+	return err
+}
+
+// instructed reports whether an app behind may steer the proxy.
+func (h *Handler) instructed() bool { return h.PublishHeader != nil || h.Upstream }
+
+// answerWriter takes instructions out of an answer, and publishes what they ask for, before the first byte is sent.
+type answerWriter struct {
+	*caddyhttp.ResponseWriterWrapper
+	handler *Handler
+	ctx     context.Context
+	begun   bool
+}
+
+func (a *answerWriter) begin(status int) {
+	taken := stripInstructions(a.Header()) // of 103 as well
+	if a.begun || status < 200 {
+		return
+	}
+	a.begun = true
+	if texts := taken[headerPublish]; len(texts) > 0 && a.handler.PublishHeader != nil {
+		a.handler.publishAnswer(a.ctx, texts, status, a.Header())
+	}
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answerWriter) WriteHeader(status int) {
+	a.begin(status)
+	a.ResponseWriterWrapper.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answerWriter) Write(b []byte) (int, error) {
+	a.begin(http.StatusOK)
+	return a.ResponseWriterWrapper.Write(b)
+}
+
+// ReadFrom implements io.ReaderFrom.
+func (a *answerWriter) ReadFrom(r io.Reader) (int64, error) {
+	a.begin(http.StatusOK)
+	return a.ResponseWriterWrapper.ReadFrom(r)
+}
+
+// FlushError is what http.ResponseController calls.
+func (a *answerWriter) FlushError() error {
+	a.begin(http.StatusOK)
+	return http.NewResponseController(a.ResponseWriter).Flush()
+}
+
+// publishAnswer publishes what an answer of the app asks for. Whatever becomes of it, the answer stays as it is.
+func (h *Handler) publishAnswer(ctx context.Context, texts []string, status int, header http.Header) {
+	if !h.PublishHeader.counts(status, header) {
+		h.log.Debug("X-SSE-Publish passed over", zap.Int("status", status))
+		return
+	}
+	most := h.PublishHeader.Size
+	if most == 0 {
+		most = defaultPublishHeader
+	}
+	var size int64
+	for _, text := range texts {
+		if size += int64(len(text)); size > most {
+			h.log.Error("X-SSE-Publish is too large", zap.Int64("limit", most))
+			return
+		}
+	}
+	// The client may be gone already: what the app has done is to be told all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+	defer cancel()
+	theHub, err := h.hub.get(ctx)
+	if err == nil {
+		if err = theHub.Health(); err == nil {
+			for _, text := range texts {
+				h.publishText(ctx, theHub.Hub, text)
+			}
+			return
+		}
+	}
+	h.log.Error("X-SSE-Publish: nothing was published", zap.Error(err))
+}
+
+func (h *Handler) publishText(ctx context.Context, theHub *hub.Hub, text string) {
+	kind := "application/x-www-form-urlencoded"
+	if looksLikeJSON([]byte(text)) {
+		kind = "application/json"
+	}
+	d, p := newDecoder(&http.Request{
+		Header: http.Header{"Content-Type": {kind}}, URL: new(url.URL),
+		Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)),
+	}, h.hub.settings.maxEvent())
+	if p != nil {
+		h.log.Error("X-SSE-Publish cannot be read", zap.Error(p))
+		return
+	}
+	for _, answer := range publishAll(ctx, theHub, d, h.PublishHeader.permits) {
+		if answer.Error != nil {
+			h.log.Error("X-SSE-Publish: an event was not published", zap.Error(answer.Error))
+		}
+	}
+}

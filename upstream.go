@@ -1,0 +1,177 @@
+package ssepush
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// maxFirstEvents bounds what an app may send as a stream's first events, in bytes.
+const maxFirstEvents = 256 << 10
+
+// errUpstream: the app behind is in trouble, which may pass.
+var errUpstream = &hub.Refusal{Reason: "upstream"}
+
+// serveUpstream lets the app behind say who a client is and what it hears. Its answer ends as any other does, so that its
+// worker is free; the stream that it has asked for begins then.
+func (h *Handler) serveUpstream(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	done, p := h.cors.handle(w, r)
+	if done {
+		return nil
+	}
+	if p != nil {
+		p.write(w)
+		return nil
+	}
+	if err := h.arrive(r); err != nil {
+		h.reject(w, r, err)
+		return nil
+	}
+	sub := h.asked(r)
+	if sub.LastEventID == "" {
+		sub.LastEventID = r.URL.Query().Get("last_event_id")
+	}
+	// What is published from now on is not missed, however long the app takes.
+	if sub.LastEventID == "" {
+		ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+		defer cancel()
+		position, err := h.position(ctx)
+		if err != nil {
+			h.reject(w, r, err)
+			return nil
+		}
+		sub.LastEventID = position.String()
+	}
+
+	streams := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	stripInstructions(r.Header)
+	first := &firstEvents{}
+	var hold, failed bool
+	var told http.Header
+	rec := caddyhttp.NewResponseRecorder(w, &first.Buffer, func(status int, header http.Header) bool {
+		taken := stripInstructions(header)
+		if status < 200 {
+			return false
+		}
+		if texts := taken[headerPublish]; len(texts) > 0 && h.PublishHeader != nil {
+			h.publishAnswer(r.Context(), texts, status, header)
+		}
+		failed = streams && status >= 500
+		hold = status == http.StatusOK && taken.Get(headerHold) == "stream"
+		told = taken
+		return hold || failed
+	})
+	err := next.ServeHTTP(bounded{rec, first}, r)
+	var failure caddyhttp.HandlerError
+	failed = failed || streams && errors.As(err, &failure) && failure.StatusCode >= 500
+	switch {
+	case failed: // EventSource would give up for good
+		h.log.Warn("the app behind the subscribe route failed", zap.Error(err))
+		unsay(w.Header())
+		h.reject(w, r, errUpstream)
+		return nil
+	case err != nil || !hold:
+		stripInstructions(w.Header())
+		return err
+	}
+	unsay(w.Header())
+	g, err := readGrant(told, byUpstream, 0)
+	if err != nil {
+		h.log.Error("the app's answer to a subscribe request", zap.Error(err))
+		h.reject(w, r, errUpstream)
+		return nil
+	}
+	if g == nil {
+		g = &grant{by: byUpstream}
+		if g.topics, err = topicsOf(told.Values("X-SSE-Topics")); err != nil {
+			h.log.Error("the app's answer to a subscribe request: X-SSE-Topics", zap.Error(err))
+			h.reject(w, r, errUpstream)
+			return nil
+		}
+	}
+	sub.User, sub.Topics, sub.First = g.user, g.topics, first.frames()
+	sub.Route = h.arrivalOf(r, Identity{User: g.user, grant: g})
+	conn, timing, err := h.begin(r.Context(), sub)
+	if err != nil {
+		h.reject(w, r, err)
+		return nil
+	}
+	h.hold(w, r, conn, timing)
+	return nil
+}
+
+// byUpstream vouches for what an app has said in its answer to a subscribe request.
+const byUpstream = "upstream"
+
+// unsay takes out what was said of a body that is not sent.
+func unsay(h http.Header) {
+	for _, name := range []string{
+		"Content-Length", "Transfer-Encoding", "Content-Encoding", "Content-Type", "Etag", "Last-Modified", "Accept-Ranges", "Trailer",
+		"Status", "Retry-After",
+	} {
+		h.Del(name)
+	}
+}
+
+// firstEvents is the body of an app's answer.
+type firstEvents struct {
+	bytes.Buffer
+	over bool
+}
+
+// bounded is a recorder whose buffer does not grow past what first events may be; what is over is dropped, since
+// an error would make reverse_proxy give up.
+type bounded struct {
+	caddyhttp.ResponseRecorder
+	first *firstEvents
+}
+
+func (b bounded) Write(p []byte) (int, error) {
+	if b.Buffered() && b.first.Len()+len(p) > maxFirstEvents {
+		b.first.over = true
+		return len(p), nil
+	}
+	return b.ResponseRecorder.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (b bounded) Unwrap() http.ResponseWriter { return b.ResponseRecorder }
+
+
+// frames are the app's first events as the stream sends them. They have no place in the log, and so no id: a client that
+// comes back is told again by the app.
+func (f *firstEvents) frames() (frames []byte) {
+	reader := sse.NewReader(&f.Buffer, maxFirstEvents)
+	for {
+		m, err := reader.Next()
+		if err != nil {
+			return frames
+		}
+		if strings.HasPrefix(m.Type, "sse:") {
+			continue
+		}
+		event := sse.Event{Type: m.Type, Data: []byte(m.Data)}
+		if m.Type == "message" {
+			event.Type = ""
+		}
+		frames = event.Append(frames)
+	}
+}
+
+// position is the end of the log.
+func (h *Handler) position(ctx context.Context) (broker.Position, error) {
+	theHub, err := h.hub.get(ctx)
+	if err != nil {
+		return broker.Position{}, err
+	}
+	return theHub.Position(ctx)
+}
