@@ -239,7 +239,7 @@ func (a *arrival) leave() {
 	if a.grant == nil {
 		return
 	}
-
+	deadlines.remove(a.deadline)
 	held.mu.Lock()
 	defer held.mu.Unlock()
 	if held.by[a.grant.once] == a {

@@ -93,7 +93,7 @@ func TestKeySet(t *testing.T) {
 func TestKeySetAway(t *testing.T) {
 	k := keyring()
 	good := keySetOf(t, "r1", k.rsa.Public())
-	huge := strings.Repeat(" ", maxKeySet) + good
+	huge := good + strings.Repeat(" ", maxKeySet)
 	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
 		"broken":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, good[:len(good)-2]) },
 		"an error":  func(w http.ResponseWriter, _ *http.Request) { http.Error(w, good, http.StatusInternalServerError) },

@@ -19,13 +19,17 @@ func TestPush(t *testing.T) {
 			r.conn.Push([]byte("event: sse:test\ndata: 2\n\n"))
 			publish(t, h, user("u", "3"))
 			wantList(t, collect(r, "3"), "test", "test", "3")
-			r.conn.End(nil)
-			r.conn.Push([]byte("event: sse:test\ndata: 3\n\n"))
+			other := subscribe(t, h, hub.Subscription{User: "u"})
+			other.next()
+			other.conn.End(nil)
 			r.conn.Close(nil)
-			r.conn.Push([]byte("event: sse:test\ndata: 4\n\n"))
-			if frames, _ := r.conn.Next(nil, 1<<20); len(frames) != 0 {
-				t.Errorf("behind the end: %q", frames)
+			for _, c := range []*hub.Conn{r.conn, other.conn} {
+				c.Push([]byte("event: sse:test\ndata: 3\n\n"))
+				if frames, _ := c.Next(nil, 1<<20); len(frames) != 0 {
+					t.Errorf("behind the end: %q", frames)
+				}
 			}
+			other.conn.Close(nil)
 		})
 	}
 }
