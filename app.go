@@ -135,6 +135,12 @@ func (s *HubSettings) merge(o *HubSettings) {
 	if o.Drain != nil {
 		s.Drain = o.Drain
 	}
+	if o.ClientKey != "" {
+		s.ClientKey = o.ClientKey
+	}
+	if o.Presence != nil {
+		s.Presence = o.Presence
+	}
 	if o.BrokerRaw != nil {
 		s.BrokerRaw = o.BrokerRaw
 	}

@@ -293,13 +293,13 @@ func (v *authorizer) keep(key answerKey, g *grant, purged uint64) {
 	v.answers[key] = kept{g, until}
 }
 
-// purge forgets what the app has said of a user.
+// purge forgets what the app has said of a user; "" stands for all.
 func (v *authorizer) purge(user string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.purged++
 	for k, a := range v.answers {
-		if a.grant.user == user {
+		if user == "" || a.grant.user == user {
 			delete(v.answers, k)
 		}
 	}
@@ -312,15 +312,6 @@ func (rs *routes) purge(user string) {
 			if v, ok := h.Users[i].verifier.(*authorizer); ok {
 				v.purge(user)
 			}
-		}
-	}
-}
-
-// forget purges the user whose connection a call ends.
-func (p *pooledHub) forget(call string) {
-	if id, ok := strings.CutPrefix(call, "connections/"); ok {
-		if c, ok := p.Connection(id); ok && c.User != "" {
-			p.routes.Load().purge(c.User)
 		}
 	}
 }

@@ -56,6 +56,7 @@ func init() {
 //	    user         <placeholder>
 //	    anonymous
 //	    upstream
+//	    two_way
 //	    publish_header user|topic|connection|broadcast... {
 //	        status   <status...>
 //	        size     <size>
@@ -84,6 +85,8 @@ func init() {
 //	        rate        <number>|off
 //	    }
 //	    drain        <duration>
+//	    client_key   <secret>
+//	    presence     <topic> [<duration>]
 //	    cors_origins <origin...>|*
 //	    broker       <name> [<args...>] {
 //	        ...
@@ -95,7 +98,7 @@ func init() {
 // without <max> is the same for every client.
 //
 // As soon as a config has two directives, each names its hub. What belongs to a hub (broker, history,
-// limits, drain) stands in one directive of the hub, or is the same in all that have it.
+// limits, drain, client_key, presence) stands in one directive of the hub, or is the same in all that have it.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's name
 	directive := placeOf(h.Dispenser)
@@ -212,6 +215,10 @@ func handlerOptions(h *Handler) []option {
 			h.Upstream = true
 			return nil
 		}},
+		{usage: "two_way", subscribe: true, set: func([]string) error {
+			h.TwoWay = true
+			return nil
+		}},
 		{usage: "publish_header user|topic|connection|broadcast...", min: 1, max: many, set: func(args []string) error {
 			h.PublishHeader, fromHeader.Targets = fromHeader, args
 			return checkEach(args, checkTarget)
@@ -221,7 +228,7 @@ func handlerOptions(h *Handler) []option {
 				return checkEach(args, checkStatus)
 			}},
 			{usage: "size <size>", min: 1, max: 1, set: setSize(&fromHeader.Size)},
-		}},
+		}, check: fromHeader.check},
 		{usage: "internal <prefix> {…}", min: 1, max: 1, set: func(args []string) error {
 			h.Internal, internal.Prefix = internal, args[0]
 			return checkPrefix(args[0])
@@ -269,6 +276,19 @@ func handlerOptions(h *Handler) []option {
 			d := caddy.Duration(v)
 			h.Drain = &d
 			return checkDrain(d)
+		}},
+		{usage: "client_key <secret>", min: 1, max: 1, set: func(args []string) error {
+			h.ClientKey = args[0]
+			return checkSecret(args[0])
+		}},
+		{usage: "presence <topic> [<duration>]", min: 1, max: 2, set: func(args []string) error {
+			h.Presence = &Presence{Topic: args[0]}
+			if len(args) > 1 {
+				if err := setDuration(&h.Presence.Debounce)(args[1:]); err != nil {
+					return err
+				}
+			}
+			return h.Presence.check()
 		}},
 		{usage: "write_timeout <duration>", min: 1, max: 1, subscribe: true, set: func(args []string) error {
 			if err := setDuration(&h.WriteTimeout)(args); err != nil {

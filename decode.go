@@ -31,6 +31,11 @@ type decoder struct {
 	index    int    // of the next item
 	done     bool
 
+	answered bool // whoever publishes is told what became of it
+	waits    wait // the query's
+	wait     wait // what the last item is waited for
+	waited   int  // how many items are
+
 	// One of these holds the events.
 	form  *form
 	items []jsonValue
@@ -49,7 +54,11 @@ func newDecoder(r *http.Request, maxEvent int64) (*decoder, *problem) {
 	}
 	fields := &form{maxEvent: maxEvent}
 	if kind != "text/plain" {
-		if p := refuseQuery(r.URL.RawQuery); p != nil {
+		rest, p := d.waits.takeWait(r.URL.RawQuery)
+		if p == nil {
+			p = refuseQuery(rest)
+		}
+		if p != nil {
 			return nil, p
 		}
 	} else if p := fields.parseQuery(r.URL.RawQuery); p != nil {
@@ -225,6 +234,9 @@ func (d *decoder) next() (rec broker.Record, p *problem, ok bool) {
 	}
 	if p == nil {
 		p = d.giveKey(&pub.rec)
+	}
+	if p == nil {
+		p = d.expect(pub.wait)
 	}
 	if p == nil {
 		rec, p = pub.record()

@@ -29,11 +29,14 @@ func (p *pooledHub) ended(c *hub.Conn, reason error) {
 
 // endReason is why a stream is over; nil is the hub's own will.
 func endReason(c *hub.Conn, reason error) string {
+	cause := c.Cause()
 	switch {
 	case errors.Is(reason, context.Canceled):
 		return "the client left"
 	case reason != nil:
 		return reason.Error()
+	case cause != "":
+		return cause
 	case c.Draining():
 		return "the hub is draining"
 	}

@@ -35,6 +35,7 @@ type guard struct {
 const (
 	strangePeer  = "peer not in allow"
 	forwarded    = "forwarded request"
+	strangeHost  = "host of nobody here"
 	fromBrowser  = "request from a browser"
 	missingToken = "missing token"
 	wrongToken   = "wrong token"
@@ -87,6 +88,8 @@ func (g *guard) check(r *http.Request) *problem {
 		reason = forwarded
 	case len(g.tokens) > 0:
 		reason = g.checkToken(r.Header)
+	case !isFromBrowser(r.Header) && !ownHost(r):
+		reason = strangeHost // of a browser after all, which says so only to hosts that it deems secure
 	}
 	if reason == "" {
 		return nil
@@ -169,6 +172,8 @@ func (g *guard) warn(addr netip.Addr, reason string) {
 		}
 	case forwarded:
 		hint = `"allow" takes no forwarded requests: call directly, or use "token" instead`
+	case strangeHost:
+		hint = `"allow" takes the host names of sites, local ones and addresses: name the host in the site's address, or use "token"`
 	case fromBrowser:
 		hint = `add "origins" to internal if pages may call`
 	}

@@ -1,6 +1,7 @@
 package ssepush
 
 import (
+	"context"
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -35,8 +38,15 @@ func newTestGuard(t *testing.T, in *Internal) (*guard, *time.Time, *observer.Obs
 func guardRequest(remote string, headers ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "http://app.example.com/_sse/publish", nil)
 	r.RemoteAddr = remote
+	// As a site of that name has it.
+	server := &caddyhttp.Server{Routes: caddyhttp.RouteList{{MatcherSets: caddyhttp.MatcherSets{{&caddyhttp.MatchHost{"app.example.com"}}}}}}
+	ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewReplacer())
+	r = r.WithContext(context.WithValue(ctx, caddyhttp.ServerCtxKey, server))
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
+		if headers[i] == "Host" {
+			r.Host = headers[i+1]
+		}
 	}
 	return r
 }
@@ -109,6 +119,25 @@ func TestGuardCheck(t *testing.T) {
 		{"both, wrong token", both, here, bearer("nope"), 401, "wrong token"},
 		{"both, wrong token, address refused", both, nearby, bearer("nope"), 404, ""},
 		{"both, forwarded", both, here, append(bearer(s1), "X-Forwarded-For", "1.2.3.4"), 404, ""},
+
+		{"a name that was pointed here", allow, here, []string{"Host", "evil.example"}, 404, ""},
+		{"the same with a port", allow, here, []string{"Host", "evil.example:8080"}, 404, ""},
+		{"the same with a dot", allow, here, []string{"Host", "evil.example."}, 404, ""},
+		{"one that looks like a site", allow, here, []string{"Host", "app.example.com.evil.example"}, 404, ""},
+		{"one that looks like an address", allow, here, []string{"Host", "127.0.0.1.evil.example"}, 404, ""},
+		{"one that looks local", allow, here, []string{"Host", "localhost.evil.example"}, 404, ""},
+		{"the same, allowed by token", token, here, append(bearer(s1), "Host", "evil.example"), 0, ""},
+		{"the same, by both", both, here, append(bearer(s1), "Host", "evil.example"), 0, ""},
+		{"the same, from a listed page", withPage, here, []string{"Host", "other.example", "Origin", "https://admin.example.com"}, 0, ""},
+		{"localhost", allow, here, []string{"Host", "LocalHost:8080"}, 0, ""},
+		{"below localhost", allow, here, []string{"Host", "push.localhost"}, 0, ""},
+		{"an address", allow, here, []string{"Host", "127.0.0.1:8080"}, 0, ""},
+		{"an IPv6 address", allow, here, []string{"Host", "[::1]"}, 0, ""},
+		{"an IPv6 address with a port", allow, here, []string{"Host", "[::1]:8080"}, 0, ""},
+		{"a container", allow, nearby, []string{"Host", "caddy:8080"}, 0, ""},
+		{"a container's host", allow, nearby, []string{"Host", "host.docker.internal"}, 0, ""},
+		{"a service of a cluster", allow, nearby, []string{"Host", "caddy.default.svc.cluster.local:8080"}, 0, ""},
+		{"a site, however it is written", allow, here, []string{"Host", "APP.example.com"}, 0, ""},
 
 		{"browser", allow, here, []string{"Origin", "http://app.example.com"}, 404, ""},
 		{"browser, navigation", allow, here, []string{"Sec-Fetch-Site", "none"}, 404, ""},

@@ -11,16 +11,19 @@ import (
 
 // ServeHTTP answers what belongs to the subscribe route or the internal route, and passes all else on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	asIs := r
 	own, r := h.route(r)
 	switch own {
 	case subscribeRoute:
-		if h.Upstream && r.Method == http.MethodGet {
-			return h.serveUpstream(w, r, next)
+		if h.Upstream && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			return h.serveUpstream(w, r, asIs, next)
 		}
 		h.serveSubscribe(w, r)
 		return nil
 	case internalRoute:
 		return h.serveInternal(w, r)
+	case twoWayRoute:
+		return h.serveTwoWay(w, r, asIs, next)
 	}
 	return h.passOn(w, r, next)
 }
@@ -29,6 +32,7 @@ const (
 	noRoute = iota
 	subscribeRoute
 	internalRoute
+	twoWayRoute
 )
 
 // route says which route a request belongs to, and returns it with the URL that says so. It is apart since it needs
@@ -51,6 +55,13 @@ func (h *Handler) route(r *http.Request) (int, *http.Request) {
 		for _, u := range urls {
 			if u.Path == h.Path {
 				return subscribeRoute, withURL(r, u)
+			}
+		}
+		if h.TwoWay && isPost(r) {
+			for _, u := range urls {
+				if h.postsTo(u) != "" {
+					return twoWayRoute, withURL(r, u)
+				}
 			}
 		}
 	}
@@ -88,12 +99,12 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 		retryLater(http.StatusServiceUnavailable, 0, "%v", err).write(w)
 		return nil
 	}
-	if call == "publish" {
+	switch {
+	case call == "publish":
 		h.servePublish(w, r, hub.Hub)
-	} else {
-		if r.Method == http.MethodDelete {
-			hub.forget(call)
-		}
+	case h.steers(r, call):
+		h.serveControl(w, r, hub, call)
+	default:
 		serveView(w, r, hub.Hub, call)
 	}
 	return nil

@@ -23,6 +23,8 @@ const (
 	defaultPending = 64 << 10
 	defaultMemory  = 1 << 30
 	defaultDrain   = 3 * time.Second
+
+	defaultDebounce = 5 * time.Second
 )
 
 // hubs are the process's hubs. They outlive a config that is reloaded.
@@ -92,10 +94,12 @@ func (r *hubRef) open() error {
 		if err != nil {
 			return nil, err
 		}
-		p := &pooledHub{Hub: hub.New(r.settings.Hub, b, r.settings.hub())}
+		p := &pooledHub{Hub: hub.New(r.settings.Hub, b, r.settings.hub()), ownKey: randomKey()}
 		p.Closed = p.ended
 		p.drain.Store(int64(r.settings.drain()))
 		p.routes.Store(&r.routes)
+		p.setKey(&r.settings)
+		p.OnRevoke(p.revoked)
 		return p, nil
 	})
 	if err != nil {
@@ -155,7 +159,12 @@ func (s *HubSettings) hub() hub.Settings {
 	if s.Limits != nil {
 		limits = *s.Limits
 	}
+	var presence hub.Presence
+	if s.Presence != nil {
+		presence = hub.Presence{Topic: s.Presence.Topic, Debounce: orElse(time.Duration(s.Presence.Debounce), defaultDebounce)}
+	}
 	return hub.Settings{
+		Presence: presence,
 		History: hub.History{
 			Events: orElse(history.Events, defaultEvents),
 			Age:    orElse(time.Duration(history.Age), defaultAge),

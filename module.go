@@ -47,6 +47,11 @@ type Handler struct {
 	// `X-SSE-Topics`, with the events in its body first. Any other answer goes to the client as it is. Default: false.
 	Upstream bool `json:"upstream,omitempty"`
 
+	// Whether a page may post to its own connection: a POST to the subscribe path, `/` and the connection's id goes on to
+	// the app behind with `X-SSE-User` and `X-SSE-Connection`, if the connection is open and the caller's. It must bear
+	// the `Origin` of this host or of `cors_origins`. Default: false.
+	TwoWay bool `json:"two_way,omitempty"`
+
 	// Lets the app behind publish by a header of its answers. Default: not at all.
 	PublishHeader *PublishHeader `json:"publish_header,omitempty"`
 
@@ -92,6 +97,14 @@ type HubSettings struct {
 	// How long streams are closed over, at most, when Caddy exits or the hub leaves the config, so that clients come back
 	// spread out. Up to 1h. Default: 3s.
 	Drain *caddy.Duration `json:"drain,omitempty"`
+
+	// A secret of at least 32 bytes that the ids of connections are made with whose clients name themselves
+	// (`?client=`). All nodes must have the same. Placeholders are filled in when the config is loaded. Default: a random
+	// one, until Caddy exits.
+	ClientKey string `json:"client_key,omitempty"`
+
+	// Publishes which users come and go. Default: not at all.
+	Presence *Presence `json:"presence,omitempty"`
 
 	// The ordered log behind the hub. Default: memory.
 	BrokerRaw json.RawMessage `json:"broker,omitempty" caddy:"namespace=sse_push.brokers inline_key=name"`
@@ -167,6 +180,14 @@ type Limits struct {
 	Rate int `json:"rate,omitempty"`
 }
 
+// Presence publishes an event `sse:presence` whenever a user comes or goes: `{"user": "…", "state": "join"}`, or `leave`.
+type Presence struct {
+	// The topic that it is published to. Who is to hear it must be granted that topic.
+	Topic string `json:"topic"`
+	// How long a user may have no connection, as between two pages, without having left. Up to 1h. Default: 5s.
+	Debounce caddy.Duration `json:"debounce,omitempty"`
+}
+
 // CaddyModule returns the Caddy module information.
 func (Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
@@ -203,6 +224,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if err := h.provisionUsers(); err != nil {
 		return err
+	}
+	if h.ClientKey != "" {
+		if _, err := fillIn(h.ClientKey, caddy.NewReplacer()); err != nil {
+			return fmt.Errorf("client_key: %w", err)
+		}
 	}
 	if h.cors, err = newCORS(h.CORSOrigins); err != nil {
 		return fmt.Errorf("cors_origins: %w", err)

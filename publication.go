@@ -34,6 +34,7 @@ const (
 var fieldNames = []string{
 	"user", "users", "topic", "topics", "connection", "connections", "broadcast",
 	"event", "data", "id", "retry", "ttl", "coalesce", "exclude", "idempotency_key",
+	"wait", "timeout",
 }
 
 // value is what a body holds for a field, whatever the kind of the body. The texts of its errors read well
@@ -52,6 +53,7 @@ type publication struct {
 	maxEvent int64
 	given    []string
 	rec      broker.Record
+	wait     wait
 }
 
 // set takes one field.
@@ -173,6 +175,11 @@ func (p *publication) option(name string, v value) (err error) {
 	case "idempotency_key":
 		if p.rec.Key, err = v.text(); err == nil {
 			err = checkKey(p.rec.Key)
+		}
+	case "wait", "timeout":
+		var text string
+		if text, err = v.text(); err == nil {
+			err = p.wait.set(name, text)
 		}
 	}
 	return err

@@ -22,11 +22,14 @@ const (
 
 // published is the answer for one event.
 type published struct {
-	ID    string   `json:"id,omitempty"`
-	Error *problem `json:"error,omitempty"`
+	ID       string        `json:"id,omitempty"`
+	Delivery *hub.Delivery `json:"delivery,omitempty"`
+	Error    *problem      `json:"error,omitempty"`
+
+	awaited *awaited // what is to be waited for; nil: nothing
 }
 
-// servePublish stores what an app sends, and answers when the broker has it.
+// servePublish stores what an app sends, and answers when the broker has it; if it asks for more, once that is known.
 func (h *Handler) servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
 	if r.Method != http.MethodPost {
 		methodNotAllowed(http.MethodPost).write(w)
@@ -37,13 +40,19 @@ func (h *Handler) servePublish(w http.ResponseWriter, r *http.Request, theHub *h
 		p.write(w)
 		return
 	}
+	d.answered = true
 	answers := publishAll(r.Context(), theHub, d, nil)
+	awaitAll(r.Context(), theHub, answers)
 	if d.batch {
 		writeJSON(w, http.StatusOK, answers)
 		return
 	}
 	if p := answers[0].Error; p != nil {
 		p.write(w)
+		return
+	}
+	if answers[0].Delivery != nil {
+		writeJSON(w, http.StatusOK, answers[0])
 		return
 	}
 	writeBody(w, http.StatusOK, `{"id":"`+answers[0].ID+`"}`) // as it is: a position needs no escaping
@@ -62,7 +71,12 @@ func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder, permits func(*
 		ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 		defer cancel()
 		for i, result := range theHub.Publish(ctx, group) {
-			answers[places[i]] = answer(result, d, places[i])
+			a := &answers[places[i]]
+			awaited := a.awaited
+			*a = answer(result, d, places[i])
+			if awaited.begin(result) {
+				a.awaited = awaited
+			}
 		}
 		group, places, size = nil, nil, 0 // the broker owns the records
 	}
@@ -76,8 +90,9 @@ func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder, permits func(*
 		}
 		switch {
 		case ok && p == nil:
+			a := published{awaited: d.wait.await(theHub, &record)}
 			group, places, size = append(group, record), append(places, len(answers)), size+len(record.Data)
-			answers = append(answers, published{})
+			answers = append(answers, a)
 		case p != nil:
 			answers = append(answers, published{Error: p})
 		}

@@ -97,6 +97,11 @@ func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return next.ServeHTTP(w, r)
 	}
 	stripInstructions(r.Header)
+	return h.forward(w, r, next)
+}
+
+// forward is passOn for a request that bears only what is to reach the app.
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	a := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context()}
 	err := next.ServeHTTP(a, r)
 	if !a.begun && err == nil {
@@ -107,7 +112,7 @@ func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.
 }
 
 // instructed reports whether an app behind may steer the proxy.
-func (h *Handler) instructed() bool { return h.PublishHeader != nil || h.Upstream }
+func (h *Handler) instructed() bool { return h.PublishHeader != nil || h.Upstream || h.TwoWay }
 
 // answerWriter takes instructions out of an answer, and publishes what they ask for, before the first byte is sent.
 type answerWriter struct {

@@ -119,6 +119,8 @@ func (rs *routes) hold(c *hub.Conn) (stays bool) {
 type pooledHub struct {
 	*hub.Hub
 	drain   atomic.Int64 // a time.Duration
+	ownKey  []byte       // for the ids of clients that name themselves, where the config has none
+	key     atomic.Pointer[[]byte]
 	routes  atomic.Pointer[routes]
 	timings sync.Map // of a path: the *stream.Timing of its streams
 }
@@ -160,6 +162,7 @@ func (p *pooledHub) retime(rs *routes) {
 func (p *pooledHub) apply(s *HubSettings, rs *routes) {
 	p.Configure(s.hub())
 	p.drain.Store(int64(s.drain()))
+	p.setKey(s)
 	p.routes.Store(rs)
 	p.retime(rs)
 	var leave []*hub.Conn

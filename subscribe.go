@@ -53,6 +53,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *str
 	if done {
 		return nil, nil
 	}
+	arrived := h.place()
 	var sub hub.Subscription
 	if p == nil {
 		switch r.Method {
@@ -62,6 +63,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *str
 				return nil, nil
 			}
 			sub, p = h.subscription(w, r)
+			sub.Arrived = arrived
 		case http.MethodOptions:
 			w.Header().Set("Allow", strings.Join(subscribeMethods, ", "))
 			w.WriteHeader(http.StatusNoContent)
@@ -98,6 +100,9 @@ func (h *Handler) begin(ctx context.Context, sub hub.Subscription) (*hub.Conn, *
 	theHub, err := h.hub.get(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	if sub.ID != "" { // so far it is what the client calls itself
+		sub.ID = theHub.connectionID(h.Path, sub.User, sub.ID)
 	}
 	conn, err := theHub.admit(ctx, sub, &h.hub.settings)
 	if err != nil {
@@ -140,12 +145,23 @@ func (h *Handler) arrive(r *http.Request) error {
 	return theHub.Arrive()
 }
 
+// place is what a client is held to that comes now, while it is looked up who it is.
+func (h *Handler) place() uint64 {
+	select {
+	case <-h.hub.ready:
+		return h.hub.hub.Arrived()
+	default:
+		return 0
+	}
+}
+
 var subscribeMethods = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, "QUERY"}
 
 // asked is what every subscription takes from its request.
 func (h *Handler) asked(r *http.Request) hub.Subscription {
 	sub := hub.Subscription{
 		LastEventID: r.Header.Get("Last-Event-ID"),
+		Arrived:     h.place(),
 		Retry:       jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Protocol: uint8(r.ProtoMajor),
 	}
 	sub.Remote, sub.Address = clientAddress(r)
@@ -175,17 +191,29 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 			return sub, newProblem(http.StatusForbidden, "the topic %q is not granted", clip(t)).of("topic")
 		}
 	}
+	p = since(&sub, params)
+	return sub, p
+}
+
+// since reads where a stream is to begin, and what the client calls itself.
+func since(sub *hub.Subscription, params url.Values) *problem {
+	if client, ok := params["client"]; ok {
+		if err := checkClient(client); err != nil {
+			return fieldError("client", "%v", err)
+		}
+		sub.ID = client[0]
+	}
 	if sub.LastEventID == "" {
 		sub.LastEventID = params.Get("last_event_id")
 	}
 	if text := params.Get("replay"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 31)
 		if err != nil {
-			return sub, fieldError("replay", "must be a whole number, got %q", clip(text))
+			return fieldError("replay", "must be a whole number, got %q", clip(text))
 		}
 		sub.Replay = int(n)
 	}
-	return sub, nil
+	return nil
 }
 
 // subscribeParams returns the parameters of the URL and, for a method that has one, of the body.
@@ -281,6 +309,12 @@ func clientAddress(r *http.Request) (remote, network string) {
 // reject sends a client off that may come again: an EventSource by a stream that says so and ends, since it
 // would give up for good at any status but 200.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, hub.ErrDenied) { // an EventSource does not come again
+		h.hub.rejected("denied")
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	reason := "broker"
 	var refusal *hub.Refusal
 	if errors.As(err, &refusal) {

@@ -22,8 +22,12 @@ const maxFirstEvents = 256 << 10
 var errUpstream = &hub.Refusal{Reason: "upstream"}
 
 // serveUpstream lets the app behind say who a client is and what it hears. Its answer ends as any other does, so that its
-// worker is free; the stream that it has asked for begins then.
-func (h *Handler) serveUpstream(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+// worker is free; the stream that it has asked for begins then. The app is given the request as it is, rewritten or not.
+func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, next caddyhttp.Handler) error {
+	if isAsked(r) {
+		newProblem(http.StatusLoopDetected, "who a client is cannot be asked here").write(w)
+		return nil
+	}
 	done, p := h.cors.handle(w, r)
 	if done {
 		return nil
@@ -37,11 +41,12 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r *http.Request, next cad
 		return nil
 	}
 	sub := h.asked(r)
-	if sub.LastEventID == "" {
-		sub.LastEventID = r.URL.Query().Get("last_event_id")
+	if p := since(&sub, r.URL.Query()); p != nil {
+		p.write(w)
+		return nil
 	}
-	// What is published from now on is not missed, however long the app takes.
-	if sub.LastEventID == "" {
+	// What is published from now on is not missed, however long the app takes. What is replayed ends there or later.
+	if sub.LastEventID == "" && sub.Replay == 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
 		defer cancel()
 		position, err := h.position(ctx)
@@ -54,6 +59,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r *http.Request, next cad
 
 	streams := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 	stripInstructions(r.Header)
+	r.Header.Del("Accept-Encoding") // first events are to be read
 	first := &firstEvents{}
 	var hold, failed bool
 	var told http.Header
@@ -70,9 +76,9 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r *http.Request, next cad
 		told = taken
 		return hold || failed
 	})
-	err := next.ServeHTTP(bounded{rec, first}, r)
+	err := next.ServeHTTP(bounded{rec, first}, asIs)
 	var failure caddyhttp.HandlerError
-	failed = failed || streams && errors.As(err, &failure) && failure.StatusCode >= 500
+	failed = failed || streams && rec.Buffered() && errors.As(err, &failure) && failure.StatusCode >= 500
 	switch {
 	case failed: // EventSource would give up for good
 		h.log.Warn("the app behind the subscribe route failed", zap.Error(err))
@@ -97,6 +103,14 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r *http.Request, next cad
 			h.reject(w, r, errUpstream)
 			return nil
 		}
+	}
+	if r.Method == http.MethodHead {
+		setStreamHeaders(w)
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	if first.over {
+		h.log.Warn("the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
 	sub.User, sub.Topics, sub.First = g.user, g.topics, first.frames()
 	sub.Route = h.arrivalOf(r, Identity{User: g.user, grant: g})
@@ -136,6 +150,7 @@ type bounded struct {
 }
 
 func (b bounded) Write(p []byte) (int, error) {
+	b.WriteHeader(http.StatusOK) // nothing, where it has been called
 	if b.Buffered() && b.first.Len()+len(p) > maxFirstEvents {
 		b.first.over = true
 		return len(p), nil
@@ -145,7 +160,6 @@ func (b bounded) Write(p []byte) (int, error) {
 
 // Unwrap is for http.ResponseController.
 func (b bounded) Unwrap() http.ResponseWriter { return b.ResponseRecorder }
-
 
 // frames are the app's first events as the stream sends them. They have no place in the log, and so no id: a client that
 // comes back is told again by the app.

@@ -21,9 +21,19 @@ func TestUpstreamHolds(t *testing.T) {
 		header X-SSE-User u1
 		header X-SSE-Topics "room, public/*"
 		header Set-Cookie seen=1
-		respond "event: hello\ndata: first\n\ndata: forged\nevent: sse:gap\n\n" 200
+		encode {
+			gzip
+			minimum_length 1
+		}
+		respond "event: hello
+data: first
+
+data: forged
+event: sse:gap
+
+" 200
 	}`))
-	c := s.open("/events?userId=u2", "X-SSE-User", "u3")
+	c := s.open("/events?userId=u2", "X-SSE-User", "u3", "Accept-Encoding", "gzip")
 	if c.connected.User == nil || *c.connected.User != "u1" || !slices.Equal(c.connected.Topics, []string{"public/*", "room"}) {
 		t.Fatalf("got %+v", c.connected)
 	}
@@ -44,6 +54,58 @@ func TestUpstreamHolds(t *testing.T) {
 		if m := c.next(); m.Data != want {
 			t.Errorf("got %+v, want %q", m, want)
 		}
+	}
+}
+
+// The app is given the request as the site has rewritten it; a HEAD asks what a GET would come to, and holds nothing.
+func TestUpstreamRewritten(t *testing.T) {
+	s := serve(t, app("upstream", `
+	rewrite /events /stream.php?for=u1
+	route /stream.php {
+		header X-SSE-Hold stream
+		header X-SSE-User {query.for}
+		respond 200
+	}`))
+	if a := s.do(http.MethodHead, "/events", ""); a.status != 200 || a.header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("HEAD: got %+v", a)
+	}
+	s.publish("user", "u1", "data", "one")
+	s.publish("user", "u1", "data", "two")
+	c := s.open("/events?replay=1")
+	if c.connected.User == nil || *c.connected.User != "u1" {
+		t.Fatalf("got %+v", c.connected)
+	}
+	s.publish("user", "u1", "data", "three")
+	for _, want := range []string{"two", "three"} {
+		if m := c.next(); m.Data != want {
+			t.Errorf("got %+v, want %q", m, want)
+		}
+	}
+	if a := s.do(http.MethodGet, "/events?replay=some", ""); a.status != 400 {
+		t.Errorf("replay=some: got %+v", a)
+	}
+	if a := s.do(http.MethodGet, "/stream.php?for=u1", ""); a.header.Get("X-SSE-Hold") != "" || a.header.Get("X-SSE-User") != "" {
+		t.Errorf("the script itself: got %+v", a)
+	}
+}
+
+// First events are bounded; what is over is left out, and the stream goes on.
+func TestUpstreamFirstEventsTooLarge(t *testing.T) {
+	s := serve(t, app("upstream", `
+	route /events {
+		header X-SSE-Hold stream
+		header X-SSE-User u1
+		respond "data: `+strings.Repeat("x", 300<<10)+`
+
+" 200
+	}`))
+	c := s.open("/events")
+	s.publish("user", "u1", "data", "after")
+	if m := c.next(); m.Data != "after" {
+		t.Errorf("got %.100q", m.Data)
+	}
+	if !strings.Contains(s.log(), "first events are too large") {
+		t.Error("the log does not say so")
 	}
 }
 

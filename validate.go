@@ -33,6 +33,7 @@ const (
 	minWriteTimeout = time.Second
 	maxWriteTimeout = 24 * time.Hour
 	maxDrain        = time.Hour
+	maxDebounce     = time.Hour
 )
 
 // check reports what is wrong with the settings. An absent one counts as its default, so that it does not
@@ -80,6 +81,14 @@ func (h *Handler) check() error {
 	if h.Upstream && (len(h.Users) > 0 || h.Anonymous || len(h.Topics) > 0) {
 		return errors.New("upstream: the app says who a client is and what it hears, so users, anonymous and topics must not be given")
 	}
+	if h.TwoWay {
+		switch {
+		case h.Upstream:
+			return errors.New("two_way: has nothing to check callers by: with upstream, the app behind knows who they are by itself")
+		case strings.HasSuffix(h.Path, "/"):
+			return fmt.Errorf("two_way: does not go with the path %s, which ends in /", h.Path)
+		}
+	}
 	if h.PublishHeader != nil {
 		if err := h.PublishHeader.check(); err != nil {
 			return fmt.Errorf("publish_header: %w", err)
@@ -112,6 +121,8 @@ func (h *Handler) routeSetting() string {
 		return "topics"
 	case h.Upstream:
 		return "upstream"
+	case h.TwoWay:
+		return "two_way"
 	case len(h.CORSOrigins) > 0:
 		return "cors_origins"
 	}
@@ -139,6 +150,16 @@ func (s *HubSettings) check() error {
 			return fmt.Errorf("drain: %w", err)
 		}
 	}
+	if s.ClientKey != "" {
+		if err := checkSecret(s.ClientKey); err != nil {
+			return fmt.Errorf("client_key: %w", err)
+		}
+	}
+	if s.Presence != nil {
+		if err := s.Presence.check(); err != nil {
+			return fmt.Errorf("presence: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -153,6 +174,10 @@ func (s *HubSettings) conflict(o *HubSettings) string {
 		return "limits"
 	case s.Drain != nil && o.Drain != nil && *s.Drain != *o.Drain:
 		return "drain"
+	case s.ClientKey != "" && o.ClientKey != "" && s.ClientKey != o.ClientKey:
+		return "client_key"
+	case s.Presence != nil && o.Presence != nil && *s.Presence != *o.Presence:
+		return "presence"
 	}
 	return ""
 }
@@ -173,6 +198,16 @@ func (h *History) check() error {
 		return fmt.Errorf("age: must not be negative; is %s", time.Duration(h.Age))
 	case h.Bytes < 0:
 		return fmt.Errorf("bytes: must not be negative; is %d", h.Bytes)
+	}
+	return nil
+}
+
+func (p *Presence) check() error {
+	if err := hub.CheckTopic(p.Topic); err != nil {
+		return fmt.Errorf("topic: %w", err)
+	}
+	if d := time.Duration(p.Debounce); d < 0 || d > maxDebounce {
+		return fmt.Errorf("debounce: must be from 0s, which is the default, to %s; is %s", maxDebounce, d)
 	}
 	return nil
 }

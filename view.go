@@ -43,6 +43,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		params = []string{"limit"}
 		view = func(q url.Values) (any, *problem) { return viewUsers(ctx, theHub, q) }
 	case kind == "topics" && one:
+		allowed = append(allowed, http.MethodDelete)
 		view = func(url.Values) (any, *problem) {
 			n, err := theHub.Topic(ctx, name)
 			return topicCount{name, n}, unreachable(err)
@@ -63,38 +64,12 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		p.write(w)
 		return
 	}
-	if r.Method == http.MethodDelete {
-		if p := disconnect(ctx, theHub, kind, name); p != nil {
-			p.write(w)
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
 	v, p := view(r.URL.Query())
 	if p != nil {
 		p.write(w)
 		return
 	}
 	writeJSON(w, http.StatusOK, v)
-}
-
-// disconnect ends a connection, or all of a user.
-func disconnect(ctx context.Context, theHub *hub.Hub, kind, name string) *problem {
-	if kind == "users" {
-		if err := hub.CheckName(name); err != nil {
-			return fieldError("user", "%v", err)
-		}
-		return unreachable(theHub.DisconnectUser(ctx, name))
-	}
-	if err := checkConnection(name); err != nil {
-		return noConnection(name)
-	}
-	there, err := theHub.Disconnect(ctx, name)
-	if err == nil && !there {
-		return noConnection(name)
-	}
-	return unreachable(err)
 }
 
 // unreachable says that the broker, or the other nodes behind it, cannot be asked.

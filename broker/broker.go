@@ -68,7 +68,13 @@ const (
 
 	// What follows steers connections. It is stored, so that it keeps its place among the events.
 
-	Disconnect // ends the streams of the targets: users and connections
+	Disconnect // ends the streams of the targets, whatever they are connected by
+	Deny       // the same, of users; they are not let in again for TTL, or are at once where that is 0
+	Supersede  // ends what older streams the targets, connections, have
+	Join       // subscribes the targets, users and connections, to Topics
+	Leave      // unsubscribes them
+
+	lastKind = Leave
 )
 
 // Record is what a log holds.
@@ -76,6 +82,7 @@ type Record struct {
 	Kind    Kind
 	Targets []Target
 	Exclude []string // connections that do not get it
+	Topics  []string // of a Join or a Leave: names and patterns
 
 	Type  string // the event's type; "" is "message"
 	ID    string // the app's own id; "" for none
@@ -88,6 +95,8 @@ type Record struct {
 	Key    string   // idempotency key; "" for none
 	Digest [16]byte // of the content, so that a key reused for something else is noticed
 
+	Receipt uint64 // by which the node that publishes it follows it; 0 for none
+
 	Time time.Time // when it was appended; set by the broker
 }
 
@@ -96,8 +105,11 @@ func (r *Record) NamesSize() (n int64) {
 	for _, t := range r.Targets {
 		n += int64(len(t.Name)) + 64
 	}
-	for _, id := range r.Exclude {
-		n += int64(len(id)) + 16
+	for _, name := range r.Exclude {
+		n += int64(len(name)) + 16
+	}
+	for _, name := range r.Topics {
+		n += int64(len(name)) + 16
 	}
 	return n
 }

@@ -29,10 +29,12 @@ const (
 	fieldData     = 6
 	fieldRetry    = 8 // milliseconds
 	fieldTTL      = 5 // nanoseconds
+	fieldTopic    = 7
 	fieldCoalesce = 10
 	fieldKey      = 12
 	fieldDigest   = 14
 	fieldTime     = 16 // nanoseconds since 1970
+	fieldReceipt  = 18
 )
 
 // Encode appends the record as it is stored.
@@ -55,6 +57,9 @@ func (r *Record) Encode(b []byte) []byte {
 	for _, id := range r.Exclude {
 		text(fieldExclude, id)
 	}
+	for _, topic := range r.Topics {
+		text(fieldTopic, topic)
+	}
 	text(fieldType, r.Type)
 	text(fieldID, r.ID)
 	number(fieldRetry, r.Retry.Milliseconds())
@@ -64,6 +69,7 @@ func (r *Record) Encode(b []byte) []byte {
 	if r.Digest != [16]byte{} {
 		text(fieldDigest, string(r.Digest[:]))
 	}
+	number(fieldReceipt, int64(r.Receipt))
 	if !r.Time.IsZero() {
 		number(fieldTime, r.Time.UnixNano())
 	}
@@ -82,7 +88,7 @@ func Decode(b []byte) (r Record, err error) {
 	if b[0] != formatVersion {
 		return r, fmt.Errorf("%w: format %d", ErrNewer, b[0])
 	}
-	if r.Kind = Kind(b[1]); r.Kind > Disconnect {
+	if r.Kind = Kind(b[1]); r.Kind > lastKind {
 		return r, fmt.Errorf("%w: kind %d", ErrNewer, r.Kind)
 	}
 	for b = b[2:]; len(b) > 0; {
@@ -123,12 +129,16 @@ func (r *Record) set(tag uint64, v []byte) error {
 		r.Targets = append(r.Targets, t)
 	case fieldExclude:
 		r.Exclude = append(r.Exclude, string(v))
+	case fieldTopic:
+		r.Topics = append(r.Topics, string(v))
 	case fieldType:
 		r.Type = string(v)
 	case fieldID:
 		r.ID = string(v)
 	case fieldData:
 		r.Data = v
+	case fieldReceipt:
+		r.Receipt = uint64(number())
 	case fieldRetry:
 		r.Retry = time.Duration(number()) * time.Millisecond
 	case fieldTTL:

@@ -12,11 +12,15 @@ import (
 var full = Record{
 	Kind: Event, Targets: []Target{{Broadcast, ""}, {User, "u/1"}, {Topic, "a/b"}, {Connection, "c"}}, Exclude: []string{"x", "y"},
 	Type: "type", ID: "id", Data: []byte("data\n\x00"), Retry: 1500 * time.Millisecond, TTL: time.Minute, Coalesce: "co",
-	Key: "key", Digest: [16]byte{1, 2, 3}, Time: time.Unix(1700000000, 123),
+	Key: "key", Receipt: 1<<63 + 5, Digest: [16]byte{1, 2, 3}, Time: time.Unix(1700000000, 123),
 }
 
 func TestRecordComesBack(t *testing.T) {
-	for _, r := range []Record{{}, {Kind: Hole}, {Kind: Disconnect, Targets: []Target{{User, "u"}}}, full} {
+	for _, r := range []Record{
+		{}, {Kind: Hole}, {Kind: Disconnect, Targets: []Target{{User, "u"}}}, full,
+		{Kind: Deny, Targets: []Target{{User, "u"}}, TTL: time.Second}, {Kind: Supersede, Targets: []Target{{Connection, "c"}}},
+		{Kind: Join, Targets: []Target{{User, "u"}}, Topics: []string{"a", "b/*"}}, {Kind: Leave, Topics: []string{"a"}},
+	} {
 		got, err := Decode(r.Encode(nil))
 		if err != nil || !reflect.DeepEqual(got, r) {
 			t.Errorf("%+v came back as %+v, %v", r, got, err)
@@ -32,7 +36,7 @@ func TestRecordOfAnotherVersion(t *testing.T) {
 		t.Errorf("an unknown field that does not matter: %+v, %v", got, err)
 	}
 	for name, b := range map[string][]byte{
-		"critical field": field(1001), "format": {2, 0}, "kind": {1, 200}, "target": {1, 0, fieldTarget, 1, 9},
+		"critical field": field(1001), "format": {2, 0}, "kind": {1, byte(lastKind) + 1}, "target": {1, 0, fieldTarget, 1, 9},
 	} {
 		if _, err := Decode(b); !errors.Is(err, ErrNewer) {
 			t.Errorf("%s: %v", name, err)

@@ -143,13 +143,15 @@ func samples() []broker.Record {
 		},
 		Exclude: []string{"x", "y z"},
 		Type:    "type:1", ID: "id ~ 1", Data: binary, Retry: 1500 * time.Millisecond,
-		TTL: 90 * time.Second, Coalesce: "co", Key: "k e:y#0 {ü}", Digest: [16]byte{0: 1, 15: 255},
+		TTL: 90 * time.Second, Coalesce: "co", Key: "k e:y#0 {ü}", Digest: [16]byte{0: 1, 15: 255}, Receipt: 1<<63 + 7,
 	}
 	return []broker.Record{
 		full,
 		{Targets: full.Targets[:1]},
 		{Targets: full.Targets[1:2], Data: []byte("\n\n")},
 		{Kind: broker.Disconnect, Targets: full.Targets[1:]},
+		{Kind: broker.Deny, Targets: full.Targets[1:2], TTL: time.Minute},
+		{Kind: broker.Join, Targets: full.Targets[1:2], Topics: []string{"a/b", "c/**"}},
 		{Targets: full.Targets[2:3], Data: []byte{0}, Key: "0"},
 		{Targets: full.Targets[2:3], Data: bytes.Repeat([]byte("\r\n"), 100), Key: strings.Repeat("k", 128)},
 	}
@@ -157,9 +159,9 @@ func samples() []broker.Record {
 
 // sameRecord reports whether a record came back as it was given, up to its time.
 func sameRecord(a, b broker.Record) bool {
-	return a.Kind == b.Kind && slices.Equal(a.Targets, b.Targets) && slices.Equal(a.Exclude, b.Exclude) &&
+	return a.Kind == b.Kind && slices.Equal(a.Targets, b.Targets) && slices.Equal(a.Exclude, b.Exclude) && slices.Equal(a.Topics, b.Topics) &&
 		a.Type == b.Type && a.ID == b.ID && bytes.Equal(a.Data, b.Data) && a.Retry == b.Retry && a.TTL == b.TTL &&
-		a.Coalesce == b.Coalesce && a.Key == b.Key && a.Digest == b.Digest
+		a.Coalesce == b.Coalesce && a.Key == b.Key && a.Digest == b.Digest && a.Receipt == b.Receipt
 }
 
 // everyField appends records of every shape, and wants them back: by every Tail, by Read, and by a node that is

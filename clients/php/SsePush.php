@@ -13,7 +13,7 @@ declare(strict_types=1);
  * warning. Look at the SsePushResult, give onError a logger, or switch strict on to have an SsePushException instead.
  *
  * It does not hang its caller: a call lasts `timeout` seconds at the very most (default 2), retries and pauses
- * included. One thing is out of reach: without ext-curl, a host name that the resolver is slow about. Give an
+ * included, and what wait() asks for on top. One thing is out of reach: without ext-curl, a host name that the resolver is slow about. Give an
  * IP address or a socket then.
  *
  * It does not publish twice: every publish has an idempotency key, which its retries repeat.
@@ -173,7 +173,7 @@ final class SsePush
                 $item = $items[$i] ?? null;
                 $results[$at] = match (true) {
                     !$whole->ok => $whole,
-                    is_string($item['id'] ?? null) => new SsePushResult(true, $item['id'], $whole->status),
+                    is_string($item['id'] ?? null) => self::published($item, $whole->status),
                     default => SsePushResult::problem(self::status($item['error'] ?? null), $item['error'] ?? null),
                 };
             }
@@ -320,12 +320,18 @@ final class SsePush
             $fields = $event->fields();
             [$result, $answer] = self::call('POST', '/publish', $fields);
             if ($result->ok) {
-                $id = $answer['id'] ?? null;
-                $result = is_string($id) ? new SsePushResult(true, $id, $result->status) : self::unexpected($result->status);
+                $result = is_string($answer['id'] ?? null) ? self::published($answer, $result->status) : self::unexpected($result->status);
             }
         }
         self::report([$result]);
         return $result;
+    }
+
+    /** @param array<mixed> $item The answer for one event. */
+    private static function published(array $item, int $status): SsePushResult
+    {
+        $delivery = $item['delivery'] ?? null;
+        return new SsePushResult(true, $item['id'], $status, delivery: is_array($delivery) ? $delivery : null);
     }
 
     /** A member of a GET's answer, or null. */
@@ -390,7 +396,8 @@ final class SsePush
     /** @return array{SsePushResult, mixed} */
     private static function attempts(string $method, string $path, ?array $body): array
     {
-        $deadline = self::now() + self::$config['timeout'];
+        $wait = max([0, ...array_map(SsePushEvent::seconds(...), $body === null || !array_is_list($body) ? [$body ?? []] : $body)]);
+        $deadline = self::now() + self::$config['timeout'] + $wait;
         $to = self::endpoint();
         $token = trim(self::setting('token', 'SSE_PUSH_TOKEN'));
         $problem = match (true) {
@@ -420,7 +427,8 @@ final class SsePush
 
         $unsure = false;
         for ($left = self::$config['retries'] + 1; ; $left--) {
-            $share = max(0.001, ($deadline - self::now()) / $left);
+            $all = $deadline - self::now();
+            $share = max(0.001, min($all, ($all - $wait) / $left + $wait));
             $connect = min($share, self::$config['connectTimeout']);
             $answer = $curl
                 ? self::overCurl($to, $method, $path, $headers, $content, $connect, $share)
@@ -777,6 +785,30 @@ final class SsePushEvent
     }
 
     /**
+     * Waits until it is known which connections get the event, or until it is written to them: see SsePushResult::$delivery.
+     *
+     * @param string    $until   `matched` or `written`.
+     * @param int|float $seconds How long at most, 0.001 to 10. A client that takes nothing costs that long.
+     */
+    public function wait(mixed $until = 'written', mixed $seconds = 1): self
+    {
+        return match (true) {
+            $until !== 'matched' && $until !== 'written' => $this->failed('wait', 'must be matched or written'),
+            !is_int($seconds) && !is_float($seconds) || !($seconds >= 0.001 && $seconds <= 10) => $this->failed('timeout', 'must be 0.001 to 10 seconds'),
+            default => $this->with('wait', $until)->with('timeout', (int) ($seconds * 1000) . 'ms'),
+        };
+    }
+
+    /**
+     * @internal How long an event is waited for.
+     * @param array<string, mixed> $fields
+     */
+    public static function seconds(array $fields): float
+    {
+        return (int) ($fields['timeout'] ?? 0) / 1000;
+    }
+
+    /**
      * Sets name and data, for SsePush::batch().
      *
      * @param string $event The name that pages listen for; `message` is EventSource's onmessage.
@@ -913,6 +945,9 @@ final class SsePushResult
      *                            proxy said no. `unexpected`: somebody else answered.
      * @param string|null $detail What happened, for people.
      * @param string|null $field  The field that is wrong.
+     * @param array{scope: string, matched: int, written?: int, failed?: int, partial?: bool, users?: array<array{matched: int,
+     *        written?: int, failed?: int, elsewhere?: int, offline?: bool}>}|null $delivery Where wait() has asked: to how many
+     *        connections. Null where that is not known, as of an event that was published before.
      */
     public function __construct(
         public readonly bool $ok,
@@ -921,6 +956,7 @@ final class SsePushResult
         public readonly ?string $error = null,
         public readonly ?string $detail = null,
         public readonly ?string $field = null,
+        public readonly ?array $delivery = null,
     ) {
     }
 
@@ -935,6 +971,13 @@ final class SsePushResult
     {
         $text = static fn (string $k): ?string => is_string($problem[$k] ?? null) ? $problem[$k] : null;
         return new self(false, null, $status, 'refused', $text('detail') ?? $text('title') ?? $else, $text('field'));
+    }
+
+    /** Whether it is sure that a user the event was for has no connection, on any node: the time to send a mail. */
+    public function isOffline(mixed $user): bool
+    {
+        $user = SsePushEvent::text($user);
+        return is_string($user) && ($this->delivery['users'][$user]['offline'] ?? false) === true;
     }
 
     public function __toString(): string

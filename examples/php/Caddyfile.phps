@@ -5,7 +5,7 @@
 
 {$SITE_ADDRESS:http://localhost:8081} {
 	sse_push /events {
-		user query userId # any client can claim any name this way; chat.js says what to use instead
+		user query userId # any client can claim any name this way; chat/Caddyfile.* do it better
 		anonymous # who names no user hears topics and broadcasts
 		topics room ticker
 		internal /_sse {

@@ -43,6 +43,7 @@ type admission struct {
 	addresses map[string]int // and by address
 	closed    bool
 	empty     chan struct{} // closed when nobody is left after close
+	who       *attendance
 }
 
 func (a *admission) configure(l Limits) {
@@ -73,6 +74,9 @@ func (a *admission) enter(user, address string) error {
 	a.total++
 	count(a.users, user, 1)
 	count(a.addresses, address, 1)
+	if a.users[user] == 1 {
+		a.who.arrived(user)
+	}
 	a.joined()
 	return nil
 }
@@ -83,6 +87,9 @@ func (a *admission) exit(user, address string) {
 	a.total--
 	a.calm.after = min(a.calm.after, a.total)
 	count(a.users, user, -1)
+	if user != "" && a.users[user] == 0 {
+		a.who.left(user)
+	}
 	count(a.addresses, address, -1)
 	if a.closed && a.total == 0 {
 		close(a.empty)

@@ -126,10 +126,15 @@ func (a *archive) serve(c *Conn) {
 	}
 
 	seq, where := a.hub.window.locate(page.last)
+	oldest, _ := a.hub.window.oldest()
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	p := c.past
 	p.reading, p.met = false, false
+	if c.shard.cursor < oldest { // something in the page may steer the connection, and has not yet
+		c.shard.stall(c)
+		return
+	}
 	p.scanned += len(page.entries)
 	switch {
 	case reason != "":
@@ -143,7 +148,7 @@ func (a *archive) serve(c *Conn) {
 		p.at = page.last
 		in := c.interest()
 		for _, e := range page.entries {
-			if in.hears(e) {
+			if in.hears(e) && !c.early(e) {
 				p.page = append(p.page, e)
 			}
 		}
@@ -173,6 +178,7 @@ func (a *archive) page(after broker.Position) (archived, error) {
 	}
 	for i := range entries {
 		e := newEntry(0, &entries[i])
+		e.receipt = a.hub.window.receipts.of(entries[i].Record.Receipt)
 		p.entries = append(p.entries, e)
 		p.bytes += e.held()
 	}

@@ -39,12 +39,16 @@ type Conn struct {
 	prev    *Conn        // among its user's
 	next    *Conn
 
+	extra *extra // nil: nothing of it
+
 	place    int32 // in index.all
 	protocol uint8 // HTTP's major version
 	live     bool
 	refresh  bool // the client is to be told a newer position
 	ended    bool
-	held     bool // no goroutine serves it
+	held     bool  // no goroutine serves it
+	replaced bool  // a newer stream has its place in the admission
+	cause    cause // why it has ended
 }
 
 // Since is when the connection began.
@@ -71,6 +75,9 @@ func (c *Conn) signal() {
 // deliver puts an entry into the pending list of a live connection. Where that is over its budget, the connection falls
 // back to catching up. The caller holds shard.mu.
 func (c *Conn) deliver(e *entry, budget int64) {
+	if e.receipt != nil {
+		e.receipt.match(c, e)
+	}
 	if !c.live || c.cursor >= e.seq {
 		return // it will read it in the window, or has it already
 	}
@@ -122,6 +129,9 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 	window := c.shard.hub.window
 	for {
 		c.shard.mu.Lock()
+		if len(c.shard.owed) > 0 {
+			c.shard.settle(c)
+		}
 		frames = c.takeHead(frames)
 		switch {
 		case c.ended:
@@ -140,15 +150,15 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 			}
 			continue
 		}
-		cursor, in := c.cursor, c.interest()
+		cursor, in, passed := c.cursor, c.interest(), c.shard.cursor
 		c.shard.mu.Unlock()
 
 		// Only the writer moves a cursor that is catching up, so it stands while the window is read.
-		pg := window.read(in, cursor, max)
+		pg := window.read(in, cursor, max, passed)
 
 		c.shard.mu.Lock()
-		if now := c.interest(); now != in { // narrowed meanwhile
-			pg.entries = slices.DeleteFunc(pg.entries, func(e *entry) bool { return !now.hears(e) })
+		if now := c.interest(); now != in || c.extra != nil { // narrowed meanwhile, or widened behind some of it
+			pg.entries = slices.DeleteFunc(pg.entries, func(e *entry) bool { return !now.hears(e) || c.early(e) })
 		}
 		if c.ended {
 			c.shard.mu.Unlock()
@@ -176,9 +186,9 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 		if c.live = pg.tail && c.cursor >= c.shard.cursor; c.live {
 			c.past = nil
 		}
-		live := c.live
+		wait := c.live || pg.stalled && len(frames) == 0 && c.shard.cursor == passed && c.shard.stall(c)
 		c.shard.mu.Unlock()
-		if live || len(frames) > 0 {
+		if wait || len(frames) > 0 {
 			return frames, nil
 		}
 	}
@@ -217,8 +227,14 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 			continue
 		case e.void(now):
 			c.shard.traffic.passOver(e)
+			if e.receipt != nil {
+				e.receipt.become(c, meant, failed)
+			}
 			continue
 		default:
+			if e.receipt != nil {
+				e.receipt.give(c)
+			}
 			frames = append(frames, e.frame)
 			if events == 0 {
 				oldest = e

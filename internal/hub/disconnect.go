@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
@@ -10,21 +11,53 @@ import (
 // that is not known, so that it reports true where there are any. The error says that they cannot be reached.
 func (h *Hub) Disconnect(ctx context.Context, id string) (bool, error) {
 	if c := h.connection(id); c != nil {
-		c.End(nil)
+		c.shard.mu.Lock()
+		defer c.shard.mu.Unlock()
+		c.finish(disconnected)
 		return true, nil
 	}
 	if h.nodes == nil {
 		return false, nil
 	}
-	return true, h.end(ctx, broker.Target{Kind: broker.Connection, Name: id})
+	return true, h.steer(ctx, broker.Record{Kind: broker.Disconnect, Targets: []broker.Target{{Kind: broker.Connection, Name: id}}})
 }
 
 // DisconnectUser ends all of a user's streams, on all nodes. It keeps its place among the events: who is connected
 // when it comes hears nothing that is published after it.
 func (h *Hub) DisconnectUser(ctx context.Context, user string) error {
-	return h.end(ctx, broker.Target{Kind: broker.User, Name: user})
+	return h.steer(ctx, broker.Record{Kind: broker.Disconnect, Targets: []broker.Target{{Kind: broker.User, Name: user}}})
 }
 
-func (h *Hub) end(ctx context.Context, t broker.Target) error {
-	return h.append(ctx, []broker.Record{{Kind: broker.Disconnect, Targets: []broker.Target{t}}})[0].Err
+// Deny is DisconnectUser, and lets the user in no more for a time, by the clock of who stores it; 0 lets him in again. A
+// node that starts later knows of it as long as its window reaches back.
+func (h *Hub) Deny(ctx context.Context, user string, d time.Duration) error {
+	return h.steer(ctx, broker.Record{Kind: broker.Deny, Targets: []broker.Target{{Kind: broker.User, Name: user}}, TTL: d})
+}
+
+// DisconnectTopic ends the streams of all who hear a topic, on all nodes.
+func (h *Hub) DisconnectTopic(ctx context.Context, topic string) error {
+	return h.steer(ctx, broker.Record{Kind: broker.Disconnect, Targets: []broker.Target{{Kind: broker.Topic, Name: topic}}})
+}
+
+// Join subscribes a connection, or those that a user has now, to topics, on whichever node. They begin at this place of the
+// log. It reports false as Disconnect does.
+func (h *Hub) Join(ctx context.Context, t broker.Target, topics []string) (bool, error) {
+	return h.turn(ctx, broker.Join, t, topics)
+}
+
+// Leave unsubscribes a connection, or those that a user has now, from topics, and from whatever pattern lets it hear one of
+// them. Nothing that is published after it is heard by them. It reports false as Disconnect does.
+func (h *Hub) Leave(ctx context.Context, t broker.Target, topics []string) (bool, error) {
+	return h.turn(ctx, broker.Leave, t, topics)
+}
+
+func (h *Hub) turn(ctx context.Context, kind broker.Kind, t broker.Target, topics []string) (bool, error) {
+	if t.Kind == broker.Connection && h.nodes == nil && h.connection(t.Name) == nil {
+		return false, nil
+	}
+	return true, h.steer(ctx, broker.Record{Kind: kind, Targets: []broker.Target{t}, Topics: topics})
+}
+
+func (h *Hub) steer(ctx context.Context, r broker.Record) error {
+	return h.append(ctx, []broker.Record{r})[0].Err
 }

@@ -18,11 +18,12 @@ type entry struct {
 	targets  []broker.Target
 	exclude  []string
 	at       time.Time
-	expires  time.Time       // zero: never
-	coalesce string          // the same for entries of which only the newest counts; "" for none
-	frame    []byte          // the bytes on the wire; nil for what is no event
-	ends     []broker.Target // whose streams it ends
-	names    int64           // what targets and exclusions cost, in bytes, roughly
+	expires  time.Time // zero: never
+	coalesce string    // the same for entries of which only the newest counts; "" for none
+	frame    []byte    // the bytes on the wire; nil for what is no event
+	control  *control  // of what steers connections
+	names    int64     // what targets and exclusions cost, in bytes, roughly
+	receipt  *Receipt  // nil: nobody follows it
 
 	superseded atomic.Bool
 
@@ -44,8 +45,9 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 	case broker.Hole:
 		n.targets = everyone
 		return n
-	case broker.Disconnect:
-		n.ends = r.Targets
+	case broker.Event:
+	default:
+		n.control, n.names = &control{r.Kind, r.Targets, r.Topics, r.TTL}, r.NamesSize()
 		return n
 	}
 	n.targets, n.exclude = r.Targets, r.Exclude
@@ -66,7 +68,7 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 	return n
 }
 
-func (e *entry) hole() bool  { return e.frame == nil && e.ends == nil }
+func (e *entry) hole() bool  { return e.frame == nil && e.control == nil }
 func (e *entry) size() int64 { return int64(len(e.frame)) + entryOverhead }
 
 // held is what the entry costs the window and a queue; a connection it waits for is charged size.

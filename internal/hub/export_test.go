@@ -35,3 +35,16 @@ func (h *Hub) Left() (n int) {
 	}
 	return n
 }
+
+// Followed is what is left of receipts: those that are open, and what connections are to tell them.
+func (h *Hub) Followed() (n int) {
+	for _, s := range h.shards {
+		s.mu.Lock()
+		n += len(s.owed)
+		s.mu.Unlock()
+	}
+	rs := &h.window.receipts
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return n + len(rs.byNumber) + int(rs.followed.Load())
+}

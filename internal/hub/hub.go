@@ -20,8 +20,9 @@ import (
 
 // Settings are what can be changed while a hub runs.
 type Settings struct {
-	History History
-	Limits  Limits
+	History  History
+	Limits   Limits
+	Presence Presence
 }
 
 // History bounds the window; the first bound reached trims.
@@ -51,8 +52,11 @@ type Hub struct {
 	admission admission
 	stats     stats
 
+	denials denials
+	revoked atomic.Pointer[func(user string)]
 	archive archive
 	nodes   *nodes // nil: there is but this one
+	who     *attendance
 
 	ready  chan struct{} // closed when the window holds what it can of the log's past
 	stop   context.CancelFunc
@@ -73,6 +77,11 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 	h.archive.hub, h.archive.ctx = h, ctx
 	_, h.archive.empty = b.(broker.Forgetful)
 	h.expiry = time.AfterFunc(time.Hour, h.expire)
+	h.who = newAttendance(ctx, h)
+	h.admission.who, h.window.redundant = h.who, h.who.heard
+	if d, ok := b.(broker.Directory); ok {
+		h.nodes = &nodes{hub: h, directory: d, name: newID(), done: make(chan struct{})}
+	}
 	h.Configure(s)
 	for range runtime.GOMAXPROCS(0) {
 		sh := newShard(h)
@@ -84,8 +93,7 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 			h.state.Store(&err)
 		}
 	})
-	if d, ok := b.(broker.Directory); ok {
-		h.nodes = &nodes{hub: h, directory: d, name: newID(), done: make(chan struct{})}
+	if h.nodes != nil {
 		go h.nodes.run(ctx)
 	}
 	return h
@@ -97,6 +105,7 @@ func (h *Hub) Configure(s Settings) {
 	h.memory.configure(s.Limits.Memory)
 	h.window.configure(s.History)
 	h.admission.configure(s.Limits)
+	h.who.configure(s.Presence)
 	h.expire()
 }
 

@@ -50,7 +50,15 @@ const gone = -1
 func (x *index) add(c *Conn) {
 	c.place = int32(len(x.all))
 	x.all = append(x.all, c)
-	x.ids[c.ID] = c
+	switch same := x.ids[c.ID]; {
+	case same == nil:
+		x.ids[c.ID] = c
+	case same.extra.since(c.extra):
+		c.finish(superseded)
+	default:
+		same.finish(superseded)
+		x.ids[c.ID] = c
+	}
 	if c.User != "" {
 		if c.next = x.users[c.User]; c.next != nil {
 			c.next.prev = c
@@ -65,7 +73,9 @@ func (x *index) remove(c *Conn) {
 	x.all[c.place], last.place = last, c.place
 	x.all = shorten(x.all)
 	c.place = gone
-	delete(x.ids, c.ID)
+	if x.ids[c.ID] == c {
+		delete(x.ids, c.ID)
+	}
 	switch {
 	case c.prev != nil:
 		c.prev.next = c.next

@@ -16,8 +16,11 @@ type interest struct {
 }
 
 // hears reports whether an entry is for this interest.
-func (in interest) hears(e *entry) bool {
-	return slices.ContainsFunc(e.targets, func(t broker.Target) bool {
+func (in interest) hears(e *entry) bool { return in.meets(e.targets) }
+
+// meets reports whether one of the targets is this interest's.
+func (in interest) meets(targets []broker.Target) bool {
+	return slices.ContainsFunc(targets, func(t broker.Target) bool {
 		switch t.Kind {
 		case broker.Connection:
 			return t.Name == in.id

@@ -6,12 +6,18 @@ import "slices"
 func (h *Hub) Each(visit func(*Conn)) { h.each(visit) }
 
 // Narrow unsubscribes the connection from the topics that are not granted any more, drops what waits for it
-// by them alone, and tells the client by a gap. It reports whether there were any.
+// by them alone, and tells the client by a gap. It reports whether there were any. Topics that an app has added are its own
+// business.
 func (c *Conn) Narrow(granted func(topic string) bool) bool {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return c.narrow(func(topic string) bool { return !granted(topic) && !c.added(topic) }, 0)
+}
+
+// narrow unsubscribes the connection from the topics that are revoked, by the entry at a place of the window. It says a gap
+// where something before that may be lost; where the place is 0, always. The caller holds shard.mu.
+func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 	s := c.shard
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	revoked := func(topic string) bool { return !granted(topic) }
 	if c.place == gone || !slices.ContainsFunc(c.topics.list(), revoked) {
 		return false
 	}
@@ -28,23 +34,35 @@ func (c *Conn) Narrow(granted func(topic string) bool) bool {
 	case c.live:
 		at = max(at, s.cursor)
 	}
-	w := c.wait()
-	in := c.interest()
-	w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
-		if in.hears(e) {
-			return false
-		}
-		c.charge(-e.size())
-		return true
-	})
+	lost := by == 0 || !c.live && (c.cursor+1 < by || c.past != nil && !c.past.joined)
+	if w := c.waiting; w != nil {
+		in := c.interest()
+		w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
+			if in.hears(e) {
+				return false
+			}
+			c.charge(-e.size())
+			lost = true
+			return true
+		})
+		c.release()
+	}
 	p := s.hub.window.positionOf(at)
 	if c.past != nil && !c.past.joined {
 		p = c.past.at
 	}
-	if !p.IsZero() {
-		c.sent = max(c.sent, at)
+	if lost {
+		if !p.IsZero() {
+			c.sent = max(c.sent, at)
+		}
+		c.head(c.gap("lost", p, p))
 	}
-	w.head = append(slices.Clip(w.head), c.gap("lost", p, p)...)
-	c.signal()
 	return true
+}
+
+// head puts a frame in front of all that waits. The caller holds shard.mu.
+func (c *Conn) head(frame []byte) {
+	w := c.wait()
+	w.head = append(slices.Clip(w.head), frame...)
+	c.signal()
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -24,7 +25,8 @@ type nodes struct {
 	hub       *Hub
 	directory broker.Directory
 	name      string
-	done      chan struct{} // closed when the others know that this node has gone
+	told      atomic.Pointer[map[string]int] // what the others have been told last
+	done      chan struct{}                  // closed when the others know that this node has gone
 }
 
 // wait waits until run has ended.
@@ -36,8 +38,9 @@ func (n *nodes) wait() {
 
 // Names in the directory.
 const (
-	userName  = "u:"
-	topicName = "t:"
+	userName    = "u:"
+	topicName   = "t:"
+	presentName = "p:"
 )
 
 // run reports until ctx is done, and says good-bye then.
@@ -72,6 +75,7 @@ func (n *nodes) run(ctx context.Context) {
 				continue
 			}
 			told, at = present, now
+			n.told.Store(&present)
 		}
 	}
 }
@@ -84,6 +88,9 @@ func (n *nodes) present() map[string]int {
 	}
 	for name, connections := range n.hub.topics() {
 		all[topicName+name] = connections
+	}
+	for _, name := range n.hub.who.held() {
+		all[presentName+name] = 1
 	}
 	return all
 }
@@ -123,4 +130,36 @@ func (n *nodes) list(ctx context.Context, prefix string) (map[string]int, error)
 func (n *nodes) count(ctx context.Context, name string) (int, error) {
 	counts, err := n.directory.Counts(ctx, name)
 	return counts[name], err
+}
+
+// elsewhere asks how many connections users have on other nodes. The answer comes when ctx is done at the latest: nil
+// where it is not known. There is none, and the channel is nil, without other nodes or users.
+func (n *nodes) elsewhere(ctx context.Context, users []string) <-chan map[string]int {
+	if n == nil || len(users) == 0 {
+		return nil
+	}
+	answer := make(chan map[string]int, 1)
+	go func() {
+		names := make([]string, len(users))
+		for i, user := range users {
+			names[i] = userName + user
+		}
+		counts, err := n.directory.Counts(ctx, names...)
+		if err != nil {
+			answer <- nil
+			return
+		}
+		var here map[string]int
+		if told := n.told.Load(); told != nil {
+			here = *told
+		}
+		others := map[string]int{}
+		for i, name := range names {
+			if c := counts[name] - here[name]; c > 0 {
+				others[users[i]] = c
+			}
+		}
+		answer <- others
+	}()
+	return answer
 }

@@ -15,12 +15,14 @@ type page struct {
 	upTo    uint64          // all that matches up to here is in the page or before it
 	pos     broker.Position // of upTo
 	tail    bool            // upTo is the window's end
+	stalled bool            // upTo is as far as the connection's shard lets it
 	gap     bool            // something before the page is gone, up to `to`
 	to      broker.Position
 }
 
-// read returns what matches an interest behind after, up to max bytes but at least one entry.
-func (w *window) read(in interest, after uint64, max int64) (pg page) {
+// read returns what matches an interest behind after, up to max bytes but at least one entry, for a connection whose
+// shard has come to a place.
+func (w *window) read(in interest, after uint64, max int64, shard uint64) (pg page) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	defer func() { pg.pos = w.position(pg.upTo) }()
@@ -33,8 +35,9 @@ func (w *window) read(in interest, after uint64, max int64) (pg page) {
 			return pg
 		}
 	}
-	if after == w.tail() { // as most who are new: no pattern is to be looked up
-		pg.upTo, pg.tail = after, true
+	limit := w.readable(shard)
+	if after >= limit { // as most who are new: no pattern is to be looked up
+		pg.upTo, pg.tail, pg.stalled = after, after == w.tail(), after < w.tail()
 		return pg
 	}
 	var m merge
@@ -47,6 +50,9 @@ func (w *window) read(in interest, after uint64, max int64) (pg page) {
 	var size int64
 	for len(m) > 0 {
 		seq := m[0][0]
+		if seq > limit {
+			break
+		}
 		if m[0] = m[0][1:]; len(m[0]) > 0 {
 			heap.Fix(&m, 0)
 		} else {
@@ -63,7 +69,7 @@ func (w *window) read(in interest, after uint64, max int64) (pg page) {
 		after = seq
 		pg.entries = append(pg.entries, e)
 	}
-	pg.upTo, pg.tail = w.tail(), true
+	pg.upTo, pg.tail, pg.stalled = limit, limit == w.tail(), limit < w.tail()
 	return pg
 }
 

@@ -15,8 +15,12 @@ type shard struct {
 	cursor  uint64     // every entry up to here has been taken to the live connections
 	index   index
 	traffic Traffic
-	grown   int64 // what was added to traffic.Pending since told
-	told    int64 // traffic.Pending, as the hub's memory knows it
+	grown   int64                // what was added to traffic.Pending since told
+	told    int64                // traffic.Pending, as the hub's memory knows it
+	owed    map[*Conn][]*Receipt // those that wait for a connection; nil: there never were any
+
+	steering steering
+	stalled  []*Conn // that wait until the shard has come further
 
 	qmu    sync.Mutex // guards the queue
 	queue  []*entry   // what deliver has handed over
@@ -101,8 +105,11 @@ func (s *shard) deliver(batch []*entry) (size int64) {
 		for _, t := range e.targets {
 			s.index.visit(t, func(c *Conn) { c.deliver(e, pending) })
 		}
-		for _, t := range e.ends {
-			s.index.visit(t, func(c *Conn) { c.end(nil) })
+		if e.receipt != nil {
+			e.receipt.passed()
+		}
+		if e.control != nil {
+			s.obey(e)
 		}
 		s.cursor = e.seq
 		if s.grown > share {
@@ -110,26 +117,30 @@ func (s *shard) deliver(batch []*entry) (size int64) {
 		}
 	}
 	s.tell()
+	s.resume()
 	s.mu.Unlock()
 	return size
 }
 
-// add puts a connection into the index.
-func (s *shard) add(c *Conn) {
+// add puts a connection into the index. What it is behind arrived is held to what has come since.
+func (s *shard) add(c *Conn, arrived uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.index.add(c)
 	c.countOpen(1)
+	s.steering.catchUp(c, arrived, s.cursor)
 }
 
-// remove takes a connection out of it.
-func (s *shard) remove(c *Conn) {
+// remove takes a connection out of it, and reports whether its place in the admission is to be given up.
+func (s *shard) remove(c *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.index.remove(c)
+	s.fail(c)
 	c.live = false
 	c.drop()
 	c.countOpen(-1)
+	return !c.replaced
 }
 
 // list returns the connections that hear a target.

@@ -26,6 +26,11 @@ func (s *sink) State(err error) {
 func (s *sink) Deliver(batch []broker.Entry) {
 	h := (*Hub)(s)
 	entries := h.window.add(batch, make([]*entry, 0, len(batch)))
+	for _, e := range entries {
+		if e.control != nil {
+			h.heed(e)
+		}
+	}
 	small := toFew(entries)
 	for _, sh := range h.shards {
 		if small && sh.idle() {

@@ -143,7 +143,7 @@ func newStats() stats {
 	return stats{
 		catchups: known("new", "resume", "slow", "memory"),
 		gaps:     known("trimmed", "lost", "unknown"),
-		rejected: known("rate", "connections", "per_user", "per_ip", "draining", "broker"),
+		rejected: known("rate", "connections", "per_user", "per_ip", "draining", "broker", "denied"),
 	}
 }
 

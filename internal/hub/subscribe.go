@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -23,10 +24,12 @@ type Subscription struct {
 	Protocol    uint8  // HTTP's major version, for counts
 	Route       any    // what the caller wants to find at the connection again
 	First       []byte // frames that come before all events
+	ID          string // of the connection, where it is to be the same again; "" for a new one
+	Arrived     uint64 // what Hub.Arrived said before it was looked up who the client is; 0: that does not matter
 }
 
-// Subscribe admits a client, and finds the place that its stream continues from. The error is a *Refusal, all of which
-// are temporary. The caller must Close the connection.
+// Subscribe admits a client, and finds the place that its stream continues from. The error is ErrDenied, or a *Refusal,
+// all of which are temporary. The caller must Close the connection.
 func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	// Strings of its own, where it keeps them: others would keep the request in memory.
 	same := sub.Address == sub.Remote
@@ -34,15 +37,25 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	if sub.Address = strings.Clone(sub.Address); same {
 		sub.Address = sub.Remote
 	}
+	if h.Denied(sub.User) {
+		return nil, ErrDenied
+	}
+	if sub.ID = strings.Clone(sub.ID); sub.ID != "" {
+		h.replace(sub.ID)
+	}
 	if err := h.admission.enter(sub.User, sub.Address); err != nil {
 		return nil, err
 	}
 	c := &Conn{
-		ID: newID(), User: sub.User, Remote: sub.Remote, Route: sub.Route,
+		ID: cmp.Or(sub.ID, newID()), User: sub.User, Remote: sub.Remote, Route: sub.Route,
 		address: sub.Address, since: time.Since(h.began), protocol: min(sub.Protocol, 3),
 		shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: h.recent.topics(slices.Clone(sub.Topics)),
 	}
-	if err := h.start(ctx, c, sub); err != nil {
+	err := h.claim(ctx, c, sub.ID)
+	if err == nil {
+		err = h.start(ctx, c, sub)
+	}
+	if err != nil {
 		h.admission.exit(sub.User, sub.Address)
 		return nil, &Refusal{Reason: "broker", Err: err}
 	}
@@ -50,7 +63,11 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	if len(sub.First) > 0 {
 		c.wait().head = append(c.wait().head, sub.First...)
 	}
-	c.shard.add(c)
+	c.shard.add(c, sub.Arrived)
+	if h.Denied(sub.User) { // meanwhile
+		h.leave(c)
+		return nil, ErrDenied
+	}
 	if sub.LastEventID != "" {
 		h.stats.catchups.add("resume")
 	} else {
@@ -64,8 +81,9 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 
 // leave is the other end of Subscribe.
 func (h *Hub) leave(c *Conn) {
-	c.shard.remove(c)
-	h.admission.exit(c.User, c.address)
+	if c.shard.remove(c) {
+		h.admission.exit(c.User, c.address)
+	}
 }
 
 // start sets where a connection continues from, and what it is told first.

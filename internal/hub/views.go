@@ -89,3 +89,14 @@ func (h *Hub) connection(id string) *Conn {
 	}
 	return nil
 }
+
+// Open returns the connection that has an id on this node, if its stream is open.
+func (h *Hub) Open(id string) *Conn {
+	if c := h.connection(id); c != nil && !c.Ended() {
+		return c
+	}
+	return nil
+}
+
+// Shared reports whether there may be other nodes.
+func (h *Hub) Shared() bool { return h.nodes != nil }

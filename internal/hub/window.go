@@ -19,6 +19,9 @@ type window struct {
 	bytes   int64
 	newest  map[string]*entry // by coalesce key
 	epochs  []epoch           // oldest first; the last is that of the log's present life
+	steered []uint64          // the seqs of entries that steer connections
+
+	redundant func(*broker.Record) bool // whether an event is to be passed over; nil: none is
 
 	index  map[broker.Target]*postings
 	topics tree[*postings] // of the index those that have entries
@@ -30,6 +33,8 @@ type window struct {
 	quietTopics          tree[*postings]
 	quiet                int64
 	mark                 mark
+
+	receipts receipts // of entries that are followed; it has a lock of its own
 
 	history History
 	grown   chan struct{} // closed and replaced when the tail moves
@@ -86,11 +91,18 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 	defer w.mu.Unlock()
 	for i := range batch {
 		e := newEntry(w.tail()+1, &batch[i])
+		e.receipt = w.receipts.of(batch[i].Record.Receipt)
 		if w.epochs[len(w.epochs)-1].id != e.pos.Epoch {
 			w.epochs = append(w.epochs, epoch{e.pos.Epoch, e.seq})
 			if len(w.epochs) > maxEpochs {
 				w.epochs = slices.Delete(w.epochs, 0, 1)
 			}
+		}
+		if e.control != nil {
+			w.steered = append(w.steered, e.seq)
+		}
+		if w.redundant != nil && w.redundant(&batch[i].Record) {
+			e.targets = nil
 		}
 		w.entries = append(w.entries, e)
 		w.bytes += e.held()
@@ -165,6 +177,18 @@ func (w *window) trim(now time.Time) {
 		w.entries[n] = nil
 	}
 	w.entries = w.entries[n:]
+	for len(w.steered) > 0 && w.steered[0] < w.base {
+		w.steered = w.steered[1:]
+	}
+}
+
+// readable is how far the window may be read for a connection whose shard has come to a place: not past what may
+// steer the connection.
+func (w *window) readable(shard uint64) uint64 {
+	if i := sort.Search(len(w.steered), func(i int) bool { return w.steered[i] > shard }); i < len(w.steered) {
+		return w.steered[i] - 1
+	}
+	return w.tail()
 }
 
 // end is the newest place, with a channel that is closed when there is a newer one.

@@ -44,11 +44,14 @@ func behindPHP(t *testing.T) (url string) {
 	return url
 }
 
+const password = "open sesame" // of every user of the chat
+
 // enter signs a user in to the chat.
 func enter(t *testing.T, profile *harness.Profile, url, name string) *harness.Tab {
 	t.Helper()
 	tab := profile.OpenTab(t, url+"/")
 	tab.Fill(`[name=name]`, name)
+	tab.Fill(`[name=password]`, password)
 	tab.Click(`form button`)
 	tab.Wait(`document.body.dataset.user === '` + name + `'`)
 	tab.Wait(`document.getElementById('state').textContent === 'Connected'`)
@@ -92,8 +95,9 @@ func chat(t *testing.T, url string) {
 	ann.Wait(line("ben is here."))
 	stranger := harness.NewProfile(t).OpenTab(t, url+"/")
 	stranger.Fill(`[name=name]`, "ann")
+	stranger.Fill(`[name=password]`, "a guess")
 	stranger.Click(`form button`)
-	stranger.Wait(`document.querySelector('.problem').textContent.includes('taken')`)
+	stranger.Wait(`document.querySelector('.problem').textContent.includes('not the password')`)
 
 	// A message to the room. What it looks like is nobody's markup.
 	third := harness.Open(t, url+"/events?userId=carl&topic=room")

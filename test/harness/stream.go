@@ -36,8 +36,20 @@ type Connected struct {
 // Open opens a stream. Headers are given as name, value.
 func Open(t testing.TB, url string, headers ...string) *Stream {
 	t.Helper()
-	ctx, leave := context.WithCancel(context.Background())
+	res, leave := get(t, url, headers)
 	t.Cleanup(leave)
+	s := &Stream{t: t, res: res, leave: leave, reader: sse.NewReader(res.Body, 0)}
+	if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		t.Fatalf("opening %s: %s, %s", url, res.Status, res.Header.Get("Content-Type"))
+	}
+	go s.listen()
+	return s
+}
+
+// get asks for a stream, as EventSource does.
+func get(t testing.TB, url string, headers []string) (res *http.Response, leave context.CancelFunc) {
+	t.Helper()
+	ctx, leave := context.WithCancel(context.Background())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -49,17 +61,21 @@ func Open(t testing.TB, url string, headers ...string) *Stream {
 	hangs := time.AfterFunc(Patience, leave)
 	defer hangs.Stop()
 	// A transport of its own, so that Leave closes the connection.
-	res, err := (&http.Transport{DisableKeepAlives: true, DisableCompression: true}).RoundTrip(req)
+	res, err = (&http.Transport{DisableKeepAlives: true, DisableCompression: true}).RoundTrip(req)
 	if err != nil {
+		leave()
 		t.Fatalf("opening %s: %v", url, err)
 	}
-	s := &Stream{t: t, res: res, leave: leave, reader: sse.NewReader(res.Body, 0)}
-	if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
-		leave()
-		t.Fatalf("opening %s: %s, %s", url, res.Status, res.Header.Get("Content-Type"))
-	}
-	go s.listen()
-	return s
+	return res, leave
+}
+
+// Status is what a request for a stream is answered with. It does not wait for the stream's end.
+func Status(t testing.TB, url string, headers ...string) int {
+	t.Helper()
+	res, leave := get(t, url, headers)
+	defer leave()
+	defer res.Body.Close()
+	return res.StatusCode
 }
 
 func (s *Stream) listen() {

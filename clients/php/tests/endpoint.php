@@ -96,6 +96,7 @@ function answer(array $request, array &$log, array &$seen): string|false|null
 
     return match ($request['mode']) {
         'hang' => null,
+        'slow' => slowly($request),
         'hang-once' => $first ? null : published($request),
         'drip' => "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n",
         'hangup' => false,
@@ -127,9 +128,22 @@ function published(array $request): string
         str_starts_with($path, '/users/') => reply(200, '{"user":"x","connections":0}'),
         str_starts_with($path, '/connections') => reply(200, '{"connections":[{"id":"c1","user":"u1"}],"total":1}'),
         $path === '/position' => reply(200, '{"position":"p9"}'),
-        array_is_list($body ?? []) => reply(200, json_encode(array_map(static fn (int $i) => ['id' => 'p' . ($i + 1)], array_keys($body ?? [])))),
-        default => reply(200, '{"id":"p1"}'),
+        array_is_list($body ?? []) => reply(200, json_encode(array_map(static fn (int $i) => told('p' . ($i + 1), $body[$i]), array_keys($body ?? [])))),
+        default => reply(200, json_encode(told('p1', $body))),
     };
+}
+
+function slowly(array $request): string
+{
+    usleep(1_300_000);
+    return published($request);
+}
+
+/** The answer for one event. */
+function told(string $id, array $event): array
+{
+    $users = ['u1' => ['matched' => 1], 'gone' => ['matched' => 0, 'offline' => true], '7' => ['matched' => 0, 'offline' => true]];
+    return ['id' => $id] + (isset($event['wait']) ? ['delivery' => ['scope' => 'node', 'matched' => 1, 'users' => $users]] : []);
 }
 
 function reply(int $status, string $body, array $headers = []): string

@@ -286,6 +286,29 @@ foreach (['curl', 'streams'] as $transport) {
         same('unreachable', SsePush::topic('x')->send('x')->error, 'no such socket');
     });
 
+    test("$transport: what has become of it", function () {
+        $r = SsePush::user('u1')->user('gone')->user(7)->wait('written', 1.5)->send('x');
+        same([true, 1, 'node'], [$r->ok, $r->delivery['matched'], $r->delivery['scope']], 'delivery');
+        same([false, true, true, false, false], array_map($r->isOffline(...), ['u1', 'gone', 7, 'other', null]), 'offline');
+        same(['written', '1500ms'], [body(came()[0])['wait'], body(came()[0])['timeout']], 'asked');
+        $r = SsePush::user('gone')->send('x');
+        same([null, false], [$r->delivery, $r->isOffline('gone')], 'not asked');
+        $results = SsePush::batch([SsePush::user('u1')->event('x'), SsePush::user('gone')->wait('matched')->event('x')]);
+        same([null, 1], array_map(static fn ($r) => $r->delivery['matched'] ?? null, $results), 'batch');
+        foreach (['wait' => ['soon'], 'timeout' => ['written', 11], 'timeout ' => ['written', NAN], 'timeout  ' => ['matched', '1']] as $field => $args) {
+            same(['invalid', rtrim($field)], [($r = SsePush::user('u1')->wait(...$args)->send('x'))->error, $r->field], "error of $field");
+        }
+    });
+
+    test("$transport: a wait comes on top of the timeout", function () {
+        at('slow');
+        SsePush::configure(timeout: 0.6);
+        same('unanswered', SsePush::user('u1')->send('x')->error, 'without');
+        $before = count(came());
+        same(true, SsePush::user('u1')->wait('written', 2)->send('x')->ok, 'with');
+        same(1, count(came()) - $before, 'tries');
+    });
+
     test("$transport: a megabyte", function () {
         $data = str_repeat('é', 1 << 20);
         same(true, SsePush::topic('x')->send('x', $data)->ok, 'ok');

@@ -1,6 +1,6 @@
 <?php
 // SPDX-License-Identifier: Apache-2.0
-// The page, for index.php: $me or null, $problem, and $html to escape.
+// The page, for index.php: $me or null, $stream, $problem, and $html to escape.
 ?>
 <!doctype html>
 <html lang="en">
@@ -20,20 +20,21 @@
 		<h1>Chat</h1>
 		<form method="post">
 			<input type="hidden" name="action" value="enter">
-			<label>Your name <input name="name" required maxlength="32" autofocus autocomplete="nickname"></label>
+			<label>Your name <input name="name" required maxlength="32" autofocus autocomplete="username"></label>
+			<label>Password <input name="password" type="password" required autocomplete="current-password"></label>
 			<button>Enter</button>
+			<p class="problem" role="alert"><?= $html($problem) ?></p>
 		</form>
-		<p class="problem"><?= $html($problem) ?></p>
+		<p class="hint">An example: any name will do, and the password is <code><?= $html(PASSWORD) ?></code> for all of them.</p>
 	</main>
 </body>
 <?php else: ?>
-<body data-user="<?= $html($me) ?>">
+<body data-user="<?= $html($me) ?>" data-stream="<?= $html($stream) ?>">
 	<header>
 		<h1>Chat</h1>
 		<span id="state">Connecting …</span>
 		<form method="post" id="leave">
 			<input type="hidden" name="action" value="leave">
-			<input type="hidden" name="connection">
 			<b><?= $html($me) ?></b>
 			<button>Leave</button>
 		</form>

@@ -7,49 +7,52 @@ const $ = (id) => document.getElementById(id);
 
 let source;
 let connection = ''; // the id of this tab's stream
+let last = '';       // the id of the event that came last
 let presenceAt = 0;  // when the newest list of users was made
 let users = null;    // the others of that list
 
-function open() {
-	$('log').replaceChildren();
-	users = null;
-
-	// ANY PAGE COULD CLAIM ANY NAME HERE: `user query userId` believes what the URL says, and is for trying things out. In
-	// production let the app say who it is: in front of sse_push, `forward_auth` to a PHP page that reads the session
-	// and sets X-User-ID (`copy_headers X-User-ID`), and `user {http.request.header.X-User-ID}` instead of `user query userId`.
-	// Then the URL has no name in it.
-	source = new EventSource('/events?userId=' + encodeURIComponent(me) + '&topic=room&replay=50');
+// Opens the stream where the app says, from the beginning or behind the event that was last.
+function open(url, after = '') {
+	source?.close();
+	if (!after) {
+		$('log').replaceChildren();
+		users = null;
+	}
+	source = new EventSource(url + (after && '&last_event_id=' + encodeURIComponent(after)));
+	const on = (name, fn) => source.addEventListener(name, (event) => {
+		last = event.lastEventId || last;
+		fn(JSON.parse(event.data));
+	});
 
 	// Comes first after each connect, so after a reconnect with a new id as well.
-	source.addEventListener('sse:connected', (event) => {
-		connection = JSON.parse(event.data).connection;
-		$('leave').elements.connection.value = connection;
+	on('sse:connected', (said) => {
+		connection = said.connection;
 		$('state').textContent = 'Connected';
 		post({ action: 'here' });
 	});
-	source.addEventListener('chat', (event) => {
-		const { from, text } = JSON.parse(event.data);
-		line(from, text);
-	});
-	source.addEventListener('private', (event) => {
-		const { from, to, text } = JSON.parse(event.data);
-		line(from === me ? `to ${to}` : `${from}, to you`, text, 'private');
-	});
-	source.addEventListener('answer', (event) => {
-		const { question, text } = JSON.parse(event.data);
-		line(question, text, 'answer');
-	});
-	source.addEventListener('presence', (event) => presence(JSON.parse(event.data)));
+	on('chat', ({ from, text }) => line(from, text));
+	on('private', ({ from, to, text }) => line(from === me ? `to ${to}` : `${from}, to you`, text, 'private'));
+	on('answer', ({ question, text }) => line(question, text, 'answer'));
+	on('presence', presence);
 
+	on('sse:expiring', renew);
 	// What was missed while away comes by itself; what the proxy no longer has is said.
-	source.addEventListener('sse:gap', () => line('', 'Some messages are missing here.', 'note'));
-	source.addEventListener('sse:rejected', (event) => {
-		$('state').textContent = 'Refused for now: ' + JSON.parse(event.data).reason;
-	});
-	// EventSource reconnects by itself unless the server refuses; clients/js/sse-push.js goes on then, too.
+	on('sse:gap', () => line('', 'Some messages are missing here.', 'note'));
+	on('sse:rejected', ({ reason }) => $('state').textContent = `Refused for now: ${reason}`);
+	// EventSource reconnects by itself unless the server refuses it: then it is closed.
 	source.onerror = () => {
-		$('state').textContent = source.readyState === EventSource.CLOSED ? 'Closed; reload the page' : 'Reconnecting …';
+		const refused = source.readyState === EventSource.CLOSED;
+		$('state').textContent = refused ? 'Refused' : 'Reconnecting …';
+		if (refused) setTimeout(renew, 1000);
 	};
+}
+
+// What let this page in ends soon, or has ended. With what the app gives anew the stream goes on, and nothing is missed; who has
+// signed out, in another tab, comes to the login. (clients/js/sse-push.js does all this.)
+async function renew() {
+	const renewed = await post({ action: 'renew' });
+	if (renewed) open(renewed.stream, last);
+	else if (source.readyState === EventSource.CLOSED) setTimeout(renew, 5000);
 }
 
 function line(who, text, kind = '') {
@@ -118,7 +121,7 @@ addEventListener('pagehide', () => {
 	navigator.sendBeacon('', new URLSearchParams({ action: 'gone', connection }));
 });
 addEventListener('pageshow', (event) => {
-	if (event.persisted) open(); // back from the back/forward cache
+	if (event.persisted) location.reload(); // back from the back/forward cache: signed out meanwhile, or its ticket too old
 });
 
-open();
+open(document.body.dataset.stream);

@@ -2,21 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 declare(strict_types=1);
 
-// A chat: one room, messages to one user, who is there, and an answer to one tab. No request here waits for anything:
-// the tabs hold their streams at the proxy, so a handful of PHP workers serve thousands of them.
+// A chat behind a login: one room, messages to one user, who is there, and an answer to one tab. No request here waits for
+// anything: the tabs hold their streams at the proxy, so a handful of PHP workers serve thousands of them.
 
-require __DIR__ . '/../../bootstrap.php';
+require __DIR__ . '/../identity.php';
 
 const NAME = '/^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,31}$/Du';
+const PASSWORD = 'open sesame'; // A STAND-IN, the same for everybody: an app has its users' password_hash(), and asks password_verify().
 
 header("Content-Security-Policy: default-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
 header('X-Content-Type-Options: nosniff');
-session_set_cookie_params(['httponly' => true, 'samesite' => 'Lax', 'secure' => ($_SERVER['HTTPS'] ?? 'off') !== 'off']);
-ini_set('session.use_strict_mode', '1');
 
-// An open session is locked, and would make a user's requests wait for each other: read it and let go.
-session_start(['read_and_close' => true]);
-$me = $_SESSION['name'] ?? null;
+$me = me();
 
 if ($_SERVER['REQUEST_METHOD'] !== 'POST') {
     page($me);
@@ -26,15 +23,16 @@ if (!same_origin()) {
     answer(403, 'not from another site');
 }
 if (post('action') === 'enter') {
-    enter(trim(post('name')));
+    enter(trim(post('name')), post('password'));
 }
 if ($me === null) {
     answer(401, 'sign in first');
 }
 match (post('action')) {
+    'renew' => answer(200, more: ['stream' => stream_of($me)]),
     'here' => publish_presence(),
     'gone' => gone($me, post('connection')),
-    'leave' => leave($me, post('connection')),
+    'leave' => leave($me),
     'say' => say($me, post('to'), trim(post('text'))),
     'ask' => ask($me, post('connection'), post('question')),
     default => answer(400, 'there is no such action'),
@@ -42,31 +40,37 @@ match (post('action')) {
 answer(204);
 
 /** Signs in. */
-function enter(string $name): never
+function enter(string $name, #[\SensitiveParameter] string $password): never
 {
     if (preg_match(NAME, $name) !== 1) {
         page(null, 'A name has 1 to 32 letters, digits, spaces, dots or dashes.', 400);
         exit;
     }
-    if (SsePush::isOnline($name) === true) {
-        page(null, 'That name is taken at the moment.', 409);
+    if (!hash_equals(PASSWORD, $password)) {
+        page(null, 'That is not the password.', 403);
         exit;
     }
     sign($name);
 }
 
-/** Signs out. */
-function leave(string $me, string $connection): never
+/** Signs out, and only then ends the user's streams: who comes back is nobody by now. */
+function leave(string $me): never
 {
-    gone($me, $connection);
-    sign(null);
+    session_start();
+    $_SESSION = [];
+    session_destroy();
+    token_cookie('', 0);
+    end_streams($me);
+    publish_presence();
+    header('Location: ./', true, 303);
+    exit;
 }
 
-function sign(?string $name): never
+function sign(string $name): never
 {
     session_start();
     session_regenerate_id(true); // An id from before the sign-in is worth nothing after it.
-    $_SESSION = $name === null ? [] : ['name' => $name];
+    $_SESSION = ['name' => $name];
     session_write_close();
     header('Location: ./', true, 303);
     exit;
@@ -154,6 +158,7 @@ function page(?string $me, string $problem = '', int $status = 200): void
     http_response_code($status);
     header('Content-Type: text/html; charset=utf-8');
     header('Cache-Control: no-store');
+    $stream = $me === null ? '' : stream_of($me); // may set a cookie, so before the first byte
     $html = static fn (string $text): string => htmlspecialchars($text, ENT_QUOTES | ENT_SUBSTITUTE);
     require __DIR__ . '/../page.php';
 }

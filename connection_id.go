@@ -1,0 +1,91 @@
+package ssepush
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+// The id of a connection whose client calls itself something (`?client=`) is the same whenever it comes again: 12 bytes
+// that stand for user and client, and 16 that prove whose they are, so that any node with the key can tell without having
+// seen the connection. Both are cut from an HMAC-SHA256 that covers hub, route and user as well.
+const (
+	clientBytes = 12
+	ownerBytes  = 16
+
+	minClient = 16
+	maxClient = 64
+)
+
+// checkClient reports what is wrong with what a client calls itself. It is not to be guessed, so it is not short.
+func checkClient(values []string) error {
+	if len(values) != 1 {
+		return errors.New("is given more than once")
+	}
+	if n := len(values[0]); n < minClient || n > maxClient {
+		return fmt.Errorf("must be %d to %d characters of a random name, got %d", minClient, maxClient, n)
+	}
+	if checkConnection(values[0]) != nil {
+		return errors.New("may hold letters, digits, _ and - only")
+	}
+	return nil
+}
+
+// connectionID is the id of the connection of a client.
+func (p *pooledHub) connectionID(route, user, client string) string {
+	part := p.mac("client", route, user, client)[:clientBytes]
+	return base64.RawURLEncoding.EncodeToString(append(part, p.owner(route, user, part)...))
+}
+
+// owns reports whether an id is that of a connection of a user who has called it something.
+func (p *pooledHub) owns(id, route, user string) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(id)
+	return err == nil && len(b) == clientBytes+ownerBytes && hmac.Equal(b[clientBytes:], p.owner(route, user, b[:clientBytes]))
+}
+
+func (p *pooledHub) owner(route, user string, part []byte) []byte {
+	return p.mac("owner", route, user, string(part))[:ownerBytes]
+}
+
+// mac covers each of the texts with its length, so that none can pass for two.
+func (p *pooledHub) mac(texts ...string) []byte {
+	h := hmac.New(sha256.New, *p.key.Load())
+	for _, text := range append(texts, p.Name) {
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(text))))
+		h.Write([]byte(text))
+	}
+	return h.Sum(nil)
+}
+
+func randomKey() []byte {
+	key := make([]byte, sha256.Size)
+	rand.Read(key)
+	return key
+}
+
+// setKey takes the key of a config, or the process's own. Connections keep the ids that they have.
+func (p *pooledHub) setKey(s *HubSettings) {
+	key := p.ownKey
+	if s.ClientKey != "" {
+		secret, err := fillIn(s.ClientKey, caddy.NewReplacer())
+		if err != nil { // not as it was checked: an environment that has changed meanwhile
+			p.routes.Load().log.Error("client_key", zap.Error(err))
+			return
+		}
+		key = []byte(secret)
+	} else if p.Shared() {
+		for _, h := range p.routes.Load().handlers {
+			if h.TwoWay {
+				h.log.Warn("two_way: without a client_key that all nodes have, what a client posts is taken only by the node that its stream is on")
+			}
+		}
+	}
+	p.key.Store(&key)
+}

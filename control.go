@@ -1,0 +1,240 @@
+package ssepush
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+const (
+	// defaultDeny is how long a user is denied where it is not said, and maxDeny how long he may be.
+	defaultDeny = 30 * time.Second
+	maxDeny     = 24 * time.Hour
+)
+
+// control is a call of the internal route that steers connections.
+type control struct {
+	what   string // disconnect, deny, join, leave
+	target broker.Target
+	topics []string
+	deny   time.Duration
+}
+
+// steers reports whether a call of the internal route is one that steers connections.
+func (h *Handler) steers(r *http.Request, call string) bool {
+	kind, _, named := strings.Cut(call, "/")
+	_, _, topics := h.topicsCall(r)
+	return topics || named && r.Method == http.MethodDelete && (kind == "connections" || kind == "users" || kind == "topics")
+}
+
+// topicsCall reads `connections/<id>/topics[/<topic>]`, or the same of a user. It looks at the path as it was sent, since a
+// user's name may hold a slash, as %2F.
+func (h *Handler) topicsCall(r *http.Request) (target broker.Target, topic string, ok bool) {
+	prefix := (&url.URL{Path: strings.TrimSuffix(h.Internal.Prefix, "/") + "/"}).EscapedPath()
+	call, _ := strings.CutPrefix(r.URL.EscapedPath(), prefix)
+	parts := strings.SplitN(call, "/", 4)
+	if len(parts) < 3 || parts[2] != "topics" || parts[0] != "connections" && parts[0] != "users" {
+		return target, "", false
+	}
+	target.Kind = targetKinds[strings.TrimSuffix(parts[0], "s")]
+	target.Name, _ = url.PathUnescape(parts[1]) // net/url has seen to it that it can be
+	if len(parts) == 4 {
+		topic, _ = url.PathUnescape(parts[3])
+	}
+	return target, topic, true
+}
+
+// serveControl steers connections, on all nodes, and says so in the log.
+func (h *Handler) serveControl(w http.ResponseWriter, r *http.Request, theHub *pooledHub, call string) {
+	c, p := h.readControl(w, r, call)
+	if p == nil {
+		ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+		defer cancel()
+		p = theHub.steer(ctx, c)
+		h.audit(r, c, p)
+	}
+	if p != nil {
+		p.write(w)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// audit says who has had what done to whom.
+func (h *Handler) audit(r *http.Request, c control, p *problem) {
+	peer, _ := peer(r)
+	fields := []zap.Field{
+		zap.String("call", c.what), zap.String("hub", h.hub.settings.Hub), zap.String("peer", peer.String()),
+		zap.String(targetName(c.target.Kind), c.target.Name),
+	}
+	if remote, _ := clientAddress(r); remote != peer.String() {
+		fields = append(fields, zap.String("remote", remote))
+	}
+	if c.topics != nil {
+		fields = append(fields, zap.Strings("topics", c.topics))
+	}
+	if c.what == "deny" {
+		fields = append(fields, zap.Duration("for", c.deny))
+	}
+	if p != nil {
+		fields = append(fields, zap.Error(p))
+	}
+	h.log.Info("control", fields...)
+}
+
+func targetName(kind broker.TargetKind) string {
+	for name, k := range targetKinds {
+		if k == kind {
+			return name
+		}
+	}
+	return ""
+}
+
+// readControl reads and checks a call.
+func (h *Handler) readControl(w http.ResponseWriter, r *http.Request, call string) (c control, p *problem) {
+	if target, topic, ok := h.topicsCall(r); ok {
+		c.target = target
+		switch {
+		case topic == "" && r.Method == http.MethodPost:
+			c.what = "join"
+			c.topics, p = readTopics(w, r)
+		case topic != "" && r.Method == http.MethodDelete:
+			c.what, c.topics = "leave", []string{topic}
+			if p = checkCall(r, []string{http.MethodDelete}, nil); p == nil {
+				p = asProblem("topic", hub.CheckPattern(topic))
+			}
+		case topic == "":
+			p = methodNotAllowed(http.MethodPost)
+		default:
+			p = methodNotAllowed(http.MethodDelete)
+		}
+		if p == nil {
+			p = checkTargetName(c.target)
+		}
+		return c, p
+	}
+
+	kind, name, _ := strings.Cut(call, "/")
+	c.what, c.target = "disconnect", broker.Target{Kind: targetKinds[strings.TrimSuffix(kind, "s")], Name: name}
+	var params []string
+	if c.target.Kind == broker.User {
+		params = []string{"deny"}
+	}
+	if p = checkCall(r, []string{http.MethodDelete}, params); p != nil {
+		return c, p
+	}
+	if deny, ok := r.URL.Query()["deny"]; ok {
+		c.what = "deny"
+		if c.deny, p = readDeny(deny); p != nil {
+			return c, p
+		}
+	}
+	return c, checkTargetName(c.target)
+}
+
+func checkTargetName(t broker.Target) *problem {
+	switch t.Kind {
+	case broker.User:
+		return asProblem("user", hub.CheckName(t.Name))
+	case broker.Topic:
+		return asProblem("topic", hub.CheckTopic(t.Name))
+	}
+	if checkConnection(t.Name) != nil {
+		return noConnection(t.Name)
+	}
+	return nil
+}
+
+func asProblem(field string, err error) *problem {
+	if err == nil {
+		return nil
+	}
+	return fieldError(field, "%v", err)
+}
+
+func readDeny(values []string) (time.Duration, *problem) {
+	if len(values) > 1 {
+		return 0, fieldError("deny", "is given more than once")
+	}
+	if values[0] == "" {
+		return defaultDeny, nil
+	}
+	d, err := caddy.ParseDuration(values[0])
+	if err != nil || d < 0 || d > maxDeny {
+		return 0, fieldError("deny", "must be a duration from 0s, which lets the user in again, to %s, got %q", maxDeny, clip(values[0]))
+	}
+	return d, nil
+}
+
+// readTopics reads the topics of a call, from its query, a form or JSON, with the names that PHP gives lists.
+func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *problem) {
+	params, p := subscribeParams(w, r)
+	if p != nil {
+		return nil, p
+	}
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		field, _, _ := strings.Cut(name, "[")
+		if field != "topic" && field != "topics" {
+			return nil, fieldError(name, "is not a parameter of this call")
+		}
+		topics = append(topics, params[name]...)
+	}
+	if len(topics) == 0 {
+		return nil, fieldError("topic", "is missing")
+	}
+	return topics, asProblem("topic", checkTopics(topics))
+}
+
+// steer does what was asked for. What the app has said of who is concerned is forgotten before that: what it says from
+// now on counts.
+func (p *pooledHub) steer(ctx context.Context, c control) *problem {
+	there, err := true, error(nil)
+	switch c.target.Kind {
+	case broker.User:
+		p.revoked(c.target.Name)
+	case broker.Topic:
+		p.revoked("")
+	case broker.Connection:
+		if one, ok := p.Connection(c.target.Name); ok && one.User != "" {
+			p.revoked(one.User)
+		}
+	}
+	switch c.what {
+	case "join":
+		there, err = p.Join(ctx, c.target, c.topics)
+	case "leave":
+		there, err = p.Leave(ctx, c.target, c.topics)
+	case "deny":
+		err = p.Deny(ctx, c.target.Name, c.deny)
+	case "disconnect":
+		switch c.target.Kind {
+		case broker.User:
+			err = p.DisconnectUser(ctx, c.target.Name)
+		case broker.Topic:
+			err = p.DisconnectTopic(ctx, c.target.Name)
+		default:
+			there, err = p.Disconnect(ctx, c.target.Name)
+		}
+	default:
+		panic(fmt.Sprintf("control %q", c.what)) // readControl makes no other
+	}
+	if err == nil && !there {
+		return noConnection(c.target.Name)
+	}
+	return unreachable(err)
+}
+
+// revoked has the app asked anew who a user is; "" stands for anyone.
+func (p *pooledHub) revoked(user string) { p.routes.Load().purge(user) }

@@ -1,0 +1,90 @@
+package ssepush
+
+import (
+	"io"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// However a client spells it, what an app would take for an instruction does not reach the app, and nothing else is lost.
+func FuzzInstructionName(f *testing.F) {
+	for _, seed := range []string{"X-SSE-User", "x-sse-user", "X_SSE_User", "X.SSE-Topics", "X-Sse_Publish", "Trailer:X-SSE-Hold", "X-SSE", "X-SSEUser",
+		"XX-SSE-User", "Xsse-User", "X-\u017f\u017fe-User", "X--SSE-User", "HTTP_X_SSE_USER"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		field, isTrailer := strings.CutPrefix(name, http.TrailerPrefix)
+		if !httpguts.ValidHeaderFieldName(field) {
+			return // which no server takes
+		}
+		h := http.Header{}
+		for _, spelling := range []string{field, textproto.CanonicalMIMEHeaderKey(field), strings.ToLower(field)} {
+			if isTrailer {
+				spelling = http.TrailerPrefix + spelling
+			}
+			h[spelling] = []string{"v"}
+		}
+		given := len(h)
+		taken := stripInstructions(h)
+		if len(h)+len(taken) != given {
+			t.Errorf("%q: of %d, %d are left and %d taken", name, given, len(h), len(taken))
+		}
+		// As CGI, and PHP's arrays, spell it.
+		cgi := strings.NewReplacer("-", "_", ".", "_", " ", "_").Replace(strings.ToUpper(field))
+		if instruction := strings.HasPrefix(cgi, "X_SSE_"); instruction != (len(h) == 0) {
+			t.Errorf("%q: an instruction: %v, left: %v", name, instruction, h)
+		}
+	})
+}
+
+// Whatever stands in X-SSE-Publish, what comes of it is an event for the targets that are listed, and fit to be sent.
+func FuzzPublishHeader(f *testing.F) {
+	for _, seed := range []string{"user=u1&data=x", `{"user": "u1", "event": "x", "data": {"a": 1}}`, `[{"user":"u1"},{"broadcast":true}]`, "broadcast=1&user=u1",
+		"users[]=a&topic=b", `{"user": null, "topic": "x"}`, "{", "data", "user=u1&event=sse:gap", "user=u1&wait=written", strings.Repeat("[", 100)} {
+		f.Add(seed)
+	}
+	config := PublishHeader{Targets: []string{"user", "topic"}}
+	f.Fuzz(func(t *testing.T, text string) {
+		kind := "application/x-www-form-urlencoded"
+		if looksLikeJSON([]byte(text)) {
+			kind = "application/json"
+		}
+		d, p := newDecoder(&http.Request{
+			Header: http.Header{"Content-Type": {kind}}, URL: new(url.URL),
+			Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)),
+		}, 1<<20)
+		if p != nil {
+			return
+		}
+		for {
+			r, p, ok := d.next()
+			if !ok {
+				return
+			}
+			if p != nil || config.permits(&r) != nil {
+				continue
+			}
+			if len(r.Targets) == 0 || r.Type != "" && sse.CheckType(r.Type) != nil || r.ID != "" && sse.CheckID(r.ID) != nil || d.wait.until != "" {
+				t.Errorf("%q becomes %+v", text, r)
+			}
+			for _, target := range r.Targets {
+				bad := hub.CheckName(target.Name)
+				if target.Kind == broker.Topic {
+					bad = hub.CheckTopic(target.Name)
+				}
+				if bad != nil || target.Kind != broker.User && target.Kind != broker.Topic {
+					t.Errorf("%q goes to %+v: %v", text, target, bad)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,147 @@
+package hub_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/membroker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+func attended() hub.Settings {
+	s := settings(1000, 1<<20)
+	s.Presence = hub.Presence{Topic: "who", Debounce: 5 * time.Second}
+	return s
+}
+
+// watch subscribes to who comes and goes.
+func watch(t *testing.T, h *hub.Hub) *reader {
+	r := subscribe(t, h, hub.Subscription{Topics: []string{"who"}})
+	r.poll()
+	return r
+}
+
+// after waits, and returns what has been said meanwhile, in short and sorted.
+func (r *reader) after(d time.Duration) (said []string) {
+	time.Sleep(d)
+	synctest.Wait()
+	for _, m := range r.poll() {
+		if m.Type != "sse:presence" || m.ID == "" {
+			r.t.Errorf("got %q", m)
+		}
+		user, state, _ := strings.Cut(strings.TrimPrefix(m.Data, `{"user":"`), `","state":"`)
+		said = append(said, strings.TrimSuffix(state, `"}`)+" "+user)
+	}
+	slices.Sort(said)
+	return said
+}
+
+func TestPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New("test", membroker.New(), attended())
+		defer h.Close()
+		r := watch(t, h)
+		one := subscribe(t, h, hub.Subscription{User: "u"})
+		two := subscribe(t, h, hub.Subscription{User: "u"})
+		subscribe(t, h, hub.Subscription{})
+		wantList(t, r.after(time.Millisecond), "join u")
+		one.conn.Close(nil)
+		wantList(t, r.after(20*time.Second))
+		two.conn.Close(nil)
+		wantList(t, r.after(4*time.Second))
+		one = subscribe(t, h, hub.Subscription{User: "u"}) // the page was reloaded
+		wantList(t, r.after(20*time.Second))
+		one.conn.Close(nil)
+		wantList(t, r.after(7*time.Second), "leave u")
+		subscribe(t, h, hub.Subscription{User: "u"})
+		wantList(t, r.after(time.Millisecond), "join u")
+
+		s := attended()
+		s.Presence = hub.Presence{}
+		h.Configure(s)
+		subscribe(t, h, hub.Subscription{User: "v"})
+		wantList(t, r.after(20*time.Second))
+		h.Configure(attended()) // from now on
+		wantList(t, r.after(time.Second), "join u", "join v")
+	})
+}
+
+// In a cluster each is said once, whichever nodes a user is on.
+func TestPresenceAcrossNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		a, _ := e.hub(t, attended())
+		b, _ := e.hub(t, attended())
+		ra, rb := watch(t, a), watch(t, b)
+		both := func(d time.Duration, want ...string) {
+			t.Helper()
+			wantList(t, ra.after(d), want...)
+			wantList(t, rb.after(0), want...)
+		}
+		onA := subscribe(t, a, hub.Subscription{User: "u"})
+		onB := subscribe(t, b, hub.Subscription{User: "u"}) // at once
+		both(3*time.Second, "join u")
+		onA.conn.Close(nil)
+		both(30 * time.Second)
+		onA = subscribe(t, a, hub.Subscription{User: "u"})
+		both(3 * time.Second)
+		onA.conn.Close(nil)
+		onB.conn.Close(nil) // at once
+		both(15*time.Second, "leave u")
+
+		onA = subscribe(t, a, hub.Subscription{User: "u"})
+		both(3*time.Second, "join u")
+		onA.conn.Close(nil)
+		time.Sleep(4 * time.Second)
+		onB = subscribe(t, b, hub.Subscription{User: "u"}) // moves, just in time
+		both(30 * time.Second)
+
+		c, _ := e.hub(t, attended())
+		rc := watch(t, c)
+		onC := subscribe(t, c, hub.Subscription{User: "u"})
+		both(3 * time.Second)
+		onB.conn.Close(nil)
+		onC.conn.Close(nil)
+		both(15*time.Second, "leave u")
+		wantList(t, rc.after(0), "leave u")
+	})
+}
+
+// Those of a node that has died have left, and that is said once.
+func TestPresenceOfDeadNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		a, _ := e.hub(t, attended())
+		b, _ := e.hub(t, attended())
+		dying, n := e.hub(t, attended())
+		ra, rb := watch(t, a), watch(t, b)
+		for _, user := range []string{"u", "v", "w"} {
+			subscribe(t, dying, hub.Subscription{User: user})
+		}
+		stays := subscribe(t, a, hub.Subscription{User: "v"})
+		wantList(t, ra.after(3*time.Second), "join u", "join v", "join w")
+		close(n.dead)
+		wantList(t, ra.after(time.Minute), "leave u", "leave w")
+		wantList(t, rb.after(0), "join u", "join v", "join w", "leave u", "leave w")
+		stays.conn.Close(nil)
+		wantList(t, ra.after(time.Minute), "leave v")
+	})
+}
+
+// What others publish as if it were the hub's, to another topic, changes nothing.
+func TestPresenceElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New("test", membroker.New(), attended())
+		defer h.Close()
+		r := watch(t, h)
+		h.Publish(t.Context(), []broker.Record{{
+			Targets: []broker.Target{{Kind: broker.Topic, Name: "what"}}, Type: "sse:presence", Data: []byte(`{"user":"u","state":"join"}`),
+		}})
+		subscribe(t, h, hub.Subscription{User: "u"})
+		wantList(t, r.after(time.Second), "join u")
+	})
+}

@@ -1,0 +1,113 @@
+package hub_test
+
+import (
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+func conn(id, data string) broker.Record {
+	return broker.Record{Targets: []broker.Target{{Kind: broker.Connection, Name: id}}, Data: []byte(data)}
+}
+
+// Of two streams with one id the newer one stays, and nobody's place is taken twice.
+func TestNewerStreamSupersedes(t *testing.T) {
+	s := settings(100, 1<<20)
+	s.Limits.PerUser = 1
+	h := newHub(t, s)
+	sub := hub.Subscription{User: "u", ID: "the-same"}
+	old := subscribe(t, h, sub)
+	old.poll()
+	newer := subscribe(t, h, sub)
+	publish(t, h, conn("the-same", "1"))
+	wantList(t, collect(newer, "1"), "connected", "1")
+	events := old.poll()
+	old.fetch()
+	if events = append(events, old.events...); len(events) != 1 || events[0].Type != "sse:superseded" {
+		t.Errorf("the older one got %q", events)
+	}
+	old.wantEnd("superseded")
+	publish(t, h, conn("the-same", "2"))
+	wantList(t, collect(newer, "2"), "2")
+	if n, _ := h.User(t.Context(), "u"); n != 1 {
+		t.Errorf("%d are counted", n)
+	}
+	newer.conn.Close(nil)
+	if n, _ := h.User(t.Context(), "u"); n != 0 || h.Left() != 0 {
+		t.Errorf("%d are counted, %d entries are left", n, h.Left())
+	}
+}
+
+// What is sent to a connection while its client is away is not lost.
+func TestConnectionResumes(t *testing.T) {
+	e := newEngine()
+	a, _ := e.hub(t, settings(100, 1<<20))
+	b, _ := e.hub(t, settings(100, 1<<20))
+	r := subscribe(t, a, hub.Subscription{User: "u", ID: "the-same"})
+	publish(t, a, conn("the-same", "1"))
+	collect(r, "1")
+	last := r.conn.ID
+	id := publish(t, a, conn(last, "2"))
+	collect(r, "2")
+	r.conn.Close(nil)
+	publish(t, a, conn("the-same", "3"), conn("another", "not his"), user("u", "4"))
+	r = subscribe(t, b, hub.Subscription{User: "u", ID: "the-same", LastEventID: id.String()})
+	wantList(t, collect(r, "4"), "connected", "3", "4")
+}
+
+// Across nodes, the stream that came last is the one that stays, and one stays however many come at once.
+func TestSupersedesAcrossNodes(t *testing.T) {
+	e := newEngine()
+	var hubs []*hub.Hub
+	for range 3 {
+		h, _ := e.hub(t, settings(1000, 1<<20))
+		hubs = append(hubs, h)
+	}
+	for round := range 30 {
+		id := "round-" + strconv.Itoa(round)
+		old := subscribe(t, hubs[0], hub.Subscription{User: "u", ID: id})
+		var mu sync.Mutex
+		var conns []*hub.Conn
+		var wg sync.WaitGroup
+		for i := range 6 {
+			wg.Go(func() {
+				c, err := hubs[i%3].Subscribe(t.Context(), hub.Subscription{User: "u", ID: id, Arrived: hubs[i%3].Arrived()})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				conns = append(conns, c)
+			})
+		}
+		wg.Wait()
+		open := func() (n int) {
+			for _, c := range conns {
+				if !c.Ended() {
+					n++
+				}
+			}
+			return n
+		}
+		for deadline := time.Now().Add(10 * time.Second); open() > 1 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		if open() != 1 || !old.conn.Ended() {
+			t.Fatalf("%d of the newer ones are open, the older one: %v", open(), !old.conn.Ended())
+		}
+		for _, c := range conns {
+			c.Close(nil)
+		}
+		old.conn.Close(nil)
+	}
+	for _, h := range hubs {
+		if h.Left() != 0 {
+			t.Error("something is left")
+		}
+	}
+}

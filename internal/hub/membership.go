@@ -1,0 +1,123 @@
+package hub
+
+import (
+	"slices"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// extra is what few connections have.
+type extra struct {
+	claimed broker.Position // of the record by which it took its id from older streams, where there are other nodes
+	topics  []addition
+}
+
+// since reports whether a connection took its id after another one did.
+func (x *extra) since(o *extra) bool {
+	return x != nil && o != nil && o.before(x.claimed)
+}
+
+// before reports whether a connection took its id before somebody else did, at a place of the log.
+func (x *extra) before(p broker.Position) bool {
+	return x != nil && !x.claimed.IsZero() && (x.claimed.Epoch != p.Epoch || x.claimed.Compare(p) < 0)
+}
+
+// addition is a topic that an app has added, and the place of the log from which on it is heard.
+type addition struct {
+	topic string
+	seq   uint64
+	pos   broker.Position
+}
+
+// added reports whether an app has added a topic. The caller holds shard.mu.
+func (c *Conn) added(topic string) bool { return c.addition(topic) != nil }
+
+func (c *Conn) addition(topic string) *addition {
+	if c.extra == nil {
+		return nil
+	}
+	i := slices.IndexFunc(c.extra.topics, func(a addition) bool { return a.topic == topic })
+	if i < 0 {
+		return nil
+	}
+	return &c.extra.topics[i]
+}
+
+// early reports whether an entry is heard only by topics that were added behind it. A connection that catches up may come
+// upon such. The caller holds shard.mu.
+func (c *Conn) early(e *entry) bool {
+	if c.extra == nil || len(c.extra.topics) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(e.targets, func(t broker.Target) bool {
+		if t.Kind != broker.Topic {
+			return c.interest().meets([]broker.Target{t})
+		}
+		return slices.ContainsFunc(c.topics.list(), func(own string) bool {
+			a := c.addition(own)
+			return Match(own, t.Name) && (a == nil || !c.shard.hub.window.precedes(e, a.seq, a.pos))
+		})
+	})
+}
+
+// precedes reports whether an entry is not behind a place.
+func (w *window) precedes(e *entry, seq uint64, p broker.Position) bool {
+	switch {
+	case e.seq != 0:
+		return e.seq <= seq
+	case e.pos.Epoch == p.Epoch: // read from the broker
+		return e.pos.Compare(p) <= 0
+	}
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.rank(e.pos.Epoch) < w.rank(p.Epoch)
+}
+
+// join subscribes the connection to topics, from an entry on. The caller holds shard.mu.
+func (c *Conn) join(topics []string, e *entry) {
+	list := slices.Clone(c.topics.list())
+	var more []string
+	for _, t := range topics {
+		if !slices.Contains(list, t) && !slices.Contains(more, t) {
+			more = append(more, t)
+		}
+	}
+	if len(more) == 0 || c.ended || c.place == gone {
+		return
+	}
+	index := &c.shard.index
+	index.unsubscribe(c)
+	c.topics = c.shard.hub.recent.topics(append(list, more...))
+	index.subscribe(c)
+	if c.extra == nil {
+		c.extra = &extra{}
+	}
+	for _, t := range more {
+		c.extra.topics = append(c.extra.topics, addition{t, e.seq, e.pos})
+	}
+	c.tellTopics()
+}
+
+// leave unsubscribes the connection, from an entry on, from all that covers one of the topics, or is covered by it. The
+// caller holds shard.mu.
+func (c *Conn) leave(topics []string, e *entry) {
+	revoked := func(own string) bool {
+		return slices.ContainsFunc(topics, func(t string) bool { return Match(own, t) || Match(t, own) })
+	}
+	if c.ended || !c.narrow(revoked, e.seq) {
+		return
+	}
+	if c.extra != nil {
+		c.extra.topics = slices.DeleteFunc(c.extra.topics, func(a addition) bool { return revoked(a.topic) })
+	}
+	c.tellTopics()
+}
+
+// tellTopics tells the client what it is subscribed to by now. The caller holds shard.mu.
+func (c *Conn) tellTopics() {
+	data := struct {
+		Topics []string `json:"topics"`
+	}{append([]string{}, c.topics.list()...)}
+	c.head(sse.Event{Type: "sse:topics", Data: encode(data)}.Append(nil))
+}

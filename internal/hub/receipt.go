@@ -1,0 +1,211 @@
+package hub
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// Receipt follows one event to the connections of this node, for a publisher who has asked for it. It is known again by
+// its number, which the record carries through the broker: the event may come back before Append has returned.
+type Receipt struct {
+	hub    *Hub
+	number uint64
+	users  []string // that the event is for by name
+
+	mu      sync.Mutex // guards all below; taken inside of shard.mu
+	fates   map[*Conn]fate
+	open    int           // fates that are not final
+	left    int           // shards that have yet to take the event to theirs
+	partial bool          // there are connections that are not followed
+	closed  bool          // nobody asks any more
+	settled chan struct{} // signalled when open or left has come to 0
+}
+
+// fate is what has become of an event on its way to a connection.
+type fate uint8
+
+const (
+	meant   fate = iota // it is to get it
+	given               // its writer has it
+	written             // the kernel has it, as the writer came back for more
+	failed              // it will not get it
+	absent              // it is excluded: there, but not meant
+)
+
+// maxFollowed bounds how many pairs of an event and a connection are followed at a time.
+const maxFollowed = 1 << 18
+
+// receipts are those that are open.
+type receipts struct {
+	followed atomic.Int64
+
+	mu       sync.Mutex // guards byNumber
+	byNumber map[uint64]*Receipt
+}
+
+// of returns the receipt with a record's number, nil where nobody here has asked for one.
+func (rs *receipts) of(number uint64) *Receipt {
+	if number == 0 {
+		return nil
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.byNumber[number]
+}
+
+// Receipt makes a receipt for a record that is about to be published. It has to be awaited, or closed.
+func (h *Hub) Receipt(record *broker.Record) *Receipt {
+	r := &Receipt{
+		hub: h, number: rand.Uint64() | 1, // never 0
+		fates: map[*Conn]fate{}, left: len(h.shards), settled: make(chan struct{}, 1),
+	}
+	for _, t := range record.Targets {
+		if t.Kind == broker.User {
+			r.users = append(r.users, t.Name)
+		}
+	}
+	record.Receipt = r.number
+	rs := &h.window.receipts
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.byNumber == nil {
+		rs.byNumber = map[uint64]*Receipt{}
+	}
+	rs.byNumber[r.number] = r
+	return r
+}
+
+// Close ends the following. What was counted is gone.
+func (r *Receipt) Close() {
+	rs := &r.hub.window.receipts
+	rs.mu.Lock()
+	delete(rs.byNumber, r.number)
+	rs.mu.Unlock()
+
+	r.mu.Lock()
+	fates := r.fates
+	r.fates, r.closed = nil, true // the window may keep the rest of it for long
+	r.mu.Unlock()
+
+	rs.followed.Add(-int64(len(fates)))
+	for c, f := range fates {
+		if f == meant || f == given {
+			c.shard.forgive(c, r)
+		}
+	}
+}
+
+// match follows the event to a connection that hears it. The caller holds shard.mu.
+func (r *Receipt) match(c *Conn, e *entry) {
+	switch {
+	case c.ended:
+	case c.excluded(e):
+		r.follow(c, absent)
+	default:
+		r.follow(c, meant)
+	}
+}
+
+// give says that a connection's writer has the event. It may be one that came later, and resumed. The caller holds
+// shard.mu.
+func (r *Receipt) give(c *Conn) {
+	r.follow(c, given)
+	r.become(c, meant, given)
+}
+
+// follow notes a connection, unless that was done. The caller holds shard.mu.
+func (r *Receipt) follow(c *Conn, f fate) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.fates[c]; known || r.closed {
+		return
+	}
+	if followed := &r.hub.window.receipts.followed; followed.Add(1) > maxFollowed {
+		followed.Add(-1)
+		r.partial = true
+		return
+	}
+	r.fates[c] = f
+	if f == absent {
+		return
+	}
+	r.open++
+	if c.shard.owed == nil {
+		c.shard.owed = map[*Conn][]*Receipt{}
+	}
+	c.shard.owed[c] = append(c.shard.owed[c], r)
+}
+
+// become changes a connection's fate if it is the one expected, and reports whether it was. The caller holds shard.mu.
+func (r *Receipt) become(c *Conn, from, to fate) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f, known := r.fates[c]; !known || f != from {
+		return false
+	}
+	r.fates[c] = to
+	if to == written || to == failed {
+		if r.open--; r.open == 0 {
+			r.signal()
+		}
+	}
+	return true
+}
+
+// passed says that a shard has taken the event to all of its connections.
+func (r *Receipt) passed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.left--; r.left == 0 {
+		r.signal()
+	}
+}
+
+func (r *Receipt) signal() {
+	select {
+	case r.settled <- struct{}{}:
+	default:
+	}
+}
+
+// settle is called when a connection's writer comes for more: what it was given before is written. The caller holds mu.
+func (s *shard) settle(c *Conn) {
+	s.release(c, func(r *Receipt) bool { return r.become(c, given, written) })
+}
+
+// fail gives up what a connection that leaves was to get. The caller holds mu.
+func (s *shard) fail(c *Conn) {
+	s.release(c, func(r *Receipt) bool { return r.become(c, given, failed) || r.become(c, meant, failed) })
+	delete(s.owed, c)
+}
+
+// forgive forgets one receipt of a connection.
+func (s *shard) forgive(c *Conn, r *Receipt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release(c, func(other *Receipt) bool { return other == r })
+}
+
+// release takes those of a connection's receipts out that have nothing more to expect. The caller holds mu.
+func (s *shard) release(c *Conn, done func(*Receipt) bool) {
+	list, ok := s.owed[c]
+	if !ok {
+		return
+	}
+	n := 0
+	for _, r := range list {
+		if !done(r) {
+			list[n] = r
+			n++
+		}
+	}
+	clear(list[n:])
+	if list = list[:n]; n == 0 {
+		delete(s.owed, c)
+	} else {
+		s.owed[c] = list
+	}
+}

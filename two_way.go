@@ -1,0 +1,93 @@
+package ssepush
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// isPost reports whether a request is a POST, or a browser's question whether it may send one.
+func isPost(r *http.Request) bool {
+	return r.Method == http.MethodPost || r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// postsTo is the connection that a URL names; "" where it is not one of a connection.
+func (h *Handler) postsTo(u *url.URL) string {
+	id, ok := strings.CutPrefix(u.Path, h.Path+"/")
+	if !ok || checkConnection(id) != nil {
+		return ""
+	}
+	return id
+}
+
+// serveTwoWay hands what a page posts to its own connection to the app, with who it is. The app is given the request as it
+// is, rewritten or not.
+func (h *Handler) serveTwoWay(w http.ResponseWriter, r, asIs *http.Request, next caddyhttp.Handler) error {
+	done, p := h.cors.handle(w, r)
+	if done {
+		return nil
+	}
+	if p == nil && !h.isOwnPage(r) {
+		p = newProblem(http.StatusForbidden, "send the Origin of this host, or one of cors_origins: other pages may not post here")
+	}
+	var user string
+	id := h.postsTo(r.URL)
+	if p == nil {
+		user, p = h.poster(r, id)
+	}
+	if p != nil {
+		if p.again != "" {
+			p.Status, p.Title = http.StatusServiceUnavailable, http.StatusText(http.StatusServiceUnavailable)
+		}
+		p.write(w)
+		return nil
+	}
+	stripInstructions(asIs.Header)
+	asIs.Header.Set("X-SSE-Connection", id)
+	if user != "" {
+		asIs.Header.Set("X-SSE-User", user)
+	}
+	return h.forward(w, asIs, next)
+}
+
+// isOwnPage reports whether a page of this host, or a listed one, sends a request. The caller may be known by a cookie, which
+// a browser adds to whatever any page has it post; but then it says which page that is. `*` lists nobody.
+func (h *Handler) isOwnPage(r *http.Request) bool {
+	if origins := r.Header["Origin"]; len(origins) > 0 {
+		return len(origins) == 1 && (ownOrigin(origins[0], r.Host) || slices.Contains(h.CORSOrigins, origins[0]))
+	}
+	site := r.Header["Sec-Fetch-Site"]
+	return len(site) == 1 && site[0] == "same-origin"
+}
+
+// poster finds out who posts to a connection, which is to be open, and his. Where it is not open here, but on another node
+// perhaps, his it has to be.
+func (h *Handler) poster(r *http.Request, id string) (string, *problem) {
+	caller, p := h.identify(r, nil)
+	if p != nil {
+		return "", p
+	}
+	theHub, err := h.hub.within(r.Context(), admitTimeout)
+	if err != nil {
+		return "", retryLater(http.StatusServiceUnavailable, 0, "%v", err)
+	}
+	if theHub.Denied(caller.User) {
+		return "", newProblem(http.StatusForbidden, "the user is denied for some time")
+	}
+	if strings.Trim(caller.User, " ") != caller.User {
+		return "", newProblem(http.StatusForbidden, "no header can hold a name that begins or ends with a space")
+	}
+	c := theHub.Open(id)
+	if c == nil && theHub.Shared() && theHub.owns(id, h.Path, caller.User) {
+		return caller.User, nil
+	}
+	if c != nil && c.User == caller.User {
+		if a, ok := c.Route.(*arrival); ok && a.path == h.Path {
+			return caller.User, nil
+		}
+	}
+	return "", noConnection(id) // whether it is there or another's: who guesses learns nothing
+}
