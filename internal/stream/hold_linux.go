@@ -63,6 +63,8 @@ func tcpOf(conn net.Conn) (*net.TCPConn, bool) {
 
 // commit sends the headers, and takes the connection.
 func commit(w http.ResponseWriter, inner http.Hijacker) (net.Conn, error) {
+	// It does not come back to the server: a client that sent its next request on it would be cut off.
+	w.Header().Set("Connection", "close")
 	// Through the wrappers, so that the headers and the status are as everybody in between wants them.
 	w.WriteHeader(http.StatusOK)
 	if err := http.NewResponseController(w).Flush(); err != nil {
