@@ -67,6 +67,9 @@ func init() {
 //	        allow    loopback|private_ranges|<cidr...>
 //	        origins  <origin...>
 //	    }
+//	    inspector    <path> {
+//	        token    <secret...>
+//	    }
 //	    history {
 //	        events   <number>|off
 //	        age      <duration>
@@ -189,7 +192,7 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 }
 
 func handlerOptions(h *Handler) []option {
-	internal, history, limits, fromHeader := new(Internal), new(History), new(Limits), new(PublishHeader)
+	internal, history, limits, fromHeader, inspector := new(Internal), new(History), new(Limits), new(PublishHeader), new(Inspector)
 	options := []option{
 		{usage: "hub <name>", min: 1, max: 1, set: func(args []string) error {
 			h.Hub = args[0]
@@ -233,6 +236,15 @@ func handlerOptions(h *Handler) []option {
 			h.Internal, internal.Prefix = internal, args[0]
 			return checkPrefix(args[0])
 		}, block: internalOptions(internal), check: internal.check},
+		{usage: "inspector <path> {…}", min: 1, max: 1, set: func(args []string) error {
+			h.Inspector, inspector.Path = inspector, args[0]
+			return checkPrefix(args[0])
+		}, block: []option{
+			{usage: "token <secret...>", min: 1, max: many, repeats: true, set: func(args []string) error {
+				inspector.Tokens = append(inspector.Tokens, args...)
+				return checkEach(args, checkToken)
+			}},
+		}, check: func() error { return inspector.check(h) }},
 		{usage: "history {…}", set: func([]string) error {
 			h.History = history
 			return nil

@@ -32,18 +32,16 @@ type control struct {
 }
 
 // steers reports whether a call of the internal route is one that steers connections.
-func (h *Handler) steers(r *http.Request, call string) bool {
-	kind, _, named := strings.Cut(call, "/")
-	_, _, topics := h.topicsCall(r)
+func (c called) steers(r *http.Request) bool {
+	kind, _, named := strings.Cut(c.path, "/")
+	_, _, topics := c.topicsCall()
 	return topics || named && r.Method == http.MethodDelete && (kind == "connections" || kind == "users" || kind == "topics")
 }
 
 // topicsCall reads `connections/<id>/topics[/<topic>]`, or the same of a user. It looks at the path as it was sent, since a
 // user's name may hold a slash, as %2F.
-func (h *Handler) topicsCall(r *http.Request) (target broker.Target, topic string, ok bool) {
-	prefix := (&url.URL{Path: strings.TrimSuffix(h.Internal.Prefix, "/") + "/"}).EscapedPath()
-	call, _ := strings.CutPrefix(r.URL.EscapedPath(), prefix)
-	parts := strings.SplitN(call, "/", 4)
+func (c called) topicsCall() (target broker.Target, topic string, ok bool) {
+	parts := strings.SplitN(c.escaped, "/", 4)
 	if len(parts) < 3 || parts[2] != "topics" || parts[0] != "connections" && parts[0] != "users" {
 		return target, "", false
 	}
@@ -56,26 +54,26 @@ func (h *Handler) topicsCall(r *http.Request) (target broker.Target, topic strin
 }
 
 // serveControl steers connections, on all nodes, and says so in the log.
-func (h *Handler) serveControl(w http.ResponseWriter, r *http.Request, theHub *pooledHub, call string) {
-	c, p := h.readControl(w, r, call)
-	if p == nil {
+func (p *pooledHub) serveControl(w http.ResponseWriter, r *http.Request, asked called) {
+	c, wrong := asked.readControl(w, r)
+	if wrong == nil {
 		ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
 		defer cancel()
-		p = theHub.steer(ctx, c)
-		h.audit(r, c, p)
+		wrong = p.steer(ctx, c)
+		p.audit(r, asked.log, c, wrong)
 	}
-	if p != nil {
-		p.write(w)
+	if wrong != nil {
+		wrong.write(w)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
 // audit says who has had what done to whom.
-func (h *Handler) audit(r *http.Request, c control, p *problem) {
+func (p *pooledHub) audit(r *http.Request, log *zap.Logger, c control, wrong *problem) {
 	peer, _ := peer(r)
 	fields := []zap.Field{
-		zap.String("call", c.what), zap.String("hub", h.hub.settings.Hub), zap.String("peer", peer.String()),
+		zap.String("call", c.what), zap.String("hub", p.Name), zap.String("peer", peer.String()),
 		zap.String(targetName(c.target.Kind), c.target.Name),
 	}
 	if remote, _ := clientAddress(r); remote != peer.String() {
@@ -87,10 +85,10 @@ func (h *Handler) audit(r *http.Request, c control, p *problem) {
 	if c.what == "deny" {
 		fields = append(fields, zap.Duration("for", c.deny))
 	}
-	if p != nil {
-		fields = append(fields, zap.Error(p))
+	if wrong != nil {
+		fields = append(fields, zap.Error(wrong))
 	}
-	h.log.Info("control", fields...)
+	log.Info("control", fields...)
 }
 
 func targetName(kind broker.TargetKind) string {
@@ -103,8 +101,8 @@ func targetName(kind broker.TargetKind) string {
 }
 
 // readControl reads and checks a call.
-func (h *Handler) readControl(w http.ResponseWriter, r *http.Request, call string) (c control, p *problem) {
-	if target, topic, ok := h.topicsCall(r); ok {
+func (asked called) readControl(w http.ResponseWriter, r *http.Request) (c control, p *problem) {
+	if target, topic, ok := asked.topicsCall(); ok {
 		c.target = target
 		switch {
 		case topic == "" && r.Method == http.MethodPost:
@@ -126,7 +124,7 @@ func (h *Handler) readControl(w http.ResponseWriter, r *http.Request, call strin
 		return c, p
 	}
 
-	kind, name, _ := strings.Cut(call, "/")
+	kind, name, _ := strings.Cut(asked.path, "/")
 	c.what, c.target = "disconnect", broker.Target{Kind: targetKinds[strings.TrimSuffix(kind, "s")], Name: name}
 	var params []string
 	if c.target.Kind == broker.User {

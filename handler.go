@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// ServeHTTP answers what belongs to the subscribe route or the internal route, and passes all else on.
+// ServeHTTP answers what belongs to the subscribe route, the internal route or the inspector, and passes all else on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	asIs := r
 	own, r := h.route(r)
@@ -24,6 +24,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.serveInternal(w, r)
 	case twoWayRoute:
 		return h.serveTwoWay(w, r, asIs, next)
+	case inspectorRoute:
+		return h.serveInspector(w, r)
 	}
 	return h.passOn(w, r, next)
 }
@@ -33,6 +35,7 @@ const (
 	subscribeRoute
 	internalRoute
 	twoWayRoute
+	inspectorRoute
 )
 
 // route says which route a request belongs to, and returns it with the URL that says so. It is apart since it needs
@@ -48,6 +51,13 @@ func (h *Handler) route(r *http.Request) (int, *http.Request) {
 			// Cleaned as well as as it stands: who comes behind may see either.
 			if isBelow(u.Path, h.Internal.Prefix) || isBelow(path.Clean("/"+u.Path), h.Internal.Prefix) {
 				return internalRoute, withURL(r, u)
+			}
+		}
+	}
+	if h.Inspector != nil {
+		for _, u := range urls {
+			if isBelow(u.Path, h.Inspector.Path) || isBelow(path.Clean("/"+u.Path), h.Inspector.Path) {
+				return inspectorRoute, withURL(r, u)
 			}
 		}
 	}
@@ -99,13 +109,13 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 		retryLater(http.StatusServiceUnavailable, 0, "%v", err).write(w)
 		return nil
 	}
-	switch {
-	case call == "publish":
-		h.servePublish(w, r, hub.Hub)
-	case h.steers(r, call):
-		h.serveControl(w, r, hub, call)
-	default:
-		serveView(w, r, hub.Hub, call)
-	}
+	hub.serveCall(w, r, called{
+		path: call, escaped: escapedBelow(r.URL, len(r.URL.Path)-len(call)), maxEvent: h.hub.settings.maxEvent(), log: h.log,
+	})
 	return nil
+}
+
+// escapedBelow is the path behind its first n bytes, as it was sent.
+func escapedBelow(u *url.URL, n int) string {
+	return strings.TrimPrefix(u.EscapedPath(), (&url.URL{Path: u.Path[:n]}).EscapedPath())
 }

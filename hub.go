@@ -97,6 +97,7 @@ func (r *hubRef) open() error {
 		p := &pooledHub{Hub: hub.New(r.settings.Hub, b, r.settings.hub()), ownKey: randomKey()}
 		p.Closed = p.ended
 		p.drain.Store(int64(r.settings.drain()))
+		p.maxEvent.Store(r.settings.maxEvent())
 		p.routes.Store(&r.routes)
 		p.setKey(&r.settings)
 		p.OnRevoke(p.revoked)

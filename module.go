@@ -3,6 +3,7 @@
 package ssepush
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -42,6 +43,9 @@ type Handler struct {
 	// The internal route. Default: none.
 	Internal *Internal `json:"internal,omitempty"`
 
+	// A page on which operators see what the hub does. Default: none.
+	Inspector *Inspector `json:"inspector,omitempty"`
+
 	// Whether the app behind says who a client is and what it hears: the subscribe request goes on to it, and an answer with
 	// the status 200 and `X-SSE-Hold: stream` begins a stream, for the user in `X-SSE-User`, subscribed to the topics in
 	// `X-SSE-Topics`, with the events in its body first. Any other answer goes to the client as it is. Default: false.
@@ -79,6 +83,7 @@ type Handler struct {
 	log    *zap.Logger
 
 	complaints *complaints
+	inspector  *inspector
 }
 
 // HubSettings are the settings that belong to a hub rather than to a route. They stand in one handler
@@ -201,7 +206,7 @@ type connKey struct{}
 
 // Provision fills in defaults and finds the handler's hub. It opens nothing.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.log = ctx.Logger()
+	h.log = ctx.Logger().With(zap.String("hub", cmp.Or(h.Hub, "default")))
 	source, err := json.Marshal(h)
 	if err != nil {
 		return err
@@ -243,6 +248,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		if h.guard, err = newGuard(&in, h.log); err != nil {
 			return fmt.Errorf("internal: %w", err)
 		}
+	}
+	if err := h.provisionInspector(ctx); err != nil {
+		return err
 	}
 	var broker brokerModule
 	if h.BrokerRaw != nil {

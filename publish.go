@@ -30,12 +30,12 @@ type published struct {
 }
 
 // servePublish stores what an app sends, and answers when the broker has it; if it asks for more, once that is known.
-func (h *Handler) servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
+func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEvent int64) {
 	if r.Method != http.MethodPost {
 		methodNotAllowed(http.MethodPost).write(w)
 		return
 	}
-	d, p := newDecoder(r, h.hub.settings.maxEvent())
+	d, p := newDecoder(r, maxEvent)
 	if p != nil {
 		p.write(w)
 		return
@@ -70,7 +70,7 @@ func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder, permits func(*
 		}
 		ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 		defer cancel()
-		for i, result := range theHub.Publish(ctx, group) {
+		for i, result := range publishTraced(ctx, theHub, group) {
 			a := &answers[places[i]]
 			awaited := a.awaited
 			*a = answer(result, d, places[i])

@@ -118,11 +118,12 @@ func (rs *routes) hold(c *hub.Conn) (stays bool) {
 // pooledHub is a hub in the pool, with what the config in force says of it beside the hub's own settings.
 type pooledHub struct {
 	*hub.Hub
-	drain   atomic.Int64 // a time.Duration
-	ownKey  []byte       // for the ids of clients that name themselves, where the config has none
-	key     atomic.Pointer[[]byte]
-	routes  atomic.Pointer[routes]
-	timings sync.Map // of a path: the *stream.Timing of its streams
+	drain    atomic.Int64 // a time.Duration
+	maxEvent atomic.Int64 // bytes, for who publishes without a handler
+	ownKey   []byte       // for the ids of clients that name themselves, where the config has none
+	key      atomic.Pointer[[]byte]
+	routes   atomic.Pointer[routes]
+	timings  sync.Map // of a path: the *stream.Timing of its streams
 }
 
 // timing is what a stream of a handler is held by.
@@ -163,6 +164,7 @@ func (p *pooledHub) apply(s *HubSettings, rs *routes) {
 	p.Configure(s.hub())
 	p.drain.Store(int64(s.drain()))
 	p.setKey(s)
+	p.maxEvent.Store(s.maxEvent())
 	p.routes.Store(rs)
 	p.retime(rs)
 	var leave []*hub.Conn

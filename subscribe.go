@@ -162,7 +162,7 @@ func (h *Handler) asked(r *http.Request) hub.Subscription {
 	sub := hub.Subscription{
 		LastEventID: r.Header.Get("Last-Event-ID"),
 		Arrived:     h.place(),
-		Retry:       jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Protocol: uint8(r.ProtoMajor),
+		Retry:       jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Protocol: uint8(r.ProtoMajor), Old: !r.ProtoAtLeast(1, 1),
 	}
 	sub.Remote, sub.Address = clientAddress(r)
 	return sub

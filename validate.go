@@ -39,8 +39,8 @@ const (
 // check reports what is wrong with the settings. An absent one counts as its default, so that it does not
 // matter whether the defaults have been filled in.
 func (h *Handler) check() error {
-	if h.Path == "" && h.Internal == nil && h.PublishHeader == nil {
-		return errors.New("neither a subscribe path nor an internal route nor publish_header is given: it would do nothing")
+	if h.Path == "" && h.Internal == nil && h.PublishHeader == nil && h.Inspector == nil {
+		return errors.New("neither a subscribe path nor an internal route nor publish_header nor inspector is given: it would do nothing")
 	}
 	if err := h.HubSettings.check(); err != nil {
 		return err
@@ -76,6 +76,11 @@ func (h *Handler) check() error {
 		}
 		if h.Path != "" && isBelow(h.Path, h.Internal.Prefix) {
 			return fmt.Errorf("path %s lies in the internal prefix %s", h.Path, h.Internal.Prefix)
+		}
+	}
+	if h.Inspector != nil {
+		if err := h.Inspector.check(h); err != nil {
+			return fmt.Errorf("inspector: %w", err)
 		}
 	}
 	if h.Upstream && (len(h.Users) > 0 || h.Anonymous || len(h.Topics) > 0) {

@@ -31,7 +31,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		allowed = append(allowed, http.MethodDelete)
 		view = func(url.Values) (any, *problem) { return viewConnection(theHub, name) }
 	case kind == "connections" && !named:
-		params = []string{"user", "topic", "limit"}
+		params = []string{"user", "topic", "limit", "after"}
 		view = func(q url.Values) (any, *problem) { return viewConnections(theHub, q) }
 	case kind == "users" && one:
 		allowed = append(allowed, http.MethodDelete)
@@ -40,7 +40,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 			return userCount{name, n}, unreachable(err)
 		}
 	case kind == "users" && !named:
-		params = []string{"limit"}
+		params = []string{"limit", "after"}
 		view = func(q url.Values) (any, *problem) { return viewUsers(ctx, theHub, q) }
 	case kind == "topics" && one:
 		allowed = append(allowed, http.MethodDelete)
@@ -49,7 +49,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 			return topicCount{name, n}, unreachable(err)
 		}
 	case kind == "topics" && !named:
-		params = []string{"limit"}
+		params = []string{"limit", "after"}
 		view = func(q url.Values) (any, *problem) { return viewTopics(ctx, theHub, q) }
 	case call == "position":
 		view = func(url.Values) (any, *problem) { return viewPosition(ctx, theHub) }
@@ -100,6 +100,7 @@ func checkCall(r *http.Request, methods, params []string) *problem {
 type connectionList struct {
 	Connections []hub.ConnectionInfo `json:"connections"`
 	Total       int                  `json:"total"`
+	Next        string               `json:"next,omitempty"` // to be given as after, for what follows
 }
 
 type userCount struct {
@@ -110,6 +111,7 @@ type userCount struct {
 type userList struct {
 	Users []userCount `json:"users"`
 	Total int         `json:"total"`
+	Next  string      `json:"next,omitempty"`
 }
 
 type topicCount struct {
@@ -120,6 +122,7 @@ type topicCount struct {
 type topicList struct {
 	Topics []topicCount `json:"topics"`
 	Total  int          `json:"total"`
+	Next   string       `json:"next,omitempty"`
 }
 
 func viewConnections(theHub *hub.Hub, q url.Values) (any, *problem) {
@@ -127,8 +130,11 @@ func viewConnections(theHub *hub.Hub, q url.Values) (any, *problem) {
 	if p != nil {
 		return nil, p
 	}
-	list, total := theHub.Connections(hub.Filter{User: q.Get("user"), Topic: q.Get("topic")}, limit)
-	return connectionList{list, total}, nil
+	list, total, next, err := theHub.Connections(hub.Filter{User: q.Get("user"), Topic: q.Get("topic"), After: q.Get("after")}, limit)
+	if err != nil {
+		return nil, fieldError("after", "%v", err)
+	}
+	return connectionList{list, total, next}, nil
 }
 
 func viewConnection(theHub *hub.Hub, id string) (any, *problem) {
@@ -148,11 +154,11 @@ func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *proble
 	if p != nil {
 		return nil, p
 	}
-	counts, total, err := theHub.Users(ctx, limit)
+	counts, total, next, err := theHub.Users(ctx, q.Get("after"), limit)
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	list := userList{Users: make([]userCount, len(counts)), Total: total}
+	list := userList{Users: make([]userCount, len(counts)), Total: total, Next: next}
 	for i, c := range counts {
 		list.Users[i] = userCount{c.Name, c.Connections}
 	}
@@ -164,11 +170,11 @@ func viewTopics(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *probl
 	if p != nil {
 		return nil, p
 	}
-	counts, total, err := theHub.Topics(ctx, limit)
+	counts, total, next, err := theHub.Topics(ctx, q.Get("after"), limit)
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	list := topicList{Topics: make([]topicCount, len(counts)), Total: total}
+	list := topicList{Topics: make([]topicCount, len(counts)), Total: total, Next: next}
 	for i, c := range counts {
 		list.Topics[i] = topicCount{c.Name, c.Connections}
 	}

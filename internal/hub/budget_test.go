@@ -131,7 +131,7 @@ func TestIndexIsEmptyInTheEnd(t *testing.T) {
 		if _, ok := h.Connection(c.ID); ok {
 			t.Fatal("still there")
 		}
-		if _, n := h.Connections(hub.Filter{User: c.User}, 0); n != h.UserHere(c.User) {
+		if _, n, _, _ := h.Connections(hub.Filter{User: c.User}, 0); n != h.UserHere(c.User) {
 			t.Fatalf("%d connections of %s are listed, %d counted", n, c.User, h.UserHere(c.User))
 		}
 	}

@@ -34,6 +34,7 @@ type Conn struct {
 	past    *past        // catching up: what may have to be read from the broker; nil: nothing
 	cursor  uint64       // live: the newest entry put into waiting; catching up: all up to here has been read
 	sent    uint64       // the place that the last id written stands for
+	from    uint64       // the place that its stream continued from
 	events  uint64       // given to the stream
 	bytes   uint64       // and theirs
 	prev    *Conn        // among its user's
@@ -43,6 +44,7 @@ type Conn struct {
 
 	place    int32 // in index.all
 	protocol uint8 // HTTP's major version
+	old      bool  // asked for by HTTP/1.0
 	live     bool
 	refresh  bool // the client is to be told a newer position
 	ended    bool
@@ -230,6 +232,7 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 			if e.receipt != nil {
 				e.receipt.become(c, meant, failed)
 			}
+			c.shard.trace.pass(c.ID, e.seq)
 			continue
 		default:
 			if e.receipt != nil {
@@ -313,6 +316,7 @@ func (c *Conn) Ended() bool {
 // nil where it was ended from here.
 func (c *Conn) Close(reason error) {
 	h := c.shard.hub
+	c.shard.trace.left(c, reason)
 	h.leave(c)
 	if h.Closed != nil {
 		h.Closed(c, reason)
@@ -340,6 +344,7 @@ func (c *Conn) connected(from string, retry time.Duration) []byte {
 // fetch it all anew in the same moment, so each is told to wait for a time of its own.
 func (c *Conn) gap(reason string, from, to broker.Position) []byte {
 	c.shard.hub.stats.gaps.add(reason)
+	c.shard.trace.gap(c.ID, reason, from, to)
 	spread := min(max(time.Second, time.Duration(c.shard.hub.admission.count())*time.Millisecond), time.Minute)
 	data := struct {
 		Reason string `json:"reason"`

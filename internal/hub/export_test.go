@@ -48,3 +48,13 @@ func (h *Hub) Followed() (n int) {
 	defer rs.mu.Unlock()
 	return n + len(rs.byNumber) + int(rs.followed.Load())
 }
+
+// Traced is how many ended connections are remembered, and the most bytes that a shard takes for them.
+func (h *Hub) Traced() (n, bytes int) {
+	for _, s := range h.shards {
+		s.trace.mu.Lock()
+		n, bytes = n+len(s.trace.ended), max(bytes, s.trace.bytes)
+		s.trace.mu.Unlock()
+	}
+	return n, bytes
+}

@@ -51,6 +51,7 @@ type Hub struct {
 
 	admission admission
 	stats     stats
+	taps      taps
 
 	denials denials
 	revoked atomic.Pointer[func(user string)]

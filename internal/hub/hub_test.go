@@ -484,14 +484,14 @@ func TestViews(t *testing.T) {
 	for filter, want := range map[hub.Filter]int{
 		{}: 3, {User: "a"}: 2, {User: "c"}: 0, {Topic: "r/1"}: 1, {Topic: "r/2"}: 2, {User: "a", Topic: "r/2"}: 2, {User: "b", Topic: "r/1"}: 0,
 	} {
-		if list, total := h.Connections(filter, 2); total != want || len(list) != min(want, 2) {
+		if list, total, _, _ := h.Connections(filter, 2); total != want || len(list) != min(want, 2) {
 			t.Errorf("%+v: got %d of %d, want %d", filter, len(list), total, want)
 		}
 	}
-	if users, total, _ := h.Users(t.Context(), 1); total != 2 || !slices.Equal(users, []hub.Count{{Name: "a", Connections: 2}}) {
+	if users, total, _, _ := h.Users(t.Context(), "", 1); total != 2 || !slices.Equal(users, []hub.Count{{Name: "a", Connections: 2}}) {
 		t.Errorf("got %v of %d", users, total)
 	}
-	if topics, total, _ := h.Topics(t.Context(), 10); total != 3 || topics[0] != (hub.Count{Name: "r/*", Connections: 1}) {
+	if topics, total, _, _ := h.Topics(t.Context(), "", 10); total != 3 || topics[0] != (hub.Count{Name: "r/*", Connections: 1}) {
 		t.Errorf("got %v of %d", topics, total)
 	}
 	if n, _ := h.Topic(t.Context(), "r/2"); n != 2 {

@@ -41,14 +41,14 @@ func TestNarrow(t *testing.T) {
 				wantList(t, collect(again, "3"), append([]string{"connected"}, rest...)...)
 				again.conn.Close(nil)
 			}
-			if topics, total, _ := h.Topics(t.Context(), 10); total != 1 || topics[0].Name != "news" {
+			if topics, total, _, _ := h.Topics(t.Context(), "", 10); total != 1 || topics[0].Name != "news" {
 				t.Errorf("left: %v", topics)
 			}
 			r.conn.Close(nil)
 			if r.conn.Narrow(without("news")) {
 				t.Error("one that has left was narrowed")
 			}
-			if _, total, _ := h.Topics(t.Context(), 10); total != 0 {
+			if _, total, _, _ := h.Topics(t.Context(), "", 10); total != 0 {
 				t.Errorf("%d topics are left", total)
 			}
 		})

@@ -292,13 +292,13 @@ func testOracle(t *testing.T, events int, pending int64, gaps bool) {
 			t.Errorf("client %d: %d events too many, out of order or not his, first %v", i, len(received), received[0])
 		}
 	}
-	if n, total := h.Connections(hub.Filter{}, 100); total != 0 {
+	if n, total, _, _ := h.Connections(hub.Filter{}, 100); total != 0 {
 		t.Errorf("left behind: %v", n)
 	}
-	if users, _, _ := h.Users(t.Context(), 10); len(users) != 0 {
+	if users, _, _, _ := h.Users(t.Context(), "", 10); len(users) != 0 {
 		t.Errorf("left behind: %v", users)
 	}
-	if topics, _, _ := h.Topics(t.Context(), 10); len(topics) != 0 {
+	if topics, _, _, _ := h.Topics(t.Context(), "", 10); len(topics) != 0 {
 		t.Errorf("left behind: %v", topics)
 	}
 }

@@ -13,31 +13,35 @@ type Count struct {
 	Connections int
 }
 
-// Users lists who is connected, on whichever node, by name, up to limit of them, and counts them all. The error says
-// that the other nodes cannot be asked.
-func (h *Hub) Users(ctx context.Context, limit int) ([]Count, int, error) {
-	return h.counts(ctx, userName, h.users, limit)
+// Users lists who is connected, on whichever node, by name, up to limit of those behind after, and counts them all. next
+// is where the list goes on. The error says that the other nodes cannot be asked.
+func (h *Hub) Users(ctx context.Context, after string, limit int) (list []Count, total int, next string, err error) {
+	return h.counts(ctx, userName, h.users, after, limit)
 }
 
 // Topics lists the names and patterns that connections are subscribed to, as Users does.
-func (h *Hub) Topics(ctx context.Context, limit int) ([]Count, int, error) {
-	return h.counts(ctx, topicName, h.topics, limit)
+func (h *Hub) Topics(ctx context.Context, after string, limit int) (list []Count, total int, next string, err error) {
+	return h.counts(ctx, topicName, h.topics, after, limit)
 }
 
-func (h *Hub) counts(ctx context.Context, prefix string, here func() map[string]int, limit int) ([]Count, int, error) {
+func (h *Hub) counts(ctx context.Context, prefix string, here func() map[string]int, after string, limit int) (list []Count, total int, next string, err error) {
 	all := here()
 	if h.nodes != nil {
-		var err error
 		if all, err = h.nodes.list(ctx, prefix); err != nil {
-			return nil, 0, err
+			return nil, 0, "", err
 		}
 	}
-	list := make([]Count, 0, len(all))
+	list = make([]Count, 0, len(all))
 	for name, n := range all {
-		list = append(list, Count{name, n})
+		if name > after {
+			list = append(list, Count{name, n})
+		}
 	}
 	slices.SortFunc(list, func(a, b Count) int { return cmp.Compare(a.Name, b.Name) })
-	return list[:min(limit, len(list))], len(list), nil
+	if limit > 0 && len(list) > limit {
+		next = list[limit-1].Name
+	}
+	return list[:min(limit, len(list))], len(all), next, nil
 }
 
 // User counts a user's connections, on all nodes.
@@ -84,14 +88,9 @@ func (h *Hub) users() map[string]int {
 func (h *Hub) topics() map[string]int {
 	topics := map[string]int{}
 	for _, s := range h.shards {
-		s.mu.Lock()
-		for name, set := range s.index.names {
-			topics[name] += len(set.members)
+		for _, c := range s.subscribed() {
+			topics[c.Name] += c.Connections
 		}
-		for p, set := range s.index.byName {
-			topics[p] += len(set.members)
-		}
-		s.mu.Unlock()
 	}
 	return topics
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -21,6 +22,8 @@ type shard struct {
 
 	steering steering
 	stalled  []*Conn // that wait until the shard has come further
+
+	trace trace
 
 	qmu    sync.Mutex // guards the queue
 	queue  []*entry   // what deliver has handed over
@@ -147,6 +150,9 @@ func (s *shard) remove(c *Conn) bool {
 func (s *shard) list(t broker.Target) (list []*Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if t.Kind == broker.Broadcast { // in one go: it may be a hundred thousand
+		return slices.Clone(s.index.all)
+	}
 	s.index.visit(t, func(c *Conn) { list = append(list, c) })
 	return list
 }

@@ -25,6 +25,9 @@ func (s *sink) State(err error) {
 // Deliver implements broker.Sink.
 func (s *sink) Deliver(batch []broker.Entry) {
 	h := (*Hub)(s)
+	for _, t := range h.taps.all() {
+		t.see(batch)
+	}
 	entries := h.window.add(batch, make([]*entry, 0, len(batch)))
 	for _, e := range entries {
 		if e.control != nil {

@@ -22,6 +22,7 @@ type Subscription struct {
 	Remote      string // the client's address, for lists
 	Address     string // what limits count it by; "" for not at all
 	Protocol    uint8  // HTTP's major version, for counts
+	Old         bool   // asked for by HTTP/1.0
 	Route       any    // what the caller wants to find at the connection again
 	First       []byte // frames that come before all events
 	ID          string // of the connection, where it is to be the same again; "" for a new one
@@ -48,7 +49,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	}
 	c := &Conn{
 		ID: cmp.Or(sub.ID, newID()), User: sub.User, Remote: sub.Remote, Route: sub.Route,
-		address: sub.Address, since: time.Since(h.began), protocol: min(sub.Protocol, 3),
+		address: sub.Address, since: time.Since(h.began), protocol: min(sub.Protocol, 3), old: sub.Old,
 		shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: h.recent.topics(slices.Clone(sub.Topics)),
 	}
 	err := h.claim(ctx, c, sub.ID)
@@ -59,7 +60,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		h.admission.exit(sub.User, sub.Address)
 		return nil, &Refusal{Reason: "broker", Err: err}
 	}
-	c.sent = c.cursor
+	c.sent, c.from = c.cursor, c.cursor
 	if len(sub.First) > 0 {
 		c.wait().head = append(c.wait().head, sub.First...)
 	}

@@ -1,7 +1,7 @@
 package hub
 
 import (
-	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -11,22 +11,44 @@ import (
 
 // ConnectionInfo is what a list says of a connection.
 type ConnectionInfo struct {
-	ID     string    `json:"id"`
-	User   string    `json:"user"`
-	Topics []string  `json:"topics"`
-	Remote string    `json:"remote"`
-	Since  time.Time `json:"since"`
+	ID       string    `json:"id"`
+	User     string    `json:"user"`
+	Topics   []string  `json:"topics"`
+	Remote   string    `json:"remote"`
+	Since    time.Time `json:"since"`
+	Protocol string    `json:"protocol"` // HTTP/1.0, HTTP/1.1, HTTP/2.0 or HTTP/3.0: what the proxy in front speaks, where there is one
+	Standing
 }
 
 func (c *Conn) info() ConnectionInfo {
-	return ConnectionInfo{c.ID, c.User, append([]string{}, c.subscribed()...), c.Remote, c.Since().UTC()}
+	c.shard.mu.Lock()
+	topics, standing := c.topics.list(), c.standing()
+	c.shard.mu.Unlock()
+	return ConnectionInfo{c.ID, c.User, append([]string{}, topics...), c.Remote, c.Since().UTC(), c.version(), standing}
 }
 
-// Filter chooses connections: those of a user, those that hear a topic, or both. An empty field chooses all.
-type Filter struct{ User, Topic string }
+// version is that of HTTP.
+func (c *Conn) version() string {
+	switch {
+	case c.old:
+		return "HTTP/1.0"
+	case c.protocol == 1:
+		return "HTTP/1.1"
+	}
+	return fmt.Sprintf("HTTP/%d.0", c.protocol)
+}
 
-// Connections lists the chosen connections, oldest first, up to limit of them, and counts them all.
-func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int) {
+// Filter chooses connections: those of a user, those that hear a topic, or both. An empty field chooses all. After is
+// where a list goes on, as the one before it has said.
+type Filter struct{ User, Topic, After string }
+
+// Connections lists the chosen connections, oldest first, up to limit of them, counts them all, and says where the list
+// goes on. The error is about After.
+func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int, next string, err error) {
+	after, err := h.parseCursor(f.After)
+	if err != nil {
+		return nil, 0, "", err
+	}
 	var chosen []*Conn
 	for _, s := range h.shards {
 		switch {
@@ -42,14 +64,16 @@ func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int
 			chosen = append(chosen, s.list(broker.Target{Kind: broker.Broadcast})...)
 		}
 	}
-	slices.SortFunc(chosen, func(a, b *Conn) int {
-		return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.ID, b.ID))
-	})
-	list = []ConnectionInfo{}
+	total = len(chosen)
+	chosen = firstAfter(chosen, after, limit+1)
+	list = make([]ConnectionInfo, 0, min(limit, len(chosen)))
 	for _, c := range chosen[:min(limit, len(chosen))] {
 		list = append(list, c.info())
 	}
-	return list, len(chosen)
+	if limit > 0 && len(chosen) > limit {
+		next = h.cursor(chosen[limit-1]).String()
+	}
+	return list, total, next, nil
 }
 
 // subscribed are the names and patterns that the connection is subscribed to.

@@ -86,16 +86,16 @@ func (s snippet) run(t *testing.T, pairs ...string) (output string) {
 
 // documents are what is read by who uses the product.
 var documents = []string{
-	"README.md", "CONTRIBUTING.md", "docs/brokers.md", "docs/security.md",
+	"README.md", "CONTRIBUTING.md", "docs/brokers.md", "docs/security.md", "docs/operations.md", "docs/doctor.md", "docs/commands.md",
 	"examples/php/README.md", "examples/php/redis-direct/README.md", "examples/cluster/README.md",
 }
 
 // Each snippet is at least what it says to be.
 func TestSnippetsAreValid(t *testing.T) {
-	for _, name := range []string{"SSE_PUSH_TICKET_SECRET", "SSE_PUSH_JWT_SECRET", "SSE_PUSH_CLIENT_KEY", "REDIS_PASSWORD"} {
+	for _, name := range []string{"SSE_PUSH_TICKET_SECRET", "SSE_PUSH_JWT_SECRET", "SSE_PUSH_CLIENT_KEY", "SSE_PUSH_INSPECTOR", "REDIS_PASSWORD"} {
 		t.Setenv(name, strings.Repeat("x", 32))
 	}
-	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go"}
+	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml"}
 	for _, file := range documents {
 		for _, s := range snippets(t, file) {
 			if !slices.Contains(known, s.kind) {

@@ -11,6 +11,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -80,8 +84,10 @@ type Tab struct {
 	t   testing.TB
 	ctx context.Context
 
-	mu      sync.Mutex // guards console
-	console []string
+	mu         sync.Mutex // guards what follows
+	console    []string
+	complaints []string
+	requests   []string
 }
 
 // OpenTab opens a URL in a new tab, and waits until it is loaded. An exception that the page does not catch fails the test.
@@ -124,6 +130,14 @@ func (tab *Tab) listen(ev any) {
 			said = append(said, strings.Trim(string(arg.Value), `"`))
 		}
 		tab.say(strings.Join(said, " "))
+	case *log.EventEntryAdded:
+		tab.mu.Lock()
+		defer tab.mu.Unlock()
+		tab.complaints = append(tab.complaints, ev.Entry.Text)
+	case *network.EventRequestWillBeSent:
+		tab.mu.Lock()
+		defer tab.mu.Unlock()
+		tab.requests = append(tab.requests, ev.Request.URL)
 	}
 }
 
@@ -131,6 +145,20 @@ func (tab *Tab) say(line string) {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
 	tab.console = append(tab.console, line)
+}
+
+// Requests are the URLs that the page, or the browser for it, has asked for.
+func (tab *Tab) Requests() []string {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	return slices.Clone(tab.requests)
+}
+
+// Complaints are what the browser has to say of the page, such as that it breaks its own policy.
+func (tab *Tab) Complaints() []string {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	return slices.Clone(tab.complaints)
 }
 
 // Console is what the page has written to its console, a line for each call.
@@ -142,7 +170,7 @@ func (tab *Tab) Console() []string {
 
 func (tab *Tab) report() {
 	text, err := eval[string](tab, `location.href + '\n' + document.body.innerText`)
-	tab.t.Logf("the tab shows (%v):\n%s\nits console:\n%s", err, text, strings.Join(tab.Console(), "\n"))
+	tab.t.Logf("the tab shows (%v):\n%s\nits console:\n%s", err, text, strings.Join(append(tab.Console(), tab.Complaints()...), "\n"))
 }
 
 func (tab *Tab) do(actions ...chromedp.Action[chromedp.Void]) {
@@ -152,6 +180,21 @@ func (tab *Tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		tab.t.Fatal(err)
 	}
+}
+
+// Look sets how wide and high the page is seen, in pixels, and whether its reader prefers it dark.
+func (tab *Tab) Look(width, height int64, dark bool) {
+	tab.t.Helper()
+	scheme := "light"
+	if dark {
+		scheme = "dark"
+	}
+	tab.do(chromedp.EmulateViewport(width, height), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
+		return err
+	}))
 }
 
 // Goto loads a URL.
@@ -179,6 +222,12 @@ func (tab *Tab) Fill(selector, text string) {
 	tab.t.Helper()
 	Eval[bool](tab, fmt.Sprintf(`(document.querySelector(%q).select(), true)`, selector))
 	tab.do(chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
+// Press presses keys, such as kb.ArrowRight, on what a CSS selector finds first.
+func (tab *Tab) Press(selector, keys string) {
+	tab.t.Helper()
+	tab.do(chromedp.SendKeys(chromedp.CSS(selector), keys))
 }
 
 // Wait waits until a JavaScript expression is true in the page. What it throws counts as no: the page may be just loading.

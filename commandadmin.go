@@ -1,0 +1,172 @@
+package ssepush
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+// adminFlags are the flags of a command that asks a running Caddy.
+func adminFlags(cmd *cobra.Command, hub bool) *cobra.Command {
+	cmd.Flags().String("address", "", "The address of Caddy's admin endpoint")
+	cmd.Flags().StringP("config", "c", "", "The config file that says it")
+	cmd.Flags().StringP("adapter", "a", "", "The adapter of that config file")
+	if hub {
+		cmd.Flags().String("hub", "", "The hub's name; needed where there are several")
+	}
+	return cmd
+}
+
+// adminClient asks the admin endpoint of a running Caddy.
+type adminClient struct {
+	http    http.Client
+	origin  string
+	address string
+	remote  bool // by TCP, where the endpoint wants to see its own origin
+}
+
+func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
+	flag := func(name string) string { return cmd.Flag(name).Value.String() }
+	address, err := caddycmd.DetermineAdminAPIAddress(flag("address"), nil, flag("config"), flag("adapter"))
+	if err != nil {
+		return nil, fmt.Errorf("finding the admin endpoint's address: %w", err)
+	}
+	parsed, err := caddy.ParseNetworkAddress(address)
+	if err != nil || parsed.PortRangeSize() > 1 {
+		return nil, fmt.Errorf("%q is no address of an admin endpoint", address)
+	}
+	c := &adminClient{address: address, remote: !parsed.IsUnixNetwork(), origin: "http://127.0.0.1"}
+	network, at := parsed.Network, parsed.JoinHostPort(0)
+	if c.remote {
+		c.origin = "http://" + at
+	} else {
+		at, _, _ = strings.Cut(at, "|") // what follows are the socket's permissions
+	}
+	c.http.Transport = &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, at)
+		},
+	}
+	return c, nil
+}
+
+// do sends a call; path is what stands behind /sse_push/hubs.
+func (c *adminClient) do(ctx context.Context, method, path string, query url.Values, body string) (*http.Response, error) {
+	target := c.origin + adminPrefix + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	r, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if c.remote {
+		r.Header.Set("Origin", c.origin)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		if e := new(url.Error); errors.As(err, &e) { // the URL tells nobody anything
+			err = e.Err
+		}
+		return nil, awayError{fmt.Errorf("the admin endpoint of Caddy at %s does not answer: %w", c.address, err)}
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, refusedBy(resp)
+}
+
+// refusedBy is an error as an answer tells it.
+func refusedBy(resp *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	var said struct{ Detail, Error string }
+	if json.Unmarshal(text, &said) == nil && said.Detail+said.Error != "" {
+		return errors.New(said.Detail + said.Error)
+	}
+	if resp.StatusCode == http.StatusNotFound {
+		return errors.New("HTTP 404: that Caddy has no sse_push")
+	}
+	return fmt.Errorf("HTTP %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+}
+
+// call decodes the answer to a call, of which the body may be nothing.
+func (c *adminClient) call(ctx context.Context, method, path string, query url.Values, body string, into any) error {
+	resp, err := c.do(ctx, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if into == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	return nil
+}
+
+// hubPath is the path of the hub that a command is about: the one of --hub, or the only one.
+func (c *adminClient) hubPath(ctx context.Context, cmd *cobra.Command) (string, error) {
+	if name := cmd.Flag("hub").Value.String(); name != "" {
+		return "/" + pathSegment(name), nil
+	}
+	var list struct{ Hubs []hubInfo }
+	if err := c.call(ctx, http.MethodGet, "", nil, "", &list); err != nil {
+		return "", err
+	}
+	if len(list.Hubs) == 1 {
+		return "/" + pathSegment(list.Hubs[0].Hub), nil
+	}
+	names := make([]string, len(list.Hubs))
+	for i, h := range list.Hubs {
+		names[i] = h.Hub
+	}
+	return "", fmt.Errorf("give --hub; there are: %s", cmp.Or(strings.Join(names, ", "), "none"))
+}
+
+// pathSegment escapes a name so that no one on the way takes it for a part of the path.
+func pathSegment(name string) string {
+	if strings.Trim(name, ".") == "" {
+		return strings.ReplaceAll(name, ".", "%2E")
+	}
+	return url.PathEscape(name)
+}
+
+// adminTask is a command that asks a hub: path is the hub's.
+type adminTask func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error
+
+func admin(f adminTask) func(*cobra.Command, []string) error {
+	return runs(asking(f))
+}
+
+func asking(f adminTask) task {
+	return func(ctx context.Context, cmd *cobra.Command, args []string) error {
+		c, err := newAdminClient(cmd)
+		if err != nil {
+			return err
+		}
+		path := ""
+		if cmd.Flag("hub") != nil {
+			if path, err = c.hubPath(ctx, cmd); err != nil {
+				return err
+			}
+		}
+		return f(ctx, cmd, args, c, path)
+	}
+}

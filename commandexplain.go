@@ -1,0 +1,114 @@
+package ssepush
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+func explainCommand() *cobra.Command {
+	cmd := adminFlags(&cobra.Command{
+		Use:   "explain <user|connection|event id> [<event id>]",
+		Short: "Says why a user or a connection did or did not get an event",
+		Long: longText(`
+Says why a user, or a connection, did or did not get an event, as far as this node's memory reaches: the history for
+events, and for connections those that are open and a few thousand that have ended. With a user or a connection alone, it
+says how those stand; with an event alone, what became of it on each connection that it was for.
+
+Verdicts: sent (handed to the stream), pending (it waits for the client), unsent (it waited when the stream ended; who
+resumes gets it), gap (the client was told that events are missing there), expired (its ttl was over), coalesced (a newer
+one took its place), excluded (by its publisher), not_subscribed (granted, but not asked for), not_granted, not_addressed
+(it went to others), forgotten (the history does not hold it any more), unknown (no event has that id), not_connected.
+
+"Sent" means that the proxy has written it. What buffers or cuts streams on the way to the browser is the matter of
+'caddy sse-push doctor'.`),
+		Example: examples("caddy sse-push explain u1", "caddy sse-push explain u1 2v5oocjd.7", "caddy sse-push explain --json 2v5oocjd.7"),
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: admin(func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error {
+			query := url.Values{}
+			switch user := cmd.Flag("user").Changed; {
+			case len(args) == 2 && user:
+				return errors.New("--user goes with one argument")
+			case len(args) == 2:
+				query.Set("who", args[0])
+				query.Set("event", args[1])
+			case isEventID(args[0]) && !user:
+				query.Set("event", args[0])
+			default:
+				query.Set("who", args[0])
+			}
+			var x hub.Explanation
+			if err := c.call(ctx, http.MethodGet, path+"/explain", query, "", &x); err != nil {
+				return err
+			}
+			if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetEscapeHTML(false)
+				return enc.Encode(x)
+			}
+			printExplanation(cmd.OutOrStdout(), &x)
+			return nil
+		}),
+	}, true)
+	cmd.Flags().Bool("user", false, "The one argument is a user, though it looks like an event's id")
+	cmd.Flags().Bool("json", false, "Print the answer as JSON")
+	return cmd
+}
+
+// isEventID reports whether a text has the form of an event's id.
+func isEventID(s string) bool {
+	s, _, _ = strings.Cut(s, "~")
+	_, ok := broker.ParsePosition(s)
+	return ok
+}
+
+func printExplanation(out io.Writer, x *hub.Explanation) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(out, "%-9s %s\n", name+":", printable(fmt.Sprintf(format, args...)))
+	}
+	if x.Verdict != "" {
+		line("verdict", "%s", x.Verdict)
+		line("why", "%s", x.Detail)
+	}
+	if e := x.Event; e != nil {
+		line("event", "%s", e.ID)
+		if e.Time != nil {
+			line("at", "%s, %d bytes", e.Time.Local().Format(time.DateTime), e.Bytes)
+			line("to", "%s", strings.Join(e.Targets, ", "))
+		}
+		if e.Expires != nil {
+			line("expires", "%s", e.Expires.Local().Format(time.DateTime))
+		}
+	}
+	for _, v := range slices.Sorted(maps.Keys(x.Counts)) {
+		line("count", "%d %s", x.Counts[v], v)
+	}
+	for _, a := range x.Connections {
+		fmt.Fprintln(out)
+		line("conn", "%s", a.Connection)
+		line("user", "%s", a.User)
+		if len(a.Topics) > 0 {
+			line("topics", "%s", strings.Join(a.Topics, " "))
+		}
+		until := "now"
+		if a.Until != nil {
+			until = a.Until.Local().Format(time.DateTime) + " (" + a.Reason + ")"
+		}
+		line("open", "%s to %s", a.Since.Local().Format(time.DateTime), until)
+		line("verdict", "%s", a.Verdict)
+		line("why", "%s", a.Detail)
+	}
+}

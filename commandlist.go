@@ -1,0 +1,184 @@
+package ssepush
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// defaultShown is how many rows a command shows.
+const defaultShown = 100
+
+// listFlags are the flags of a command that lists.
+func listFlags(cmd *cobra.Command, ofHub bool) *cobra.Command {
+	cmd.Args = cobra.NoArgs
+	cmd.Flags().Bool("json", false, "Print each row as a line of JSON")
+	cmd.Flags().Int("limit", defaultShown, "How many rows to show; 0 for all")
+	return adminFlags(cmd, ofHub)
+}
+
+func hubsCommand() *cobra.Command {
+	return listFlags(&cobra.Command{
+		Use:   "hubs",
+		Short: "Lists the hubs: how they are, who is connected, what they have delivered",
+		Long: longText(`
+Lists the hubs of a running Caddy: whether they are ready, how many connections and users they have here, how many events
+were published and delivered, how many bytes wait for clients (pending) and have yet to be taken to them (lag), and how
+many events the history holds.`),
+		Example: examples("caddy sse-push hubs", "caddy sse-push hubs --json"),
+		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, _ string) error {
+			return printList(ctx, cmd, c, "", nil, newPrinter(cmd, "HUB", "STATUS", "CONNECTIONS", "USERS", "PUBLISHED", "DELIVERED", "PENDING", "LAG", "HISTORY"),
+				func(h *hubInfo) []string {
+					return []string{
+						h.Hub, strings.Trim(h.Status+": "+h.Reason, ": "), strconv.Itoa(h.Connections), strconv.Itoa(h.Users), strconv.FormatUint(h.Published, 10),
+						strconv.FormatUint(h.Delivered, 10), bytesText(h.Pending), bytesText(h.Lag), strconv.Itoa(h.HistoryEvents),
+					}
+				})
+		}),
+	}, false)
+}
+
+func connectionsCommand() *cobra.Command {
+	cmd := listFlags(&cobra.Command{
+		Use:   "connections",
+		Short: "Lists a hub's open connections, the oldest first",
+		Long: longText(`
+Lists a hub's open connections on this node, the oldest first: whose they are, what they are subscribed to, and how many
+bytes wait for them. One that is "catching up" reads from the history, as it has resumed or is slow.`),
+		Example: examples("caddy sse-push connections", "caddy sse-push connections --user u1 --limit 0",
+			"caddy sse-push connections --topic orders/42 --json"),
+		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
+			query := url.Values{}
+			for _, name := range []string{"user", "topic"} {
+				if v := cmd.Flag(name).Value.String(); v != "" {
+					query.Set(name, v)
+				}
+			}
+			return printList(ctx, cmd, c, path+"/connections", query, newPrinter(cmd, "CONNECTION", "USER", "REMOTE", "SINCE", "EVENTS", "PENDING", "STATE", "TOPICS"),
+				func(i *hub.ConnectionInfo) []string {
+					state := "live"
+					if i.CatchingUp {
+						state = "catching up"
+					}
+					return []string{
+						i.ID, i.User, i.Remote, i.Since.Local().Format(time.DateTime), strconv.FormatUint(i.Events, 10), bytesText(i.Pending), state,
+						strings.Join(i.Topics, " "),
+					}
+				})
+		}),
+	}, true)
+	cmd.Flags().String("user", "", "Only those of a user")
+	cmd.Flags().String("topic", "", "Only those that hear a topic")
+	return cmd
+}
+
+func usersCommand() *cobra.Command {
+	return listFlags(&cobra.Command{
+		Use:     "users",
+		Short:   "Lists who is connected, on all nodes, with how many connections",
+		Example: examples("caddy sse-push users", "caddy sse-push users --limit 0 --json"),
+		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
+			return printList(ctx, cmd, c, path+"/users", nil, newPrinter(cmd, "USER", "CONNECTIONS"),
+				func(u *userCount) []string { return []string{u.User, strconv.Itoa(u.Connections)} })
+		}),
+	}, true)
+}
+
+func topicsCommand() *cobra.Command {
+	return listFlags(&cobra.Command{
+		Use:     "topics",
+		Short:   "Lists what is subscribed to, on all nodes, by how many connections",
+		Example: examples("caddy sse-push topics"),
+		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
+			return printList(ctx, cmd, c, path+"/topics", nil, newPrinter(cmd, "TOPIC", "CONNECTIONS"),
+				func(t *topicCount) []string { return []string{t.Topic, strconv.Itoa(t.Connections)} })
+		}),
+	}, true)
+}
+
+func bytesText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+// rowList is a list of rows, by whatever name it has.
+type rowList[T any] struct {
+	Hubs, Connections, Users, Topics []T
+	Total                            int
+	Next                             string
+}
+
+// printList prints a list, page by page.
+func printList[T any](ctx context.Context, cmd *cobra.Command, c *adminClient, path string, query url.Values, p *printer, cells func(*T) []string) error {
+	most, err := cmd.Flags().GetInt("limit")
+	if err != nil || most < 0 {
+		return fmt.Errorf("--limit must not be negative")
+	}
+	if query == nil {
+		query = url.Values{}
+	}
+	for shown := 0; ; {
+		ask := maxRows
+		if most > 0 {
+			ask = min(ask, most-shown)
+		}
+		query.Set("limit", strconv.Itoa(ask))
+		var page rowList[T]
+		if err := c.call(ctx, http.MethodGet, path, query, "", &page); err != nil {
+			return err
+		}
+		rows := append(append(append(page.Hubs, page.Connections...), page.Users...), page.Topics...)
+		values, texts := make([]any, len(rows)), make([][]string, len(rows))
+		for i := range rows {
+			values[i], texts[i] = &rows[i], cells(&rows[i])
+		}
+		if err := p.page(values, texts); err != nil {
+			return err
+		}
+		shown += len(rows)
+		switch {
+		case page.Next == "" && shown == 0 && p.json == nil:
+			fmt.Fprintln(cmd.ErrOrStderr(), "There is none.")
+			return nil
+		case page.Next == "":
+			return nil
+		case shown >= most && most > 0:
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d are shown; --limit 0 shows all.\n", shown, page.Total)
+			return nil
+		}
+		query.Set("after", page.Next)
+	}
+}
+
+func kickCommand() *cobra.Command {
+	cmd := adminFlags(&cobra.Command{
+		Use:   "kick [<user>]",
+		Short: "Ends all streams of a user, or one connection",
+		Long: longText(`
+Ends all streams of a user, on all nodes, or with --connection a single one. A browser connects again by itself, as a new
+connection: who is to stay out must be refused by the app.`),
+		Example: examples("caddy sse-push kick u1", "caddy sse-push kick --connection 4fzzzhjFvcUxzS1cCLP0hg"),
+		Args:    cobra.MaximumNArgs(1),
+		RunE: admin(func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error {
+			id := cmd.Flag("connection").Value.String()
+			if (id == "") == (len(args) == 0) {
+				return fmt.Errorf("give a user, or --connection and the id of one")
+			}
+			if id != "" {
+				return c.call(ctx, http.MethodDelete, path+"/connections/"+pathSegment(id), nil, "", nil)
+			}
+			if args[0] == "" {
+				return fmt.Errorf("the user's name is empty")
+			}
+			return c.call(ctx, http.MethodDelete, path+"/users/"+pathSegment(args[0]), nil, "", nil)
+		}),
+	}, true)
+	cmd.Flags().String("connection", "", "The id of the connection to end")
+	return cmd
+}

@@ -1,0 +1,96 @@
+package ssepush
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+)
+
+func publishCommand() *cobra.Command {
+	cmd := adminFlags(&cobra.Command{
+		Use:   "publish [<data>]",
+		Short: "Publishes an event",
+		Long: longText(`
+Publishes an event to users, topics, connections or everybody, and prints its id. The data is the argument, or what
+standard input has; it goes out as it is.`),
+		Example: examples("caddy sse-push publish --user u1 'order 7 has shipped'",
+			"caddy sse-push publish --topic orders/42 --event status '{\"paid\": true}'",
+			"date | caddy sse-push publish --broadcast --event time --ttl 1m"),
+		Args: cobra.MaximumNArgs(1),
+		RunE: admin(func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error {
+			event, err := eventOf(ctx, cmd, args)
+			if err != nil {
+				return err
+			}
+			body, err := json.Marshal(event)
+			if err != nil {
+				return err
+			}
+			var stored published
+			if err := c.call(ctx, http.MethodPost, path+"/publish", nil, string(body), &stored); err != nil {
+				return err
+			}
+			if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(stored)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), stored.ID)
+			return nil
+		}),
+	}, true)
+	f := cmd.Flags()
+	f.StringArray("user", nil, "A user it goes to; may be repeated, as may the other targets")
+	f.StringArray("topic", nil, "A topic it goes to")
+	f.StringArray("connection", nil, "A connection it goes to, by its id")
+	f.Bool("broadcast", false, "It goes to everybody")
+	f.StringArray("exclude", nil, "A connection that does not get it")
+	f.String("event", "", "The event's name")
+	f.String("id", "", "An id of the app's own")
+	f.String("coalesce", "", "A key: of the waiting events that have it, only the newest is sent")
+	f.String("idempotency-key", "", "A key: a repetition within ten minutes is stored once")
+	f.Duration("ttl", 0, "How long it is worth sending, in whole seconds, such as 1m")
+	f.Duration("retry", 0, "Sets the browsers' reconnection time, such as 5s")
+	f.Bool("json", false, "Print the answer as JSON")
+	return cmd
+}
+
+// eventOf is the event that a command's flags and arguments make.
+func eventOf(ctx context.Context, cmd *cobra.Command, args []string) (map[string]any, error) {
+	event := map[string]any{}
+	for flag, field := range map[string]string{"user": "users", "topic": "topics", "connection": "connections", "exclude": "exclude"} {
+		if list, _ := cmd.Flags().GetStringArray(flag); cmd.Flag(flag).Changed {
+			event[field] = list
+		}
+	}
+	if all, _ := cmd.Flags().GetBool("broadcast"); all {
+		event["broadcast"] = true
+	}
+	for flag, field := range map[string]string{"event": "event", "id": "id", "coalesce": "coalesce", "idempotency-key": "idempotency_key"} {
+		if cmd.Flag(flag).Changed {
+			event[field] = cmd.Flag(flag).Value.String()
+		}
+	}
+	for flag, unit := range map[string]time.Duration{"ttl": time.Second, "retry": time.Millisecond} {
+		d, _ := cmd.Flags().GetDuration(flag)
+		if d%unit != 0 {
+			return nil, fmt.Errorf("--%s must be a multiple of %s", flag, unit)
+		}
+		if cmd.Flag(flag).Changed {
+			event[flag] = int64(d / unit)
+		}
+	}
+	data, err := commandInput(ctx, cmd, args)
+	if err != nil {
+		return nil, err
+	}
+	if !utf8.ValidString(data) {
+		return nil, errors.New("the data is not UTF-8")
+	}
+	event["data"] = data
+	return event, nil
+}

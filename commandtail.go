@@ -1,0 +1,135 @@
+package ssepush
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func tailCommand() *cobra.Command {
+	cmd := adminFlags(&cobra.Command{
+		Use:   "tail",
+		Short: "Shows what a hub delivers, whoever hears it",
+		Long: longText(`
+Shows the events of a hub as they come, with their targets, until it is stopped. Of long data, the beginning is shown. It
+reads along in the hub's history: if events come faster than it can show them, it says that some are missing. It goes on
+through a reload or a restart of Caddy.`),
+		Example: examples("caddy sse-push tail --count 10", "caddy sse-push tail --count 1 --topic 'orders/*' --json",
+			"caddy sse-push tail --count 1 --user u1 --text shipped"),
+		Args: cobra.NoArgs,
+		RunE: runs(untilSignal(asking(tail))),
+	}, true)
+	f := cmd.Flags()
+	f.String("user", "", "Only events to this user")
+	f.String("topic", "", "Only events to this topic, or to one that this pattern covers")
+	f.String("event", "", "Only events of this name")
+	f.String("text", "", "Only events whose data holds this, in the part that is shown")
+	f.String("after", "", "Begin behind the event with this id, instead of now")
+	f.Int("count", 0, "End after so many events; 0: never")
+	f.Bool("json", false, "Print each event as a line of JSON")
+	return cmd
+}
+
+// tailAgain is how long a tail waits for a Caddy that has gone away.
+const tailAgain = time.Second
+
+func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
+	count, _ := cmd.Flags().GetInt("count")
+	asJSON, _ := cmd.Flags().GetBool("json")
+	if count < 0 {
+		return errors.New("--count must not be negative")
+	}
+	query := url.Values{}
+	for _, name := range []string{"user", "topic", "event", "text", "after"} {
+		if v := cmd.Flag(name).Value.String(); v != "" {
+			query.Set(name, v)
+		}
+	}
+	if id, _, ok := strings.Cut(query.Get("after"), "~"); ok {
+		query.Set("after", id)
+	}
+	out := bufio.NewWriter(cmd.OutOrStdout())
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	shown, away := 0, false
+	for begun := false; ; begun = true {
+		var page tailView
+		if err := c.call(ctx, http.MethodGet, path+"/tail", query, "", &page); err != nil {
+			// A reload cuts an answer short, and a restart takes a while.
+			if !begun || ctx.Err() != nil || errors.As(err, new(awayError)) && away {
+				return err
+			}
+			away = true
+			if !pause(ctx, tailAgain) {
+				return nil
+			}
+			continue
+		}
+		away = false
+		if page.Gap {
+			fmt.Fprintln(cmd.ErrOrStderr(), "Events are missing here: the history does not hold them any more.")
+		}
+		for i := range page.Events {
+			e := &page.Events[i]
+			if asJSON {
+				_ = enc.Encode(e) // Flush says what is wrong
+			} else {
+				e.print(out)
+			}
+			if shown++; shown == count {
+				return out.Flush()
+			}
+		}
+		if err := out.Flush(); err != nil {
+			return err
+		}
+		query.Set("after", page.Next)
+	}
+}
+
+// pause waits, unless ctx is done meanwhile.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// print shows the event as a block of lines.
+func (e *tailEvent) print(out *bufio.Writer) {
+	var to []string
+	for kind, names := range map[string][]string{"user": e.Users, "topic": e.Topics, "connection": e.Connections} {
+		for _, name := range names {
+			to = append(to, kind+" "+printable(name))
+		}
+	}
+	if e.Broadcast {
+		to = append(to, "everybody")
+	}
+	if e.More > 0 {
+		to = append(to, fmt.Sprintf("%d more", e.More))
+	}
+	fmt.Fprintf(out, "%s %s\nto: %s\nid: %s\n", e.Time.Local().Format(time.DateTime), printable(e.Event), strings.Join(to, ", "), printable(e.ID))
+	printData(out, e.Data)
+	if e.Size > len(e.Data) {
+		fmt.Fprintf(out, "… %d bytes in all\n", e.Size)
+	}
+	fmt.Fprintln(out)
+}
+
+// printData shows each line of an event's data.
+func printData(out *bufio.Writer, data string) {
+	for line := range strings.SplitSeq(data, "\n") {
+		fmt.Fprintf(out, "data: %s\n", printable(line))
+	}
+}

@@ -1,0 +1,177 @@
+package ssepush
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+func ticketCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "ticket",
+		Short: "Makes a ticket, or reads one",
+		Long: longText(`
+Makes tickets as an app does, and reads them as a hub does. The secret comes from an environment variable or a file, never
+from the command line, where others see it.`),
+		Args: cobra.NoArgs,
+	}
+	mint := secretFlags(&cobra.Command{
+		Use:     "mint <user>",
+		Short:   "Makes a ticket",
+		Example: examples("caddy sse-push ticket mint u1", "caddy sse-push ticket mint u1 --topic orders/42 --expires 10m --once"),
+		Args:    cobra.ExactArgs(1),
+		RunE:    runs(mintTicket),
+	})
+	mint.Flags().StringArray("topic", nil, "A topic that it grants; may be repeated")
+	mint.Flags().Duration("expires", time.Hour, "How long it is valid")
+	mint.Flags().Bool("once", false, "It can be used for one stream only")
+	read := secretFlags(&cobra.Command{
+		Use:   "read [<ticket>]",
+		Short: "Shows what a ticket says, and whether it is valid",
+		Long: longText(`
+Shows what a ticket says, and whether it is valid. Without the secret, the signature is not checked. The ticket is the
+argument, or comes by standard input.`),
+		Example: examples("caddy sse-push ticket mint u1 | caddy sse-push ticket read"),
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    runs(readTicketCommand),
+	})
+	read.Flags().Bool("json", false, "Print it as JSON")
+	cmd.AddCommand(mint, read)
+	return cmd
+}
+
+const secretVariable = "SSE_PUSH_TICKET_SECRET"
+
+func secretFlags(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().String("secret-env", secretVariable, "The environment variable that holds the secret")
+	cmd.Flags().String("secret-file", "", "The file that holds it instead")
+	return cmd
+}
+
+// ticketSecret is the secret, "" where none is given. What it is is never said.
+func ticketSecret(cmd *cobra.Command) (string, error) {
+	name := cmd.Flag("secret-env").Value.String()
+	secret, where := os.Getenv(name), "the environment variable "+name
+	if file := cmd.Flag("secret-file").Value.String(); file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		secret, where = string(b), file
+	}
+	if secret = strings.TrimSpace(secret); secret != "" && len(secret) < minSecret {
+		return "", fmt.Errorf("%s holds no secret of at least %d bytes", where, minSecret)
+	}
+	return secret, nil
+}
+
+func mintTicket(_ context.Context, cmd *cobra.Command, args []string) error {
+	secret, err := ticketSecret(cmd)
+	if err != nil {
+		return err
+	}
+	if secret == "" {
+		return fmt.Errorf("set %s to the secret, or give --secret-file", cmd.Flag("secret-env").Value)
+	}
+	if err := hub.CheckName(args[0]); err != nil {
+		return fmt.Errorf("user %w", err)
+	}
+	lifetime, _ := cmd.Flags().GetDuration("expires")
+	if lifetime < time.Second {
+		return errors.New("--expires must be at least 1s")
+	}
+	topics, _ := cmd.Flags().GetStringArray("topic")
+	if err := checkTopics(topics); err != nil {
+		return fmt.Errorf("--topic: %w", err)
+	}
+	payload := ticketPayload{User: args[0], Topics: topics, Exp: time.Now().Add(lifetime).Unix()}
+	if once, _ := cmd.Flags().GetBool("once"); once {
+		payload.Once = rand.Text()
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), payload.sign([]byte(secret)))
+	return nil
+}
+
+// ticketPayload is what a ticket says.
+type ticketPayload struct {
+	User   string   `json:"user"`
+	Topics []string `json:"topics,omitempty"`
+	Exp    int64    `json:"exp"`
+	Once   string   `json:"once,omitempty"`
+}
+
+func (p *ticketPayload) sign(secret []byte) string {
+	plain, err := json.Marshal(p)
+	if err != nil { // strings and a number
+		panic(err)
+	}
+	signed := ticketPrefix + base64.RawURLEncoding.EncodeToString(plain)
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(signed))
+	return signed + "." + hex.EncodeToString(mac.Sum(nil))
+}
+
+func readTicketCommand(ctx context.Context, cmd *cobra.Command, args []string) error {
+	text, err := commandInput(ctx, cmd, args)
+	if err != nil {
+		return err
+	}
+	secret, err := ticketSecret(cmd)
+	if err != nil {
+		return err
+	}
+	text = strings.TrimSpace(text)
+	signed, _, _ := strings.Cut(strings.TrimPrefix(text, ticketPrefix), ".")
+	if len(text) > maxTicket || !strings.HasPrefix(text, ticketPrefix) {
+		return errors.New("that is no ticket: " + ticketPrefix + " is missing at its beginning")
+	}
+	g, err := readTicket(signed)
+	if err != nil {
+		return fmt.Errorf("that is no ticket: %w", err)
+	}
+	said := struct {
+		User    string    `json:"user"`
+		Topics  []string  `json:"topics"`
+		Expires time.Time `json:"expires"`
+		Once    bool      `json:"once"`
+		Status  string    `json:"status"`
+	}{g.user, append([]string{}, g.topics...), g.expires.UTC(), g.once != "", "valid"}
+	var bad error
+	switch v := (&ticketVerifier{secrets: [][]byte{[]byte(secret)}, names: []string{""}, maxAge: time.Until(g.expires) + time.Hour}); {
+	case secret != "":
+		if _, bad = v.read(text, time.Now()); bad != nil {
+			said.Status = bad.Error()
+		}
+	case !time.Now().Before(g.expires):
+		bad = expired(time.Since(g.expires))
+		said.Status = "expired; the signature was not checked"
+	default:
+		said.Status = "the signature was not checked: set " + cmd.Flag("secret-env").Value.String()
+	}
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+		if err := json.NewEncoder(cmd.OutOrStdout()).Encode(said); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(cmd.OutOrStdout(), "user:    %s\ntopics:  %s\nexpires: %s\nonce:    %t\nstatus:  %s\n", printable(said.User),
+			printable(cmp.Or(strings.Join(said.Topics, " "), "none of its own")), said.Expires.Local().Format(time.RFC3339), said.Once, said.Status)
+	}
+	if bad != nil {
+		return errors.New("the ticket is not valid: " + bad.Error())
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package ssepush
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sse-push/caddy-sse-push/internal/doctor"
+)
+
+func init() { subcommands = append(subcommands, doctorCommand) }
+
+// exitUnhealthy is the exit code of an examination that has found something.
+const exitUnhealthy = 1
+
+// tokenVariable is where commands look for the internal route's token.
+const tokenVariable = "SSE_PUSH_TOKEN"
+
+// plainWidth is how many columns a report has where there is no terminal.
+const plainWidth = 80
+
+// doctorCommand is `caddy sse-push doctor`.
+func doctorCommand() *cobra.Command {
+	var o doctor.Options
+	var headers []string
+	var asJSON, quick bool
+	c := &cobra.Command{
+		Use:   "doctor <url>",
+		Short: "Finds out why a browser hears nothing",
+		Long: longText(`
+Opens event streams as a browser does, over HTTP/1.1 and HTTP/2, with and without compression offered, and names what
+buffers, compresses, cuts or caches them on their way, with the line that mends it in nginx, Apache, HAProxy,
+Cloudflare, an ALB and Caddy.
+
+With --publish it sends probes through the hub's internal route (or the admin endpoint's /sse_push/hubs/<hub>): events
+named sse-push-doctor, which no page listens to, for its own connections, and one for its own user (or --topic), which it
+misses on purpose. It also has the hub end one of its connections. Without --publish it says what it could not check.
+
+It exits with 0 only if all is healthy, with 1 if not or told wrongly, and with 130 when it was interrupted.`),
+		Example: examples("caddy sse-push doctor https://example.com/events --publish http://127.0.0.1:9090/_sse",
+			"caddy sse-push doctor 'https://example.com/events?ticket=t1' --origin-url http://10.0.0.5:8080",
+			"caddy sse-push doctor https://push.example.com/events --origin https://www.example.com --quick --json"),
+		Args: cobra.ExactArgs(1),
+	}
+	f := c.Flags()
+	f.StringVar(&o.Publish, "publish", "", "The URL of the hub's internal route, with its prefix: http://127.0.0.1:9090/_sse")
+	f.StringVar(&o.Token, "token", "", "The token of the internal route (default: the environment's "+tokenVariable+")")
+	f.StringVar(&o.Hub, "origin-url", "", "The URL of the same stream at the hub itself, past all proxies, to compare")
+	f.StringVar(&o.Origin, "origin", "", "The origin of a page on another host, whose permissions are to be checked")
+	f.StringVar(&o.Topic, "topic", "", "A topic that the stream hears, for the event that is missed on purpose (default: its user)")
+	f.StringArrayVarP(&headers, "header", "H", nil, "A header of the requests, such as 'Cookie: session=s1'; may be repeated")
+	f.DurationVar(&o.Idle, "idle", doctor.DefaultIdle, "How long the streams are left alone; longer than two heartbeats")
+	f.BoolVar(&quick, "quick", false, "Do not wait for that")
+	f.DurationVar(&o.Timeout, "timeout", doctor.DefaultTimeout, "How long an answer may take")
+	f.BoolVar(&o.Insecure, "insecure", false, "Take any certificate")
+	f.BoolVar(&asJSON, "json", false, "Print the report as JSON")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		cmd.SilenceUsage, cmd.SilenceErrors = true, true // said below
+		o.URL = args[0]
+		if o.Token == "" {
+			o.Token = os.Getenv(tokenVariable)
+		}
+		if quick {
+			o.Idle = 0
+		}
+		return runDoctor(cmd, o, headers, asJSON)
+	}
+	return c
+}
+
+func runDoctor(cmd *cobra.Command, o doctor.Options, headers []string, asJSON bool) error {
+	ctx := cmd.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process
+
+	fail := func(err error) error { return fails(cmd, exitUnhealthy, err) }
+	var err error
+	if o.Header, err = parseHeaders(headers); err != nil {
+		return fail(err)
+	}
+	if err := o.Check(); err != nil {
+		return fail(err)
+	}
+	out := cmd.OutOrStdout()
+	width, color := reportWidth(out)
+	if terminalWidth(out) > 0 && o.Idle > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "This takes %v or more; --quick does not wait.\n", o.Idle)
+	}
+	report, err := doctor.Examine(ctx, o)
+	switch {
+	case ctx.Err() != nil:
+		return fails(cmd, exitSignal, nil)
+	case err != nil:
+		return fail(err)
+	}
+	if asJSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		err = encoder.Encode(report)
+	} else {
+		err = report.WriteText(out, width, color)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if !report.Healthy {
+		return fails(cmd, exitUnhealthy, nil)
+	}
+	return nil
+}
+
+// parseHeaders reads "Name: value". Its errors leave the value out, which may be a secret.
+func parseHeaders(lines []string) (http.Header, error) {
+	h := http.Header{}
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok || name == "" || strings.ContainsAny(name, " \t\r\n") || strings.ContainsAny(value, "\r\n\x00") {
+			return nil, errors.New(`--header must be "Name: value", in one line`)
+		}
+		h.Add(name, value)
+	}
+	return h, nil
+}
+
+// reportWidth is how wide a report is to be, and whether it takes colours.
+func reportWidth(w io.Writer) (width int, color bool) {
+	if width = terminalWidth(w); width == 0 {
+		return plainWidth, false
+	}
+	return width, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}

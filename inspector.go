@@ -1,0 +1,205 @@
+package ssepush
+
+import (
+	"crypto/sha256"
+	"embed"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// Inspector is a page on which an operator sees what a hub does, publishes by hand, and disconnects clients.
+type Inspector struct {
+	// The page's path, such as `/_inspect`. Nothing at or below it is passed on to the next handler.
+	Path string `json:"path"`
+
+	// Secrets, one of which is given to sign in. Several serve to rotate them: one that goes ends the sessions that began with it.
+	// Placeholders such as `{env.SSE_PUSH_INSPECTOR}` are filled in when the config is loaded, and must not come out empty.
+	Tokens []string `json:"tokens"`
+}
+
+// check reports what is wrong with the inspector of a handler.
+func (i *Inspector) check(h *Handler) error {
+	if err := checkPrefix(i.Path); err != nil {
+		return fmt.Errorf("path: %w", err)
+	}
+	if len(i.Tokens) == 0 {
+		return errors.New("needs token: without, anyone could look, publish and disconnect")
+	}
+	for _, t := range i.Tokens {
+		if err := checkToken(t); err != nil {
+			return fmt.Errorf("tokens: %w", err)
+		}
+	}
+	if h.Path != "" && isBelow(h.Path, i.Path) {
+		return fmt.Errorf("the subscribe path %s lies at or below %s", h.Path, i.Path)
+	}
+	if in := h.Internal; in != nil && (isBelow(in.Prefix, i.Path) || isBelow(i.Path, in.Prefix)) {
+		return fmt.Errorf("path: %s and the internal prefix %s must not hold each other", i.Path, in.Prefix)
+	}
+	return nil
+}
+
+// inspector is an Inspector at work.
+type inspector struct {
+	path     string
+	tokens   [][sha256.Size]byte
+	attempts attempts
+	viewers  atomic.Int32
+
+	log        *zap.Logger
+	complaints complaints
+
+	// Closed when the config is no longer in force. Whoever looks comes back, and is held to the new one.
+	replaced <-chan struct{}
+}
+
+// shortToken is how many characters a secret should have at least: browsers may try.
+const shortToken = 16
+
+// provisionInspector fills in the secrets' placeholders.
+func (h *Handler) provisionInspector(ctx caddy.Context) error {
+	if h.Inspector == nil {
+		return nil
+	}
+	tokens, repl := slices.Clone(h.Inspector.Tokens), caddy.NewReplacer()
+	for i := range tokens {
+		tokens[i] = repl.ReplaceAll(tokens[i], "")
+		if n := len(strings.TrimSpace(tokens[i])); n > 0 && n < shortToken {
+			h.log.Warn(fmt.Sprintf("inspector: token: %d characters are easily guessed; give at least %d", n, shortToken))
+		}
+	}
+	g, err := newGuard(&Internal{Tokens: tokens}, h.log)
+	if err != nil {
+		return fmt.Errorf("inspector: %w", err)
+	}
+	h.inspector = &inspector{path: h.Inspector.Path, tokens: g.tokens, log: h.log, replaced: ctx.Done()}
+	return nil
+}
+
+//go:embed inspector
+var inspectorPage embed.FS
+
+// inspectorFiles are what the page consists of: the name, in the folder and with its kind.
+var inspectorFiles = map[string][2]string{
+	"":              {"index.html", "text/html; charset=utf-8"},
+	"inspector.css": {"inspector.css", "text/css; charset=utf-8"},
+	"inspector.js":  {"inspector.js", "text/javascript; charset=utf-8"},
+	"view.js":       {"view.js", "text/javascript; charset=utf-8"},
+	"icon.svg":      {"icon.svg", "image/svg+xml"},
+}
+
+// serveInspector answers everything at or below the inspector's path.
+func (h *Handler) serveInspector(w http.ResponseWriter, r *http.Request) error {
+	setPageHeaders(w)
+	rest, ok := strings.CutPrefix(r.URL.Path, h.inspector.path)
+	if ok && rest == "" {
+		// Relative, as what is in front may have cut the path.
+		w.Header().Set("Location", "./"+url.PathEscape(path.Base(h.inspector.path))+"/")
+		w.WriteHeader(http.StatusPermanentRedirect)
+		return nil
+	}
+	call, below := strings.CutPrefix(rest, "/")
+	if !ok || !below {
+		return caddyhttp.Error(http.StatusNotFound, nil)
+	}
+	if file, ok := inspectorFiles[call]; ok {
+		serveFile(w, r, file)
+		return nil
+	}
+	if p := h.inspect(w, r, call); p != nil {
+		p.write(w)
+	}
+	return nil
+}
+
+// setPageHeaders keeps the page to itself: nothing of another host, no inline script, no frame around it.
+func setPageHeaders(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "+
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("X-Robots-Tag", "noindex")
+	h.Set("Cache-Control", "no-store")
+}
+
+func serveFile(w http.ResponseWriter, r *http.Request, file [2]string) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		methodNotAllowed(http.MethodGet, http.MethodHead).write(w)
+		return
+	}
+	content, err := inspectorPage.ReadFile("inspector/" + file[0])
+	if err != nil { // a test opens them all
+		panic(err)
+	}
+	w.Header().Set("Content-Type", file[1])
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(content)
+	}
+}
+
+// inspect answers a call of the page. What it returns is yet to be written.
+func (h *Handler) inspect(w http.ResponseWriter, r *http.Request, call string) *problem {
+	if p := checkPage(r); p != nil {
+		return p
+	}
+	if call == "session" {
+		return h.inspector.serveSession(w, r)
+	}
+	expires, ok := h.inspector.session(r)
+	if !ok {
+		return newProblem(http.StatusUnauthorized, "sign in")
+	}
+	hub, err := h.hub.within(r.Context(), admitTimeout)
+	if err != nil {
+		return retryLater(http.StatusServiceUnavailable, 0, "%v", err)
+	}
+	if call == "stream" {
+		return h.inspector.serveStream(w, r, hub.Hub, expires)
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		remote, _ := clientAddress(r)
+		h.log.Info("inspector: "+strings.ToLower(r.Method)+" "+clip(call), zap.String("remote", remote))
+	}
+	hub.serveCall(w, r, called{
+		path: call, escaped: escapedBelow(r.URL, len(r.URL.Path)-len(call)), maxEvent: h.hub.settings.maxEvent(), log: h.log,
+	})
+	return nil
+}
+
+// pageHeader stands on each call that changes something. A form of another site cannot set it.
+const pageHeader = "X-SSE-Inspector"
+
+// checkPage refuses calls by pages other than the inspector's own.
+func checkPage(r *http.Request) *problem {
+	refused := newProblem(http.StatusForbidden, "only the inspector's own page may call here")
+	// Of a navigation it would be "none".
+	if site := r.Header["Sec-Fetch-Site"]; len(site) > 1 || len(site) == 1 && site[0] != "same-origin" && site[0] != "none" {
+		return refused
+	}
+	origin := r.Header["Origin"]
+	if len(origin) > 1 || len(origin) == 1 && !ownOrigin(origin[0], r.Host) {
+		return refused
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return nil
+	}
+	if len(origin) != 1 || r.Header.Get(pageHeader) == "" {
+		return refused
+	}
+	return nil
+}

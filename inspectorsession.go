@@ -1,0 +1,179 @@
+package ssepush
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+const (
+	sessionCookie = "sse_push_inspector"
+	// sessionTime is how long a session lasts.
+	sessionTime = 12 * time.Hour
+	// maxSignIn bounds the body that signs in, in bytes.
+	maxSignIn = 8 << 10
+)
+
+// serveSession says whether a session is there, begins one, or ends it.
+func (i *inspector) serveSession(w http.ResponseWriter, r *http.Request) *problem {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		if _, ok := i.session(r); !ok {
+			return newProblem(http.StatusUnauthorized, "sign in")
+		}
+	case http.MethodPost:
+		key, p := i.signIn(w, r)
+		if p != nil {
+			return p
+		}
+		http.SetCookie(w, i.cookie(r, key, time.Now().Add(sessionTime)))
+	case http.MethodDelete:
+		gone := i.cookie(r, nil, time.Time{})
+		gone.MaxAge = -1
+		http.SetCookie(w, gone)
+	default:
+		return methodNotAllowed(http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// signIn returns the secret's hash that a request knows the secret of.
+func (i *inspector) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
+	remote, network := clientAddress(r)
+	var body struct {
+		Token string `json:"token"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSignIn)).Decode(&body); err != nil {
+		return nil, newProblem(http.StatusBadRequest, `the body must be {"token": "…"}`)
+	}
+	// Before the secret is looked at, so that many at once do not slip through.
+	if wait := i.attempts.take(network, time.Now()); wait > 0 {
+		i.complain("too many wrong tokens", remote)
+		return nil, retryLater(http.StatusTooManyRequests, wait, "too many attempts; wait %s", wait.Round(time.Second))
+	}
+	sum := sha256.Sum256([]byte(strings.TrimSpace(body.Token)))
+	var key []byte
+	for n := range i.tokens {
+		if subtle.ConstantTimeCompare(sum[:], i.tokens[n][:]) == 1 {
+			key = i.tokens[n][:]
+		}
+	}
+	if key == nil {
+		i.complain("wrong token", remote)
+		return nil, newProblem(http.StatusUnauthorized, "the token is wrong")
+	}
+	i.attempts.forgive(network)
+	i.log.Info("inspector: signed in", zap.String("remote", remote))
+	return key, nil
+}
+
+// complain logs a reason once a minute.
+func (i *inspector) complain(reason, remote string) {
+	if i.complaints.due(reason) {
+		i.log.Warn("inspector: sign-in refused", zap.String("reason", reason), zap.String("remote", remote))
+	}
+}
+
+// cookie carries a session. It is not the token, and of no use on other paths or, if it leaks, after its time.
+func (i *inspector) cookie(r *http.Request, key []byte, expires time.Time) *http.Cookie {
+	// As the browser knows the path: what is in front may have cut it.
+	at := i.path
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		if p, ok := strings.CutSuffix(original.URL.Path, "/session"); ok {
+			at = p
+		}
+	}
+	c := &http.Cookie{
+		Name: sessionCookie, Path: at + "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
+	}
+	if key != nil {
+		c.Value, c.MaxAge = i.seal(key, expires), int(time.Until(expires)/time.Second)
+	}
+	return c
+}
+
+// seal is a session: the second in which it ends, and what proves that it began with a token.
+func (i *inspector) seal(key []byte, expires time.Time) string {
+	end := binary.BigEndian.AppendUint64(nil, uint64(expires.Unix()))
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("sse_push inspector\x00" + i.path + "\x00"))
+	mac.Write(end)
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(end))
+}
+
+// session returns when a request's session ends, and whether it has one.
+func (i *inspector) session(r *http.Request) (expires time.Time, ok bool) {
+	for _, value := range cookies(r, sessionCookie) {
+		b, err := base64.RawURLEncoding.DecodeString(value)
+		if err != nil || len(b) != 8+sha256.Size {
+			continue
+		}
+		expires = time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
+		for n := range i.tokens {
+			if hmac.Equal([]byte(value), []byte(i.seal(i.tokens[n][:], expires))) && time.Now().Before(expires) {
+				return expires, true
+			}
+		}
+	}
+	return time.Time{}, false
+}
+
+// attempts bounds how often each client address may try a token.
+type attempts struct {
+	mu sync.Mutex           // guards by
+	by map[string]time.Time // when all that an address has tried is forgiven
+}
+
+const (
+	attemptsAtOnce  = 5
+	attemptInterval = 10 * time.Second
+	maxAttempts     = 10_000 // addresses that are remembered; those beyond count as one
+)
+
+// take counts an attempt, or says how long to wait before the next.
+func (a *attempts) take(address string, now time.Time) (wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.by == nil {
+		a.by = map[string]time.Time{}
+	}
+	if _, known := a.by[address]; !known && len(a.by) >= maxAttempts {
+		for other, until := range a.by {
+			if !now.Before(until) {
+				delete(a.by, other)
+			}
+		}
+		if len(a.by) >= maxAttempts {
+			address = ""
+		}
+	}
+	until := a.by[address]
+	if until.Before(now) {
+		until = now
+	}
+	const most = attemptsAtOnce * attemptInterval
+	if wait = until.Add(attemptInterval).Sub(now) - most; wait > 0 {
+		return wait
+	}
+	a.by[address] = until.Add(attemptInterval)
+	return 0
+}
+
+// forgive forgets what an address has tried.
+func (a *attempts) forgive(address string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.by, address)
+}

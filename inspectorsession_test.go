@@ -1,0 +1,113 @@
+package ssepush
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func TestInspectorCookieAttributes(t *testing.T) {
+	i := &inspector{path: "/a/inspect"}
+	key := sha256.Sum256([]byte("x"))
+	for name, change := range map[string]func(*http.Request) (*http.Request, string){
+		"plain": func(r *http.Request) (*http.Request, string) { return r, "Path=/a/inspect/" },
+		"over TLS": func(r *http.Request) (*http.Request, string) {
+			r.TLS = &tls.ConnectionState{}
+			return r, "Secure"
+		},
+		"behind a proxy": func(r *http.Request) (*http.Request, string) {
+			r.Header.Set("X-Forwarded-Proto", "https")
+			return r, "Secure"
+		},
+		"path cut in front": func(r *http.Request) (*http.Request, string) {
+			original := r.Clone(r.Context())
+			original.URL.Path = "/admin/a/inspect/session"
+			return r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, *original)), "Path=/admin/a/inspect/"
+		},
+	} {
+		r, want := change(httptest.NewRequest("POST", "http://localhost/a/inspect/session", nil))
+		c := i.cookie(r, key[:], time.Now().Add(time.Hour))
+		text := c.String() + ";"
+		for _, attribute := range []string{"HttpOnly", "SameSite=Strict", want} {
+			if !strings.Contains(text, "; "+attribute+";") {
+				t.Errorf("%s: %s lacks %s", name, text, attribute)
+			}
+		}
+		if name == "plain" && c.Secure {
+			t.Error("Secure without TLS: the browser would drop it")
+		}
+	}
+}
+
+func TestInspectorSessionEnds(t *testing.T) {
+	key, foreign := sha256.Sum256([]byte("x")), sha256.Sum256([]byte("y"))
+	i := &inspector{path: "/i", tokens: [][sha256.Size]byte{key}}
+	ask := func(value string) bool {
+		r := httptest.NewRequest("GET", "/i/stream", nil)
+		r.AddCookie(&http.Cookie{Name: sessionCookie, Value: value})
+		_, ok := i.session(r)
+		return ok
+	}
+	soon, over := time.Now().Add(time.Minute), time.Now().Add(-time.Second)
+	other := &inspector{path: "/other"}
+	for name, c := range map[string]struct {
+		value string
+		want  bool
+	}{
+		"good": {i.seal(key[:], soon), true}, "over": {i.seal(key[:], over), false}, "another key": {i.seal(foreign[:], soon), false},
+		"another path": {other.seal(key[:], soon), false}, "empty": {"", false}, "junk": {"!!", false},
+	} {
+		if got := ask(c.value); got != c.want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
+func TestAttempts(t *testing.T) {
+	var a attempts
+	now := time.Now()
+	for n := range attemptsAtOnce {
+		if wait := a.take("a", now); wait > 0 {
+			t.Fatalf("attempt %d has to wait %s", n, wait)
+		}
+	}
+	if wait := a.take("a", now); wait != attemptInterval {
+		t.Errorf("got %s, want %s", wait, attemptInterval)
+	}
+	if wait := a.take("b", now); wait != 0 {
+		t.Errorf("another address has to wait %s", wait)
+	}
+	now = now.Add(attemptInterval)
+	if wait := a.take("a", now); wait != 0 {
+		t.Errorf("later: got %s", wait)
+	}
+	if wait := a.take("a", now); wait != attemptInterval {
+		t.Errorf("later, again: got %s", wait)
+	}
+	a.forgive("a")
+	if wait := a.take("a", now); wait != 0 {
+		t.Errorf("forgiven: got %s", wait)
+	}
+
+	// Addresses without number share what is left, and take no more memory.
+	for n := range 3 * maxAttempts {
+		a.take(fmt.Sprint(n), now)
+	}
+	if len(a.by) > maxAttempts+1 {
+		t.Errorf("%d addresses are remembered", len(a.by))
+	}
+	if wait := a.take("one more", now); wait == 0 {
+		t.Error("one more need not wait")
+	}
+	if wait := a.take("one more", now.Add(time.Hour)); wait != 0 || len(a.by) > 10 {
+		t.Errorf("an hour later: got %s, %d remembered", wait, len(a.by))
+	}
+}

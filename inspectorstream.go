@@ -1,0 +1,174 @@
+package ssepush
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+const (
+	// snapshotInterval is how often whoever looks is told what a hub counts.
+	snapshotInterval = time.Second
+	// tailInterval is how often he is told of events, at most.
+	tailInterval = 200 * time.Millisecond
+	// maxViewers is how many may look at once.
+	maxViewers = 32
+	// maxSlowest is how many of the slowest clients are shown.
+	maxSlowest = 10
+	// slowestShare is how many times as long as a look for them takes is waited before the next.
+	slowestShare = 50
+	// viewerPatience is how long one who looks may take nothing.
+	viewerPatience = 10 * time.Second
+)
+
+// snapshot is what the page is told each second. What is counted goes up for as long as the hub lives: rates are the page's
+// to make.
+type snapshot struct {
+	Hub         string            `json:"hub"`
+	Time        int64             `json:"time"` // ms
+	Health      string            `json:"health,omitempty"`
+	Draining    bool              `json:"draining"`
+	Connections int               `json:"connections"`
+	Held        int               `json:"held"`
+	Users       int               `json:"users"`
+	Published   uint64            `json:"published"`
+	Delivered   uint64            `json:"delivered"`
+	Bytes       uint64            `json:"bytes"`
+	Coalesced   uint64            `json:"coalesced"`
+	Expired     uint64            `json:"expired"`
+	Catchups    map[string]uint64 `json:"catchups"`
+	Gaps        map[string]uint64 `json:"gaps"`
+	Rejected    map[string]uint64 `json:"rejected"`
+	Pending     int64             `json:"pending"` // bytes
+	Lag         int64             `json:"lag"`     // bytes
+	History     int               `json:"history"`
+	Bounds      []float64         `json:"bounds"` // ms, of Delays; the last of those is beyond all
+	Delays      []uint64          `json:"delays"`
+	Slowest     []slowClient      `json:"slowest"`
+}
+
+type slowClient struct {
+	hub.ConnectionInfo
+	Pending    int64 `json:"pending"` // bytes
+	Events     int   `json:"events"`
+	Delay      int64 `json:"delay"` // ms
+	CatchingUp bool  `json:"catching_up"`
+}
+
+// serveStream tells the page what its hub does, until the page leaves, the session is over, or the config is.
+func (i *inspector) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, expires time.Time) *problem {
+	if p := checkCall(r, []string{http.MethodGet}, []string{"event", "user", "topic", "text"}); p != nil {
+		return p
+	}
+	q := r.URL.Query()
+	if topic := q.Get("topic"); topic != "" {
+		if err := hub.CheckPattern(topic); err != nil {
+			return fieldError("topic", "%v", err)
+		}
+	}
+	if i.viewers.Add(1) > maxViewers {
+		i.viewers.Add(-1)
+		return retryLater(http.StatusServiceUnavailable, time.Second, "%d look already", maxViewers)
+	}
+	defer i.viewers.Add(-1)
+	tap := theHub.Tap(hub.TapFilter{Type: q.Get("event"), User: q.Get("user"), Topic: q.Get("topic"), Text: q.Get("text")})
+	defer tap.Close()
+
+	liftTimeouts(w, r)
+	setStreamHeaders(w)
+	w.WriteHeader(http.StatusOK)
+	rc := http.NewResponseController(w)
+	send := func(event string, v any) error {
+		data, err := json.Marshal(v)
+		if err != nil { // no value of these types fails
+			panic(err)
+		}
+		_ = rc.SetWriteDeadline(time.Now().Add(viewerPatience)) // where it is not supported, the server's own timeouts hold
+		if _, err = w.Write(sse.Event{Type: event, Data: data, Retry: time.Second}.Append(nil)); err != nil {
+			return err
+		}
+		return rc.Flush()
+	}
+	var slowest []slowClient
+	var looked time.Time // when the next look at all connections is due
+	snapshotNow := func() snapshot {
+		s := snapshotOf(theHub)
+		if begin := time.Now(); !begin.Before(looked) {
+			slowest = slowestOf(theHub)
+			looked = time.Now().Add(slowestShare * time.Since(begin))
+		}
+		s.Slowest = slowest
+		return s
+	}
+	tick := time.NewTicker(snapshotInterval)
+	defer tick.Stop()
+	var again <-chan time.Time // when the tail may be looked at again
+	news := tap.C
+	err := send("snapshot", snapshotNow())
+	for err == nil {
+		select {
+		case <-r.Context().Done():
+			return nil
+		case <-i.replaced:
+			return nil
+		case <-tick.C:
+			s := snapshotNow()
+			if err = send("snapshot", s); s.Draining || time.Now().After(expires) {
+				return nil
+			}
+		case <-again:
+			again, news = nil, tap.C
+		case <-news:
+			again, news = time.After(tailInterval), nil
+			err = send("tail", tailOf(tap))
+		}
+	}
+	return nil
+}
+
+func snapshotOf(theHub *hub.Hub) snapshot {
+	stats := theHub.Stats()
+	s := snapshot{
+		Hub: theHub.Name, Time: time.Now().UnixMilli(), Draining: stats.Draining, Users: stats.Users,
+		Published: stats.Published, Delivered: stats.Delivered, Bytes: stats.Bytes, Coalesced: stats.Coalesced, Expired: stats.Expired,
+		Catchups: stats.Catchups, Gaps: stats.Gaps, Rejected: stats.Rejected,
+		Pending: stats.Pending, Lag: stats.Lag, History: stats.HistoryEvents, Delays: stats.Delay.Counts[:],
+	}
+	if err := theHub.Health(); err != nil {
+		s.Health = err.Error()
+	}
+	for _, open := range stats.Open {
+		s.Connections += open.Held + open.Goroutine
+		s.Held += open.Held
+	}
+	for _, bound := range hub.DelayBounds {
+		s.Bounds = append(s.Bounds, float64(bound)/float64(time.Millisecond))
+	}
+	return s
+}
+
+func slowestOf(theHub *hub.Hub) []slowClient {
+	list := []slowClient{}
+	for _, b := range theHub.Slowest(maxSlowest) {
+		list = append(list, slowClient{b.Connection, b.Pending, b.Events, b.Delay.Milliseconds(), b.CatchingUp})
+	}
+	return list
+}
+
+// inspectorTail is what has gone by.
+type inspectorTail struct {
+	Events []tailEvent `json:"events"`
+	Missed uint64      `json:"missed"` // that came too fast
+}
+
+func tailOf(tap *hub.Tap) inspectorTail {
+	events, missed := tap.Take()
+	t := inspectorTail{make([]tailEvent, len(events)), missed}
+	for i := range events {
+		t.Events[i] = tailed(&events[i])
+	}
+	return t
+}

@@ -1,0 +1,316 @@
+package doctor_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/doctor"
+)
+
+// All that is examined here is at http://127.0.0.1, which is noted.
+const here = "h1-here"
+
+func examine(t *testing.T, o doctor.Options, want ...string) *doctor.Report {
+	t.Helper()
+	r, err := doctor.Examine(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codes []string
+	for _, f := range r.Findings {
+		codes = append(codes, f.Code)
+	}
+	slices.Sort(codes)
+	if slices.Sort(want); !slices.Equal(codes, want) {
+		t.Errorf("found %q, want %q: %+v", codes, want, r.Findings)
+	}
+	return r
+}
+
+func TestHealthy(t *testing.T) {
+	f := newFake(t)
+	r := examine(t, f.options(), here)
+	if !r.Healthy {
+		t.Error("a note makes it unhealthy")
+	}
+	for _, s := range r.Streams {
+		if s.Headers == nil || s.First == nil || s.Probe == nil || s.Retry != 1000 {
+			t.Errorf("stream %+v", s)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  func(f *fake, o *doctor.Options)
+		want []string
+	}{
+		"clumps":        {func(f *fake, _ *doctor.Options) { f.clump = 2 }, []string{"buffered"}},
+		"late":          {func(f *fake, o *doctor.Options) { f.late = 1100 * time.Millisecond; o.Timeout = 3 * time.Second }, []string{"delayed"}},
+		"lost probes":   {func(f *fake, _ *doctor.Options) { f.late = time.Hour }, []string{"buffered"}},
+		"another hub":   {func(f *fake, _ *doctor.Options) { f.late, f.foreign = time.Hour, true }, []string{"other-hub"}},
+		"one id":        {func(f *fake, _ *doctor.Options) { f.sameID = true }, []string{"cached"}},
+		"cache says so": {func(f *fake, _ *doctor.Options) { f.headers = map[string]string{"X-Cache": "Hit from cloudfront"} }, []string{"cached"}},
+		"age":           {func(f *fake, _ *doctor.Options) { f.headers = map[string]string{"Age": "7"} }, []string{"cached"}},
+		"may be cached": {func(f *fake, _ *doctor.Options) { f.headers = map[string]string{"Cache-Control": ""} }, []string{"cacheable"}},
+		"brotli":        {func(f *fake, _ *doctor.Options) { f.headers = map[string]string{"Content-Encoding": "br"} }, []string{"compressed"}},
+		"Last-Event-ID taken away": {func(f *fake, _ *doctor.Options) {
+			f.back = func(string) string { return "event: sse:connected\ndata: {\"connection\":\"x\"}\nid: 99\n\n" }
+		}, []string{"resume-header"}},
+		"gap": {func(f *fake, _ *doctor.Options) {
+			f.back = func(string) string { return "HELLOevent: sse:gap\ndata: {\"reason\":\"trimmed\"}\n\n" }
+		}, []string{"resume-gap"}},
+		"missed event lost": {func(f *fake, _ *doctor.Options) { f.back = func(string) string { return "HELLO" } }, []string{"resume-lost"}},
+		"route refuses": {func(f *fake, _ *doctor.Options) {
+			f.route = func(w http.ResponseWriter) { http.Error(w, "", http.StatusNotFound) }
+			f.back = func(string) string { return "HELLOevent: sse:gap\ndata: {}\n\n" }
+		}, []string{"publish-refused"}},
+		"no route": {func(f *fake, o *doctor.Options) {
+			o.Publish = "http://127.0.0.1:1/_sse"
+			f.back = func(string) string { return "HELLOevent: sse:gap\ndata: {}\n\n" }
+		}, []string{"publish-unreachable"}},
+		"no route, Last-Event-ID taken away": {func(f *fake, o *doctor.Options) {
+			o.Publish, o.Token = "", ""
+			f.back = func(string) string { return "HELLO" }
+		}, []string{"resume-header"}},
+		"no CORS": {func(_ *fake, o *doctor.Options) { o.Origin = "https://app.example" }, []string{"cors-refused", "cors-preflight"}},
+		"CORS twice": {func(f *fake, o *doctor.Options) {
+			o.Origin = "https://app.example"
+			f.headers = map[string]string{"Access-Control-Allow-Origin": "https://app.example, *"}
+		}, []string{"cors-twice", "cors-preflight"}},
+		"CORS without credentials, cookie without SameSite": {func(f *fake, o *doctor.Options) {
+			o.Origin = "https://app.example"
+			f.headers = map[string]string{"Access-Control-Allow-Origin": "*", "Set-Cookie": "session=1; SameSite=Lax"}
+		}, []string{"cors-credentials", "cors-preflight", "cookie-samesite"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			o := f.options()
+			c.set(f, &o)
+			r := examine(t, o, append(c.want, here)...)
+			if r.Healthy {
+				t.Error("it is said to be healthy")
+			}
+		})
+	}
+}
+
+// What is no stream at all.
+func TestAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		want   []string
+		seen   string
+	}{
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://u:pw@example.com/login?back=t0ps3cret", http.StatusFound)
+		}, []string{"redirect", here}, "https://example.com/login?…"},
+		"status":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, []string{"status", here}, "502"},
+		"a page":  {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<p>hello") }, []string{"not-event-stream", here}, "text/html"},
+		"silence": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, []string{"no-answer"}, "connected, but"},
+		"only headers": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Cache-Control", "no-cache")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, []string{"buffered", here}, "not one byte"},
+		"an end, and a length": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Cache-Control", "no-cache")
+			fmt.Fprint(w, "retry: 1\nid: 1\ndata: 1\n\n")
+		}, []string{"content-length", "cut", "own-stream", here}, "Content-Length is"},
+		"no room": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Cache-Control", "no-cache")
+			_ = http.NewResponseController(w).Flush()
+			fmt.Fprint(w, "event: sse:rejected\ndata: {\"reason\":\"connections\"}\n\n")
+		}, []string{"rejected", here}, "connections"},
+		"no room for so many of us": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Cache-Control", "no-cache")
+			_ = http.NewResponseController(w).Flush()
+			fmt.Fprint(w, "event: sse:rejected\ndata: {\"reason\":\"per_user\"}\n\n")
+		}, []string{here}, ""},
+		"HTTP/1.0": {func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			fmt.Fprint(conn, "HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Powered-By: PHP/8.4\r\n\r\ndata: 1\n\n")
+			_, _ = bufio.NewReader(conn).ReadByte() // until the client leaves
+		}, []string{"http10", "no-ids", "no-retry", "php-worker", here}, "PHP/8.4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(c.answer)
+			defer server.Close()
+			r := examine(t, doctor.Options{URL: server.URL + "/x?ticket=t0ps3cret", Timeout: 300 * time.Millisecond}, c.want...)
+			if text := asJSON(t, r); !strings.Contains(text, c.seen) || strings.Contains(text, "s3cret") || strings.Contains(text, "pw@") {
+				t.Errorf("want %q and no secrets in %s", c.seen, text)
+			}
+		})
+	}
+	t.Run("nobody listens", func(t *testing.T) {
+		examine(t, doctor.Options{URL: "http://127.0.0.1:1/"}, "unreachable")
+	})
+	t.Run("no certificate", func(t *testing.T) {
+		server := httptest.NewTLSServer(http.NotFoundHandler())
+		defer server.Close()
+		examine(t, doctor.Options{URL: server.URL}, "certificate")
+	})
+	t.Run("TLS without HTTP/2", func(t *testing.T) {
+		server := httptest.NewTLSServer(http.NotFoundHandler())
+		defer server.Close()
+		examine(t, doctor.Options{URL: server.URL, Insecure: true}, "h1-only", "status")
+	})
+}
+
+// A hub that is fine shows where the fault is.
+func TestComparison(t *testing.T) {
+	f := newFake(t)
+	front := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer front.Close()
+	o := doctor.Options{URL: front.URL + "/events", Hub: f.URL, Timeout: 300 * time.Millisecond}
+	r := examine(t, o, "buffered")
+	if got := r.Findings[0]; got.Where != doctor.Between || !strings.Contains(got.Seen, "though the hub itself") {
+		t.Errorf("%+v", got)
+	}
+	o = doctor.Options{URL: f.URL + "/events", Hub: f.URL, Timeout: 300 * time.Millisecond}
+	f.headers = map[string]string{"Cache-Control": "public"}
+	f.back = func(string) string { return "HELLOevent: sse:gap\ndata: {}\n\n" }
+	r = examine(t, o, "cacheable", here)
+	if got := r.Findings[0]; got.Where != doctor.AtHub {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A stream is left alone until it is cut.
+func TestIdle(t *testing.T) {
+	cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Cache-Control", "no-cache")
+		fmt.Fprint(w, "retry: 1\nid: 1\nevent: sse:connected\ndata: {\"connection\":\"c\"}\n\n")
+		_ = http.NewResponseController(w).Flush()
+		if r.Header.Get("Last-Event-ID") != "" {
+			fmt.Fprint(w, "event: sse:gap\ndata: {}\n\n")
+			_ = http.NewResponseController(w).Flush()
+		}
+		select {
+		case <-r.Context().Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}))
+	defer cut.Close()
+	o := doctor.Options{URL: cut.URL, Timeout: 200 * time.Millisecond, Idle: 5 * time.Second}
+	begin := time.Now()
+	r := examine(t, o, "cached", "idle-cut", here)
+	if time.Since(begin) > o.Idle {
+		t.Error("the end of the streams was not noticed")
+	}
+	if text := asJSON(t, r); !strings.Contains(text, "of silence (an orderly end)") {
+		t.Error(text)
+	}
+}
+
+// The token goes to the internal route, and nowhere else.
+func TestTokenStaysSecret(t *testing.T) {
+	f := newFake(t)
+	f.headers = map[string]string{"Cache-Control": "max-age=1, " + secret, "Content-Encoding": secret}
+	f.route = func(w http.ResponseWriter) {
+		w.WriteHeader(http.StatusUnauthorized)
+		_ = json.NewEncoder(w).Encode(map[string]string{"detail": "not " + secret + "\x1b[31m"})
+	}
+	r := examine(t, f.options(), "cacheable", "compressed", here)
+	var text strings.Builder
+	if err := r.WriteText(&text, 80, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{asJSON(t, r), text.String()} {
+		if strings.Contains(out, secret) || strings.Contains(out, "t0ps3cret") {
+			t.Errorf("a secret was printed: %s", out)
+		}
+	}
+	for _, r := range f.asked {
+		if r.Header.Get("Authorization") != "" {
+			t.Error("the token went to the stream")
+		}
+	}
+}
+
+// Stopped after any request, it leaves no connection behind.
+func TestInterrupted(t *testing.T) {
+	for requests := 1; requests <= 12; requests++ {
+		t.Run(fmt.Sprint(requests), func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var seen, connections atomic.Int64
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if seen.Add(1) == int64(requests) {
+					cancel()
+				}
+				f.Config.Handler.ServeHTTP(w, r)
+			}))
+			server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+				switch s {
+				case http.StateNew:
+					connections.Add(1)
+				case http.StateClosed:
+					connections.Add(-1)
+				}
+			}
+			server.Start()
+			defer server.Close()
+			o := f.options()
+			o.URL, o.Publish = server.URL+"/events", server.URL+"/_sse"
+			o.Idle = time.Hour
+			if _, err := doctor.Examine(ctx, o); !errors.Is(err, context.Canceled) {
+				t.Fatalf("got %v", err)
+			}
+			for deadline := time.Now().Add(20 * time.Second); connections.Load() > 0; {
+				if time.Now().After(deadline) {
+					t.Fatalf("%d connections are left", connections.Load())
+				}
+				<-time.After(5 * time.Millisecond)
+			}
+		})
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, o := range []doctor.Options{
+		{}, {URL: "example.com/events"}, {URL: "ws://example.com"}, {URL: "http://\x7f/?ticket=t0ps3cret"},
+		{URL: "http://localhost", Publish: "localhost:9090"}, {URL: "http://localhost", Hub: "/events"},
+		{URL: "http://localhost", Origin: "app.example.com"}, {URL: "http://localhost", Origin: "https://app.example.com/x"},
+		{URL: "http://localhost", Idle: -1}, {URL: "http://localhost", Timeout: -1},
+	} {
+		if _, err := doctor.Examine(t.Context(), o); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
+func asJSON(t *testing.T, r *doctor.Report) string {
+	t.Helper()
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(r); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}

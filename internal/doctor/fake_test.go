@@ -1,0 +1,199 @@
+package doctor_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/doctor"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+const secret = "s3cret-of-the-route"
+
+// fake is a hub, what stands in front of it, and what is wrong with them.
+type fake struct {
+	*httptest.Server
+	t *testing.T
+
+	late    time.Duration               // each event
+	clump   int                         // so many events are kept until they can go together
+	sameID  bool                        // each stream is given the first one's id
+	foreign bool                        // the route knows no connection
+	back    func(last string) string    // what a stream that comes back is given, in place of what it has missed
+	headers map[string]string           // of a stream; "" takes one away
+	route   func(w http.ResponseWriter) // answers for the internal route
+
+	mu    sync.Mutex // guards what follows
+	n     int        // streams that have come
+	open  map[string]chan due
+	log   []sse.Event // for the user
+	asked []*http.Request
+}
+
+// due is an event that goes out at a time.
+type due struct {
+	sse.Event
+	at time.Time
+}
+
+func newFake(t *testing.T) *fake {
+	f := &fake{t: t, open: map[string]chan due{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /events", f.stream)
+	mux.HandleFunc("POST /_sse/publish", f.guard(f.publish))
+	mux.HandleFunc("GET /_sse/connections", f.guard(f.list))
+	mux.HandleFunc("GET /_sse/connections/{id}", f.guard(f.look))
+	mux.HandleFunc("DELETE /_sse/connections/{id}", f.guard(f.disconnect))
+	f.Server = httptest.NewServer(mux)
+	t.Cleanup(f.Close)
+	return f
+}
+
+// options are those of a run with all that is known. Streams are not left alone.
+func (f *fake) options() doctor.Options {
+	return doctor.Options{URL: f.URL + "/events?ticket=t0ps3cret", Publish: f.URL + "/_sse", Token: secret, Timeout: 700 * time.Millisecond}
+}
+
+func (f *fake) stream(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	f.n++
+	f.asked = append(f.asked, r)
+	id := fmt.Sprint("c", f.n)
+	if f.sameID {
+		id = "c1"
+	}
+	events := make(chan due, 100)
+	f.open[id] = events
+	from := len(f.log)
+	if n, err := strconv.Atoi(r.Header.Get("Last-Event-ID")); err == nil {
+		from = n
+	}
+	missed := slices.Clone(f.log[from:])
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.open[id] == events {
+			delete(f.open, id)
+		}
+	}()
+
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	for name, value := range f.headers {
+		if h.Set(name, value); value == "" {
+			h.Del(name)
+		}
+	}
+	write := func(text string) {
+		_, _ = w.Write([]byte(text))
+		_ = http.NewResponseController(w).Flush()
+	}
+	hello := func(position string) string {
+		data := fmt.Appendf(nil, `{"connection":%q,"user":"u1","topics":[]}`, id)
+		return string(sse.Event{Type: "sse:connected", ID: position, Data: data, Retry: time.Second}.Append(nil))
+	}
+	if last := r.Header.Get("Last-Event-ID"); last != "" && f.back != nil {
+		write(strings.Replace(f.back(last), "HELLO", hello(last), 1))
+	} else {
+		write(hello(fmt.Sprint(from)))
+		for _, e := range missed {
+			write(string(e.Append(nil)))
+		}
+	}
+	var kept []byte
+	for n := 1; ; n++ {
+		select {
+		case <-r.Context().Done():
+			return
+		case e, more := <-events:
+			if !more {
+				return
+			}
+			select {
+			case <-time.After(time.Until(e.at)):
+			case <-r.Context().Done():
+				return
+			}
+			if kept = e.Append(kept); f.clump == 0 || n%f.clump == 0 {
+				write(string(kept))
+				kept = nil
+			}
+		}
+	}
+}
+
+func (f *fake) guard(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Authorization") != "Bearer "+secret:
+			f.t.Errorf("the route was asked with %q", r.Header.Get("Authorization"))
+		case f.route != nil:
+			f.route(w)
+		default:
+			next(w, r)
+		}
+	}
+}
+
+func (f *fake) publish(w http.ResponseWriter, r *http.Request) {
+	var e struct {
+		User, Connection, Data string
+		Connections            []string
+	}
+	if err := json.NewDecoder(r.Body).Decode(&e); err != nil {
+		f.t.Error(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	event := sse.Event{Type: "sse-push-doctor", Data: []byte(e.Data)}
+	if e.User == "u1" {
+		event.ID = fmt.Sprint(len(f.log) + 1)
+		f.log = append(f.log, event)
+	}
+	for id, events := range f.open {
+		if e.User == "u1" || id == e.Connection || slices.Contains(e.Connections, id) {
+			events <- due{event, time.Now().Add(f.late)}
+		}
+	}
+	fmt.Fprint(w, `{"id":"1"}`)
+}
+
+func (f *fake) list(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rows := []map[string]string{}
+	for id := range f.open {
+		rows = append(rows, map[string]string{"id": id})
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"connections": rows, "total": len(rows)})
+}
+
+func (f *fake) look(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.open[r.PathValue("id")]; !ok || f.foreign {
+		http.Error(w, "", http.StatusNotFound)
+		return
+	}
+	fmt.Fprintf(w, `{"id":%q,"protocol":"HTTP/1.1"}`, r.PathValue("id"))
+}
+
+func (f *fake) disconnect(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if events, ok := f.open[r.PathValue("id")]; ok {
+		close(events)
+		delete(f.open, r.PathValue("id"))
+	}
+	w.WriteHeader(http.StatusNoContent)
+}

@@ -1,0 +1,109 @@
+package doctor
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Severity is how bad a finding is. With a fault or a warning, a set-up is not healthy.
+type Severity string
+
+// The severities, the worst first.
+const (
+	Fault   Severity = "fault"
+	Warning Severity = "warning"
+	Note    Severity = "note"
+)
+
+// Where a finding comes from, which only a comparison with the hub tells.
+const (
+	AtHub   = "at the hub itself"
+	Between = "between the client and the hub"
+)
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	Code     string   `json:"code"` // stable
+	Severity Severity `json:"severity"`
+	On       []string `json:"on,omitempty"`    // the streams that show it
+	Seen     string   `json:"seen"`            // on the first of them
+	Felt     string   `json:"felt"`            // by a user
+	Where    string   `json:"where,omitempty"` // AtHub, Between, or not known
+	Mend     []Line   `json:"mend"`
+}
+
+// Line is what mends a finding in one place.
+type Line struct {
+	In   string `json:"in"`
+	Line string `json:"line"`
+}
+
+func newFinding(code, on, seen string) Finding {
+	k, ok := knowledge[code]
+	if !ok {
+		panic("no knowledge of " + code)
+	}
+	f := Finding{Code: code, Severity: k.severity, Seen: clean(seen), Felt: k.felt, Mend: k.mend}
+	if on != "" {
+		f.On = []string{on}
+	}
+	return f
+}
+
+// merge makes one finding of all with the same code, and puts the worst first.
+func merge(all []Finding, compared bool) (merged []Finding) {
+	merged = []Finding{}
+	for _, f := range all {
+		i := slices.IndexFunc(merged, func(m Finding) bool { return m.Code == f.Code })
+		if i < 0 {
+			merged = append(merged, f)
+			continue
+		}
+		for _, name := range f.On {
+			if !slices.Contains(merged[i].On, name) {
+				merged[i].On = append(merged[i].On, name)
+			}
+		}
+	}
+	for i := range merged {
+		f := &merged[i]
+		switch {
+		case slices.ContainsFunc(f.On, func(name string) bool { return strings.HasPrefix(name, "hub ") }):
+			f.Where = AtHub
+		case compared && slices.Contains(comparableCodes, f.Code):
+			f.Where = Between
+		}
+	}
+	rank := []Severity{Fault, Warning, Note}
+	slices.SortStableFunc(merged, func(a, b Finding) int {
+		return cmp.Compare(slices.Index(rank, a.Severity), slices.Index(rank, b.Severity))
+	})
+	return merged
+}
+
+// comparableCodes are the codes that a stream of the hub's own would show as well.
+var comparableCodes = []string{
+	"buffered", "compressed", "content-length", "cacheable", "cut", "delayed", "http10", "idle-cut", "no-answer", "no-heartbeat",
+	"no-ids", "no-retry", "not-event-stream", "redirect", "status", "unreachable",
+}
+
+// clean takes out of a text from elsewhere what a terminal would act upon, and bounds it.
+func clean(text string) string {
+	const most = 300
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+	if len(text) <= most {
+		return text
+	}
+	end := most
+	for text[end]&0xC0 == 0x80 { // within a character
+		end--
+	}
+	return text[:end] + "…"
+}

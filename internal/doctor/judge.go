@@ -1,0 +1,261 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// judge turns what has been seen of the streams into findings.
+func (e *examination) judge() {
+	for _, s := range e.all() {
+		r := s.look()
+		switch {
+		case !r.answered():
+			e.judgeSilence(s, r)
+		case r.status != http.StatusOK || !isEventStream(r.header):
+			e.judgeRefusal(s, r)
+		default:
+			e.judgeHeaders(s, r)
+			e.judgeContent(s, r)
+			e.judgeIdle(s, r)
+		}
+	}
+	e.judgeProtocols()
+}
+
+// judgeSilence is about a stream whose headers have not come.
+func (e *examination) judgeSilence(s *stream, r *record) {
+	if r.err != nil {
+		code, seen := judgeError(r.err)
+		e.find(code, s.name, "%s", seen)
+		return
+	}
+	waited := short(time.Since(r.asked))
+	if evidence := e.evidence(s); evidence != "" {
+		e.find("buffered", s.name, "not even headers came for %s, though %s", waited, evidence)
+		return
+	}
+	e.find("no-answer", s.name, "connected, but no answer came for %s", waited)
+}
+
+// evidence is why bytes must have been held back on their way.
+func (e *examination) evidence(silent *stream) string {
+	if slices.Contains(e.hub, silent) {
+		return ""
+	}
+	if e.held != "" {
+		return e.held
+	}
+	for _, s := range e.hub {
+		if r := s.look(); r.isStream() && !r.first.IsZero() {
+			return "the hub itself sent its first byte after " + short(r.first.Sub(r.asked))
+		}
+	}
+	for _, s := range e.public {
+		if s.look().isStream() && s.h2 && !silent.h2 {
+			return "they did over HTTP/2"
+		}
+	}
+	return ""
+}
+
+// judgeError says what an error before any answer means.
+func judgeError(err error) (code, seen string) {
+	var unverified *tls.CertificateVerificationError
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &unverified), errors.As(err, &x509.UnknownAuthorityError{}), errors.As(err, &x509.HostnameError{}):
+		return "certificate", "the certificate is not accepted: " + err.Error()
+	case errors.As(err, &dns):
+		return "unreachable", "the name " + dns.Name + " does not resolve"
+	case errors.As(err, &op) && op.Op == "dial":
+		return "unreachable", "no connection: " + op.Err.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no-answer", "no answer came"
+	}
+	return "unreachable", "no answer: " + unwrapURL(err).Error()
+}
+
+// judgeRefusal is about an answer that is no stream.
+func (e *examination) judgeRefusal(s *stream, r *record) {
+	kind := r.header.Get("Content-Type")
+	switch {
+	case r.status >= 300 && r.status < 400:
+		e.find("redirect", s.name, "status %d, to %s", r.status, withoutQuery(r.header.Get("Location")))
+	case r.status != http.StatusOK:
+		e.find("status", s.name, "status %d (%s)", r.status, http.StatusText(r.status))
+	case kind == "":
+		e.find("not-event-stream", s.name, "the answer has no Content-Type")
+	default:
+		e.find("not-event-stream", s.name, "the Content-Type is %s", kind)
+	}
+}
+
+// judgeHeaders is about the headers of a stream.
+func (e *examination) judgeHeaders(s *stream, r *record) {
+	h := r.header
+	if encoding := h.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		e.find("compressed", s.name, "Content-Encoding is %s", encoding)
+	}
+	if r.length >= 0 {
+		e.find("content-length", s.name, "Content-Length is %d", r.length)
+	}
+	if r.protocol == "HTTP/1.0" {
+		e.find("http10", s.name, "the answer is HTTP/1.0: its end is that of the connection, without chunks")
+	}
+	control := strings.ToLower(strings.Join(h.Values("Cache-Control"), ","))
+	if !strings.Contains(control, "no-store") && !strings.Contains(control, "no-cache") && !strings.Contains(control, "private") {
+		if control == "" {
+			control = "missing"
+		}
+		e.find("cacheable", s.name, "Cache-Control is %s", control)
+	}
+	if seen := cacheTrace(h); seen != "" {
+		e.find("cached", s.name, "the answer has %s", seen)
+	}
+}
+
+// cacheTrace is the header by which a cache says that it stores such answers.
+func cacheTrace(h http.Header) string {
+	if age, err := strconv.Atoi(h.Get("Age")); err == nil && age > 0 {
+		return "Age: " + h.Get("Age")
+	}
+	for _, name := range []string{"X-Cache-Status", "X-Proxy-Cache", "X-Cache", "CF-Cache-Status"} {
+		value := strings.ToUpper(h.Get(name))
+		for _, bad := range []string{"HIT", "EXPIRED", "STALE", "UPDATING", "REVALIDATED"} {
+			if strings.HasPrefix(value, bad) {
+				return name + ": " + h.Get(name)
+			}
+		}
+	}
+	return ""
+}
+
+// judgeContent is about what came on a stream.
+func (e *examination) judgeContent(s *stream, r *record) {
+	if r.first.IsZero() {
+		if r.finished() {
+			e.find("cut", s.name, "the stream ended without a byte (%s)", ending(r.err))
+			return
+		}
+		why := ""
+		if evidence := e.evidence(s); evidence != "" {
+			why = ", though " + evidence
+		}
+		e.find("buffered", s.name, "headers came after %s, and not one byte for %s%s", short(r.headers.Sub(r.asked)), short(time.Since(r.headers)), why)
+		return
+	}
+	if late := r.first.Sub(r.asked); late > e.Timeout {
+		e.find("buffered", s.name, "the first byte came after %s", short(late))
+	}
+	if data, ok := r.said("sse:rejected"); ok {
+		e.judgeRejection(s, data)
+		return
+	}
+	if r.opaque || len(r.messages) == 0 {
+		return
+	}
+	if r.lastID == "" {
+		e.find("no-ids", s.name, "%d events came, none with an id", len(r.messages))
+	}
+	if r.retry == 0 {
+		e.find("no-retry", s.name, "no retry: line came")
+	}
+	if r.hello() == nil {
+		e.leaveOut("probes, caching, resuming: this is no stream of sse_push (no sse:connected came)")
+		if evidence := php(s.url, r.header); evidence != "" {
+			e.find("php-worker", s.name, "no sse:connected came, and %s", evidence)
+		} else {
+			e.find("own-stream", s.name, "no sse:connected came")
+		}
+	}
+}
+
+// php is what shows that a PHP script answers.
+func php(streamURL string, h http.Header) string {
+	if by := h.Get("X-Powered-By"); strings.HasPrefix(by, "PHP/") {
+		return "X-Powered-By is " + by
+	}
+	if u, err := url.Parse(streamURL); err == nil && strings.HasSuffix(u.Path, ".php") {
+		return "the URL is that of a PHP script"
+	}
+	return ""
+}
+
+// ownDoing are the reasons for which the hub refuses streams because there are so many of this examination.
+var ownDoing = []string{"per_user", "per_ip", "rate", "in_use"}
+
+func (e *examination) judgeRejection(s *stream, data string) {
+	for _, reason := range ownDoing {
+		if strings.Contains(data, `"`+reason+`"`) {
+			e.leaveOut("%s: the hub has too many streams of this examination (%s)", s.name, reason)
+			return
+		}
+	}
+	e.find("rejected", s.name, "the hub answers sse:rejected %s", data)
+}
+
+// judgeProtocols finds out whether browsers get HTTP/2.
+func (e *examination) judgeProtocols() {
+	u, err := url.Parse(e.URL)
+	if err != nil {
+		return
+	}
+	if u.Scheme == "http" {
+		code := "h1-only"
+		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip.IsLoopback() {
+			code = "h1-here"
+		}
+		if slices.ContainsFunc(e.public, func(s *stream) bool { return s.look().answered() }) {
+			e.find(code, "", "the URL is http:, over which browsers speak HTTP/1.1")
+		}
+		return
+	}
+	for _, s := range e.public {
+		if r := s.look(); s.h2 && r.answered() && r.major < 2 {
+			e.find("h1-only", "", "HTTP/2 was offered, and the answer is %s", r.protocol)
+			return
+		}
+	}
+}
+
+func isEventStream(h http.Header) bool {
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && kind == "text/event-stream"
+}
+
+// withoutQuery is a URL as it may be shown: its query may hold a ticket or a name.
+func withoutQuery(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "…"
+	}
+	u.User, u.Fragment = nil, ""
+	if u.RawQuery != "" {
+		u.RawQuery = "…"
+	}
+	return u.String()
+}
+
+// short is a length of time as a person would say it.
+func short(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d >= time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("%d ms", d.Milliseconds())
+}

@@ -1,0 +1,125 @@
+package doctor
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Report is what an examination has come to.
+type Report struct {
+	URL       string    `json:"url"` // without the query's values
+	Healthy   bool      `json:"healthy"`
+	Front     string    `json:"front,omitempty"` // what answers, as far as it says so
+	Streams   []Stream  `json:"streams"`
+	Findings  []Finding `json:"findings"`
+	Unchecked []string  `json:"unchecked"`
+}
+
+// Stream is what was measured of one stream. Times are milliseconds; null: it did not come.
+type Stream struct {
+	Name         string `json:"name"`
+	Status       int    `json:"status,omitempty"`
+	Protocol     string `json:"protocol,omitempty"`
+	ContentType  string `json:"content_type,omitempty"`
+	CacheControl string `json:"cache_control,omitempty"`
+	Encoding     string `json:"encoding,omitempty"`
+	Headers      *int64 `json:"headers_ms"`
+	First        *int64 `json:"first_byte_ms"`
+	Probe        *int64 `json:"probe_ms"` // the slowest
+	Retry        int64  `json:"retry_ms,omitempty"`
+	Heartbeats   int    `json:"heartbeats"`
+}
+
+func (e *examination) report() *Report {
+	r := &Report{URL: withoutQuery(e.URL), Healthy: true, Unchecked: append([]string{}, e.unchecked...)}
+	r.Findings = merge(e.findings, len(e.hub) > 0)
+	for _, f := range r.Findings {
+		r.Healthy = r.Healthy && f.Severity == Note
+	}
+	for _, s := range e.all() {
+		r.Streams = append(r.Streams, s.look().summary(s.name))
+	}
+	for _, s := range e.open {
+		if now := s.look(); r.Front == "" && now.answered() && !slices.Contains(e.hub, s) {
+			r.Front = front(now.header)
+		}
+	}
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		f.Mend = slices.Clone(f.Mend)
+		slices.SortStableFunc(f.Mend, func(a, b Line) int { return order(a.In, r.Front) - order(b.In, r.Front) })
+	}
+	r.withhold(e.Token)
+	return r
+}
+
+// order puts what answers first.
+func order(in, front string) int {
+	if in == front {
+		return 0
+	}
+	return 1
+}
+
+func (r *record) summary(name string) Stream {
+	s := Stream{Name: name, Status: r.status, Protocol: r.protocol, Retry: r.retry.Milliseconds(), Heartbeats: len(r.heartbeats)}
+	since := func(at time.Time) *int64 {
+		if at.IsZero() {
+			return nil
+		}
+		ms := at.Sub(r.asked).Milliseconds()
+		return &ms
+	}
+	s.Headers, s.First = since(r.headers), since(r.first)
+	if r.probed {
+		ms := r.delay.Milliseconds()
+		s.Probe = &ms
+	}
+	if r.header != nil {
+		s.ContentType, s.CacheControl, s.Encoding = clean(r.header.Get("Content-Type")), clean(r.header.Get("Cache-Control")), clean(r.header.Get("Content-Encoding"))
+	}
+	return s
+}
+
+// front guesses what answers from what it says of itself.
+func front(h http.Header) string {
+	server := strings.ToLower(h.Get("Server"))
+	switch {
+	case h.Get("CF-Ray") != "" || strings.HasPrefix(server, "cloudflare"):
+		return cloudflare
+	case strings.HasPrefix(server, "awselb"):
+		return alb
+	case strings.HasPrefix(server, "nginx"), strings.HasPrefix(server, "openresty"):
+		return nginx
+	case strings.HasPrefix(server, "apache"):
+		return apache
+	case strings.HasPrefix(server, "haproxy"):
+		return haproxy
+	case strings.HasPrefix(server, "caddy"):
+		return caddy
+	}
+	return ""
+}
+
+// withhold takes the token out of all that came from elsewhere, in case it was sent back.
+func (r *Report) withhold(token string) {
+	if token == "" {
+		return
+	}
+	hide := func(text *string) { *text = strings.ReplaceAll(*text, token, "[token]") }
+	hide(&r.URL)
+	for i := range r.Findings {
+		hide(&r.Findings[i].Seen)
+	}
+	for i := range r.Streams {
+		s := &r.Streams[i]
+		hide(&s.ContentType)
+		hide(&s.CacheControl)
+		hide(&s.Encoding)
+	}
+	for i := range r.Unchecked {
+		hide(&r.Unchecked[i])
+	}
+}

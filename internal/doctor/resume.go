@@ -1,0 +1,87 @@
+package doctor
+
+import (
+	"context"
+	"net/http"
+	"slices"
+)
+
+// resume drops a stream, has an event published meanwhile, and comes back.
+func (e *examination) resume(ctx context.Context) {
+	k, first := e.best()
+	if first.hello() == nil {
+		e.leaveOut("resuming: no first event of sse_push has come")
+		return
+	}
+	s := e.start(ctx, k, nil)
+	h := s.greeted(ctx, e.Timeout)
+	s.leave()
+	<-s.done
+	if h == nil {
+		e.leaveOut("resuming: no further stream was let in")
+		return
+	}
+	last := s.look().lastID
+	missed := e.nonce + " missed"
+	target, name := e.missedTarget(h)
+	if e.route != nil {
+		// To the connection that has ended: it goes nowhere, but the log has moved on.
+		if target == "" {
+			target, name, missed = "connection", h.Connection, ""
+			e.leaveOut("whether a missed event comes: the stream has no user; give a --topic that it hears")
+		}
+		if err := e.route.publish(ctx, target, name, e.nonce+" missed"); err != nil {
+			e.lose(ctx, err)
+		}
+	}
+	if e.route == nil {
+		e.resumeBlindly(ctx, k)
+		return
+	}
+
+	back := e.start(ctx, k, http.Header{"Last-Event-Id": {last}})
+	defer back.leave()
+	came := func(r *record) bool {
+		return slices.ContainsFunc(r.messages, func(m arrival) bool { return m.Data == missed })
+	}
+	back.wait(ctx, e.Timeout, func(r *record) bool {
+		_, gap := r.said("sse:gap")
+		return came(r) || gap || missed == "" && r.hello() != nil || !r.ended.IsZero()
+	})
+	r := back.look()
+	gap, isGap := r.said("sse:gap")
+	again := r.hello()
+	switch {
+	case ctx.Err() != nil || came(r):
+	case again == nil:
+		e.leaveOut("resuming: no further stream was let in")
+	case isGap:
+		e.find("resume-gap", k.name, "a stream that was away for a moment was told of a gap: %s", gap)
+	case again.id != h.id:
+		e.find("resume-header", k.name, "a stream that came back with Last-Event-ID began at the newest event instead")
+	case missed != "":
+		e.find("resume-lost", k.name, "an event for the %s %q, published while the stream was away, did not come afterwards", target, name)
+	}
+}
+
+// missedTarget is who is to get an event that is missed on purpose.
+func (e *examination) missedTarget(h *hello) (target, name string) {
+	switch {
+	case e.Topic != "":
+		return "topic", e.Topic
+	case h.User != "":
+		return "user", h.User
+	}
+	return "", ""
+}
+
+// resumeBlindly finds out without a probe whether Last-Event-ID gets through: the hub answers an id that it does not know by a gap.
+func (e *examination) resumeBlindly(ctx context.Context, k kind) {
+	s := e.start(ctx, k, http.Header{"Last-Event-Id": {probeEvent}})
+	defer s.leave()
+	isGap := s.wait(ctx, e.Timeout, func(r *record) bool { _, gap := r.said("sse:gap"); return gap })
+	if r := s.look(); !isGap && ctx.Err() == nil && r.hello() != nil && r.ended.IsZero() {
+		e.find("resume-header", k.name, "an unknown Last-Event-ID was not answered by a gap: the hub has not seen it")
+	}
+	e.leaveOut("whether a missed event comes: that needs --publish")
+}

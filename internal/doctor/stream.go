@@ -1,0 +1,265 @@
+package doctor
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// maxEvent is how long an event may be to be looked at.
+const maxEvent = 4 << 20
+
+// kind is how a stream is asked for.
+type kind struct {
+	name, url      string
+	h2, compressed bool
+	insecure       bool
+}
+
+// arrival is an event and when it came.
+type arrival struct {
+	sse.Message
+	at time.Time
+}
+
+// record is what has been seen of a stream.
+type record struct {
+	asked, connected, headers, first, last, ended time.Time // zero: not yet
+
+	status     int
+	protocol   string // of the answer
+	major      int
+	header     http.Header
+	length     int64 // Content-Length; -1: none
+	err        error // before the headers, or at the end
+	bytes      int
+	opaque     bool // compressed by what is not known here: only its bytes are seen
+	messages   []arrival
+	heartbeats []time.Time // or other comments
+	lastID     string
+	retry      time.Duration
+	probed     bool
+	delay      time.Duration // of the slowest probe
+}
+
+func (r *record) answered() bool { return !r.headers.IsZero() }
+
+// isStream reports whether the answer is an event stream.
+func (r *record) isStream() bool {
+	return r.answered() && r.status == http.StatusOK && isEventStream(r.header)
+}
+
+// hello is the data of the hub's first event.
+type hello struct {
+	Connection string   `json:"connection"`
+	User       string   `json:"user"`
+	Topics     []string `json:"topics"`
+
+	id string
+}
+
+// hello is nil as long as the hub has said nothing.
+func (r *record) hello() *hello {
+	for _, m := range r.messages {
+		if m.Type != "sse:connected" {
+			continue
+		}
+		h := &hello{id: m.ID}
+		if json.Unmarshal([]byte(m.Data), h) == nil && h.Connection != "" {
+			return h
+		}
+	}
+	return nil
+}
+
+// said is the data of the last event of a type; ok is whether there is one.
+func (r *record) said(eventType string) (data string, ok bool) {
+	for _, m := range r.messages {
+		if m.Type == eventType {
+			data, ok = m.Data, true
+		}
+	}
+	return data, ok
+}
+
+// stream is an open event stream.
+type stream struct {
+	kind
+	leave context.CancelFunc
+	done  chan struct{} // closed when all of it has ended
+
+	mu      sync.Mutex // guards what follows
+	changed chan struct{}
+	record  record
+}
+
+// open asks for a stream, and returns at once.
+func open(ctx context.Context, k kind, header http.Header) *stream {
+	ctx, leave := context.WithCancel(ctx)
+	s := &stream{kind: k, leave: leave, done: make(chan struct{}), changed: make(chan struct{})}
+	s.record.asked = time.Now()
+	go func() {
+		defer close(s.done)
+		err := s.run(ctx, header)
+		s.update(func(r *record) { r.err, r.ended = err, time.Now() })
+	}()
+	return s
+}
+
+func (s *stream) run(ctx context.Context, header http.Header) error {
+	t := transport(s.insecure)
+	t.DisableKeepAlives = !s.h2
+	t.Protocols.SetHTTP2(s.h2)
+	defer t.CloseIdleConnections()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		s.update(func(r *record) { r.connected = time.Now() })
+	}})
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
+	if err != nil {
+		return err
+	}
+	for name, values := range header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Cache-Control", "no-cache") // as browsers do
+	req.Header.Set("Accept-Encoding", "identity")
+	if s.compressed {
+		req.Header.Set("Accept-Encoding", "gzip, deflate, br, zstd")
+	}
+	res, err := t.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	s.update(func(r *record) {
+		r.headers, r.status, r.protocol, r.major, r.header, r.length = time.Now(), res.StatusCode, res.Proto, res.ProtoMajor, res.Header, res.ContentLength
+	})
+	if res.StatusCode != http.StatusOK || !isEventStream(res.Header) {
+		return nil
+	}
+	return s.listen(res)
+}
+
+// listen reads the stream to its end.
+func (s *stream) listen(res *http.Response) error {
+	var body io.Reader = &clocked{res.Body, s}
+	switch strings.ToLower(res.Header.Get("Content-Encoding")) {
+	case "", "identity":
+	case "gzip":
+		unzipped, err := gzip.NewReader(body)
+		if err != nil {
+			return err
+		}
+		body = unzipped
+	default:
+		s.update(func(r *record) { r.opaque = true })
+		_, err := io.Copy(io.Discard, body)
+		return err
+	}
+	reader := sse.NewReader(body, maxEvent)
+	reader.Comment = func(string) { s.update(func(r *record) { r.heartbeats = append(r.heartbeats, time.Now()) }) }
+	for {
+		m, err := reader.Next()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return err
+		}
+		s.update(func(r *record) {
+			r.messages = append(r.messages, arrival{m, time.Now()})
+			r.lastID, r.retry = reader.LastEventID(), reader.Retry()
+		})
+	}
+}
+
+// clocked notes when bytes come.
+type clocked struct {
+	io.Reader
+	s *stream
+}
+
+func (c *clocked) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if n > 0 {
+		c.s.update(func(r *record) {
+			r.last = time.Now()
+			if r.bytes += n; r.first.IsZero() {
+				r.first = r.last
+			}
+		})
+	}
+	return n, err
+}
+
+func (s *stream) update(change func(*record)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.record)
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// look is a copy of what has been seen so far.
+func (s *stream) look() *record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.record
+	return &r
+}
+
+// waitUntil waits for a condition, at most until a time, and reports whether it holds.
+func (s *stream) waitUntil(ctx context.Context, deadline time.Time, holds func(*record) bool) bool {
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		ok, changed := holds(&s.record), s.changed
+		s.mu.Unlock()
+		if ok {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// wait is waitUntil for a length of time.
+func (s *stream) wait(ctx context.Context, limit time.Duration, holds func(*record) bool) bool {
+	return s.waitUntil(ctx, time.Now().Add(limit), holds)
+}
+
+// greeted waits for the hub's first event, or the end.
+func (s *stream) greeted(ctx context.Context, limit time.Duration) *hello {
+	s.wait(ctx, limit, func(r *record) bool { return r.hello() != nil || !r.ended.IsZero() })
+	return s.look().hello()
+}
+
+// transport is a new one, so that no connection is shared. It heeds no proxy of the environment, which would be examined too.
+func transport(insecure bool) *http.Transport {
+	t := &http.Transport{
+		Protocols: new(http.Protocols), DisableCompression: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: insecure}, // as --insecure asks
+	}
+	t.Protocols.SetHTTP1(true)
+	return t
+}

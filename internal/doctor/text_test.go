@@ -1,0 +1,163 @@
+package doctor
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func TestJudgeProbes(t *testing.T) {
+	const gone = -1
+	begin := time.Now()
+	for name, c := range map[string]struct {
+		came []int // ms, of probes that were sent at 0, 200, 400, 600, 800
+		want verdict
+	}{
+		"at once":       {[]int{1, 202, 401, 605, 801}, verdict{0, 0, 1 * time.Millisecond, 5 * time.Millisecond}},
+		"uneven":        {[]int{90, 210, 410, 690, 810}, verdict{0, 0, 10 * time.Millisecond, 90 * time.Millisecond}},
+		"all late":      {[]int{1500, 1700, 1900, 2100, 2300}, verdict{0, 0, 1500 * time.Millisecond, 1500 * time.Millisecond}},
+		"in clumps":     {[]int{405, 405, 406, 805, 806}, verdict{0, 3, 6 * time.Millisecond, 405 * time.Millisecond}},
+		"one lost":      {[]int{1, 201, gone, 601, 801}, verdict{1, 0, time.Millisecond, time.Millisecond}},
+		"all but lost":  {[]int{gone, gone, gone, gone, 801}, verdict{4, 0, time.Millisecond, time.Millisecond}},
+		"nothing comes": {[]int{gone, gone, gone, gone, gone}, verdict{5, 0, 0, 0}},
+	} {
+		var sent, came []time.Time
+		for i, ms := range c.came {
+			sent = append(sent, begin.Add(time.Duration(i)*200*time.Millisecond))
+			at := begin.Add(time.Duration(ms) * time.Millisecond)
+			if ms == gone {
+				at = time.Time{}
+			}
+			came = append(came, at)
+		}
+		if got := judgeProbes(sent, came); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+func TestJudgeIdle(t *testing.T) {
+	now := time.Now()
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	greeting := arrival{at: ago(time.Minute)}
+	header := map[string][]string{"Content-Type": {"text/event-stream"}}
+	for name, c := range map[string]struct {
+		r    record
+		want []string
+	}{
+		"heartbeats":    {record{heartbeats: []time.Time{ago(30 * time.Second), ago(15 * time.Second)}}, nil},
+		"none":          {record{}, []string{"no-heartbeat"}},
+		"cut":           {record{ended: ago(time.Second)}, []string{"idle-cut"}},
+		"cut by errors": {record{ended: ago(time.Second), err: errors.New("stream error: INTERNAL_ERROR")}, []string{"idle-cut"}},
+		"cut, not idle": {record{heartbeats: []time.Time{ago(15 * time.Second)}, ended: ago(time.Second)}, []string{"cut"}},
+		"clumps":        {record{heartbeats: []time.Time{ago(9002 * time.Millisecond), ago(9001 * time.Millisecond), ago(9 * time.Second)}}, []string{"buffered"}},
+	} {
+		r := c.r
+		r.status, r.headers, r.header = 200, ago(time.Minute), header
+		r.asked, r.first, r.last, r.messages = ago(time.Minute), greeting.at, greeting.at, []arrival{greeting}
+		e := &examination{Options: Options{Idle: 40 * time.Second}, idleFrom: ago(40 * time.Second)}
+		e.judgeIdle(&stream{kind: kind{name: "h1"}}, &r)
+		var codes []string
+		for _, f := range e.findings {
+			codes = append(codes, f.Code)
+		}
+		if !slices.Equal(codes, c.want) {
+			t.Errorf("%s: %q, want %q", name, codes, c.want)
+		}
+	}
+}
+
+func TestCrossSite(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"https://www.example.com", "https://push.example.com/events", false},
+		{"https://example.com", "https://example.org/", true},
+		{"https://a.example.co.uk", "https://b.other.co.uk", true},
+		{"http://example.com", "https://example.com", true},
+		{"http://127.0.0.1:1", "http://127.0.0.1:2/events", false},
+	} {
+		if got := crossSite(c.a, c.b); got != c.want {
+			t.Errorf("%s, %s: %v", c.a, c.b, got)
+		}
+	}
+}
+
+func sample() *Report {
+	ms := int64(12)
+	r := &Report{
+		URL:       "https://example.com/" + strings.Repeat("long", 30),
+		Streams:   []Stream{{Name: "h1", Headers: &ms, First: &ms}, {Name: "hub h1 gzip", Status: 200, Protocol: "HTTP/1.1", Headers: &ms}},
+		Unchecked: []string{"whether a page on another host may listen: give its --origin"},
+	}
+	for code := range knowledge {
+		r.Findings = append(r.Findings, newFinding(code, "h1", "nothing came\x1b[2J for ₿₿₿ "+strings.Repeat("ä", 400)))
+	}
+	return r
+}
+
+func TestText(t *testing.T) {
+	for _, width := range []int{1, 20, 40, 80, 200} {
+		var b strings.Builder
+		if err := sample().WriteText(&b, width, false); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			line = strings.TrimSuffix(line, "\n")
+			if n := utf8.RuneCountInString(line); n > max(width, minWidth) {
+				t.Errorf("width %d: %d columns: %q", width, n, line)
+			}
+			if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == utf8.RuneError }) {
+				t.Errorf("what must not be on a terminal: %q", line)
+			}
+		}
+		for _, want := range []string{"not checked", "fault", "nginx"} {
+			if !strings.Contains(strings.ToLower(b.String()), want) {
+				t.Errorf("width %d: no %q in\n%s", width, want, &b)
+			}
+		}
+	}
+	var b strings.Builder
+	if err := (&Report{Healthy: true}).WriteText(&b, 40, true); err != nil || !strings.HasSuffix(b.String(), "\x1b[1;32mHealthy\x1b[0m\n") {
+		t.Errorf("%v, %q", err, b.String())
+	}
+}
+
+// Every code says what is felt and what mends it, and the docs have it.
+func TestKnowledge(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/doctor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxies := []string{nginx, apache, haproxy, cloudflare, alb, caddy}
+	for code, k := range knowledge {
+		if k.felt == "" || len(k.mend) == 0 || !slices.Contains([]Severity{Fault, Warning, Note}, k.severity) {
+			t.Errorf("%s: %+v", code, k)
+		}
+		if !strings.Contains(string(docs), "| `"+code+"` | "+string(k.severity)+" |") {
+			t.Errorf("docs/doctor.md has no %s, a %s", code, k.severity)
+		}
+		for _, m := range k.mend {
+			if !slices.Contains(append(proxies, pushHub, page, app), m.In) || m.Line == "" {
+				t.Errorf("%s: %+v", code, m)
+			}
+		}
+		if slices.Contains(comparableCodes, code) && !slices.Contains([]string{"no-ids", "no-retry"}, code) {
+			for _, p := range proxies {
+				if !slices.ContainsFunc(k.mend, func(m Line) bool { return m.In == p }) {
+					t.Errorf("%s: nothing for %s", code, p)
+				}
+			}
+		}
+	}
+	for _, code := range comparableCodes {
+		if _, ok := knowledge[code]; !ok {
+			t.Errorf("there is no code %s", code)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package hub
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Behind is how far a connection is behind the hub.
+type Behind struct {
+	Connection ConnectionInfo
+	Pending    int64         // bytes that wait for it
+	Events     int           // that wait for it; of one that catches up, those that it has yet to look through
+	Delay      time.Duration // the age of the oldest of them; of one that catches up from the broker not known
+	CatchingUp bool
+}
+
+// visitChunk is how many connections are looked at under one lock, so that nobody waits for who looks at all.
+const visitChunk = 1_000
+
+// Slowest returns the connections that are furthest behind, up to limit of them, the worst first. It passes over those that
+// have all. One that comes or goes meanwhile may be missed.
+func (h *Hub) Slowest(limit int) []Behind {
+	type place struct {
+		*Conn
+		Behind
+	}
+	var worst []place
+	seq, _, _ := h.window.end()
+	now := time.Now()
+	for _, s := range h.shards {
+		for from, n := 0, visitChunk; n == visitChunk; from += n {
+			var chunk []place
+			s.mu.Lock()
+			n = min(visitChunk, max(0, len(s.index.all)-from))
+			for _, c := range s.index.all[from : from+n] {
+				// Where as many are further behind already, it needs no sorting in.
+				if b, ok := c.behind(seq, now); ok && (len(worst) < limit || b.Delay >= worst[limit-1].Delay) {
+					chunk = append(chunk, place{c, b})
+				}
+			}
+			s.mu.Unlock()
+			if len(chunk) == 0 {
+				continue
+			}
+			worst = append(worst, chunk...)
+			slices.SortFunc(worst, func(a, b place) int {
+				return cmp.Or(cmp.Compare(b.Delay, a.Delay), cmp.Compare(b.Events, a.Events), cmp.Compare(a.ID, b.ID))
+			})
+			worst = worst[:min(limit, len(worst))]
+		}
+	}
+	list := make([]Behind, len(worst))
+	for i, w := range worst {
+		list[i] = w.Behind
+		list[i].Connection = w.info()
+	}
+	return list
+}
+
+// behind reports how far the connection is behind the place seq, and whether it is at all. The caller holds shard.mu.
+func (c *Conn) behind(seq uint64, now time.Time) (b Behind, is bool) {
+	if c.live {
+		pending := c.pending()
+		if len(pending) == 0 {
+			return b, false
+		}
+		return Behind{Pending: c.waiting.bytes, Events: len(pending), Delay: now.Sub(pending[0].at)}, true
+	}
+	if c.cursor >= seq {
+		return b, false
+	}
+	return Behind{Events: int(seq - c.cursor), Delay: c.shard.hub.window.ageOf(c.cursor+1, now), CatchingUp: true}, true
+}
+
+// ageOf is the age of the entry at a place, or of the oldest one that is left behind it.
+func (w *window) ageOf(seq uint64, now time.Time) time.Duration {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if seq = max(seq, w.base); seq > w.tail() {
+		return 0
+	}
+	return now.Sub(w.entries[seq-w.base].at)
+}

@@ -1,0 +1,351 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// Verdict is why a connection, or a user, did or did not get an event.
+type Verdict string
+
+// The verdicts. Of a user's connections, the one that stands first here is the user's.
+const (
+	Sent          Verdict = "sent"           // handed to the stream
+	Pending       Verdict = "pending"        // it waits for an open connection
+	Unsent        Verdict = "unsent"         // it waited when the connection ended; who resumes gets it
+	InGap         Verdict = "gap"            // the client was told that events are missing there
+	Expired       Verdict = "expired"        // its ttl was over
+	Coalesced     Verdict = "coalesced"      // a newer one of the same key took its place
+	Excluded      Verdict = "excluded"       // its publisher left the connection out
+	NotSubscribed Verdict = "not_subscribed" // granted, but the client has not asked for the topic
+	NotGranted    Verdict = "not_granted"    // the topic is not in the grant
+	NotAddressed  Verdict = "not_addressed"  // it went to others
+	Forgotten     Verdict = "forgotten"      // the history does not hold it any more
+	Unknown       Verdict = "unknown"        // it is no event of this log
+	NotConnected  Verdict = "not_connected"
+	Connected     Verdict = "connected" // where no event was asked for
+)
+
+var verdicts = []Verdict{
+	Sent, Pending, Unsent, InGap, Expired, Coalesced, Excluded, NotSubscribed, NotGranted, NotAddressed, Forgotten, Unknown, NotConnected, Connected,
+}
+
+// Question asks of one user or connection, of one event, or of both.
+type Question struct {
+	Who     string // a connection's id, or a user's name; "" for all whom the event was for
+	Event   string // its id; "" for none
+	Granted func(route any, user, topic string) bool
+}
+
+// Account is what became of an event on one connection.
+type Account struct {
+	Connection string     `json:"connection"`
+	User       string     `json:"user"`
+	Topics     []string   `json:"topics"`
+	Since      time.Time  `json:"since"`
+	Until      *time.Time `json:"until,omitempty"` // when it ended
+	Reason     string     `json:"reason,omitempty"`
+	Verdict    Verdict    `json:"verdict"`
+	Detail     string     `json:"detail"`
+}
+
+// EventInfo is what is known of an event.
+type EventInfo struct {
+	ID       string          `json:"id"`
+	Time     *time.Time      `json:"time,omitempty"`
+	Expires  *time.Time      `json:"expires,omitempty"`
+	Targets  []string        `json:"targets,omitempty"` // the first of them
+	Excluded int             `json:"excluded,omitempty"`
+	Bytes    int             `json:"bytes,omitempty"` // as it goes on the wire
+	position broker.Position // where it stands
+}
+
+// Explanation answers a Question, for this node.
+type Explanation struct {
+	Who         string          `json:"who,omitempty"`
+	Event       *EventInfo      `json:"event,omitempty"`
+	Verdict     Verdict         `json:"verdict,omitempty"` // none where it was asked of all
+	Detail      string          `json:"detail,omitempty"`
+	Counts      map[Verdict]int `json:"counts,omitempty"` // of all connections that were looked at
+	Connections []Account       `json:"connections"`      // the first of them, those that got the event last
+}
+
+const (
+	maxAccounts = 100
+	maxTold     = 20 // of an event's targets
+)
+
+// ErrNoEventID: what was asked about is not of the form of an event's id.
+var ErrNoEventID = errors.New("must be an event's id, as publish returns it")
+
+// Explain says why an event did or did not reach somebody, as far as the window and a small trace can tell.
+func (h *Hub) Explain(q Question) (Explanation, error) {
+	x := Explanation{Who: q.Who, Connections: []Account{}}
+	var e *entry
+	var standing Verdict
+	if q.Event != "" {
+		var err error
+		if x.Event, e, standing, err = h.look(q.Event); err != nil {
+			return x, err
+		}
+	}
+	x.Counts = map[Verdict]int{}
+	now := time.Now()
+	var accounts []Account
+	for _, s := range h.shards {
+		for _, t := range s.asked(q.Who, e) {
+			var a Account
+			switch {
+			case x.Event == nil:
+				a = s.present(&t)
+			case e == nil:
+				a = s.recollect(&t, x.Event, standing)
+			default:
+				a = s.judge(&t, e, now, q.Granted)
+			}
+			x.Counts[a.Verdict]++
+			if accounts = append(accounts, a); len(accounts) > 2*maxAccounts {
+				accounts = important(accounts, q.Who != "")
+			}
+		}
+	}
+	if accounts = important(accounts, q.Who != ""); len(accounts) > 0 {
+		x.Connections = accounts
+	}
+	switch {
+	case q.Who == "" && standing != "":
+		x.Verdict, x.Detail = standing, standingDetail(standing)
+	case q.Who == "":
+	case len(accounts) > 0:
+		x.Verdict, x.Detail = accounts[0].Verdict, accounts[0].Detail
+	default:
+		x.Verdict, x.Detail = h.stranger(q.Who, e, standing)
+	}
+	return x, nil
+}
+
+// look finds an event. Where the window does not hold it, the verdict says why.
+func (h *Hub) look(id string) (*EventInfo, *entry, Verdict, error) {
+	text, _, _ := strings.Cut(id, "~")
+	p, ok := broker.ParsePosition(text)
+	if !ok {
+		return nil, nil, "", ErrNoEventID
+	}
+	info := &EventInfo{ID: id, position: p}
+	seq, at := h.window.locate(p)
+	e := h.window.at(seq)
+	switch {
+	case at == within && e != nil && e.pos == p && e.frame != nil:
+		told := e.targets[:min(len(e.targets), maxTold)]
+		for _, t := range told {
+			info.Targets = append(info.Targets, targetText(t))
+		}
+		if more := len(e.targets) - len(told); more > 0 {
+			info.Targets = append(info.Targets, fmt.Sprintf("and %d more", more))
+		}
+		info.Time, info.Excluded, info.Bytes = &e.at, len(e.exclude), len(e.frame)
+		if !e.expires.IsZero() {
+			info.Expires = &e.expires
+		}
+		return info, e, "", nil
+	case at == before, at == within && e == nil:
+		return info, nil, Forgotten, nil
+	}
+	return info, nil, Unknown, nil
+}
+
+// at returns an entry that the window holds, or nil.
+func (w *window) at(seq uint64) *entry {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if seq < w.base || seq > w.tail() {
+		return nil
+	}
+	return w.entries[seq-w.base]
+}
+
+func targetText(t broker.Target) string {
+	switch t.Kind {
+	case broker.User:
+		return "user " + t.Name
+	case broker.Topic:
+		return "topic " + t.Name
+	case broker.Connection:
+		return "connection " + t.Name
+	}
+	return "broadcast"
+}
+
+// asked returns the connections that a question is about: somebody's, or all that hear an entry.
+func (s *shard) asked(who string, e *entry) []trail {
+	if who != "" {
+		return s.trails(func(x *index) (conns []*Conn) {
+			for _, kind := range []broker.TargetKind{broker.Connection, broker.User} {
+				x.visit(broker.Target{Kind: kind, Name: who}, func(c *Conn) { conns = append(conns, c) })
+			}
+			return conns
+		}, func(t *trail) bool { return t.id == who || t.user == who })
+	}
+	if e == nil {
+		return nil
+	}
+	return s.trails(func(x *index) (conns []*Conn) {
+		if slices.Contains(e.targets, everyone[0]) {
+			return slices.Clone(x.all)
+		}
+		seen := map[*Conn]bool{}
+		for _, t := range e.targets {
+			x.visit(t, func(c *Conn) {
+				if !seen[c] {
+					seen[c] = true
+					conns = append(conns, c)
+				}
+			})
+		}
+		return conns
+	}, func(t *trail) bool { return !t.until.Before(e.at) && t.interest().hears(e) })
+}
+
+// account begins what is said of a connection.
+func (t *trail) account(v Verdict, format string, args ...any) Account {
+	a := Account{
+		Connection: t.id, User: t.user, Topics: append([]string{}, t.topics.list()...), Since: t.since.UTC(), Reason: t.reason,
+		Verdict: v, Detail: fmt.Sprintf(format, args...),
+	}
+	if !t.until.IsZero() {
+		until := t.until.UTC()
+		a.Until = &until
+	}
+	return a
+}
+
+// present says how a connection is, where no event was asked for.
+func (s *shard) present(t *trail) Account {
+	switch {
+	case !t.until.IsZero():
+		return t.account(NotConnected, "ended: %s", t.reason)
+	case t.pending > 0:
+		return t.account(Connected, "open, with %d events waiting", t.pending)
+	case !t.live:
+		return t.account(Connected, "open, catching up")
+	}
+	return t.account(Connected, "open, and it has all")
+}
+
+// recollect says what became of an event that the window does not hold.
+func (s *shard) recollect(t *trail, e *EventInfo, standing Verdict) Account {
+	if g, ok := s.gapOver(t.id, e.position); ok {
+		return t.account(InGap, "the client was told of a gap (%s) that this event is in", g.reason)
+	}
+	return t.account(standing, "%s", standingDetail(standing))
+}
+
+func standingDetail(v Verdict) string {
+	if v == Forgotten {
+		return "the history does not hold the event any more, so it cannot be told whom it was for; no gap was said there"
+	}
+	return "no event of this hub has that id"
+}
+
+// judge says what became of an event that the window holds.
+func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(any, string, string) bool) Account {
+	open := t.until.IsZero()
+	passed, sure := false, true
+	if e.void(now) {
+		passed, sure = s.hasPassed(t.id, e.seq)
+	}
+	over := func() Account {
+		if e.superseded.Load() {
+			return t.account(Coalesced, "a newer event of the same key and targets took its place before it could be sent")
+		}
+		return t.account(Expired, "its time was over at %s, before it could be sent", e.expires.UTC().Format(time.RFC3339))
+	}
+	switch {
+	case !t.interest().hears(e):
+		return t.unheard(e, granted)
+	case slices.Contains(e.exclude, t.id):
+		return t.account(Excluded, "the event's publisher excluded this connection")
+	case e.seq <= t.from:
+		if g, ok := s.gapOver(t.id, e.pos); ok {
+			return t.account(InGap, "the client was told of a gap (%s) that this event is in", g.reason)
+		}
+		return t.account(NotConnected, "it connected at %s, to hear what is behind this event", t.since.UTC().Format(time.RFC3339))
+	case e.seq > t.upTo && open && e.void(now):
+		return over()
+	case e.seq > t.upTo && open && t.live:
+		return t.account(Pending, "it waits for the client to take what is in front of it: %d events wait", t.pending)
+	case e.seq > t.upTo && open:
+		return t.account(Pending, "the client catches up, and has not come to it yet")
+	case e.seq > t.upTo && t.until.Before(e.at):
+		return t.account(NotConnected, "it ended before the event (%s)", t.reason)
+	case e.seq > t.upTo:
+		return t.account(Unsent, "the event waited when the connection ended (%s); the client gets it when it resumes", t.reason)
+	case passed:
+		return over()
+	case !sure:
+		return t.account(Sent, "handed to the stream, unless it was over before that: the trace does not reach back")
+	}
+	return t.account(Sent, "handed to the stream")
+}
+
+// unheard says why a connection does not hear an event.
+func (t *trail) unheard(e *entry, granted func(any, string, string) bool) Account {
+	var topics []string
+	for _, target := range e.targets {
+		if target.Kind != broker.Topic {
+			continue
+		}
+		topics = append(topics, target.Name)
+		if granted != nil && granted(t.route, t.user, target.Name) {
+			return t.account(NotSubscribed, "the client may have the topic %s, but has not asked for it", target.Name)
+		}
+	}
+	if len(topics) > 0 {
+		return t.account(NotGranted, "the topic %s is not granted to the client", topics[0])
+	}
+	return t.account(NotAddressed, "the event went to others")
+}
+
+// stranger says why somebody who is not connected, and was not of late, has no event.
+func (h *Hub) stranger(who string, e *entry, standing Verdict) (Verdict, string) {
+	elsewhere := ""
+	if h.nodes != nil {
+		elsewhere = " on this node"
+	}
+	switch {
+	case standing != "":
+		return standing, standingDetail(standing)
+	case e != nil && !slices.ContainsFunc(e.targets, func(t broker.Target) bool {
+		return t.Kind == broker.Broadcast || t.Kind == broker.Topic || t.Name == who
+	}):
+		return NotAddressed, "the event went to others, and nobody of that name or id is or was lately connected" + elsewhere
+	}
+	return NotConnected, "nobody of that name or id is or was lately connected" + elsewhere
+}
+
+// important returns the accounts to be told: those that decide first where they are of one user, otherwise those that got
+// the event last.
+func important(accounts []Account, one bool) []Account {
+	rank := func(a *Account) int {
+		n := slices.Index(verdicts, a.Verdict)
+		if a.Verdict == Connected {
+			n = -1
+		}
+		if !one && a.Verdict == Sent {
+			n = len(verdicts)
+		}
+		return n
+	}
+	slices.SortStableFunc(accounts, func(a, b Account) int {
+		if n := rank(&a) - rank(&b); n != 0 {
+			return n
+		}
+		return b.Since.Compare(a.Since)
+	})
+	return accounts[:min(len(accounts), maxAccounts)]
+}

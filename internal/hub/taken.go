@@ -1,0 +1,42 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// takenInterval is how often a shard is looked at.
+const takenInterval = time.Millisecond
+
+// Taken waits until all up to a position has been taken to the connections here that hear it. Their streams are then to
+// write it.
+func (h *Hub) Taken(ctx context.Context, p broker.Position) error {
+	if err := h.reach(ctx, p); err != nil {
+		return err
+	}
+	seq, at := h.window.locate(p)
+	if at != within {
+		return nil // trimmed already
+	}
+	look := time.NewTicker(takenInterval)
+	defer look.Stop()
+	for _, s := range h.shards {
+		for !s.hasTaken(seq) {
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// hasTaken reports whether all entries up to seq have been taken to the live connections.
+func (s *shard) hasTaken(seq uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursor >= seq
+}

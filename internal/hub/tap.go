@@ -1,0 +1,153 @@
+package hub
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// Tap is a look at the events that a hub delivers, whoever hears them. It holds few of them: what comes while it is full
+// is counted, and lost to it. So who looks delays nobody, however slowly he reads.
+type Tap struct {
+	// C has a value when Take has something new.
+	C <-chan struct{}
+
+	hub    *Hub
+	filter TapFilter
+	more   chan struct{}
+
+	mu     sync.Mutex // guards what follows
+	events []Tapped
+	missed uint64
+}
+
+// TapFilter chooses events. An empty field chooses all.
+type TapFilter struct {
+	Type        string // of the event
+	User, Topic string // that it goes to; a topic may be a pattern
+	Text        string // that its data holds, in the part that a Tap shows
+}
+
+// Tapped is an event as a Tap shows it.
+type Tapped struct {
+	Position broker.Position
+	ID       string // the app's own
+	Type     string // "" is "message"
+	Time     time.Time
+	Targets  []broker.Target // the first few
+	More     int             // how many it has beside those
+	Data     []byte          // its beginning
+	Size     int             // of all of the data, in bytes
+}
+
+const (
+	maxTapped        = 256
+	maxTappedData    = 2 << 10
+	maxTappedTargets = 8
+)
+
+// taps are the taps of a hub. Where there are none, an event costs one load.
+type taps struct {
+	mu   sync.Mutex // held to change all, which is never changed in place
+	list atomic.Pointer[[]*Tap]
+}
+
+func (t *taps) all() []*Tap {
+	if list := t.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// Tap begins to look. The caller must Close the tap.
+func (h *Hub) Tap(f TapFilter) *Tap {
+	more := make(chan struct{}, 1)
+	t := &Tap{C: more, more: more, hub: h, filter: f}
+	h.taps.mu.Lock()
+	defer h.taps.mu.Unlock()
+	list := append(slices.Clone(h.taps.all()), t)
+	h.taps.list.Store(&list)
+	return t
+}
+
+// Close ends the look.
+func (t *Tap) Close() {
+	t.hub.taps.mu.Lock()
+	defer t.hub.taps.mu.Unlock()
+	list := slices.DeleteFunc(slices.Clone(t.hub.taps.all()), func(other *Tap) bool { return other == t })
+	if len(list) == 0 {
+		t.hub.taps.list.Store(nil)
+		return
+	}
+	t.hub.taps.list.Store(&list)
+}
+
+// Take returns what has come since the last time, oldest first, and how many chosen events were lost to the tap.
+func (t *Tap) Take() (events []Tapped, missed uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	events, missed = t.events, t.missed
+	t.events, t.missed = nil, 0
+	return events, missed
+}
+
+// see takes note of what is delivered.
+func (t *Tap) see(batch []broker.Entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	news := false
+	for i := range batch {
+		e := &batch[i]
+		if !t.filter.chooses(&e.Record) {
+			continue
+		}
+		news = true
+		if len(t.events) == maxTapped {
+			t.missed++
+			continue
+		}
+		t.events = append(t.events, tapped(e))
+	}
+	if news {
+		select {
+		case t.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (f *TapFilter) chooses(r *broker.Record) bool {
+	if r.Kind != broker.Event {
+		return false
+	}
+	switch {
+	case f.Type != "" && f.Type != r.Type && (f.Type != "message" || r.Type != ""):
+		return false
+	case f.Text != "" && !bytes.Contains(shown(r.Data), []byte(f.Text)):
+		return false
+	}
+	return f.goesTo(r, broker.User, f.User) && f.goesTo(r, broker.Topic, f.Topic)
+}
+
+// goesTo reports whether a target of a kind is the wanted one.
+func (f *TapFilter) goesTo(r *broker.Record, kind broker.TargetKind, want string) bool {
+	return want == "" || slices.ContainsFunc(r.Targets, func(t broker.Target) bool {
+		return t.Kind == kind && (t.Name == want || kind == broker.Topic && strings.Contains(want, "*") && Match(want, t.Name))
+	})
+}
+
+func shown(data []byte) []byte { return data[:min(len(data), maxTappedData)] }
+
+func tapped(e *broker.Entry) Tapped {
+	few := min(len(e.Record.Targets), maxTappedTargets)
+	return Tapped{
+		Position: e.Position, ID: e.Record.ID, Type: e.Record.Type, Time: e.Record.Time,
+		Targets: slices.Clone(e.Record.Targets[:few]), More: len(e.Record.Targets) - few,
+		Data: bytes.Clone(shown(e.Record.Data)), Size: len(e.Record.Data),
+	}
+}

@@ -1,0 +1,126 @@
+package ssepush
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+const (
+	// tailWait is how long a call waits for an event.
+	tailWait = 20 * time.Second
+	// tailPage is how many events it answers with at most.
+	tailPage = 500
+)
+
+// tailEvent is an event as a tail shows it.
+type tailEvent struct {
+	ID          string    `json:"id"` // as its clients know it
+	Event       string    `json:"event"`
+	Time        time.Time `json:"time"`
+	Users       []string  `json:"users,omitempty"` // the first of its targets
+	Topics      []string  `json:"topics,omitempty"`
+	Connections []string  `json:"connections,omitempty"`
+	Broadcast   bool      `json:"broadcast,omitempty"`
+	More        int       `json:"more,omitempty"` // how many targets it has beside those
+	Data        string    `json:"data"`           // its beginning
+	Size        int       `json:"size"`           // of all of the data, in bytes
+}
+
+// tailView is what a hub has delivered behind a place.
+type tailView struct {
+	Events []tailEvent `json:"events"`
+	Next   string      `json:"next"`          // to be given as after, for what follows
+	Gap    bool        `json:"gap,omitempty"` // events in front of these have been missed
+}
+
+func tailed(e *hub.Tapped) tailEvent {
+	l := tailEvent{
+		ID: e.Position.String(), Event: e.Type, Time: e.Time.UTC(), More: e.More, Data: string(e.Data), Size: e.Size,
+	}
+	if e.ID != "" {
+		l.ID += "~" + e.ID
+	}
+	for _, t := range e.Targets {
+		switch t.Kind {
+		case broker.User:
+			l.Users = append(l.Users, t.Name)
+		case broker.Topic:
+			l.Topics = append(l.Topics, t.Name)
+		case broker.Connection:
+			l.Connections = append(l.Connections, t.Name)
+		case broker.Broadcast:
+			l.Broadcast = true
+		}
+	}
+	return l
+}
+
+// serveTail answers with what a hub has delivered behind a place, and waits for it where there is nothing yet. Without a
+// place, it says which one is the newest. A stream would be in the way of Caddy: its admin endpoint holds back what a
+// handler writes, and a reload waits for each answer to end.
+func (a *AdminAPI) serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) *problem {
+	if p := checkCall(r, []string{http.MethodGet}, []string{"user", "topic", "event", "text", "after", "limit"}); p != nil {
+		return p
+	}
+	query := r.URL.Query()
+	filter := hub.TapFilter{User: query.Get("user"), Topic: query.Get("topic"), Type: query.Get("event"), Text: query.Get("text")}
+	if filter.Topic != "" {
+		if err := hub.CheckPattern(filter.Topic); err != nil {
+			return fieldError("topic", "%v", err)
+		}
+	}
+	limit := tailPage
+	if text := query.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > tailPage {
+			return fieldError("limit", "must be a whole number from 1 to %d", tailPage)
+		}
+		limit = n
+	}
+	after, ok := broker.ParsePosition(query.Get("after"))
+	if !ok && query.Get("after") != "" {
+		return fieldError("after", "must be the next of the answer before")
+	}
+	view := tailView{Events: []tailEvent{}}
+	if after.IsZero() {
+		ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+		defer cancel()
+		newest, err := theHub.Position(ctx)
+		if err != nil {
+			return unreachable(err)
+		}
+		view.Next = newest.String()
+		writeJSON(w, http.StatusOK, view)
+		return nil
+	}
+	wait := time.NewTimer(tailWait)
+	defer wait.Stop()
+	for {
+		recent := theHub.Recent(after, filter, limit)
+		view.Gap = view.Gap || recent.Gap
+		for i := range recent.Events {
+			view.Events = append(view.Events, tailed(&recent.Events[i]))
+		}
+		if after, view.Next = recent.UpTo, recent.UpTo.String(); len(view.Events) > 0 {
+			break
+		}
+		if recent.More == nil {
+			continue
+		}
+		select {
+		case <-recent.More:
+			continue
+		case <-wait.C:
+		case <-r.Context().Done():
+		case <-a.replaced:
+		}
+		break
+	}
+	writeJSON(w, http.StatusOK, view)
+	return nil
+}
