@@ -99,7 +99,7 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem {
 	case call == "explain":
 		return p.serveExplain(w, r)
 	default:
-		p.serveCall(w, r, called{path: call, escaped: escaped, maxEvent: p.maxEvent.Load(), log: p.routes.Load().log})
+		p.serveCall(w, r, called{path: call, escaped: escaped, maxEvent: p.maxEvent.Load(), log: p.routes.Load().log.With(zap.String("hub", p.Name))})
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (p *pooledHub) serveControl(w http.ResponseWriter, r *http.Request, asked c
 func (p *pooledHub) audit(r *http.Request, log *zap.Logger, c control, wrong *problem) {
 	peer, _ := peer(r)
 	fields := []zap.Field{
-		zap.String("call", c.what), zap.String("hub", p.Name), zap.String("peer", peer.String()),
+		zap.String("call", c.what), zap.String("peer", peer.String()),
 		zap.String(targetName(c.target.Kind), c.target.Name),
 	}
 	if remote, _ := clientAddress(r); remote != peer.String() {

@@ -123,9 +123,9 @@ func TestControlIsAudited(t *testing.T) {
 	c.wantTopics("added")
 	c.wantEnd()
 	for _, want := range []string{
-		`"msg":"control","call":"join","hub":"default","peer":"127.0.0.1","user":"u1","topics":["added"]`,
-		`"call":"deny","hub":"default","peer":"127.0.0.1","user":"u1","for":600`,
-		`"call":"disconnect","hub":"default","peer":"127.0.0.1","topic":"room"`,
+		`"msg":"control","hub":"default","call":"join","peer":"127.0.0.1","user":"u1","topics":["added"]`,
+		`"hub":"default","call":"deny","peer":"127.0.0.1","user":"u1","for":600`,
+		`"hub":"default","call":"disconnect","peer":"127.0.0.1","topic":"room"`,
 		`"connection":"xxxxxxxxxxxxxxxxxxxxxx","error":"404 Not Found`,
 		`"user":"u\",\"level\":\"error"`,
 	} {

@@ -17,7 +17,7 @@ func TestCheck(t *testing.T) {
 		{`{` + subscribe + `, "retry_min": "5s"}`, ""},
 		{`{` + subscribe + `, "internal": {"prefix": "/events/_sse", "tokens": ["{env.T}"]}}`, ""},
 
-		{`{}`, "neither a subscribe path nor an internal route nor publish_header is given"},
+		{`{}`, "neither a subscribe path nor an internal route nor publish_header nor inspector is given"},
 		{`{"anonymous": true, "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "anonymous: has no effect without a subscribe path"},
 		{`{"users": [{"source": "query", "name": "u"}], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "users: has no effect without a subscribe path"},
 		{`{"topics": ["a"], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "topics: has no effect without a subscribe path"},
