@@ -3,6 +3,8 @@ package ssepush
 import (
 	"context"
 	"errors"
+	"os"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,8 +33,10 @@ func (p *pooledHub) ended(c *hub.Conn, reason error) {
 func endReason(c *hub.Conn, reason error) string {
 	cause := c.Cause()
 	switch {
-	case errors.Is(reason, context.Canceled):
+	case errors.Is(reason, context.Canceled), errors.Is(reason, syscall.EPIPE), errors.Is(reason, syscall.ECONNRESET):
 		return "the client left"
+	case errors.Is(reason, os.ErrDeadlineExceeded):
+		return "the client took nothing for too long"
 	case reason != nil:
 		return reason.Error()
 	case cause != "":

@@ -202,7 +202,7 @@ func (l *loop) attend(s *held) {
 // takeBack is the end of a worker's turn.
 func (l *loop) takeBack(s *held, r result) {
 	s.busy = false
-	if s.left {
+	if s.left && r.state != ended { // who leaves behind the end does not leave early
 		l.close(s, errLeft)
 		return
 	}
