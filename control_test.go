@@ -222,3 +222,16 @@ func TestPresenceEvents(t *testing.T) {
 		t.Errorf("forged: got %d", a.status)
 	}
 }
+
+// A prefix that is sent percent-encoded is the same prefix: nothing of the call behind it is lost.
+func TestControlBehindAnEncodedPrefix(t *testing.T) {
+	s := serve(t, route(""))
+	c := s.open("/events?userId=a/b&topic=room&topic=public/a")
+	if a := s.do("DELETE", "/%5fsse/users/a%2Fb/topics/room", ""); a.status != 204 {
+		t.Fatalf("got %+v", a)
+	}
+	s.publish("topic", "room", "data", "secret")
+	s.publish("topic", "public/a", "data", "1")
+	c.wantTopics("public/a")
+	c.want("1")
+}

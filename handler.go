@@ -117,5 +117,12 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 
 // escapedBelow is the path behind its first n bytes, as it was sent.
 func escapedBelow(u *url.URL, n int) string {
-	return strings.TrimPrefix(u.EscapedPath(), (&url.URL{Path: u.Path[:n]}).EscapedPath())
+	escaped := u.EscapedPath()
+	for ; n > 0; n-- {
+		if escaped[0] == '%' {
+			escaped = escaped[2:]
+		}
+		escaped = escaped[1:]
+	}
+	return escaped
 }
