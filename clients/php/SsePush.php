@@ -208,7 +208,8 @@ final class SsePush
     }
 
     /**
-     * The users with an open connection, ten thousand at most.
+     * The users with an open connection, ten thousand at most. With the directive's `presence`, those as well who have just
+     * gone and may be back: what `sse:presence` says from then on, goes on from this list.
      *
      * @return list<string>|null Null: the proxy could not be asked, which is not "nobody".
      */

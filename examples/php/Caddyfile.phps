@@ -8,6 +8,7 @@
 		user query userId # any client can claim any name this way; chat/Caddyfile.* do it better
 		anonymous # who names no user hears topics and broadcasts
 		topics room ticker
+		presence room 2s
 		internal /_sse {
 			allow loopback
 		}

@@ -35,7 +35,7 @@ func (r *Refusal) Unwrap() error { return r.Err }
 type admission struct {
 	rate rate
 
-	mu        sync.Mutex // guards all below
+	mu        sync.Mutex // guards all below; taken inside of shard.mu
 	calm      calm
 	limits    Limits
 	total     int

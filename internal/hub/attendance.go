@@ -118,6 +118,13 @@ func (a *attendance) held() []string {
 	return append(slices.Collect(maps.Keys(a.here)), slices.Collect(maps.Keys(a.away))...)
 }
 
+// present are the users who have come and not left, as the log has it.
+func (a *attendance) present() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Keys(a.said))
+}
+
 type presenceEvent struct {
 	User  string `json:"user"`
 	State string `json:"state"`
@@ -183,14 +190,12 @@ func (a *attendance) learn() bool {
 		return true
 	}
 	for {
-		users, err := a.hub.nodes.list(a.ctx, presentName)
+		users, err := a.hub.nodes.others(a.ctx, presentName)
 		if err == nil {
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			for user, nodes := range users {
-				if nodes > 1 || !a.told(user) { // and not from this one alone
-					a.said[user] = struct{}{}
-				}
+			for user := range users {
+				a.said[user] = struct{}{}
 			}
 			return true
 		}

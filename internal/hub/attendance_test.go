@@ -70,6 +70,37 @@ func TestPresence(t *testing.T) {
 	})
 }
 
+// The list of users and the events tell the same, so that a page may begin with the one and go on with the other.
+func TestUsersArePresent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		a, _ := e.hub(t, attended())
+		b, _ := e.hub(t, attended())
+		both := func(d time.Duration, want ...hub.Count) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			for _, h := range []*hub.Hub{a, b} {
+				if got, total, _, err := h.Users(t.Context(), "", 10); err != nil || total != len(want) || !slices.Equal(got, want) {
+					t.Errorf("got %v of %d, %v, want %v", got, total, err, want)
+				}
+			}
+		}
+		one := subscribe(t, a, hub.Subscription{User: "u"})
+		subscribe(t, b, hub.Subscription{User: "v"})
+		both(3*time.Second, hub.Count{Name: "u", Connections: 1}, hub.Count{Name: "v", Connections: 1})
+		one.conn.Close(nil)
+		both(3*time.Second, hub.Count{Name: "u", Connections: 0}, hub.Count{Name: "v", Connections: 1}) // it may be a reload
+		both(20*time.Second, hub.Count{Name: "v", Connections: 1})
+
+		// What is on the node that is asked is known to it at once.
+		subscribe(t, b, hub.Subscription{User: "w"})
+		if n, err := b.User(t.Context(), "w"); n != 1 || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+	})
+}
+
 // In a cluster each is said once, whichever nodes a user is on.
 func TestPresenceAcrossNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,21 +22,15 @@ func (h *Hub) claim(ctx context.Context, c *Conn, id string) error {
 	return r.Err
 }
 
-// replace ends the stream that has an id on this node. Its place in the admission is free at once: otherwise a user with as
-// many as he may have could not reconnect until the old one has been noticed to be dead.
+// replace ends the stream that has an id on this node.
 func (h *Hub) replace(id string) {
 	c := h.connection(id)
 	if c == nil {
 		return
 	}
 	c.shard.mu.Lock()
-	first := c.place != gone && !c.ended && !c.replaced
-	if first {
+	defer c.shard.mu.Unlock()
+	if c.place != gone {
 		c.finish(superseded)
-		c.replaced = true
-	}
-	c.shard.mu.Unlock()
-	if first {
-		h.admission.exit(c.User, c.address)
 	}
 }

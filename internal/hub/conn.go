@@ -49,7 +49,7 @@ type Conn struct {
 	refresh  bool // the client is to be told a newer position
 	ended    bool
 	held     bool  // no goroutine serves it
-	replaced bool  // a newer stream has its place in the admission
+	released bool  // its place in the admission is given up
 	cause    cause // why it has ended
 }
 

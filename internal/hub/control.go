@@ -37,17 +37,36 @@ func (c *Conn) Cause() string {
 	return [...]string{"", "disconnected", "denied", "superseded"}[c.cause]
 }
 
-// finish ends the stream. The caller holds shard.mu.
+// finished reports whether the stream was told to end, though its client may not have taken that yet.
+func (c *Conn) finished() bool {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return c.cause != other
+}
+
+// finish ends the stream. Its place in the admission is free at once, and its user has left: a user with as many as he may
+// have could not come back otherwise until the old stream's client has been noticed to be dead, and who asks for the users
+// would find one who was thrown out. The caller holds shard.mu.
 func (c *Conn) finish(why cause) {
 	if c.ended {
 		return
 	}
 	c.cause = why
+	if c.vacate() {
+		c.shard.hub.admission.exit(c.User, c.address)
+	}
 	if why == superseded {
 		c.end(farewell)
 	} else {
 		c.end(nil)
 	}
+}
+
+// vacate reports whether the connection's place in the admission is still to be given up, once. The caller holds shard.mu.
+func (c *Conn) vacate() bool {
+	first := !c.released
+	c.released = true
+	return first
 }
 
 // farewell tells a client whose stream a newer one has taken the place of. If it is another page, the two are not to take

@@ -166,14 +166,13 @@ func TestRevokeThenPublish(t *testing.T) {
 					}
 				})
 			}
-			ctx := t.Context()
+			// As records of the log, and not by Join and Leave, which wait until they are obeyed.
+			turn := func(kind broker.Kind) broker.Record {
+				return broker.Record{Kind: kind, Targets: []broker.Target{userU}, Topics: []string{"room"}}
+			}
 			for i := range rounds {
-				_, err := h.Join(ctx, userU, []string{"room"})
-				mustSteer(t, true, err)
-				publish(t, h, topic("room", strconv.Itoa(i)), topic("noise", "x"))
-				publish(t, h, topic("noise", "x"), topic("room", "open"))
-				_, err = h.Leave(ctx, userU, []string{"room"})
-				mustSteer(t, true, err)
+				publish(t, h, turn(broker.Join), topic("room", strconv.Itoa(i)), topic("noise", "x"))
+				publish(t, h, topic("noise", "x"), topic("room", "open"), turn(broker.Leave))
 				publish(t, h, topic("room", "secret"), topic("noise", "x"))
 			}
 			close(done)
@@ -285,4 +284,30 @@ func TestDeny(t *testing.T) {
 		e.hear(t, a)
 		subscribe(t, a, hub.Subscription{User: "u"}).conn.Close(nil)
 	})
+}
+
+// Whoever asks after a disconnect finds it done, though the clients have yet to take it; and they may come back.
+func TestDisconnectedAreGone(t *testing.T) {
+	s := settings(100, 1<<20)
+	s.Limits.PerUser = 1
+	h := newHub(t, s)
+	var readers []*reader
+	for range 200 {
+		readers = append(readers, subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"room"}}))
+		if err := h.DisconnectUser(t.Context(), "u"); err != nil {
+			t.Fatal(err)
+		}
+		if n := h.UserHere("u"); n != 0 {
+			t.Fatalf("has %d connections", n)
+		}
+		if list, total, _, _ := h.Connections(hub.Filter{User: "u"}, 10); len(list)+total != 0 {
+			t.Fatalf("listed: %v, %d", list, total)
+		}
+	}
+	for _, r := range readers {
+		r.wantEnd("disconnected")
+	}
+	if err := h.Close(); err != nil || h.Left() != 0 {
+		t.Errorf("%v, left in the indexes: %d", err, h.Left())
+	}
 }

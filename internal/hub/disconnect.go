@@ -58,6 +58,16 @@ func (h *Hub) turn(ctx context.Context, kind broker.Kind, t broker.Target, topic
 	return true, h.steer(ctx, broker.Record{Kind: kind, Targets: []broker.Target{t}, Topics: topics})
 }
 
+// obeyTime is how long it is waited for this node to do what is in the log.
+const obeyTime = time.Second
+
+// steer puts a record into the log, and waits for this node to obey it: who asks it next finds it done.
 func (h *Hub) steer(ctx context.Context, r broker.Record) error {
-	return h.append(ctx, []broker.Record{r})[0].Err
+	result := h.append(ctx, []broker.Record{r})[0]
+	if result.Err == nil {
+		ctx, cancel := context.WithTimeout(ctx, obeyTime)
+		defer cancel()
+		_ = h.Taken(ctx, result.Position) // it will be done, as it is in the log
+	}
+	return result.Err
 }

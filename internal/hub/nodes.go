@@ -111,25 +111,23 @@ func difference(old, present map[string]int) map[string]int {
 	return changes
 }
 
-// list returns the counts of all nodes under names with a prefix, which is taken off.
-func (n *nodes) list(ctx context.Context, prefix string) (map[string]int, error) {
-	all, err := n.directory.Counts(ctx)
+// others returns the counts of all nodes but this one under names with a prefix, which is taken off, or under these names.
+func (n *nodes) others(ctx context.Context, prefix string, names ...string) (map[string]int, error) {
+	all, err := n.directory.Counts(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
-	list := map[string]int{}
+	var own map[string]int
+	if told := n.told.Load(); told != nil {
+		own = *told
+	}
+	others := map[string]int{}
 	for name, count := range all {
-		if name, ok := strings.CutPrefix(name, prefix); ok {
-			list[name] = count
+		if rest, ok := strings.CutPrefix(name, prefix); ok && count > own[name] {
+			others[rest] = count - own[name]
 		}
 	}
-	return list, nil
-}
-
-// count returns one count of all nodes.
-func (n *nodes) count(ctx context.Context, name string) (int, error) {
-	counts, err := n.directory.Counts(ctx, name)
-	return counts[name], err
+	return others, nil
 }
 
 // elsewhere asks how many connections users have on other nodes. The answer comes when ctx is done at the latest: nil
@@ -144,22 +142,8 @@ func (n *nodes) elsewhere(ctx context.Context, users []string) <-chan map[string
 		for i, user := range users {
 			names[i] = userName + user
 		}
-		counts, err := n.directory.Counts(ctx, names...)
-		if err != nil {
-			answer <- nil
-			return
-		}
-		var here map[string]int
-		if told := n.told.Load(); told != nil {
-			here = *told
-		}
-		others := map[string]int{}
-		for i, name := range names {
-			if c := counts[name] - here[name]; c > 0 {
-				others[users[i]] = c
-			}
-		}
-		answer <- others
+		counts, _ := n.others(ctx, userName, names...) // nil with an error
+		answer <- counts
 	}()
 	return answer
 }

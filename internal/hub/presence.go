@@ -14,23 +14,47 @@ type Count struct {
 }
 
 // Users lists who is connected, on whichever node, by name, up to limit of those behind after, and counts them all. next
-// is where the list goes on. The error says that the other nodes cannot be asked.
+// is where the list goes on. Where presence is published, those are on it, with 0 connections, who have come and not left
+// by its events: list and events are one story. The error says that the other nodes cannot be asked.
 func (h *Hub) Users(ctx context.Context, after string, limit int) (list []Count, total int, next string, err error) {
-	return h.counts(ctx, userName, h.users, after, limit)
+	all, err := h.counted(ctx, userName, h.users)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	for _, user := range h.who.present() {
+		all[user] += 0
+	}
+	list, total, next = rows(all, after, limit)
+	return list, total, next, nil
 }
 
 // Topics lists the names and patterns that connections are subscribed to, as Users does.
 func (h *Hub) Topics(ctx context.Context, after string, limit int) (list []Count, total int, next string, err error) {
-	return h.counts(ctx, topicName, h.topics, after, limit)
+	all, err := h.counted(ctx, topicName, h.topics)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	list, total, next = rows(all, after, limit)
+	return list, total, next, nil
 }
 
-func (h *Hub) counts(ctx context.Context, prefix string, here func() map[string]int, after string, limit int) (list []Count, total int, next string, err error) {
-	all := here()
-	if h.nodes != nil {
-		if all, err = h.nodes.list(ctx, prefix); err != nil {
-			return nil, 0, "", err
-		}
+// counted adds what the other nodes have to what is here.
+func (h *Hub) counted(ctx context.Context, prefix string, here func() map[string]int) (map[string]int, error) {
+	if h.nodes == nil {
+		return here(), nil
 	}
+	all, err := h.nodes.others(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	for name, n := range here() {
+		all[name] += n
+	}
+	return all, nil
+}
+
+// rows are up to limit counts by name, of those behind after.
+func rows(all map[string]int, after string, limit int) (list []Count, total int, next string) {
 	list = make([]Count, 0, len(all))
 	for name, n := range all {
 		if name > after {
@@ -41,15 +65,16 @@ func (h *Hub) counts(ctx context.Context, prefix string, here func() map[string]
 	if limit > 0 && len(list) > limit {
 		next = list[limit-1].Name
 	}
-	return list[:min(limit, len(list))], len(all), next, nil
+	return list[:min(limit, len(list))], len(all), next
 }
 
 // User counts a user's connections, on all nodes.
 func (h *Hub) User(ctx context.Context, name string) (int, error) {
-	if h.nodes != nil {
-		return h.nodes.count(ctx, userName+name)
+	if h.nodes == nil {
+		return h.UserHere(name), nil
 	}
-	return h.UserHere(name), nil
+	others, err := h.nodes.others(ctx, "", userName+name)
+	return others[userName+name] + h.UserHere(name), err
 }
 
 // UserHere counts a user's connections on this node.
@@ -62,19 +87,21 @@ func (h *Hub) UserHere(name string) int {
 // Topic counts the connections that hear a topic, on all nodes. Where there are several, one that hears it in two ways
 // counts twice.
 func (h *Hub) Topic(ctx context.Context, name string) (n int, err error) {
-	if h.nodes == nil {
-		for _, s := range h.shards {
-			n += len(s.hearing(name))
+	if h.nodes != nil {
+		all, err := h.nodes.others(ctx, topicName)
+		if err != nil {
+			return 0, err
 		}
-		return n, nil
-	}
-	all, err := h.nodes.list(ctx, topicName)
-	for topic, connections := range all {
-		if Match(topic, name) {
-			n += connections
+		for topic, connections := range all {
+			if Match(topic, name) {
+				n += connections
+			}
 		}
 	}
-	return n, err
+	for _, s := range h.shards {
+		n += len(s.hearing(name))
+	}
+	return n, nil
 }
 
 // users counts this node's connections, by user.

@@ -143,7 +143,7 @@ func (s *shard) remove(c *Conn) bool {
 	c.live = false
 	c.drop()
 	c.countOpen(-1)
-	return !c.replaced
+	return c.vacate()
 }
 
 // list returns the connections that hear a target.

@@ -64,6 +64,7 @@ func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int
 			chosen = append(chosen, s.list(broker.Target{Kind: broker.Broadcast})...)
 		}
 	}
+	chosen = slices.DeleteFunc(chosen, (*Conn).finished)
 	total = len(chosen)
 	chosen = firstAfter(chosen, after, limit+1)
 	list = make([]ConnectionInfo, 0, min(limit, len(chosen)))

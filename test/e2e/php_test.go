@@ -142,7 +142,7 @@ func chat(t *testing.T, url string) {
 	// Who has another tab is still there, who has none is not.
 	second.Close()
 	harness.EventuallyEqual(t, "connections of ann", 1, func() int { return route.Connections(t, "ann") })
-	sees(ben, "ann", "ben", "carl") // the list that second's good-bye made
+	sees(ben, "ann", "ben", "carl")
 	ben.Close()
 	sees(ann, "ann", "carl")
 	ann.Wait(line("ben has left."))

@@ -8,8 +8,8 @@ const $ = (id) => document.getElementById(id);
 let source;
 let connection = ''; // the id of this tab's stream
 let last = '';       // the id of the event that came last
-let presenceAt = 0;  // when the newest list of users was made
-let users = null;    // the others of that list
+let users = null;    // a Set of who is here, null before that is known
+let news = null;     // while it is asked for: who has come and gone meanwhile
 
 // Opens the stream where the app says, from the beginning or behind the event that was last.
 function open(url, after = '') {
@@ -25,15 +25,24 @@ function open(url, after = '') {
 	});
 
 	// Comes first after each connect, so after a reconnect with a new id as well.
-	on('sse:connected', (said) => {
+	on('sse:connected', async (said) => {
 		connection = said.connection;
 		$('state').textContent = 'Connected';
-		post({ action: 'here' });
+		const heard = news = new Map();
+		const list = await post({ action: 'who' });
+		if (heard !== news) return; // connected once more by now
+		news = null;
+		const known = list ? list.users : users;
+		if (known) show(among(known, heard));
+	});
+	// The proxy says who comes and goes: users, not tabs, and nobody who only reloads.
+	on('sse:presence', ({ user, state }) => {
+		if (news) news.set(user, state);
+		else if (users) show(among(users, [[user, state]]));
 	});
 	on('chat', ({ from, text }) => line(from, text));
 	on('private', ({ from, to, text }) => line(from === me ? `to ${to}` : `${from}, to you`, text, 'private'));
 	on('answer', ({ question, text }) => line(question, text, 'answer'));
-	on('presence', presence);
 
 	on('sse:expiring', renew);
 	// What was missed while away comes by itself; what the proxy no longer has is said.
@@ -65,17 +74,24 @@ function line(who, text, kind = '') {
 	item.scrollIntoView({ block: 'nearest' });
 }
 
-function presence(list) {
-	if (list.at < presenceAt) return;
-	presenceAt = list.at;
-	const others = list.users.filter((name) => name !== me);
-	if (users) { // not for the first list: everybody on it was there before
-		for (const name of others) if (!users.includes(name)) line('', `${name} is here.`, 'note');
-		for (const name of users) if (!others.includes(name)) line('', `${name} has left.`, 'note');
+function among(names, changes) {
+	const now = new Set(names);
+	for (const [name, state] of changes) {
+		if (state === 'join') now.add(name);
+		else now.delete(name);
 	}
-	users = others;
+	return now;
+}
 
-	$('users').replaceChildren(...list.users.map((name) => {
+function show(now) {
+	const others = [...now].filter((name) => name !== me).sort();
+	if (users) { // not for the first list: everybody on it was there before
+		for (const name of others) if (!users.has(name)) line('', `${name} is here.`, 'note');
+		for (const name of users) if (!now.has(name) && name !== me) line('', `${name} has left.`, 'note');
+	}
+	users = now;
+
+	$('users').replaceChildren(...[...now].sort().map((name) => {
 		const item = document.createElement('li');
 		item.textContent = name;
 		return item;
@@ -116,10 +132,7 @@ $('ask').addEventListener('click', () => post({ action: 'ask', connection, quest
 // Closed first: a stream that the server ends would be opened again by EventSource.
 $('leave').addEventListener('submit', () => source.close());
 
-addEventListener('pagehide', () => {
-	source.close();
-	navigator.sendBeacon('', new URLSearchParams({ action: 'gone', connection }));
-});
+addEventListener('pagehide', () => source.close());
 addEventListener('pageshow', (event) => {
 	if (event.persisted) location.reload(); // back from the back/forward cache: signed out meanwhile, or its ticket too old
 });

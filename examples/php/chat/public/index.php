@@ -30,8 +30,7 @@ if ($me === null) {
 }
 match (post('action')) {
     'renew' => answer(200, more: ['stream' => stream_of($me)]),
-    'here' => publish_presence(),
-    'gone' => gone($me, post('connection')),
+    'who' => who(),
     'leave' => leave($me),
     'say' => say($me, post('to'), trim(post('text'))),
     'ask' => ask($me, post('connection'), post('question')),
@@ -53,7 +52,10 @@ function enter(string $name, #[\SensitiveParameter] string $password): never
     sign($name);
 }
 
-/** Signs out, and only then ends the user's streams: who comes back is nobody by now. */
+/**
+ * Signs out, and only then ends the user's streams: who comes back is nobody by now. A tab with a ticket that is still good
+ * comes back by it, asks who is here, and learns so.
+ */
 function leave(string $me): never
 {
     session_start();
@@ -61,7 +63,6 @@ function leave(string $me): never
     session_destroy();
     token_cookie('', 0);
     end_streams($me);
-    publish_presence();
     header('Location: ./', true, 303);
     exit;
 }
@@ -76,28 +77,11 @@ function sign(string $name): never
     exit;
 }
 
-/**
- * Tells the room who is there: a tab has connected or gone. The proxy knows, so nothing is kept here, and those who
- * vanished without a word are missing from the next list.
- */
-function publish_presence(): void
+/** Who is here. The proxy knows, and tells the room of all that changes (`presence room`); so nothing is kept here. */
+function who(): never
 {
-    $at = microtime(true); // Two requests may overtake each other: pages pass over the older list.
     $users = SsePush::presence();
-    if ($users !== null) {
-        sort($users, SORT_STRING);
-        // Coalesced: of all these lists only the newest is replayed to a new page.
-        SsePush::topic('room')->coalesce('presence')->send('presence', ['at' => $at, 'users' => $users]);
-    }
-}
-
-/** A tab says good-bye. Its connection is closed here, as the proxy may not have noticed yet. */
-function gone(string $me, string $connection): void
-{
-    if (is_mine($me, $connection)) {
-        SsePush::disconnect($connection);
-    }
-    publish_presence();
+    $users === null ? answer(502, 'who is here is not known') : answer(200, more: ['users' => $users]);
 }
 
 /** A message to the room, or to one user. */
