@@ -180,6 +180,14 @@ func TestCommandsOnAHub(t *testing.T) {
 
 	o.run("kick", *odd.connected.User).want(t, 0, "")
 	odd.wantEnd()
+	o.run("kick", "u2", "--deny", "1m").want(t, 0, "")
+	if a := s.do(http.MethodGet, "/events?userId=u2", "", "Accept", eventStream); a.status != http.StatusNoContent {
+		t.Errorf("who is denied gets %d", a.status)
+	}
+	o.run("kick", "u2", "--deny", "0s").want(t, 0, "")
+	back := s.open("/events?userId=u2")
+	o.run("kick", "u2").want(t, 0, "")
+	back.wantEnd()
 	o.run("kick", "--connection", c.connected.Connection).want(t, 0, "")
 	c.wantEnd()
 	waitFor(t, "all are gone", func() bool { return get[connections](s, "/_sse/connections").Total == 0 })
@@ -224,6 +232,8 @@ func TestCommandErrors(t *testing.T) {
 		{o, "kick", 1, "give a user"},
 		{o, "kick u1 --connection x", 1, "give a user"},
 		{o, "kick --connection x", 1, "there is no connection x"},
+		{o, "kick --connection x --deny 1m", 1, "--deny goes with a user"},
+		{o, "kick u1 --deny 25h", 1, "deny: must be a duration"},
 		{o, "tail --count -1", 1, "--count"},
 		{o, "tail --after x", 1, "after"},
 		{o, "explain u1 no-id", 1, "event: must be an event's id"},
@@ -318,13 +328,16 @@ func TestCommandSignals(t *testing.T) {
 	}
 
 	// One that has not done its work says so.
-	in, _ := io.Pipe()
+	in, never, err := os.Pipe() // nothing is ever written
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = in.Close(), never.Close() })
 	asked := func() int { return strings.Count(s.log(), `"uri":"/sse_push/hubs"`) }
 	before := asked()
 	r = o.start(exec.Command(filepath.Join(o.folder, "caddy"), "sse-push", "publish", "--user", "u1"), in)
 	waitFor(t, "it asks for the hub", func() bool { return asked() > before })
 	_ = r.cmd.Process.Signal(os.Interrupt)
-	_ = in.Close()
 	if got := r.wait(); got.code != 130 {
 		t.Errorf("publish: got %+v", got)
 	}

@@ -162,23 +162,31 @@ func kickCommand() *cobra.Command {
 		Short: "Ends all streams of a user, or one connection",
 		Long: longText(`
 Ends all streams of a user, on all nodes, or with --connection a single one. A browser connects again by itself, as a new
-connection: who is to stay out must be refused by the app.`),
-		Example: examples("caddy sse-push kick u1", "caddy sse-push kick --connection 4fzzzhjFvcUxzS1cCLP0hg"),
+connection: who is to stay out for long must be refused by the app. With --deny a user is not let in for a time, and his
+pages stop until they are loaded again.`),
+		Example: examples("caddy sse-push kick u1", "caddy sse-push kick u3 --deny 10m", "caddy sse-push kick --connection 4fzzzhjFvcUxzS1cCLP0hg"),
 		Args:    cobra.MaximumNArgs(1),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error {
 			id := cmd.Flag("connection").Value.String()
 			if (id == "") == (len(args) == 0) {
 				return fmt.Errorf("give a user, or --connection and the id of one")
 			}
-			if id != "" {
-				return c.call(ctx, http.MethodDelete, path+"/connections/"+pathSegment(id), nil, "", nil)
+			var query url.Values
+			if deny := cmd.Flag("deny"); deny.Changed {
+				query = url.Values{"deny": {deny.Value.String()}}
 			}
-			if args[0] == "" {
+			switch {
+			case id != "" && query != nil:
+				return fmt.Errorf("--deny goes with a user: a connection has a new id when it comes back")
+			case id != "":
+				return c.call(ctx, http.MethodDelete, path+"/connections/"+pathSegment(id), nil, "", nil)
+			case args[0] == "":
 				return fmt.Errorf("the user's name is empty")
 			}
-			return c.call(ctx, http.MethodDelete, path+"/users/"+pathSegment(args[0]), nil, "", nil)
+			return c.call(ctx, http.MethodDelete, path+"/users/"+pathSegment(args[0]), query, "", nil)
 		}),
 	}, true)
 	cmd.Flags().String("connection", "", "The id of the connection to end")
+	cmd.Flags().Duration("deny", 0, "Let the user in no more for so long, 24h at most; 0s lets him in again")
 	return cmd
 }

@@ -23,7 +23,7 @@ func TestConnectionID(t *testing.T) {
 	if !p.owns(id, "/events", "u1") || id != keyed("hub", "key").connectionID("/events", "u1", client) {
 		t.Error("it is not its owner's, or another one each time")
 	}
-	if checkConnection(id) != nil {
+	if hub.CheckConnection(id) != nil {
 		t.Errorf("%q is no connection's id", id)
 	}
 	for name, owns := range map[string]bool{

@@ -149,7 +149,7 @@ func checkTargetName(t broker.Target) *problem {
 	case broker.Topic:
 		return asProblem("topic", hub.CheckTopic(t.Name))
 	}
-	if checkConnection(t.Name) != nil {
+	if hub.CheckConnection(t.Name) != nil {
 		return noConnection(t.Name)
 	}
 	return nil

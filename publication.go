@@ -2,7 +2,6 @@ package ssepush
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
@@ -20,14 +18,8 @@ import (
 )
 
 const (
-	maxTargets    = 1000   // of an event, and connections that it excludes
-	maxListed     = 10_000 // in one list, before duplicates are removed
-	maxConnection = 128    // bytes of a connection's id
-	maxCoalesce   = 128
-	maxKey        = 255
-
-	maxRetry = 86_400_000 // ms
-	maxTTL   = 31_536_000 // s
+	maxListed = 10_000 // in one list, before duplicates are removed
+	maxKey    = 255
 )
 
 // fieldNames are all fields of an event.
@@ -72,7 +64,7 @@ func (p *publication) set(name string, v value) *problem {
 	case "topic", "topics":
 		err = p.target(v, broker.Topic, name == "topics", hub.CheckTopic)
 	case "connection", "connections":
-		err = p.target(v, broker.Connection, name == "connections", checkConnection)
+		err = p.target(v, broker.Connection, name == "connections", hub.CheckConnection)
 	case "broadcast":
 		err = p.broadcast(v)
 	case "data":
@@ -158,17 +150,17 @@ func (p *publication) option(name string, v value) (err error) {
 			err = sse.CheckID(p.rec.ID)
 		}
 	case "retry":
-		p.rec.Retry, err = span(v, time.Millisecond, maxRetry, "milliseconds")
+		p.rec.Retry, err = span(v, hub.RetryOf)
 	case "ttl":
-		p.rec.TTL, err = span(v, time.Second, maxTTL, "seconds")
+		p.rec.TTL, err = span(v, hub.TTLOf)
 	case "coalesce":
 		if p.rec.Coalesce, err = v.text(); err == nil {
-			err = checkCoalesce(p.rec.Coalesce)
+			err = hub.CheckCoalesce(p.rec.Coalesce)
 		}
 	case "exclude":
 		p.rec.Exclude, err = v.texts()
 		for i, id := range p.rec.Exclude {
-			if bad := checkConnection(id); bad != nil {
+			if bad := hub.CheckConnection(id); bad != nil {
 				return itemError(i, bad)
 			}
 		}
@@ -189,19 +181,14 @@ func (p *publication) option(name string, v value) (err error) {
 // record.
 func (p *publication) record() (broker.Record, *problem) {
 	r := &p.rec
-	slices.SortFunc(r.Targets, func(a, b broker.Target) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
-	})
-	r.Targets = slices.Compact(r.Targets)
-	slices.Sort(r.Exclude)
-	r.Exclude = slices.Compact(r.Exclude)
+	hub.Tidy(r)
 	switch {
 	case len(r.Targets) == 0:
 		return broker.Record{}, newProblem(http.StatusBadRequest, "no target: give user, topic, connection or broadcast")
-	case len(r.Targets) > maxTargets:
-		return broker.Record{}, newProblem(http.StatusBadRequest, "too many targets: %d, and at most %d may be given", len(r.Targets), maxTargets)
-	case len(r.Exclude) > maxTargets:
-		return broker.Record{}, fieldError("exclude", "must not name more than %d connections", maxTargets)
+	case len(r.Targets) > hub.MaxTargets:
+		return broker.Record{}, newProblem(http.StatusBadRequest, "too many targets: %d, and at most %d may be given", len(r.Targets), hub.MaxTargets)
+	case len(r.Exclude) > hub.MaxTargets:
+		return broker.Record{}, fieldError("exclude", "must not name more than %d connections", hub.MaxTargets)
 	}
 	if r.Key != "" {
 		r.Digest = digest(r)
@@ -239,15 +226,12 @@ func digest(r *broker.Record) (d [16]byte) {
 	return d
 }
 
-func span(v value, unit time.Duration, most int64, units string) (time.Duration, error) {
+func span(v value, of func(int64) (time.Duration, error)) (time.Duration, error) {
 	n, err := v.number()
 	if err != nil {
 		return 0, err
 	}
-	if n < 1 || n > most {
-		return 0, fmt.Errorf("must be 1 to %d %s", most, units)
-	}
-	return time.Duration(n) * unit, nil
+	return of(n)
 }
 
 func parseWhole(s string) (int64, error) {
@@ -256,32 +240,6 @@ func parseWhole(s string) (int64, error) {
 		return 0, errors.New("must be a whole number")
 	}
 	return n, nil
-}
-
-func checkConnection(id string) error {
-	switch {
-	case id == "":
-		return errors.New("must not be empty")
-	case len(id) > maxConnection:
-		return fmt.Errorf("must not be longer than %d bytes", maxConnection)
-	case strings.ContainsFunc(id, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
-	}):
-		return errors.New("must be a connection's id: letters, digits, _ and -")
-	}
-	return nil
-}
-
-func checkCoalesce(s string) error {
-	switch {
-	case s == "":
-		return errors.New("must not be empty")
-	case len(s) > maxCoalesce:
-		return fmt.Errorf("must not be longer than %d bytes", maxCoalesce)
-	case strings.ContainsFunc(s, unicode.IsControl):
-		return errors.New("must not hold control characters")
-	}
-	return nil
 }
 
 // checkKey allows what a header can carry.

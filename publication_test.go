@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 func user(name string) broker.Target  { return broker.Target{Kind: broker.User, Name: name} }
@@ -279,7 +280,7 @@ func TestDigest(t *testing.T) {
 // checkAccepted says what must hold of every record, whatever it was made of.
 func checkAccepted(t *testing.T, rec broker.Record, most int64) {
 	t.Helper()
-	if len(rec.Targets) == 0 || len(rec.Targets) > maxTargets {
+	if len(rec.Targets) == 0 || len(rec.Targets) > hub.MaxTargets {
 		t.Errorf("%d targets", len(rec.Targets))
 	}
 	if len(slices.Compact(slices.Clone(rec.Targets))) != len(rec.Targets) {

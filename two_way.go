@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 // isPost reports whether a request is a POST, or a browser's question whether it may send one.
@@ -17,7 +19,7 @@ func isPost(r *http.Request) bool {
 // postsTo is the connection that a URL names; "" where it is not one of a connection.
 func (h *Handler) postsTo(u *url.URL) string {
 	id, ok := strings.CutPrefix(u.Path, h.Path+"/")
-	if !ok || checkConnection(id) != nil {
+	if !ok || hub.CheckConnection(id) != nil {
 		return ""
 	}
 	return id

@@ -1,7 +1,6 @@
 package redisbroker
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,22 +8,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// What an app publishes with its own Redis client is held to the same rules as a publish by HTTP.
-const (
-	maxTargets    = 1000
-	maxConnection = 128
-	maxCoalesce   = 128
-	maxData       = 16 << 20
-	maxRetry      = 86_400_000 // ms
-	maxTTL        = 31_536_000 // s
-)
+// maxData bounds what an app publishes with its own Redis client. All else is held to the rules of a publish by HTTP.
+const maxData = 16 << 20
 
 // plain reads an entry of these fields:
 //
@@ -51,17 +42,12 @@ func plain(e *raw) (broker.Record, error) {
 			return r, fmt.Errorf("%w: %s: %w", broker.ErrMalformed, shown(name), err)
 		}
 	}
-	slices.SortFunc(r.Targets, func(a, b broker.Target) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
-	})
-	r.Targets = slices.Compact(r.Targets)
-	slices.Sort(r.Exclude)
-	r.Exclude = slices.Compact(r.Exclude)
+	hub.Tidy(&r)
 	switch {
 	case len(r.Targets) == 0:
 		return r, fmt.Errorf("%w: no target: give user, topic, connection or broadcast", broker.ErrMalformed)
-	case len(r.Targets) > maxTargets, len(r.Exclude) > maxTargets:
-		return r, fmt.Errorf("%w: more than %d targets or exclusions", broker.ErrMalformed, maxTargets)
+	case len(r.Targets) > hub.MaxTargets, len(r.Exclude) > hub.MaxTargets:
+		return r, fmt.Errorf("%w: more than %d targets or exclusions", broker.ErrMalformed, hub.MaxTargets)
 	}
 	return r, nil
 }
@@ -81,7 +67,7 @@ func setPlain(r *broker.Record, name, value string) (err error) {
 	case "topic", "topics":
 		return setTargets(r, broker.Topic, name == "topics", value, hub.CheckTopic)
 	case "connection", "connections":
-		return setTargets(r, broker.Connection, name == "connections", value, checkConnection)
+		return setTargets(r, broker.Connection, name == "connections", value, hub.CheckConnection)
 	case "broadcast":
 		switch value {
 		case "1", "true":
@@ -103,14 +89,12 @@ func setPlain(r *broker.Record, name, value string) (err error) {
 		r.ID = value
 		return sse.CheckID(value)
 	case "retry":
-		r.Retry, err = span(value, time.Millisecond, maxRetry)
+		r.Retry, err = span(value, hub.RetryOf)
 	case "ttl":
-		r.TTL, err = span(value, time.Second, maxTTL)
+		r.TTL, err = span(value, hub.TTLOf)
 	case "coalesce":
-		if value == "" || len(value) > maxCoalesce || strings.ContainsFunc(value, unicode.IsControl) {
-			return fmt.Errorf("must be 1 to %d bytes without control characters", maxCoalesce)
-		}
 		r.Coalesce = value
+		return hub.CheckCoalesce(value)
 	case "exclude":
 		ids := []string{value}
 		if strings.HasPrefix(value, "[") {
@@ -119,7 +103,7 @@ func setPlain(r *broker.Record, name, value string) (err error) {
 			}
 		}
 		for _, c := range ids {
-			if err := checkConnection(c); err != nil {
+			if err := hub.CheckConnection(c); err != nil {
 				return err
 			}
 		}
@@ -160,19 +144,10 @@ func list(value string) ([]string, error) {
 	return names, nil
 }
 
-func span(value string, unit time.Duration, most int64) (time.Duration, error) {
+func span(value string, of func(int64) (time.Duration, error)) (time.Duration, error) {
 	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || n < 1 || n > most {
-		return 0, fmt.Errorf("must be 1 to %d", most)
+	if err != nil {
+		return 0, errors.New("must be a whole number")
 	}
-	return time.Duration(n) * unit, nil
-}
-
-func checkConnection(s string) error {
-	if s == "" || len(s) > maxConnection || strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
-	}) {
-		return fmt.Errorf("must be a connection's id: 1 to %d letters, digits, _ and -", maxConnection)
-	}
-	return nil
+	return of(n)
 }

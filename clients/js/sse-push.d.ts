@@ -5,6 +5,8 @@ export interface Options {
 	lastEventId?: string;
 	/** How many past events a new client wants. */
 	replay?: number;
+	/** 16 to 64 letters, digits, `_` and `-`, random, kept by the page: the connection's id is the same after each reconnect. */
+	client?: string;
 	/**
 	 * Gives the URL with a new ticket or token. Called when the grant of the stream is about to end, and once when the
 	 * server has refused it (401).
@@ -16,7 +18,7 @@ export interface Options {
 	heartbeat?: number;
 }
 
-export type State = 'connecting' | 'open' | 'refused' | 'closed';
+export type State = 'connecting' | 'open' | 'refused' | 'superseded' | 'closed';
 
 /** The events of the stream itself. */
 export interface StreamEvents {
@@ -26,6 +28,10 @@ export interface StreamEvents {
 	/** Not now; the browser tries again after the time it was told. */
 	'sse:rejected': { reason: string };
 	'sse:position': Record<string, never>;
+	/** The app has added or removed topics: these are the ones now. */
+	'sse:topics': { topics: string[] };
+	/** A newer stream with the same `client` has taken this one's place. */
+	'sse:superseded': Record<string, never>;
 	/** The stream ends in so many ms, with its grant. */
 	'sse:expiring': { in: number };
 	/** `wait`: ms until the next attempt. `status`: why the server refused. */

@@ -3,7 +3,7 @@
 //   const push = new SsePush('/events', { topics: ['room'] });
 //   push.on('order', (order, event) => …);                   // data read as JSON where it is JSON
 //   push.on('sse:gap', ({ delay }) => setTimeout(refetch, delay));
-//   push.on('sse:state', ({ state }) => …);                  // connecting, open, refused, closed
+//   push.on('sse:state', ({ state }) => …);                  // connecting, open, refused, superseded, closed
 //
 // As with EventSource, an event is heard only where its name is listened for; `message` is the name of those
 // without one. Names that start with `sse:` are never an app's own.
@@ -14,7 +14,7 @@ const ASLEEP = 120_000;             // browsers slow a hidden page's timers down
 const FINAL = [204, 400, 401, 403, 404];
 
 export class SsePush extends EventTarget {
-	/** connecting, open, refused (the server has said no, for good) or closed */
+	/** connecting, open, refused (the server has said no, for good), superseded (another page has taken this client's place) or closed */
 	state = 'closed';
 	/** What sse:connected said: this connection's id, its user, its topics. The id is null while not open. */
 	connection = null;
@@ -29,11 +29,11 @@ export class SsePush extends EventTarget {
 	#renewed = false; // since the stream was open last
 	#ticked = 0;
 	#heard = 0;
-	#names = new Set(['sse:connected', 'sse:gap', 'sse:position', 'sse:rejected', 'sse:expiring']);
+	#names = new Set(['sse:connected', 'sse:gap', 'sse:position', 'sse:topics', 'sse:rejected', 'sse:expiring', 'sse:superseded']);
 
 	/**
 	 * Opens at once. Options: `topics`; `lastEventId`, the position a page was rendered at; `replay`, how many
-	 * past events a new client wants; `withCredentials`; `renew`, a function that gives (or promises) the URL with a new
+	 * past events a new client wants; `client`, a random name that the page keeps: the connection's id is then the same after each reconnect; `withCredentials`; `renew`, a function that gives (or promises) the URL with a new
 	 * ticket or token: it is called when the grant of the stream is about to end, and once when it has; `heartbeat`, ms: reopen when nothing was heard for so long, for
 	 * apps that publish something at regular intervals (the server's own heartbeat is a comment, which no page can see).
 	 */
@@ -84,8 +84,9 @@ export class SsePush extends EventTarget {
 	}
 
 	#address() {
-		const url = new URL(this.#url), { topics = [], replay } = this.#options;
+		const url = new URL(this.#url), { topics = [], replay, client } = this.#options;
 		for (const topic of topics) url.searchParams.append('topic', topic);
+		if (client) url.searchParams.set('client', client);
 		if (this.lastEventId) url.searchParams.set('last_event_id', this.lastEventId);
 		else if (replay) url.searchParams.set('replay', replay);
 		return url.href;
@@ -101,7 +102,9 @@ export class SsePush extends EventTarget {
 			({ connection: this.connection, user: this.user, topics: this.topics } = JSON.parse(event.data));
 			this.#say('open');
 		}
+		if (event.type === 'sse:topics') ({ topics: this.topics } = JSON.parse(event.data));
 		if (event.type === 'sse:expiring' && this.#options.renew) this.#renew();
+		if (event.type === 'sse:superseded') this.#stop('superseded'); // or the two pages would take it from each other in turn
 		const { type, data, lastEventId, origin } = event;
 		this.dispatchEvent(new MessageEvent(type, { data, lastEventId, origin }));
 	};

@@ -248,11 +248,29 @@ final class SsePush
     /** Closes a connection. Its page will reconnect unless it was told to stop. Status 404: there is no such connection. */
     public static function disconnect(mixed $connection): SsePushResult
     {
-        if (is_array($connection = SsePushEvent::text($connection))) {
-            $result = SsePushResult::invalid('connection', $connection[0]);
-        } else {
-            [$result] = self::call('DELETE', '/connections/' . self::segment($connection));
-        }
+        return self::delete('connection', $connection);
+    }
+
+    /**
+     * Closes all of a user's connections, on all nodes. The pages will reconnect if they still may: so sign him out before. What is published
+     * after this is for those who come back.
+     *
+     * @param string|int $user
+     * @param int|false  $deny Seconds for which he is not let in, 0 to 86400; his pages stop then. 0 lets him in again. Default: false, he may come back at once.
+     */
+    public static function disconnectUser(mixed $user, mixed $deny = false): SsePushResult
+    {
+        return self::delete('user', $user, $deny);
+    }
+
+    private static function delete(string $kind, mixed $name, mixed $deny = false): SsePushResult
+    {
+        $name = SsePushEvent::text($name);
+        $result = match (true) {
+            is_array($name) => SsePushResult::invalid($kind, $name[0]),
+            $deny !== false && (!is_int($deny) || $deny < 0) => SsePushResult::invalid('deny', 'must be a whole number of seconds from 0 on'),
+            default => self::call('DELETE', "/{$kind}s/" . self::segment($name) . ($deny === false ? '' : "?deny={$deny}s"))[0],
+        };
         self::report([$result]);
         return $result;
     }

@@ -5,11 +5,9 @@ declare(strict_types=1);
 // What the examples share. With composer it would be vendor/autoload.php.
 require_once __DIR__ . '/../../clients/php/SsePush.php';
 
-// By the host name that the site has: Caddy answers 127.0.0.1 with an empty page where the site is localhost.
-define('PUSH_URL', $_SERVER['SSE_PUSH_URL'] ?? (getenv('SSE_PUSH_URL') ?: 'http://localhost:8080/_sse'));
-
 SsePush::configure(
-    url: PUSH_URL,
+    // By the host name that the site has: Caddy answers 127.0.0.1 with an empty page where the site is localhost.
+    url: $_SERVER['SSE_PUSH_URL'] ?? (getenv('SSE_PUSH_URL') ?: 'http://localhost:8080/_sse'),
     onError: static fn (SsePushResult $failed) => error_log((string) $failed),
 );
 

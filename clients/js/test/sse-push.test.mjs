@@ -189,6 +189,27 @@ test('remembers the id of every event of the stream itself', () => {
 	assert.equal(push.lastEventId, 'p2', 'an event without an id takes none away');
 });
 
+test('knows its topics when the app changes them', () => {
+	push = new SsePush('/events');
+	last().connected();
+	last().send('sse:topics', { topics: ['room', 'more'] });
+	assert.deepEqual([push.state, push.topics], ['open', ['room', 'more']]);
+});
+
+test('gives way to another page with its name', () => {
+	push = new SsePush('/events', { client: 'x'.repeat(16) });
+	assert.equal(param('client'), 'x'.repeat(16));
+	const seen = states(), heard = [];
+	push.on('sse:superseded', (data) => heard.push(data));
+	last().connected();
+	last().send('sse:superseded', {});
+	assert.deepEqual([seen, heard, push.connection, open().length], [['open', 'superseded'], [{}], null, 0]);
+	fire('online');
+	assert.equal(open().length, 0, 'it does not take it back by itself');
+	push.open();
+	assert.equal(open().length, 1);
+});
+
 test('a source that was replaced says nothing more', () => {
 	push = new SsePush('/events');
 	const seen = [];

@@ -263,6 +263,8 @@ foreach (['curl', 'streams'] as $transport) {
         same('/ok/connections?user=a%20b%26c&limit=5', came()[4]['target'], 'query');
         same([true, 204], [($r = SsePush::disconnect('..'))->ok, $r->status], 'disconnect');
         same('DELETE /ok/connections/%2E%2E', came()[5]['method'] . ' ' . came()[5]['target'], 'request');
+        same([true, true], [SsePush::disconnectUser('a/b')->ok, SsePush::disconnectUser(42, deny: 60)->ok], 'disconnectUser');
+        same(['DELETE /ok/users/a%2Fb', 'DELETE /ok/users/42?deny=60s'], array_map(static fn ($c) => $c['method'] . ' ' . $c['target'], array_slice(came(), 6)), 'requests');
 
         foreach (['hidden', 'html', 'empty'] as $mode) {
             at($mode);
@@ -272,6 +274,7 @@ foreach (['curl', 'streams'] as $transport) {
         $before = count(came());
         same([null, null, null], [SsePush::isOnline(null), SsePush::connections(user: null), SsePush::connections(topic: '')], 'about nobody');
         same('invalid', SsePush::disconnect('')->error, 'disconnect an empty id');
+        same(['user', 'deny'], [SsePush::disconnectUser(null)->field, SsePush::disconnectUser('u', deny: -1)->field], 'disconnect nobody, or for less than no time');
         same($before, count(came()), 'requests about nobody');
     });
 

@@ -57,15 +57,6 @@ function token_cookie(string $token, int $seconds): void
     setcookie('chat_token', $token, ['expires' => $expires, 'path' => '/events', 'httponly' => true, 'samesite' => 'Strict', 'secure' => is_https()]);
 }
 
-/** Ends all streams of a user, those of his other tabs and machines as well. They come back, if they still may. */
-function end_streams(string $user): void
-{
-    $done = file_get_contents(PUSH_URL . '/users/' . rawurlencode($user), context: stream_context_create(['http' => ['method' => 'DELETE', 'timeout' => 2]]));
-    if ($done === false) {
-        error_log("the streams of $user could not be ended");
-    }
-}
-
 function is_https(): bool
 {
     return ($_SERVER['HTTPS'] ?? 'off') !== 'off';

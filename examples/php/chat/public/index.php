@@ -62,7 +62,7 @@ function leave(string $me): never
     $_SESSION = [];
     session_destroy();
     token_cookie('', 0);
-    end_streams($me);
+    SsePush::disconnectUser($me);
     header('Location: ./', true, 303);
     exit;
 }

@@ -1,0 +1,74 @@
+package hub
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// What an event may have, by whichever way it is published.
+const (
+	MaxTargets    = 1000 // and connections that it excludes
+	MaxConnection = 128  // bytes of a connection's id
+	MaxCoalesce   = 128  // bytes of a coalescing key
+)
+
+// CheckConnection reports what is wrong with a connection's id.
+func CheckConnection(id string) error {
+	switch {
+	case id == "":
+		return errors.New("must not be empty")
+	case len(id) > MaxConnection:
+		return fmt.Errorf("must not be longer than %d bytes", MaxConnection)
+	case strings.ContainsFunc(id, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	}):
+		return errors.New("must be a connection's id: letters, digits, _ and -")
+	}
+	return nil
+}
+
+// CheckCoalesce reports what is wrong with a coalescing key.
+func CheckCoalesce(s string) error {
+	switch {
+	case s == "":
+		return errors.New("must not be empty")
+	case len(s) > MaxCoalesce:
+		return fmt.Errorf("must not be longer than %d bytes", MaxCoalesce)
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errors.New("must not hold control characters")
+	}
+	return nil
+}
+
+// RetryOf and TTLOf make durations of what is given in milliseconds, and in seconds.
+func RetryOf(n int64) (time.Duration, error) {
+	return span(n, 24*time.Hour, time.Millisecond, "milliseconds")
+}
+
+func TTLOf(n int64) (time.Duration, error) {
+	return span(n, 365*24*time.Hour, time.Second, "seconds")
+}
+
+func span(n int64, most, unit time.Duration, units string) (time.Duration, error) {
+	if n < 1 || n > int64(most/unit) {
+		return 0, fmt.Errorf("must be 1 to %d %s", most/unit, units)
+	}
+	return time.Duration(n) * unit, nil
+}
+
+// Tidy sorts a record's targets and exclusions, each once, so that the same event is the same record.
+func Tidy(r *broker.Record) {
+	slices.SortFunc(r.Targets, func(a, b broker.Target) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
+	r.Targets = slices.Compact(r.Targets)
+	slices.Sort(r.Exclude)
+	r.Exclude = slices.Compact(r.Exclude)
+}

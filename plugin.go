@@ -1,0 +1,43 @@
+package ssepush
+
+import (
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// plugins are the brokers that are not linked in unless asked for.
+var plugins = map[string]string{
+	"nats":  "broker/natsbroker",
+	"redis": "broker/redisbroker",
+}
+
+// parseBroker hands `<name> [<args...>] {…}` to the broker of that name.
+func parseBroker(d *caddyfile.Dispenser, h *Handler) error {
+	if !d.NextArg() {
+		return d.Errf("broker: missing argument; write: broker <name> [<args...>]")
+	}
+	const namespace, module = "sse_push.brokers.", "github.com/sse-push/caddy-sse-push"
+	name := d.Val()
+	if _, err := caddy.GetModule(namespace + name); err != nil {
+		if pkg := plugins[name]; pkg != "" {
+			return d.Errf("broker: %s is not linked in; build with: xcaddy build --with %s --with %s/%s", name, module, module, pkg)
+		}
+		return d.Errf("broker: %q is not known; linked in: %s", name, strings.Join(brokerNames(), ", "))
+	}
+	broker, err := caddyfile.UnmarshalModule(d, namespace+name)
+	if err != nil {
+		return err
+	}
+	h.BrokerRaw = caddyconfig.JSONModuleObject(broker, "name", name, nil)
+	return nil
+}
+
+func brokerNames() (names []string) {
+	for _, m := range caddy.GetModules("sse_push.brokers") {
+		names = append(names, m.ID.Name())
+	}
+	return names
+}
