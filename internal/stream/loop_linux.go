@@ -19,6 +19,9 @@ const (
 	tick = 250 * time.Millisecond
 	// buckets of the wheel: a little more than a minute.
 	buckets = 256
+	// longAway is how many ticks a loop may be late. Where it is later, it had no streams, or the process was suspended: that
+	// time is not its clients' silence.
+	longAway = 20
 )
 
 // loop has a part of the held connections.
@@ -259,8 +262,9 @@ func (l *loop) close(s *held, reason error) {
 // turn moves the wheel on to the present, and looks at the streams whose time has come.
 func (l *loop) turn() {
 	now := uint32(time.Since(l.start)/tick) + 1
-	if now-l.now > buckets { // the machine slept, or there was nothing to do for long: each bucket once is enough
-		l.now = now - buckets
+	if away := now - l.now; away > longAway {
+		l.start = l.start.Add(time.Duration(away-1) * tick)
+		now = l.now + 1
 	}
 	for l.now != now {
 		l.now++

@@ -1,0 +1,39 @@
+package stream
+
+import (
+	"testing"
+	"time"
+)
+
+// stuck is the source of a stream whose client takes nothing.
+type stuck struct {
+	Source
+	closed error
+}
+
+func (s *stuck) Close(reason error) { s.closed = reason }
+
+// The time for which a process was suspended is not its clients' silence: they could not have been written to.
+func TestSuspensionIsNoSilence(t *testing.T) {
+	l := &loop{start: time.Now(), slots: make([]*held, 1), gens: make([]uint32, 1), count: 1}
+	src := &stuck{}
+	s := &held{src: src, loop: l, timing: NewTiming(time.Hour, time.Minute), fd: -1, blocked: true}
+	pass := func(d time.Duration) {
+		l.start = l.start.Add(-d)
+		l.turn()
+	}
+	l.turn()
+	s.wrote = l.now
+	l.schedule(s)
+	for range 14 {
+		pass(4 * time.Second)
+		pass(time.Hour) // suspended
+	}
+	if s.closed {
+		t.Fatalf("given up: %v", src.closed)
+	}
+	pass(4 * time.Second)
+	if !s.closed || src.closed != errTimeout {
+		t.Errorf("after a minute: closed %v, for %v", s.closed, src.closed)
+	}
+}
