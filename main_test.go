@@ -186,7 +186,21 @@ func load(sites []*site, bodies ...string) error {
 	if err != nil {
 		return err
 	}
-	return caddy.Load(config, false)
+	return loadConfig(sites, config)
+}
+
+// loadConfig returns when the old servers take no more connections: what the kernel has given to one that closes at that
+// moment is lost.
+func loadConfig(sites []*site, config []byte) error {
+	if err := caddy.Load(config, false); err != nil {
+		return err
+	}
+	for _, s := range sites {
+		if !eventually(func() bool { return listeners(s.t, s.addr) == 1 }) {
+			return fmt.Errorf("an old listener of %s stays open", s.addr)
+		}
+	}
+	return nil
 }
 
 func adapt(sites []*site, bodies ...string) ([]byte, error) {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/quic-go/quic-go/http3"
 )
 
@@ -163,7 +162,7 @@ func TestOnlyHTTP1(t *testing.T) {
 			if only == string(config) {
 				t.Fatalf("no protocols in %s", config)
 			}
-			if err := caddy.Load([]byte(only), false); err != nil {
+			if err := loadConfig([]*site{s}, []byte(only)); err != nil {
 				t.Fatal(err)
 			}
 			if s.via(protocol); protocol != "h1" {

@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 // admin is Caddy's admin API, at a Unix socket.
@@ -33,10 +31,9 @@ func administer(t *testing.T, sites []*site, bodies ...string) *admin {
 			return new(net.Dialer).DialContext(ctx, "unix", a.socket)
 		},
 	}}
-	if err := caddy.Load(a.config(bodies...), false); err != nil {
+	if err := loadConfig(sites, a.config(bodies...)); err != nil {
 		t.Fatal(err)
 	}
-	a.settle()
 	return a
 }
 
