@@ -115,7 +115,10 @@ func TestKilled(t *testing.T) {
 	for ; rounds < 24 || time.Since(begin) < soak; rounds++ {
 		acked := runChild(t, dir, 1+rand.IntN(1000))
 		total += len(acked)
-		h := opened(t, dir, o)
+		h, err := Open(dir, o) // and not opened, which would keep all of them
+		if err != nil {
+			t.Fatal(err)
+		}
 		if last.IsZero() {
 			last = h.start()
 		}
@@ -154,12 +157,12 @@ func TestKilled(t *testing.T) {
 		} else {
 			last = p
 		}
-		if rounds%2 == 0 {
-			if err := h.Close(); err != nil {
-				t.Fatal(err)
-			}
+		if rounds%2 > 0 {
+			crash(t, h)
 		}
-		crash(t, h)
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Logf("%d kills, %d events acknowledged", rounds, total)
 }
