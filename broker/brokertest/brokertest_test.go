@@ -38,6 +38,12 @@ func TestPlantedFaults(t *testing.T) {
 		"drops one in 10,000":           {fault{drops: 10_000}, "volume", "have not come"},
 		"stores twice on a retry":       {fault{doubles: true}, "roulette", "stored twice"},
 		"stores twice, by the contract": {fault{doubles: true}, "keys", "was stored 6 times"},
+		"stores what it refused":        {fault{crams: true}, "full", "34 entries, want 22"},
+		"stores it, under load":         {fault{crams: true}, "full for a while", "has come at"},
+		"skips what is too new":         {fault{skips: true}, "newer records", `["a" "b" "c" "d"], want`},
+		"skips it, before clients":      {fault{skips: true}, "newer node", "was told of 0 gaps"},
+		"believes its clock":            {fault{distant: true}, "clocks apart", "have not come"},
+		"remembers keys for ever":       {fault{recalls: true}, "keys after their time", "after its key's time"},
 		"reuses a position":             {fault{reuses: true}, "engine rolls back", "were both acknowledged at"},
 	} {
 		t.Run(name, func(t *testing.T) {

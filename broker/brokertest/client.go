@@ -48,26 +48,36 @@ func pause(ctx context.Context, d time.Duration) {
 func (c *client) run(ctx context.Context) {
 	defer close(c.gone)
 	for ctx.Err() == nil {
-		s := c.cluster.pick(c.rng)
-		if s == nil {
-			pause(ctx, 2*time.Millisecond)
-			continue
+		present := c.cluster.presence.enter(ctx)
+		if present == nil {
+			return
 		}
-		// As long as the real handler lets it wait for a hub that is not up to date.
-		patience, cancel := context.WithTimeout(ctx, 2*time.Second)
-		conn, err := s.hub.Subscribe(patience, hub.Subscription{User: c.user, Topics: c.topics, LastEventID: c.last})
-		cancel()
-		if err != nil {
-			pause(ctx, 10*time.Millisecond)
-			continue
-		}
-		c.stream(ctx, conn)
-		conn.Close(nil)
+		c.connect(ctx, present)
+		c.cluster.presence.leave()
 	}
 }
 
+// connect makes one attempt. present is done when the client is cut off.
+func (c *client) connect(ctx, present context.Context) {
+	s := c.cluster.pick(c.rng)
+	if s == nil {
+		pause(ctx, 2*time.Millisecond)
+		return
+	}
+	// As long as the real handler lets it wait for a hub that is not up to date.
+	patience, cancel := context.WithTimeout(ctx, 2*time.Second)
+	conn, err := s.hub.Subscribe(patience, hub.Subscription{User: c.user, Topics: c.topics, LastEventID: c.last})
+	cancel()
+	if err != nil {
+		pause(ctx, 10*time.Millisecond)
+		return
+	}
+	c.stream(ctx, present, conn)
+	conn.Close(nil)
+}
+
 // stream reads one connection until it ends, or the client has had enough.
-func (c *client) stream(ctx context.Context, conn *hub.Conn) {
+func (c *client) stream(ctx, present context.Context, conn *hub.Conn) {
 	wake := make(chan struct{}, 1)
 	conn.OnWake(func() {
 		select {
@@ -75,11 +85,11 @@ func (c *client) stream(ctx context.Context, conn *hub.Conn) {
 		default:
 		}
 	})
-	var leave <-chan time.Time
+	leave := present.Done()
 	if c.roams.Load() {
-		timer := time.NewTimer(time.Duration(1+c.rng.IntN(60)) * time.Millisecond)
-		defer timer.Stop()
-		leave = timer.C
+		stay, cancel := context.WithTimeout(present, time.Duration(1+c.rng.IntN(60))*time.Millisecond)
+		defer cancel()
+		leave = stay.Done()
 	}
 	for {
 		frames, err := conn.Next(nil, 2048)

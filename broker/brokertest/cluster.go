@@ -3,6 +3,7 @@ package brokertest
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -27,9 +28,10 @@ type cluster struct {
 	mu    sync.RWMutex // guards sites
 	sites []*site
 
-	clients []*client
-	stop    context.CancelFunc
-	ctx     context.Context
+	clients  []*client
+	presence presence
+	stop     context.CancelFunc
+	ctx      context.Context
 }
 
 // site is a node: a hub on a broker of its own. While it is down, hub is nil.
@@ -38,6 +40,7 @@ type site struct {
 	calls *counted
 	hub   *hub.Hub
 	lag   time.Duration
+	ahead time.Duration // its clock
 }
 
 // newCluster opens sites on the harness's log; one where it cannot be shared.
@@ -45,6 +48,7 @@ func newCluster(t testing.TB, r Reporter, h Harness, sites, window int) *cluster
 	t.Helper()
 	c := &cluster{t: t, r: r, h: h, window: window, keyed: !h.Forgets}
 	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.presence.begin()
 	if !h.Shared {
 		sites = 1
 	}
@@ -72,7 +76,7 @@ func newCluster(t testing.TB, r Reporter, h Harness, sites, window int) *cluster
 func (c *cluster) open(i int) {
 	c.t.Helper()
 	s := c.sites[i]
-	calls := &counted{Broker: c.h.Open(c.t, s.proxy), lag: s.lag}
+	calls := &counted{Broker: c.h.ahead(c.t, s.proxy, s.ahead), lag: s.lag}
 	h := hub.New(fmt.Sprint("node ", i), calls, hub.Settings{
 		History: hub.History{Events: c.window, Age: time.Hour, Bytes: 256 << 20},
 		Limits:  hub.Limits{Pending: 64 << 10},
@@ -80,7 +84,7 @@ func (c *cluster) open(i int) {
 	c.mu.Lock()
 	s.hub, s.calls = h, calls
 	c.mu.Unlock()
-	await(c.t, "the hub is ready", func() bool { return h.Health() == nil })
+	await(c.t, "the hub is ready", func() bool { return well(h) })
 }
 
 // kill ends a site as a process's death does: nothing is said to anybody.
@@ -114,11 +118,17 @@ func (c *cluster) healthy() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, s := range c.sites {
-		if s.hub != nil && s.hub.Health() != nil {
+		if s.hub != nil && !well(s.hub) {
 			return false
 		}
 	}
 	return true
+}
+
+// well reports whether a hub hears from its broker. It may know of a record that is too new for it.
+func well(h *hub.Hub) bool {
+	err := h.Health()
+	return err == nil || errors.Is(err, broker.ErrNewer)
 }
 
 // topics that publishers publish to; one more is quiet.
@@ -194,6 +204,11 @@ func (c *cluster) send(rng *rand.Rand, group []*outcome, keyed bool) (open int) 
 		pause(c.ctx, 2*time.Millisecond)
 		return len(group)
 	}
+	return c.sendBy(s, group, keyed)
+}
+
+// sendBy is send by one node.
+func (c *cluster) sendBy(s *site, group []*outcome, keyed bool) (open int) {
 	records := make([]broker.Record, len(group))
 	for i, o := range group {
 		text := strconv.Itoa(o.number)
@@ -323,17 +338,18 @@ func (c *cluster) judge(allowed gaps) {
 // counted is a broker whose reads are counted, and whose Tail may lag.
 type counted struct {
 	broker.Broker
-	lag   time.Duration
-	asked atomic.Int64 // calls of Read and Resolve
+	lag time.Duration
+
+	reads, resolves atomic.Int64 // calls
 }
 
 func (b *counted) Read(ctx context.Context, after, upTo broker.Position, limit int) ([]broker.Entry, error) {
-	b.asked.Add(1)
+	b.reads.Add(1)
 	return b.Broker.Read(ctx, after, upTo, limit)
 }
 
 func (b *counted) Resolve(ctx context.Context, p broker.Position) (broker.Standing, error) {
-	b.asked.Add(1)
+	b.resolves.Add(1)
 	return b.Broker.Resolve(ctx, p)
 }
 

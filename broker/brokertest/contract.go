@@ -29,6 +29,9 @@ var contract = []check{
 	{name: "keys", run: keys},
 	{name: "keys on two nodes", run: keysOnTwoNodes, asks: shared},
 	{name: "keys across a restart", run: keysAcrossRestart, asks: keeps},
+	{name: "keys after their time", run: keysAfterTheirTime, asks: ages},
+	{name: "full", run: full, asks: fills},
+	{name: "newer records", run: newerRecords, asks: takesPut},
 	{name: "cancelled", run: cancelled},
 	{name: "closed", run: closed},
 	{name: "nothing is left", run: nothingIsLeft},
@@ -125,8 +128,8 @@ func rising(r Reporter, begin broker.Position, entries []broker.Entry) {
 	}
 }
 
-// binary is data with every byte, and with what an engine's protocol may take for its own.
-var binary = func() []byte {
+// bytewise is data with every byte, and with what an engine's protocol may take for its own.
+var bytewise = func() []byte {
 	b := []byte("\r\n$5\r\n\x00*3\r\nMSG +OK -ERR {} \"\xff\xfe")
 	for i := range 256 {
 		b = append(b, byte(i))
@@ -142,7 +145,7 @@ func samples() []broker.Record {
 			{Kind: broker.Connection, Name: "c-1"},
 		},
 		Exclude: []string{"x", "y z"},
-		Type:    "type:1", ID: "id ~ 1", Data: binary, Retry: 1500 * time.Millisecond,
+		Type:    "type:1", ID: "id ~ 1", Data: bytewise, Retry: 1500 * time.Millisecond,
 		TTL: 90 * time.Second, Coalesce: "co", Key: "k e:y#0 {ü}", Digest: [16]byte{0: 1, 15: 255}, Receipt: 1<<63 + 7,
 	}
 	return []broker.Record{
@@ -218,7 +221,7 @@ func largeRecords(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)
 	large := func(i int) []byte {
-		b := bytes.Repeat(binary, 1<<20/len(binary)+1)[:1<<20]
+		b := bytes.Repeat(bytewise, 1<<20/len(bytewise)+1)[:1<<20]
 		b[i] = 'X'
 		return b
 	}

@@ -37,6 +37,22 @@ type Harness struct {
 	Engine Engine
 	// Trim trims the log to about keep entries, as its own retention would; nil where it cannot be asked to.
 	Trim func(t testing.TB, keep int)
+	// Full leaves the log no room for anything more, until again is called; nil where that cannot be brought about.
+	Full func(t testing.TB) (again func())
+	// Put appends bytes as the stored form of a record, as a program of another version would; nil where nobody else
+	// writes to the log. No node is open meanwhile, unless an Engine stands behind the log.
+	Put func(t testing.TB, stored []byte)
+	// InProcess: the log is nowhere but in this process, so that testing/synctest can move its time.
+	InProcess bool
+	// Later makes idempotency keys older by d, while no node is open; nil where their time cannot be moved, or by
+	// testing/synctest.
+	Later func(t testing.TB, d time.Duration)
+	// Ahead opens another node, whose clock is ahead of the others' by d; nil where the suite is to pretend that.
+	Ahead func(t testing.TB, p *Proxy, d time.Duration) broker.Broker
+	// ClockBack has the engine's clock go back by d; nil where its positions do not hang on a clock.
+	ClockBack func(t testing.TB, d time.Duration)
+	// Size is how many bytes the log takes of its engine's memory, or of the disk; nil where that is this process's.
+	Size func(t testing.TB) int64
 	// Fresh makes a harness on a new, empty log. Run calls it for each case.
 	Fresh func(t testing.TB) Harness
 }
@@ -80,10 +96,11 @@ func Run(t *testing.T, h Harness) {
 	}
 	for start, again := time.Now(), true; again && !t.Failed(); again = time.Since(start) < soak {
 		t.Run("hubs", func(t *testing.T) { each(t, h, hubs, true) })
+		t.Run("storms", func(t *testing.T) { each(t, h, storms, false) })
 	}
 }
 
-// each runs checks, each on a log of its own. Those that count goroutines cannot run side by side.
+// each runs checks, each on a log of its own. Those that count goroutines or memory cannot run side by side.
 func each(t *testing.T, h Harness, checks []check, parallel bool) {
 	for _, c := range checks {
 		if c.asks == nil || c.asks(h) {
@@ -102,6 +119,9 @@ func trims(h Harness) bool     { return h.Trim != nil && h.Keeps }
 func shared(h Harness) bool    { return h.Shared }
 func hasEngine(h Harness) bool { return h.Engine != nil }
 func proxied(h Harness) bool   { return h.Addr != "" }
+func fills(h Harness) bool     { return h.Full != nil }
+func takesPut(h Harness) bool  { return h.Put != nil }
+func ages(h Harness) bool      { return h.Later != nil || h.InProcess }
 
 // limit is how long is waited for what must happen. Nothing comes near it, unless it is broken.
 const limit = 60 * time.Second

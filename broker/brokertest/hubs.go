@@ -17,7 +17,11 @@ var hubs = []check{
 	{name: "nodes restart", run: nodesRestart},
 	{name: "away past retention", run: awayPastRetention, asks: trims},
 	{name: "trimmed while quiet", run: trimmedWhileQuiet, asks: trims},
-	{name: "storm", run: storm},
+	{name: "full for a while", run: fullForAWhile, asks: fills},
+	{name: "newer node", run: newerNode, asks: takesPut},
+	{name: "clocks apart", run: clocksApart, asks: shared},
+	{name: "clock back", run: clockBack, asks: movesClock},
+	{name: "clock back, rolled back", run: clockBackRolledBack, asks: func(h Harness) bool { return movesClock(h) && hasEngine(h) }},
 	{name: "engine restarts", run: engineRestarts, asks: hasEngine},
 	{name: "engine rolls back", run: engineRollsBack, asks: hasEngine},
 	{name: "engine is emptied", run: engineEmptied, asks: hasEngine},
@@ -148,32 +152,4 @@ func trimmedWhileQuiet(t testing.TB, r Reporter, h Harness) {
 	}
 	c.load(2, 10)()
 	c.judge(noGaps)
-}
-
-// storm has many clients come back at the same moment, after their node's death. What they missed is in the
-// other's window, so the engine is not asked.
-func storm(t testing.TB, r Reporter, h Harness) {
-	const many = 1000
-	c := newCluster(t, r, h, 2, whole)
-	c.audience(many, false)
-	c.load(2, 20)()
-	c.settle()
-	last := len(c.sites) - 1
-	before := c.sites[0].calls.asked.Load()
-	c.kill(last)
-	if last == 0 {
-		c.open(0)
-		before = 0
-	}
-	c.load(2, 5)()
-	if h.Keeps {
-		c.judge(noGaps)
-	} else {
-		c.judge(anyGaps)
-	}
-	asked := c.sites[0].calls.asked.Load() - before
-	r.Logf("the engine was asked %d times", asked)
-	if h.Keeps && asked > many/10 {
-		r.Errorf("the engine was asked %d times for %d clients whose place the hub knew", asked, many)
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
@@ -118,5 +120,61 @@ func keysAcrossRestart(t testing.TB, r Reporter, h Harness) {
 		s := started(t, r, n, 0)
 		repeated("after the engine's restart")
 		s.stop()
+	}
+}
+
+// keyWindow is how long an idempotency key counts.
+const keyWindow = 10 * time.Minute
+
+// keysAfterTheirTime uses keys again when they do not count any more: what comes then is new.
+func keysAfterTheirTime(t testing.TB, r Reporter, h Harness) {
+	if !h.InProcess {
+		keysAge(t, r, h)
+		return
+	}
+	synctest.Test(t.(*testing.T), func(t *testing.T) {
+		h := h.Fresh(t)
+		h.Later = func(_ testing.TB, d time.Duration) { time.Sleep(d) }
+		keysAge(t, r, h)
+	})
+}
+
+func keysAge(t testing.TB, r Reporter, h Harness) {
+	n := h.open(t, nil)
+	later := func(d time.Duration) {
+		t.Helper()
+		if !h.Keeps {
+			h.Later(t, d)
+			return
+		}
+		if err := n.Close(); err != nil {
+			r.Errorf("closing: %v", err)
+		}
+		h.Later(t, d)
+		n = h.open(t, nil)
+	}
+	first := store(t, n, keyed("k", "a"), keyed("l", "b"))
+	later(keyWindow - time.Minute)
+	if res := try(n, patience, keyed("k", "a"))[0]; res.Err != nil || !res.Repeated || res.Position != first[0] {
+		r.Errorf("a minute before its time is over: %+v, want it at %s", res, first[0])
+	}
+	later(2 * time.Minute)
+	again := try(n, patience, keyed("k", "a"), keyed("l", "other"), keyed("k", "a"), event("end"))
+	for i, res := range again {
+		if res.Err != nil || res.Repeated != (i == 2) || res.Position == first[0] {
+			r.Errorf("record %d, after its key's time: %+v", i, res)
+		}
+	}
+	if again[2].Position != again[0].Position {
+		r.Errorf("a second time: at %s, want %s", again[2].Position, again[0].Position)
+	}
+	s := started(t, r, n, 100)
+	if !until(func() bool { return delivered(s)["end"] == 1 }) {
+		r.Errorf("not all has come")
+	}
+	for data, want := range map[string]int{"a": 2, "b": 1, "other": 1} {
+		if got := delivered(s)[data]; got != want {
+			r.Errorf("%q was stored %d times, want %d", data, got, want)
+		}
 	}
 }

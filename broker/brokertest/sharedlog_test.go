@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // engine is a log server in memory: the smallest thing behind which several nodes can stand. It can do what the
@@ -22,6 +21,7 @@ type engine struct {
 	disk    disk
 	life    int // counts starts
 	up      bool
+	full    bool
 	frozen  bool
 	changed chan struct{} // closed and replaced with every change
 }
@@ -31,6 +31,10 @@ type fault struct {
 	drops   uint64 // every so many entries are acknowledged, and not kept
 	doubles bool   // a key is not looked up
 	reuses  bool   // a start begins no new epoch, and no tail looks whether it is still on its log
+	skips   bool   // what it does not understand is passed over
+	recalls bool   // a key counts for ever
+	crams   bool   // what it has no room for is stored all the same
+	distant bool   // a node passes over what is from long ago by its clock
 	unsure  int    // no fault: of so many appends, one is stored and its answer lost
 }
 
@@ -62,17 +66,6 @@ func newEngine(f fault) *engine {
 	e.wipe()
 	e.start()
 	return e
-}
-
-func (e *engine) harness(t testing.TB) brokertest.Harness {
-	return brokertest.Harness{
-		Open: func(testing.TB, *brokertest.Proxy) broker.Broker {
-			return &node{engine: e, closed: make(chan struct{})}
-		},
-		Shared: true, Keeps: true, Engine: e,
-		Trim:  func(_ testing.TB, keep int) { e.trim(keep) },
-		Fresh: func(t testing.TB) brokertest.Harness { return newEngine(e.fault).harness(t) },
-	}
 }
 
 // signal wakes whoever waits. The caller holds mu, as for all below that are not exported.
@@ -160,7 +153,7 @@ func (d *disk) stands(p broker.Position) broker.Standing {
 func (e *engine) store(r broker.Record) broker.Result {
 	d := &e.disk
 	now := time.Now()
-	if old, ok := d.keys[r.Key]; ok && r.Key != "" && now.Before(old.until) && d.stands(old.position) != broker.Lost {
+	if old, ok := d.keys[r.Key]; ok && r.Key != "" && (now.Before(old.until) || e.fault.recalls) && d.stands(old.position) != broker.Lost {
 		switch {
 		case old.digest != r.Digest:
 			return broker.Result{Err: broker.ErrKeyReused}
@@ -168,6 +161,12 @@ func (e *engine) store(r broker.Record) broker.Result {
 			e.put(r, now)
 		}
 		return broker.Result{Position: old.position, Repeated: true}
+	}
+	if e.full {
+		if e.fault.crams {
+			e.put(r, now)
+		}
+		return broker.Result{Err: broker.ErrFull}
 	}
 	p := e.put(r, now)
 	if r.Key != "" {
@@ -220,6 +219,14 @@ type node struct {
 	engine *engine
 	closed chan struct{}
 	calls  int
+	ahead  time.Duration // its clock
+}
+
+// view is what the node sees of entries.
+func (n *node) view(entries []broker.Entry) []broker.Entry {
+	return slices.DeleteFunc(entries, func(e broker.Entry) bool {
+		return n.engine.fault.distant && len(e.Record.Targets) == 1 && e.Record.Targets[0].Kind == broker.Topic && time.Now().Add(n.ahead).Sub(e.Record.Time) > time.Minute
+	})
 }
 
 // reach waits for the engine and runs do with its lock, until ctx is done.
@@ -299,7 +306,7 @@ func (n *node) Tail(ctx context.Context, last int, sink broker.Sink) error {
 				batch = d.after(next, 512)
 			}
 		}
-		changed := e.changed
+		changed, more := e.changed, len(batch) > 0
 		e.mu.Unlock()
 
 		if begin {
@@ -312,12 +319,14 @@ func (n *node) Tail(ctx context.Context, last int, sink broker.Sink) error {
 		case !away && len(batch) > 0:
 			at = batch[len(batch)-1].Position
 			next = at.Minor
-			sink.Deliver(batch)
+			if batch = n.view(batch); len(batch) > 0 {
+				sink.Deliver(batch)
+			}
 		case !away && state != nil:
 			state = nil
 			sink.State(nil)
 		}
-		if len(batch) > 0 {
+		if more {
 			changed = closedChannel // there may be more
 		}
 		select {

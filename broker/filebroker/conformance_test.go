@@ -1,8 +1,11 @@
 package filebroker
 
 import (
+	"errors"
 	"log/slog"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
@@ -11,7 +14,8 @@ import (
 // harness has a log of small segments, so that there is something to trim.
 func harness(t testing.TB) brokertest.Harness {
 	dir := t.TempDir()
-	o := Options{Log: slog.New(slog.DiscardHandler), segment: 4 << 10}
+	d := &disk{}
+	o := Options{Log: slog.New(slog.DiscardHandler), segment: 4 << 10, wrap: d.wrap}
 	return brokertest.Harness{
 		Open: func(t testing.TB, _ *brokertest.Proxy) broker.Broker {
 			h, err := Open(dir, o)
@@ -20,8 +24,9 @@ func harness(t testing.TB) brokertest.Harness {
 			}
 			return h
 		},
-		Shared: true, // by handles of one process
-		Keeps:  true,
+		Shared:    true, // by handles of one process
+		Keeps:     true,
+		InProcess: true,
 		Trim: func(t testing.TB, keep int) {
 			h, err := Open(dir, o)
 			if err != nil {
@@ -35,8 +40,49 @@ func harness(t testing.TB) brokertest.Harness {
 				return n
 			})
 		},
+		Full: func(testing.TB) func() {
+			d.set(func() { d.write, d.short, d.allocates = syscall.ENOSPC, 50, syscall.ENOSPC })
+			return func() { d.set(func() { d.write, d.allocates = nil, nil }) }
+		},
+		Put: func(t testing.TB, stored []byte) {
+			h := opened(t, dir, o)
+			r := newRequest(make([]broker.Record, 1))
+			r.encoded, r.ends[0] = stored, len(stored)
+			h.log.requests <- r
+			<-r.done
+			if err := errors.Join(r.results[0].Err, h.Close()); err != nil {
+				t.Fatal(err)
+			}
+		},
 		Fresh: harness,
 	}
 }
 
 func TestConformance(t *testing.T) { brokertest.Run(t, harness(t)) }
+
+// BenchmarkBroker has segments of the usual size.
+func BenchmarkBroker(b *testing.B) { brokertest.Bench(b, usual(b)) }
+
+func usual(t testing.TB) brokertest.Harness {
+	dir := t.TempDir()
+	o := quiet(Options{Sync: 100 * time.Millisecond})
+	return brokertest.Harness{
+		Open: func(t testing.TB, _ *brokertest.Proxy) broker.Broker {
+			h, err := Open(dir, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return h
+		},
+		Shared: true, Keeps: true, Fresh: usual,
+		Size: func(t testing.TB) (n int64) {
+			h := opened(t, dir, o)
+			h.log.mu.Lock()
+			defer h.log.mu.Unlock()
+			for _, s := range h.log.segments {
+				n += s.end + int64(len(s.marks)*markSize)
+			}
+			return n
+		},
+	}
+}

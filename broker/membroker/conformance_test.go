@@ -10,8 +10,8 @@ import (
 
 func harness(testing.TB) brokertest.Harness {
 	return brokertest.Harness{
-		Open:  func(testing.TB, *brokertest.Proxy) broker.Broker { return membroker.New() },
-		Fresh: harness,
+		Open:      func(testing.TB, *brokertest.Proxy) broker.Broker { return membroker.New() },
+		InProcess: true, Fresh: harness,
 	}
 }
 

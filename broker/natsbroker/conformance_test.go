@@ -2,8 +2,10 @@ package natsbroker_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
@@ -14,10 +16,13 @@ func TestConformance(t *testing.T) {
 	each(t, func(t *testing.T, binary string) { brokertest.Run(t, harness(binary)) })
 }
 
+func BenchmarkBroker(b *testing.B) { brokertest.Bench(b, harness(current(b))) }
+
 func harness(binary string) brokertest.Harness {
 	return brokertest.Harness{
 		Shared: true, Keeps: true,
-		Addr: "127.0.0.1", Engine: new(server), Trim: func(testing.TB, int) {}, // replaced in each case
+		Addr: "127.0.0.1", Engine: new(server), Trim: func(testing.TB, int) {}, // replaced in each case, as these
+		Full: func(testing.TB) func() { return nil }, Put: func(testing.TB, []byte) {}, Later: func(testing.TB, time.Duration) {},
 		Fresh: func(t testing.TB) brokertest.Harness { return fresh(t, binary) },
 	}
 }
@@ -44,5 +49,67 @@ func fresh(t testing.TB, binary string) brokertest.Harness {
 			t.Fatal(err)
 		}
 	}
+	h.Full, h.Put, h.Size = s.fill, s.put, s.bytes
+	var aged time.Duration
+	h.Later = func(t testing.TB, d time.Duration) {
+		aged += d
+		s.shorten(t, max(natsbroker.KeyWindow-aged, 100*time.Millisecond))
+	}
 	return h
+}
+
+// change gives the stream another configuration.
+func (s *server) change(t testing.TB, change func(*jetstream.StreamConfig)) {
+	c := s.stream(t, "sse_push-hub").CachedInfo().Config
+	change(&c)
+	if _, err := s.admin(t).UpdateStream(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill lets the stream take no more. A bound below what it holds would have some servers trim it, and publishers may be at
+// work: it is set above that, and other messages take the rest.
+func (s *server) fill(t testing.TB) (again func()) {
+	var most int64
+	held := int64(s.stream(t, "sse_push-hub").CachedInfo().State.Msgs)
+	s.change(t, func(c *jetstream.StreamConfig) {
+		most, c.MaxMsgs, c.Discard = c.MaxMsgs, held+500, jetstream.DiscardNew
+	})
+	js := s.admin(t)
+	eventually(t, "the stream to be full", func() bool {
+		for range 100 {
+			if _, err := js.Publish(t.Context(), "sse_push.hub.events", nil); err != nil {
+				return true
+			}
+		}
+		return false
+	})
+	return func() {
+		s.change(t, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = most, jetstream.DiscardOld })
+	}
+}
+
+// put publishes as a node does.
+func (s *server) put(t testing.TB, stored []byte) { s.publish(t, "o-"+nuid.Next(), stored) }
+
+func (s *server) publish(t testing.TB, id string, stored []byte) (repeated bool) {
+	ack, err := s.admin(t).Publish(t.Context(), "sse_push.hub.events", stored, jetstream.WithMsgID(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ack.Duplicate
+}
+
+// shorten has the server forget ids that are older than a window.
+func (s *server) shorten(t testing.TB, window time.Duration) {
+	s.publish(t, "probe", nil)
+	s.change(t, func(c *jetstream.StreamConfig) { c.Duplicates = window })
+	if window < time.Second { // what the suite has stored is older than the probe
+		eventually(t, "an id to be forgotten", func() bool { return !s.publish(t, "probe", nil) })
+	}
+}
+
+// bytes is what the stream takes of the disk.
+func (s *server) bytes(t testing.TB) int64 {
+	return int64(s.stream(t, "sse_push-hub").CachedInfo().State.Bytes)
 }

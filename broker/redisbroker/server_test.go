@@ -3,11 +3,13 @@ package redisbroker
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,16 +26,25 @@ type server struct {
 	cmd             *exec.Cmd
 }
 
-// freePort returns one that nobody listens on.
+// ports are those that have been given out.
+var ports sync.Map
+
+// freePort returns one that nobody listens on, nor gets as the near end of a connection: while a server is killed, many
+// connections are tried, and one of them could take its place, or even connect to itself.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		if _, given := ports.LoadOrStore(port, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
 // start starts a redis-server with a port of its own.

@@ -1,0 +1,44 @@
+package brokertest_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+)
+
+func (e *engine) harness(testing.TB) brokertest.Harness {
+	open := func(ahead time.Duration) broker.Broker {
+		return &node{engine: e, closed: make(chan struct{}), ahead: ahead}
+	}
+	return brokertest.Harness{
+		Open: func(testing.TB, *brokertest.Proxy) broker.Broker { return open(0) },
+		Ahead: func(_ testing.TB, _ *brokertest.Proxy, d time.Duration) broker.Broker {
+			return open(d)
+		},
+		Shared: true, Keeps: true, Engine: e, InProcess: true,
+		Trim: func(_ testing.TB, keep int) { e.trim(keep) },
+		Full: func(testing.TB) func() {
+			e.with(func() { e.full = true })
+			return func() { e.with(func() { e.full = false }) }
+		},
+		Put:   e.take,
+		Fresh: func(t testing.TB) brokertest.Harness { return newEngine(e.fault).harness(t) },
+	}
+}
+
+// take stores what another program has written.
+func (e *engine) take(t testing.TB, stored []byte) {
+	r, err := broker.Decode(stored)
+	switch {
+	case errors.Is(err, broker.ErrNewer) && e.fault.skips:
+		return
+	case errors.Is(err, broker.ErrNewer):
+		r = broker.Record{Kind: broker.Hole}
+	case err != nil:
+		t.Fatal(err)
+	}
+	e.with(func() { e.put(r, time.Now()) })
+}
