@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // acks hands the answers to publishes to those who wait for them. The client's own asynchronous publishing
@@ -35,10 +34,10 @@ type group struct {
 
 // answer is what the server said to a publish.
 type answer struct {
-	Seq       uint64              `json:"seq"`
-	Stream    string              `json:"stream"`
-	Duplicate bool                `json:"duplicate"`
-	Error     *jetstream.APIError `json:"error"`
+	result
+	Seq       uint64 `json:"seq"`
+	Stream    string `json:"stream"`
+	Duplicate bool   `json:"duplicate"`
 
 	came bool
 	sent bool
@@ -66,7 +65,7 @@ func (a *acks) listen(conn *nats.Conn) error {
 func (a *acks) take(m *nats.Msg) {
 	var got answer
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		got.Error = &jetstream.APIError{Code: 503, Description: "no stream listens"}
+		got.Error = &apiError{Code: 503, Description: "no stream listens"}
 	} else if err := json.Unmarshal(m.Data, &got); err != nil {
 		return
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -54,7 +53,7 @@ func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.R
 		r.Time = now.Add(time.Duration(i)) // no two messages are the same, whatever they hold
 		m := nats.NewMsg(b.names.events)
 		m.Data = r.Encode(nil)
-		m.Header.Set(jetstream.MsgIDHeader, messageID(r.Key))
+		m.Header.Set(nats.MsgIdHdr, messageID(r.Key))
 		all[i] = publish{key: r.Key, digest: r.Digest, message: m}
 	}
 	l, s := b.store(ctx, all)
@@ -202,7 +201,7 @@ func (b *Broker) forgetStream(s *session) {
 }
 
 // refused sorts the server's errors: some pass.
-func (b *Broker) refused(p *publish, e *jetstream.APIError) {
+func (b *Broker) refused(p *publish, e *apiError) {
 	text := strings.ToLower(e.Description)
 	for _, full := range []string{"maximum bytes", "maximum messages", "no space", "insufficient", "resource limits"} {
 		if strings.Contains(text, full) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 )
 
@@ -75,7 +73,7 @@ func (b *Broker) Report(ctx context.Context, name string, lease time.Duration, f
 		if err = b.report(ctx, s, name, n, lease); err == nil {
 			return nil
 		}
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if errors.Is(err, errNoStream) {
 			if failed := b.createNodes(ctx, s); failed != nil {
 				return unavailable("making the directory", failed)
 			}
@@ -128,7 +126,7 @@ func (b *Broker) report(ctx context.Context, s *session, name string, n *node, l
 	m := nats.NewMsg(b.names.leases + escape(name))
 	m.Data = fmt.Appendf(nil, "%s %d", generation, lease.Milliseconds())
 	if !all {
-		m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(n.lease, 10))
+		m.Header.Set(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(n.lease, 10))
 	}
 	now := time.Now()
 	a := b.send(ctx, s, []*nats.Msg{m})[0]
@@ -156,21 +154,21 @@ func (a *answer) err() error {
 		return errors.New("no answer")
 	case a.Error == nil:
 		return nil
-	case a.Error.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || a.Error.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant:
+	case errors.Is(a.Error, errWrongLast) || errors.Is(a.Error, errWrongLastReplicated):
 		return errNotOurs
 	case a.Error.Code == 503 && a.Error.ErrorCode == 0:
-		return jetstream.ErrStreamNotFound
+		return errNoStream
 	}
 	return a.Error
 }
 
 func (b *Broker) createNodes(ctx context.Context, s *session) error {
-	_, err := s.js.CreateStream(ctx, jetstream.StreamConfig{
+	_, err := s.createStream(ctx, &streamConfig{
 		Name: b.names.nodes, Subjects: []string{b.names.leases + "*", b.names.counts + "*.*"}, Description: "Who is connected to which node of sse_push.",
-		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
+		Retention: "limits", Storage: "file", Discard: "old",
 		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: 1, Replicas: max(b.options.Replicas, 1),
 	})
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+	if errors.Is(err, errNameInUse) {
 		return nil
 	}
 	return err
@@ -179,21 +177,18 @@ func (b *Broker) createNodes(ctx context.Context, s *session) error {
 // clear takes a node out, as far as it was written up to a number; 0 for all of it. The lease goes first: without
 // it the rest does not count.
 func (b *Broker) clear(ctx context.Context, s *session, node string, seq uint64) error {
-	h, err := s.handle(ctx, b.names.nodes)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil
+	var before uint64
+	if seq > 0 {
+		before = seq + 1
 	}
 	for _, subject := range []string{b.names.leases + node, b.names.counts + "*." + node} {
-		options := []jetstream.StreamPurgeOpt{jetstream.WithPurgeSubject(subject)}
-		if seq > 0 {
-			options = append(options, jetstream.WithPurgeSequence(seq+1))
+		err := s.purge(ctx, b.names.nodes, subject, before)
+		if errors.Is(err, errNoStream) {
+			return nil
 		}
-		if err == nil {
-			err = h.Purge(ctx, options...)
+		if err != nil {
+			return unavailable("taking a node out", err)
 		}
-	}
-	if err != nil {
-		return unavailable("taking a node out", err)
 	}
 	return nil
 }
@@ -207,7 +202,7 @@ func (b *Broker) Counts(ctx context.Context, names ...string) (map[string]int, e
 		return nil, err
 	}
 	sum, err := b.countAll(ctx, s, names)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if errors.Is(err, errNoStream) {
 		return map[string]int{}, nil // nobody has reported yet
 	}
 	if err != nil {
@@ -251,12 +246,8 @@ func (b *Broker) countAll(ctx context.Context, s *session, names []string) (map[
 
 // leases returns the generation of each node that is alive, and takes the others out.
 func (b *Broker) leases(ctx context.Context, s *session) (map[string]string, error) {
-	h, err := s.handle(ctx, b.names.nodes)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.put(ctx, s, []*nats.Msg{nats.NewMsg(b.names.leases + tick)}); errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = h.Info(ctx) // is it so, or does it have no leader just now?
+	if err := b.put(ctx, s, []*nats.Msg{nats.NewMsg(b.names.leases + tick)}); errors.Is(err, errNoStream) {
+		_, err = s.streamInfo(ctx, b.names.nodes) // is it so, or does it have no leader just now?
 		return nil, cmp.Or(err, errors.New("the stream has no leader"))
 	} else if err != nil {
 		return nil, err
@@ -268,11 +259,11 @@ func (b *Broker) leases(ctx context.Context, s *session) (map[string]string, err
 	if clock == nil {
 		return nil, errors.New("the server's time is unknown")
 	}
-	info, err := h.Info(ctx, jetstream.WithSubjectFilter(b.names.leases+"*"))
+	subjects, err := s.subjects(ctx, b.names.nodes, b.names.leases+"*")
 	if err != nil {
 		return nil, err
 	}
-	found, err := b.newestOf(ctx, s, slices.Collect(maps.Keys(info.State.Subjects)))
+	found, err := b.newestOf(ctx, s, subjects)
 	if err != nil {
 		return nil, err
 	}
@@ -295,7 +286,7 @@ func (b *Broker) leases(ctx context.Context, s *session) (map[string]string, err
 }
 
 // newestOf reads the last messages of subjects, several at once.
-func (b *Broker) newestOf(ctx context.Context, s *session, subjects []string) (found []*jetstream.RawStreamMsg, err error) {
+func (b *Broker) newestOf(ctx context.Context, s *session, subjects []string) (found []*stored, err error) {
 	var wait sync.WaitGroup
 	var mu sync.Mutex // guards found and err
 	next := make(chan string)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
@@ -51,18 +50,15 @@ func (b *Broker) feed(ctx context.Context, s *session, next uint64) (*feed, erro
 	}
 	short, stop := b.within(ctx, callTimeout)
 	defer stop()
-	c, err := s.js.CreatePushConsumer(short, b.names.stream, jetstream.ConsumerConfig{
-		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: next,
-		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, FlowControl: true, IdleHeartbeat: heartbeat,
-		InactiveThreshold: forgetAfter, MemoryStorage: true, Replicas: 1,
+	info, err := s.consume(short, b.names.stream, consumerConfig{
+		OptStartSeq: next, DeliverSubject: inbox, MaxDeliver: 1, FlowControl: true, IdleHeartbeat: heartbeat,
 	})
 	if err != nil {
 		_ = sub.Unsubscribe()
 		return nil, err
 	}
-	info := c.CachedInfo()
 	f := &feed{b: b, s: s, sub: sub, name: info.Name, finished: make(chan struct{})}
-	f.empty = info.NumPending == 0 && info.Delivered.Consumer == 0
+	f.empty = info.Pending == 0 && info.Delivered.Consumer == 0
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
 	f.quiet = time.AfterFunc(quietBefore, func() { f.cancel(errAgain) })
 	go func() {
@@ -89,7 +85,7 @@ func (f *feed) close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), heartbeat)
 	defer cancel()
-	_ = f.s.js.DeleteConsumer(ctx, f.b.names.stream, f.name)
+	_ = f.s.deleteConsumer(ctx, f.b.names.stream, f.name)
 }
 
 // hold and resume are around what may take long.
@@ -147,5 +143,5 @@ func (f *feed) read(m *nats.Msg) *message {
 	if meta.Sequence.Consumer != f.last {
 		return &message{lost: true}
 	}
-	return &message{seq: meta.Sequence.Stream, time: meta.Timestamp, subject: m.Subject, id: m.Header.Get(jetstream.MsgIDHeader), body: m.Data}
+	return &message{seq: meta.Sequence.Stream, time: meta.Timestamp, subject: m.Subject, id: m.Header.Get(nats.MsgIdHdr), body: m.Data}
 }

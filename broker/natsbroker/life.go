@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
@@ -108,7 +106,7 @@ func markOf(seq uint64, body []byte) (mark, bool) {
 }
 
 // lifeOf returns the stream's life as of info. It reads the marks anew where they may have changed.
-func (b *Broker) lifeOf(ctx context.Context, s *session, info *jetstream.StreamInfo) (*life, error) {
+func (b *Broker) lifeOf(ctx context.Context, s *session, info *streamInfo) (*life, error) {
 	b.lifeMu.Lock()
 	defer b.lifeMu.Unlock()
 	old := b.life.Load()
@@ -154,7 +152,7 @@ func (b *Broker) lifeOf(ctx context.Context, s *session, info *jetstream.StreamI
 
 // holds reports whether a mark stands in the stream, or could have, had it not been trimmed: a state that the
 // stream was put back to may lack it.
-func (b *Broker) holds(ctx context.Context, s *session, info *jetstream.StreamInfo, m mark) (bool, error) {
+func (b *Broker) holds(ctx context.Context, s *session, info *streamInfo, m mark) (bool, error) {
 	if m.seq < info.State.FirstSeq {
 		return true, nil
 	}
@@ -181,7 +179,7 @@ func (b *Broker) note(m mark) {
 }
 
 // keepMarks writes the marks into the stream's description, where one of them is missing there.
-func (b *Broker) keepMarks(ctx context.Context, s *session, l *life, info *jetstream.StreamInfo) error {
+func (b *Broker) keepMarks(ctx context.Context, s *session, l *life, info *streamInfo) error {
 	base, there := noted(info.Config.Description)
 	missing := base != l.base || slices.ContainsFunc(l.marks[max(len(l.marks)-maxMarks, 0):], func(m mark) bool { return !slices.Contains(there, m) })
 	if !missing {
@@ -191,6 +189,6 @@ func (b *Broker) keepMarks(ctx context.Context, s *session, l *life, info *jetst
 	defer cancel()
 	c := info.Config
 	c.Description = description(l.base, l.marks)
-	_, err := s.js.UpdateStream(ctx, c)
+	_, err := s.updateStream(ctx, &c)
 	return err
 }

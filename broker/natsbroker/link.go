@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
@@ -32,14 +31,12 @@ type link struct {
 // session is one connection, from when it stands until it is lost.
 type session struct {
 	conn *nats.Conn
-	js   jetstream.JetStream
 	lost chan struct{} // closed when it is
 
 	since time.Time
 
 	mu      sync.Mutex // guards all below
 	checked bool       // whether the stream's settings have been looked at
-	handles map[string]jetstream.Stream
 }
 
 // connect makes the first connection; from then on the client reconnects by itself. It ends with the broker.
@@ -87,11 +84,7 @@ func (b *Broker) connect() {
 
 // arrived takes a connection that stands.
 func (b *Broker) arrived(conn *nats.Conn) {
-	js, err := jetstream.New(conn)
-	if err == nil {
-		err = b.acks.listen(conn)
-	}
-	if err != nil {
+	if err := b.acks.listen(conn); err != nil {
 		b.departed(err)
 		return
 	}
@@ -100,7 +93,7 @@ func (b *Broker) arrived(conn *nats.Conn) {
 	if b.link.session != nil {
 		close(b.link.session.lost)
 	}
-	b.link.session = &session{conn: conn, js: js, lost: make(chan struct{}), since: time.Now(), handles: map[string]jetstream.Stream{}}
+	b.link.session = &session{conn: conn, lost: make(chan struct{}), since: time.Now()}
 	b.link.change(nil)
 }
 

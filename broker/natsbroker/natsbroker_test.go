@@ -258,7 +258,7 @@ func TestExistingStream(t *testing.T) {
 				return err == nil
 			})
 		}
-		create(jetstream.StreamConfig{Name: "sse_push-full", Subjects: []string{"sse_push.full.events"}, MaxMsgs: 2, Discard: jetstream.DiscardNew, Duplicates: time.Second})
+		create(jetstream.StreamConfig{Name: "sse_push-full", Subjects: []string{"sse_push.full.events"}, MaxMsgs: 2, Discard: jetstream.DiscardNew, Duplicates: time.Second, MaxMsgSize: 1 << 20, AllowDirect: true})
 		b := open(t, "full", natsbroker.Options{Servers: []string{s.url()}, MaxAge: time.Hour})
 		put(t, b, "1", "2")
 		if r := b.Append(t.Context(), []broker.Record{event("3")})[0]; !errors.Is(r.Err, broker.ErrFull) {
@@ -267,6 +267,9 @@ func TestExistingStream(t *testing.T) {
 		c := s.stream(t, "sse_push-full").CachedInfo().Config
 		if c.MaxAge != time.Hour || c.MaxMsgs != 2 || c.Duplicates != natsbroker.KeyWindow || len(c.Subjects) != 2 {
 			t.Errorf("the stream has %+v", c)
+		}
+		if c.MaxMsgSize != 1<<20 || !c.AllowDirect || c.Discard != jetstream.DiscardNew { // nothing to us
+			t.Errorf("the stream has lost settings: %+v", c)
 		}
 
 		create(jetstream.StreamConfig{Name: "sse_push-work", Subjects: []string{"other"}, Retention: jetstream.WorkQueuePolicy})

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
@@ -25,7 +25,7 @@ func (b *Broker) Resolve(ctx context.Context, p broker.Position) (broker.Standin
 	return b.standing(ctx, s, l, info, p)
 }
 
-func (b *Broker) standing(ctx context.Context, s *session, l *life, info *jetstream.StreamInfo, p broker.Position) (broker.Standing, error) {
+func (b *Broker) standing(ctx context.Context, s *session, l *life, info *streamInfo, p broker.Position) (broker.Standing, error) {
 	state := &info.State
 	switch {
 	case p.Major != 0 || !l.knows(p.Epoch):
@@ -56,15 +56,11 @@ func (b *Broker) standing(ctx context.Context, s *session, l *life, info *jetstr
 func (b *Broker) deletedBehind(ctx context.Context, s *session, p broker.Position) (broker.Standing, error) {
 	ctx, cancel := b.within(ctx, callTimeout)
 	defer cancel()
-	h, err := s.handle(ctx, b.names.stream)
+	deleted, err := s.deleted(ctx, b.names.stream)
 	if err != nil {
 		return 0, unavailable("looking for deleted events", err)
 	}
-	info, err := h.Info(ctx, jetstream.WithDeletedDetails(true))
-	if err != nil {
-		return 0, unavailable("looking for deleted events", err)
-	}
-	if slices.ContainsFunc(info.State.Deleted, func(seq uint64) bool { return seq > p.Minor }) {
+	if slices.ContainsFunc(deleted, func(seq uint64) bool { return seq > p.Minor }) {
 		return broker.Lost, nil
 	}
 	return broker.Exact, nil
@@ -105,22 +101,16 @@ func (b *Broker) Read(ctx context.Context, after, upTo broker.Position, limit in
 func (b *Broker) page(ctx context.Context, s *session, l *life, after, upTo uint64, limit int) ([]broker.Entry, error) {
 	ctx, cancel := b.within(ctx, 2*callTimeout)
 	defer cancel()
-	c, err := s.js.CreateConsumer(ctx, b.names.stream, jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
-		AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: forgetAfter, MemoryStorage: true, Replicas: 1,
-	})
+	c, err := s.consume(ctx, b.names.stream, consumerConfig{OptStartSeq: after + 1})
 	if err != nil {
 		return nil, unavailable("reading the stream", err)
 	}
-	defer func() { _ = s.js.DeleteConsumer(ctx, b.names.stream, c.CachedInfo().Name) }()
+	defer func() { _ = s.deleteConsumer(ctx, b.names.stream, c.Name) }()
 	var entries []broker.Entry
 	for after < upTo && len(entries) < limit {
-		batch, err := c.FetchNoWait(int(min(upTo-after, uint64(limit-len(entries)), maxBatch)))
-		if err != nil {
-			return nil, unavailable("reading the stream", err)
-		}
+		batch, failed := s.pull(b.names.stream, c.Name, int(min(upTo-after, uint64(limit-len(entries)), maxBatch)))
 		before := after
-		for m := range batch.Messages() {
+		for _, m := range batch {
 			meta, err := m.Metadata()
 			if err != nil {
 				return nil, unavailable("reading the stream", err)
@@ -132,13 +122,13 @@ func (b *Broker) page(ctx context.Context, s *session, l *life, after, upTo uint
 				return b.broken(ctx, s, seq)
 			}
 			after++
-			from := &message{seq: after, time: meta.Timestamp, subject: m.Subject(), id: m.Headers().Get(jetstream.MsgIDHeader), body: m.Data()}
+			from := &message{seq: after, time: meta.Timestamp, subject: m.Subject, id: m.Header.Get(nats.MsgIdHdr), body: m.Data}
 			if e, ok := b.entry(from, l.epochAt(after)); ok {
 				entries = append(entries, e)
 			}
 		}
-		if err := batch.Error(); err != nil {
-			return nil, unavailable("reading the stream", err)
+		if failed != nil {
+			return nil, unavailable("reading the stream", failed)
 		}
 		if after == before {
 			return b.broken(ctx, s, upTo)

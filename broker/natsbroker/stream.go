@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
@@ -15,7 +13,7 @@ import (
 const defaultMaxEvents = 1_000_000
 
 // look returns how the stream stands, and its life. It makes the stream where there is none.
-func (b *Broker) look(ctx context.Context, s *session) (*life, *jetstream.StreamInfo, error) {
+func (b *Broker) look(ctx context.Context, s *session) (*life, *streamInfo, error) {
 	ctx, cancel := b.within(ctx, callTimeout)
 	defer cancel()
 	info, err := b.info(ctx, s)
@@ -29,12 +27,12 @@ func (b *Broker) look(ctx context.Context, s *session) (*life, *jetstream.Stream
 	return l, info, nil
 }
 
-func (b *Broker) info(ctx context.Context, s *session) (*jetstream.StreamInfo, error) {
-	stream, err := s.js.Stream(ctx, b.names.stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = s.js.CreateStream(ctx, b.config())
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was faster, with other settings
-			stream, err = s.js.Stream(ctx, b.names.stream)
+func (b *Broker) info(ctx context.Context, s *session) (*streamInfo, error) {
+	info, err := s.streamInfo(ctx, b.names.stream)
+	if errors.Is(err, errNoStream) {
+		info, err = s.createStream(ctx, b.config())
+		if errors.Is(err, errNameInUse) { // another node was faster, with other settings
+			info, err = s.streamInfo(ctx, b.names.stream)
 		}
 	}
 	if err != nil {
@@ -42,35 +40,22 @@ func (b *Broker) info(ctx context.Context, s *session) (*jetstream.StreamInfo, e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handles[b.names.stream] = stream
 	if s.checked {
-		return stream.CachedInfo(), nil
+		return info, nil
 	}
-	info, err := b.reconcile(ctx, s, stream.CachedInfo())
+	info, err = b.reconcile(ctx, s, info)
 	s.checked = err == nil
 	return info, err
 }
 
-// handle is what the client reads a stream's messages by.
-func (s *session) handle(ctx context.Context, stream string) (h jetstream.Stream, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if h = s.handles[stream]; h == nil {
-		if h, err = s.js.Stream(ctx, stream); err == nil {
-			s.handles[stream] = h
-		}
-	}
-	return h, err
-}
-
 // config is that of a stream that we make.
-func (b *Broker) config() jetstream.StreamConfig {
-	c := jetstream.StreamConfig{
+func (b *Broker) config() *streamConfig {
+	c := &streamConfig{
 		Name: b.names.stream, Subjects: []string{b.names.events, b.names.marks}, Description: description(broker.NewEpoch(), nil),
-		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
+		Retention: "limits", Storage: "file", Discard: "old",
 		MaxMsgs: -1, MaxBytes: -1, Replicas: 1,
 	}
-	b.bound(&c)
+	b.bound(c)
 	if b.options.MaxEvents == 0 && b.options.MaxBytes == 0 && b.options.MaxAge == 0 {
 		c.MaxMsgs = defaultMaxEvents
 	}
@@ -78,7 +63,7 @@ func (b *Broker) config() jetstream.StreamConfig {
 }
 
 // bound sets what the options ask for, and leaves all else as it is.
-func (b *Broker) bound(c *jetstream.StreamConfig) {
+func (b *Broker) bound(c *streamConfig) {
 	o := &b.options
 	if o.MaxEvents > 0 {
 		c.MaxMsgs = o.MaxEvents
@@ -99,10 +84,10 @@ func (b *Broker) bound(c *jetstream.StreamConfig) {
 }
 
 // reconcile gives an existing stream the settings that the options ask for, and refuses one that cannot serve.
-func (b *Broker) reconcile(ctx context.Context, s *session, info *jetstream.StreamInfo) (*jetstream.StreamInfo, error) {
+func (b *Broker) reconcile(ctx context.Context, s *session, info *streamInfo) (*streamInfo, error) {
 	c := info.Config
 	switch {
-	case c.Retention != jetstream.LimitsPolicy:
+	case c.Retention != "limits":
 		return nil, fmt.Errorf("its retention is %s and must be limits", c.Retention)
 	case c.Mirror != nil || len(c.Sources) > 0:
 		return nil, errors.New("it mirrors another stream")
@@ -131,14 +116,14 @@ func (b *Broker) reconcile(ctx context.Context, s *session, info *jetstream.Stre
 		c.Replicas == old.Replicas && c.Duplicates == old.Duplicates {
 		return info, nil
 	}
-	stream, err := s.js.UpdateStream(ctx, c)
+	updated, err := s.updateStream(ctx, &c)
 	if err == nil {
-		return stream.CachedInfo(), nil
+		return updated, nil
 	}
 	err = fmt.Errorf("setting subjects %q, max_msgs %d, max_bytes %d, max_age %s, replicas %d, duplicate_window %s; they are %q, %d, %d, %s, %d, %s: %w",
 		c.Subjects, c.MaxMsgs, c.MaxBytes, c.MaxAge, c.Replicas, c.Duplicates,
 		old.Subjects, old.MaxMsgs, old.MaxBytes, old.MaxAge, old.Replicas, old.Duplicates, err)
-	var api *jetstream.APIError
+	var api *apiError
 	if needed || !errors.As(err, &api) { // a refusal is final, and one can live with other bounds
 		return nil, err
 	}
@@ -147,28 +132,20 @@ func (b *Broker) reconcile(ctx context.Context, s *session, info *jetstream.Stre
 }
 
 // message reads one message by its number, with no error and nil where there is none.
-func (b *Broker) message(ctx context.Context, s *session, stream string, seq uint64) (*jetstream.RawStreamMsg, error) {
-	return b.get(ctx, s, stream, func(ctx context.Context, h jetstream.Stream) (*jetstream.RawStreamMsg, error) {
-		return h.GetMsg(ctx, seq)
-	})
+func (b *Broker) message(ctx context.Context, s *session, stream string, seq uint64) (*stored, error) {
+	return b.get(ctx, s, stream, map[string]any{"seq": seq})
 }
 
 // newest reads the last message of a subject, with no error and nil where there is none.
-func (b *Broker) newest(ctx context.Context, s *session, stream, subject string) (*jetstream.RawStreamMsg, error) {
-	return b.get(ctx, s, stream, func(ctx context.Context, h jetstream.Stream) (*jetstream.RawStreamMsg, error) {
-		return h.GetLastMsgForSubject(ctx, subject)
-	})
+func (b *Broker) newest(ctx context.Context, s *session, stream, subject string) (*stored, error) {
+	return b.get(ctx, s, stream, map[string]any{"last_by_subj": subject})
 }
 
-func (b *Broker) get(ctx context.Context, s *session, stream string, read func(context.Context, jetstream.Stream) (*jetstream.RawStreamMsg, error)) (*jetstream.RawStreamMsg, error) {
+func (b *Broker) get(ctx context.Context, s *session, stream string, request any) (*stored, error) {
 	ctx, cancel := b.within(ctx, callTimeout)
 	defer cancel()
-	h, err := s.handle(ctx, stream)
-	if err != nil {
-		return nil, err
-	}
-	m, err := read(ctx, h)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	m, err := s.get(ctx, stream, request)
+	if errors.Is(err, errNoMessage) {
 		return nil, nil
 	}
 	return m, err

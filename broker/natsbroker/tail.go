@@ -3,9 +3,10 @@ package natsbroker
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
@@ -109,7 +110,7 @@ func (t *tail) run(ctx context.Context, s *session) error {
 }
 
 // begin chooses where the window starts.
-func (t *tail) begin(ctx context.Context, s *session, l *life, info *jetstream.StreamInfo) (next uint64, err error) {
+func (t *tail) begin(ctx context.Context, s *session, l *life, info *streamInfo) (next uint64, err error) {
 	first, last := info.State.FirstSeq, info.State.LastSeq
 	from := max(first, 1) - 1
 	if n := uint64(max(t.last, 0)); last > n {
@@ -138,7 +139,7 @@ func (t *tail) at(seq uint64, check uint32, epoch uint64) {
 }
 
 // prove makes sure that the stream goes on from where the tail has come to, and returns the number to read from.
-func (t *tail) prove(ctx context.Context, s *session, l *life, info *jetstream.StreamInfo) (next uint64, err error) {
+func (t *tail) prove(ctx context.Context, s *session, l *life, info *streamInfo) (next uint64, err error) {
 	if l.base != t.base {
 		t.log.Warn("the stream was made anew: what it held is lost", "stream", t.names.stream)
 		t.base, t.epoch = l.base, l.epochAt(max(info.State.FirstSeq, 1)-1)
@@ -160,7 +161,7 @@ func (t *tail) prove(ctx context.Context, s *session, l *life, info *jetstream.S
 }
 
 // lost reports whether the message that the tail has come to is not in the stream any more, though not trimmed.
-func (t *tail) lost(ctx context.Context, s *session, info *jetstream.StreamInfo) (bool, error) {
+func (t *tail) lost(ctx context.Context, s *session, info *streamInfo) (bool, error) {
 	// A new leader may not yet have all that its followers gave out: it gets a while.
 	for try := 0; t.seq > info.State.LastSeq; try++ {
 		if try == 6 {
@@ -203,11 +204,18 @@ func (t *tail) goOn(ctx context.Context, s *session) (next uint64, err error) {
 	ctx, cancel := t.within(ctx, callTimeout)
 	defer cancel()
 	r := broker.Record{Kind: broker.Hole, ID: epochText(broker.NewEpoch()), Time: time.Now()}
-	ack, err := s.js.Publish(ctx, t.names.marks, r.Encode(nil), jetstream.WithExpectLastSequencePerSubject(expected), jetstream.WithRetryAttempts(0))
+	m := nats.NewMsg(t.names.marks)
+	m.Data = r.Encode(nil)
+	m.Header.Set(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(expected, 10))
+	var ack answer
+	err = s.ask(ctx, m, &ack)
+	if err == nil && ack.Stream == "" { // not JetStream's
+		err = errNoAnswer
+	}
 	if err != nil { // another node's may be there now
 		return 0, unavailable("setting a mark", err)
 	}
-	return ack.Sequence, nil
+	return ack.Seq, nil
 }
 
 // hole hands on that entries up to and including seq are gone.

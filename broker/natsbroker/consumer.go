@@ -1,0 +1,88 @@
+package natsbroker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+)
+
+// pullTimeout is how long a server may say nothing in the middle of a pull: then that is all there is.
+const pullTimeout = time.Second
+
+// consumerConfig is for a consumer that needs no acknowledgements and is kept in memory.
+type consumerConfig struct {
+	DeliverPolicy     string        `json:"deliver_policy"`
+	OptStartSeq       uint64        `json:"opt_start_seq"`
+	AckPolicy         string        `json:"ack_policy"`
+	ReplayPolicy      string        `json:"replay_policy"`
+	InactiveThreshold time.Duration `json:"inactive_threshold"`
+	MemoryStorage     bool          `json:"mem_storage"`
+	Replicas          int           `json:"num_replicas"`
+
+	// Where the server is to push.
+	DeliverSubject string        `json:"deliver_subject,omitempty"`
+	MaxDeliver     int           `json:"max_deliver,omitempty"`
+	FlowControl    bool          `json:"flow_control,omitempty"`
+	IdleHeartbeat  time.Duration `json:"idle_heartbeat,omitempty"`
+}
+
+type consumerInfo struct {
+	result
+	Name      string `json:"name"`
+	Pending   uint64 `json:"num_pending"`
+	Delivered struct {
+		Consumer uint64 `json:"consumer_seq"`
+	} `json:"delivered"`
+}
+
+// consume makes a consumer of a stream from a number on.
+func (s *session) consume(ctx context.Context, stream string, c consumerConfig) (*consumerInfo, error) {
+	c.DeliverPolicy, c.AckPolicy, c.ReplayPolicy = "by_start_sequence", "none", "instant"
+	c.InactiveThreshold, c.MemoryStorage, c.Replicas = forgetAfter, true, 1
+	info := new(consumerInfo)
+	err := s.call(ctx, "CONSUMER.CREATE."+stream+"."+nuid.Next(), map[string]any{"stream_name": stream, "config": c, "action": "create"}, info)
+	if err == nil && info.Name == "" {
+		err = errNoAnswer
+	}
+	if err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+func (s *session) deleteConsumer(ctx context.Context, stream, consumer string) error {
+	return s.call(ctx, "CONSUMER.DELETE."+stream+"."+consumer, nil, new(result))
+}
+
+// pull returns the next messages that are there, up to a number of them. With an error, it is those that came before it.
+func (s *session) pull(stream, consumer string, limit int) (messages []*nats.Msg, err error) {
+	inbox, came := s.conn.NewInbox(), make(chan *nats.Msg, limit+1) // the last one may say that there are no more
+	sub, err := s.conn.ChanSubscribe(inbox, came)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true}`, limit)
+	if err := s.conn.PublishRequest(apiPrefix+"CONSUMER.MSG.NEXT."+stream+"."+consumer, inbox, request); err != nil {
+		return nil, err
+	}
+	for len(messages) < limit {
+		select {
+		case m := <-came:
+			switch status := m.Header.Get("Status"); {
+			case status == "" || len(m.Data) > 0:
+				messages = append(messages, m)
+			case status == "404" || status == "408": // there are no more
+				return messages, nil
+			case status != "100":
+				return messages, fmt.Errorf("nats: status %s %s", status, m.Header.Get("Description"))
+			}
+		case <-time.After(pullTimeout):
+			return messages, nil
+		}
+	}
+	return messages, nil
+}
