@@ -72,7 +72,8 @@ func messageID(key string) string {
 // isOurs reports whether an id is of messageID: another program's message is no event of a newer version.
 func isOurs(id string) bool { return strings.HasPrefix(id, "o-") || strings.HasPrefix(id, "k-") }
 
-// store sends messages until each is stored, or refused, or ctx is done.
+// store sends messages until each is stored, or refused, or ctx is done. It returns the session that it last sent
+// in, and the life of the stream by then: neither is nil if any message was stored.
 func (b *Broker) store(ctx context.Context, all []publish) (l *life, s *session) {
 	for round := 0; ; round++ {
 		open := unanswered(all)
@@ -83,15 +84,18 @@ func (b *Broker) store(ctx context.Context, all []publish) (l *life, s *session)
 			open = open[:1] // the first decides: what comes behind it must not overtake it
 		}
 		err := ctx.Err()
+		var session *session
 		if err == nil {
-			s, err = b.connected(ctx)
+			session, err = b.connected(ctx)
 		}
+		var now *life
 		if err == nil {
-			if l = b.life.Load(); l == nil || l.session != s {
-				l, _, err = b.look(ctx, s)
+			if now = b.life.Load(); now == nil || now.session != session {
+				now, _, err = b.look(ctx, session)
 			}
 		}
 		if err == nil {
+			l, s = now, session
 			b.try(ctx, s, open)
 			if open[0].stored != nil || open[0].final != nil {
 				round = -1 // the others, if there are any left, at once again

@@ -141,6 +141,11 @@ func (b *Broker) newest(ctx context.Context, s *session, stream, subject string)
 	return b.get(ctx, s, stream, map[string]any{"last_by_subj": subject})
 }
 
+// from reads the first message from a number on, with no error and nil where there is none.
+func (b *Broker) from(ctx context.Context, s *session, stream string, seq uint64) (*stored, error) {
+	return b.get(ctx, s, stream, map[string]any{"seq": seq, "next_by_subj": ">"})
+}
+
 func (b *Broker) get(ctx context.Context, s *session, stream string, request any) (*stored, error) {
 	ctx, cancel := b.within(ctx, callTimeout)
 	defer cancel()

@@ -99,9 +99,16 @@ func (t *tail) run(ctx context.Context, s *session) error {
 	}
 	defer f.close()
 	target := info.State.LastSeq
-	if next <= target && f.empty { // all of these went while we looked
-		t.hole(target)
-		next = target + 1
+	if next <= target && f.empty {
+		// All of these went while we looked, or the consumer is with a server that has yet to catch up.
+		m, err := t.from(ctx, s, t.names.stream, next)
+		if err != nil {
+			return unavailable("looking for the next event", err)
+		}
+		if m == nil {
+			t.hole(target)
+			next = target + 1
+		}
 	}
 	if next > target {
 		t.tell(nil)
