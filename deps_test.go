@@ -92,6 +92,10 @@ func TestDependencies(t *testing.T) {
 			}
 		}
 	}
+	// It would bring half a megabyte of what is not used.
+	if slices.Contains(packages[module+"/broker/natsbroker"].Deps, "github.com/nats-io/nats.go/jetstream") {
+		t.Error("natsbroker links NATS' jetstream package")
+	}
 	for _, dep := range packages[module].Deps {
 		if strings.Contains(dep, "redis") || strings.Contains(dep, "valkey") || strings.Contains(dep, "nats") {
 			t.Errorf("the root package links %s", dep)

@@ -179,7 +179,7 @@ func (h *Handler) publishAnswer(ctx context.Context, texts []string, status int,
 	defer cancel()
 	theHub, err := h.hub.get(ctx)
 	if err == nil {
-		if err = theHub.Health(); err == nil {
+		if err = theHub.Available(); err == nil {
 			for _, text := range texts {
 				h.publishText(ctx, theHub.Hub, text)
 			}

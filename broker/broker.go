@@ -57,6 +57,9 @@ type Sink interface {
 type Entry struct {
 	Position Position
 	Record   Record
+	// Err wraps ErrNewer where the record is a Hole in place of one that this version cannot read. The hub is no longer
+	// healthy then, though it goes on.
+	Err error
 }
 
 // Kind tells what a record is.

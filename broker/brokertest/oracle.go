@@ -35,6 +35,7 @@ type ledger struct {
 	mu       sync.Mutex // guards all below
 	outcomes []*outcome // by number
 	lives    []uint64   // epochs in the order in which they were first seen
+	steady   bool       // nothing is rolled back, so that numbers tell the order: a life may be short, and seen late
 	faults   []string   // noticed by a publisher
 }
 
@@ -86,7 +87,7 @@ func (l *ledger) see(p broker.Position) {
 
 // compare orders positions over the lives of the log.
 func (l *ledger) compare(p, q broker.Position) int {
-	if p.Epoch != q.Epoch {
+	if p.Epoch != q.Epoch && !l.steady {
 		return cmp.Compare(slices.Index(l.lives, p.Epoch), slices.Index(l.lives, q.Epoch))
 	}
 	return p.Compare(q)

@@ -40,5 +40,8 @@ func (e *engine) take(t testing.TB, stored []byte) {
 	case err != nil:
 		t.Fatal(err)
 	}
-	e.with(func() { e.put(r, time.Now()) })
+	e.with(func() {
+		e.put(r, time.Now())
+		e.disk.entries[len(e.disk.entries)-1].Err = err
+	})
 }

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"strconv"
 	"testing"
@@ -98,6 +99,7 @@ func newerRecords(t testing.TB, r Reporter, h Harness) {
 // are beyond them, everybody is told by a gap.
 func newerNode(t testing.TB, r Reporter, h Harness) {
 	c := newCluster(t, r, h, 2, whole)
+	c.ledger.steady = true
 	c.audience(10, false)
 	put := func(all ...[]byte) {
 		if h.Engine == nil {
@@ -124,6 +126,11 @@ func newerNode(t testing.TB, r Reporter, h Harness) {
 		put(stored)
 		c.load(2, 10)()
 		c.settle()
+	}
+	for _, site := range c.sites {
+		if err := site.hub.Health(); !errors.Is(err, broker.ErrNewer) {
+			r.Errorf("a node that is too old has the health %v", err)
+		}
 	}
 	c.judge(anyGaps)
 	for _, cl := range c.clients {

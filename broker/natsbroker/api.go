@@ -140,7 +140,8 @@ type streamInfo struct {
 		Deleted    []uint64          `json:"deleted"`  // if asked for
 		Subjects   map[string]uint64 `json:"subjects"` // if asked for, a page of them
 	} `json:"state"`
-	Total int `json:"total"` // of the subjects
+	Total int       `json:"total"` // of the subjects
+	Now   time.Time `json:"ts"`    // by the server's clock, from 2.10 on
 }
 
 func (s *session) stream(ctx context.Context, verb, name string, request any) (*streamInfo, error) {

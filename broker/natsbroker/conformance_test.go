@@ -39,6 +39,11 @@ func fresh(t testing.TB, binary string) brokertest.Harness {
 		}
 		return natsbroker.New("hub", natsbroker.Options{Servers: []string{url}})
 	}
+	h.Ahead = func(t testing.TB, p *brokertest.Proxy, d time.Duration) broker.Broker {
+		b := h.Open(t, p)
+		natsbroker.Skew(b, d)
+		return b
+	}
 	h.Trim = func(t testing.TB, keep int) {
 		stream := s.stream(t, "sse_push-hub")
 		option := jetstream.WithPurgeKeep(uint64(keep))

@@ -31,26 +31,35 @@ type consumerConfig struct {
 
 type consumerInfo struct {
 	result
-	Name      string `json:"name"`
-	Pending   uint64 `json:"num_pending"`
+	Name      string    `json:"name"`
+	Created   time.Time `json:"created"` // by the server's clock
+	Pending   uint64    `json:"num_pending"`
 	Delivered struct {
 		Consumer uint64 `json:"consumer_seq"`
 	} `json:"delivered"`
 }
 
-// consume makes a consumer of a stream from a number on.
-func (s *session) consume(ctx context.Context, stream string, c consumerConfig) (*consumerInfo, error) {
+// consume makes a consumer of the stream from a number on.
+func (b *Broker) consume(ctx context.Context, s *session, c consumerConfig) (*consumerInfo, error) {
 	c.DeliverPolicy, c.AckPolicy, c.ReplayPolicy = "by_start_sequence", "none", "instant"
 	c.InactiveThreshold, c.MemoryStorage, c.Replicas = forgetAfter, true, 1
-	info := new(consumerInfo)
-	err := s.call(ctx, "CONSUMER.CREATE."+stream+"."+nuid.Next(), map[string]any{"stream_name": stream, "config": c, "action": "create"}, info)
+	info, sent := new(consumerInfo), time.Now()
+	err := s.call(ctx, "CONSUMER.CREATE."+b.names.stream+"."+nuid.Next(), map[string]any{"stream_name": b.names.stream, "config": c, "action": "create"}, info)
 	if err == nil && info.Name == "" {
 		err = errNoAnswer
 	}
 	if err != nil {
 		return nil, err
 	}
+	b.sawTime(sent, info.Created)
 	return info, nil
+}
+
+// sawTime takes the server's time, where an answer has it.
+func (b *Broker) sawTime(sent, server time.Time) {
+	if !server.IsZero() {
+		b.clock.Observe(sent, server)
+	}
 }
 
 func (s *session) deleteConsumer(ctx context.Context, stream, consumer string) error {

@@ -50,7 +50,7 @@ func (b *Broker) feed(ctx context.Context, s *session, next uint64) (*feed, erro
 	}
 	short, stop := b.within(ctx, callTimeout)
 	defer stop()
-	info, err := s.consume(short, b.names.stream, consumerConfig{
+	info, err := b.consume(short, s, consumerConfig{
 		OptStartSeq: next, DeliverSubject: inbox, MaxDeliver: 1, FlowControl: true, IdleHeartbeat: heartbeat,
 	})
 	if err != nil {

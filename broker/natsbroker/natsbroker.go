@@ -69,7 +69,9 @@ type Broker struct {
 	acks   acks
 	life   atomic.Pointer[life]
 	lifeMu sync.Mutex // held to change life
-	junk   junk
+	junk   seldom     // messages that are no records
+	newer  seldom     // and those of newer versions
+	clock  broker.Clock
 	nodes  nodes
 }
 
@@ -121,22 +123,26 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // each holds the time at which it was appended.
 func checkOf(body []byte) uint32 { return max(crc32.Checksum(body, castagnoli), 1) }
 
-// junk counts messages that are no records.
-type junk struct {
+// seldom counts what may be many, and is logged once a minute.
+type seldom struct {
 	mu    sync.Mutex // guards all below
 	count int
 	next  time.Time // when it may be logged again
 }
 
-// passOver notes a message that cannot be read, and logs that once a minute.
-func (b *Broker) passOver(seq uint64, err error) {
-	b.junk.mu.Lock()
-	defer b.junk.mu.Unlock()
-	b.junk.count++
-	if now := time.Now(); !now.Before(b.junk.next) {
-		b.junk.next = now.Add(time.Minute)
-		b.log.Warn("passing over messages that are no events", "stream", b.names.stream, "sequence", seq, "so_far", b.junk.count, "error", err)
+func (s *seldom) note(b *Broker, level slog.Level, text string, seq uint64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count++
+	if now := time.Now(); !now.Before(s.next) {
+		s.next = now.Add(time.Minute)
+		b.log.Log(context.Background(), level, text, "stream", b.names.stream, "sequence", seq, "so_far", s.count, "error", err)
 	}
+}
+
+// passOver notes a message that cannot be read.
+func (b *Broker) passOver(seq uint64, err error) {
+	b.junk.note(b, slog.LevelWarn, "passing over messages that are no events", seq, err)
 }
 
 var (

@@ -101,7 +101,7 @@ func (b *Broker) Read(ctx context.Context, after, upTo broker.Position, limit in
 func (b *Broker) page(ctx context.Context, s *session, l *life, after, upTo uint64, limit int) ([]broker.Entry, error) {
 	ctx, cancel := b.within(ctx, 2*callTimeout)
 	defer cancel()
-	c, err := s.consume(ctx, b.names.stream, consumerConfig{OptStartSeq: after + 1})
+	c, err := b.consume(ctx, s, consumerConfig{OptStartSeq: after + 1})
 	if err != nil {
 		return nil, unavailable("reading the stream", err)
 	}

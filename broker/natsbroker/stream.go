@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
@@ -28,7 +29,11 @@ func (b *Broker) look(ctx context.Context, s *session) (*life, *streamInfo, erro
 }
 
 func (b *Broker) info(ctx context.Context, s *session) (*streamInfo, error) {
+	sent := time.Now()
 	info, err := s.streamInfo(ctx, b.names.stream)
+	if err == nil {
+		b.sawTime(sent, info.Now)
+	}
 	if errors.Is(err, errNoStream) {
 		info, err = s.createStream(ctx, b.config())
 		if errors.Is(err, errNameInUse) { // another node was faster, with other settings

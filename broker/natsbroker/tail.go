@@ -3,6 +3,7 @@ package natsbroker
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -328,8 +329,8 @@ func (b *Broker) entry(from *message, epoch uint64) (e broker.Entry, ok bool) {
 	e.Position = broker.Position{Epoch: epoch, Minor: seq, Check: checkOf(body)}
 	switch m, marks := markOf(seq, body); {
 	case errors.Is(err, broker.ErrNewer) && isOurs(from.id):
-		b.log.Error("an event that this version cannot read: clients are told of a gap", "stream", b.names.stream, "sequence", seq, "error", err)
-		r = broker.Record{Kind: broker.Hole}
+		b.newer.note(b, slog.LevelError, "an event that only a newer version understands: clients are told of a gap; update this node", seq, err)
+		r, e.Err = broker.Record{Kind: broker.Hole}, err
 	case err != nil:
 		b.passOver(seq, err)
 		return e, false
@@ -339,7 +340,7 @@ func (b *Broker) entry(from *message, epoch uint64) (e broker.Entry, ok bool) {
 	case subject == b.names.marks:
 		e.Position.Epoch = m.epoch
 	}
-	r.Time = from.time // the server's clock is the same for all nodes
+	r.Time = b.clock.Correct(from.time) // the server's, which is the same for all nodes
 	e.Record = r
 	return e, true
 }

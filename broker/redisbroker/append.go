@@ -46,10 +46,10 @@ func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.R
 		ctx, cancel = context.WithTimeout(ctx, maxAppend)
 		defer cancel()
 	}
-	if !b.clock.known.Load() { // there is no tail yet
+	if !b.clock.Known() { // there is no tail yet
 		b.view(ctx, b.main, broker.Position{}, "XRANGE", "+", "+", 0)
 	}
-	now := b.clock.now()
+	now := b.clock.Now()
 	for from := 0; from < len(records); {
 		var group []stored
 		size := 0
@@ -137,7 +137,7 @@ func (b *Broker) tryAppend(ctx context.Context, keys, args []string) ([]any, err
 	m, err := redis.Values(b.main.eval(ctx, appendScript, keys, args))
 	if err == nil && len(m) > 0 {
 		if ms, ok := m[0].(int64); ok {
-			b.clock.observe(began, ms)
+			b.clock.Observe(began, time.UnixMilli(ms))
 		}
 	}
 	return m, err
@@ -147,7 +147,7 @@ func (b *Broker) appendArgs(ctx context.Context, group []stored) []string {
 	end, _ := ctx.Deadline()
 	left := max(time.Until(end), 0) + grace
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-	deadline := b.clock.local().Add(time.Duration(b.clock.offset.Load()) + left)
+	deadline := b.clock.Local().Add(b.clock.Offset() + left)
 	args := []string{strconv.FormatInt(b.options.MaxEvents, 10), strconv.FormatInt(deadline.UnixMilli(), 10), newEpoch()}
 	for _, s := range group {
 		life := s.life

@@ -30,7 +30,7 @@ func harness(s *server) brokertest.Harness {
 		Open: func(t testing.TB, p *brokertest.Proxy) broker.Broker { return s.node(t, through(p)) },
 		Ahead: func(t testing.TB, p *brokertest.Proxy, d time.Duration) broker.Broker {
 			b := s.node(t, through(p))
-			b.clock.skew = d
+			b.clock.Skew = d
 			return b
 		},
 		Addr: s.addr, Shared: true, Keeps: true, Engine: s, Trim: s.trim,

@@ -69,7 +69,7 @@ func (e *raw) entry(all epochs) (broker.Entry, error) {
 		out.Record, err = plain(e)
 	}
 	if errors.Is(err, broker.ErrNewer) {
-		out.Record = broker.Record{Kind: broker.Hole}
+		out.Record, out.Err = broker.Record{Kind: broker.Hole}, err
 	}
 	return out, err
 }

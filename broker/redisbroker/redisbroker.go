@@ -21,7 +21,7 @@ type Broker struct {
 	keys    keys
 	token   string // begins the token of each append of this node
 	appends atomic.Uint64
-	clock   clock
+	clock   broker.Clock // Redis'
 	acks    acks
 	names   directory
 
@@ -106,7 +106,7 @@ func (b *Broker) view(ctx context.Context, l *link, p broker.Position, command, 
 	}
 	v, err := parseView(m)
 	if err == nil {
-		b.clock.observe(sent, v.now)
+		b.clock.Observe(sent, time.UnixMilli(v.now))
 	}
 	return v, err
 }
@@ -166,7 +166,7 @@ func (b *Broker) Read(ctx context.Context, after, upTo broker.Position, limit in
 			if err != nil && !errors.Is(err, broker.ErrNewer) {
 				continue
 			}
-			b.clock.correct(&e.Record)
+			e.Record.Time = b.clock.Correct(e.Record.Time)
 			entries = append(entries, e)
 		}
 		if len(v.page) == 0 || len(entries) >= limit || after == upTo {
@@ -186,45 +186,6 @@ func unreadable(s broker.Standing) error {
 		return broker.ErrLost
 	}
 	return broker.ErrUnknown
-}
-
-// clock is how far Redis' clock is ahead of this node's. Records carry Redis' time, so that nodes whose clocks differ
-// agree on what has outlived its TTL.
-type clock struct {
-	skew   time.Duration // for tests: by how much this node's clock is wrong
-	known  atomic.Bool
-	offset atomic.Int64 // a time.Duration
-}
-
-// observe takes Redis' time, in milliseconds, of an answer that has just come.
-func (c *clock) observe(sent time.Time, ms int64) {
-	took := time.Since(sent)
-	if took > time.Second && c.known.Load() {
-		return // nobody knows when in between it was
-	}
-	c.offset.Store(int64(time.UnixMilli(ms).Sub(sent.Add(took/2 + c.skew))))
-	c.known.Store(true)
-}
-
-// ahead leaves out differences that are none: a node in step with Redis shows the same times as every other.
-func (c *clock) ahead() time.Duration {
-	if d := time.Duration(c.offset.Load()); d.Abs() > time.Second {
-		return d
-	}
-	return 0
-}
-
-// local is this node's time.
-func (c *clock) local() time.Time { return time.Now().Add(c.skew) }
-
-// now is Redis' time.
-func (c *clock) now() time.Time { return c.local().Add(c.ahead()) }
-
-// correct makes the record's time one of this node's clock.
-func (c *clock) correct(r *broker.Record) {
-	if !r.Time.IsZero() {
-		r.Time = r.Time.Add(-c.ahead())
-	}
 }
 
 var _ interface {

@@ -3,7 +3,6 @@ package redisbroker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -38,7 +37,7 @@ type tail struct {
 	state  error // what the sink was told last
 	said   bool  // whether it was told anything
 	logged time.Time
-	newer  error // why this node cannot be trusted any more: it has met what it does not understand
+	newer  bool // that there are such entries has been logged
 	junk   junk
 	policy string
 	trim   time.Time // when next
@@ -88,10 +87,6 @@ func (t *tail) say(err error) {
 		t.logged = time.Time{}
 	}
 	t.sink.State(err)
-	if err == nil && t.newer != nil {
-		t.said, t.state = false, nil
-		t.sink.State(t.newer)
-	}
 }
 
 // follow reads until an error.
@@ -323,7 +318,7 @@ func (t *tail) deliver(page []raw, all epochs) {
 		if t.at = e.Position; err != nil && !t.bad(raw, err) {
 			continue
 		}
-		t.b.clock.correct(&e.Record)
+		e.Record.Time = t.b.clock.Correct(e.Record.Time)
 		entries = append(entries, e)
 	}
 	if len(entries) > 0 {
@@ -337,10 +332,9 @@ func (t *tail) bad(e *raw, err error) bool {
 		t.junk.add(e.id, err)
 		return false
 	}
-	if t.newer == nil {
-		t.newer = fmt.Errorf("redis: entry %s: %w", e.id, err)
+	if !t.newer {
+		t.newer = true
 		t.b.log.Error("redis: the log holds what only a newer version understands; update this node", "entry", e.id.String(), "error", err)
-		t.said = false // so that the sink hears of it
 	}
 	return true
 }

@@ -18,6 +18,7 @@ type archive struct {
 
 	mu      sync.Mutex // guards all below
 	closed  bool
+	asked   map[broker.Position]*question
 	queue   []*Conn // that want a page
 	readers int
 	pages   []*archived // the newest last
@@ -57,6 +58,47 @@ type archived struct {
 	after, last broker.Position
 	entries     []*entry
 	bytes       int64
+}
+
+// question is how a position stands, as the broker is being asked.
+type question struct {
+	answered chan struct{}
+	standing broker.Standing
+	err      error
+}
+
+// stands asks the broker how a position stands. Those who come back together from the same one share the answer.
+func (a *archive) stands(ctx context.Context, p broker.Position) (broker.Standing, error) {
+	a.mu.Lock()
+	q := a.asked[p]
+	if q == nil && !a.closed {
+		q = &question{answered: make(chan struct{})}
+		if a.asked == nil {
+			a.asked = map[broker.Position]*question{}
+		}
+		a.asked[p] = q
+		a.hub.done.Go(func() { a.ask(q, p) })
+	}
+	a.mu.Unlock()
+	if q == nil {
+		return 0, broker.ErrClosed
+	}
+	select {
+	case <-q.answered:
+		return q.standing, q.err
+	case <-ctx.Done():
+		return 0, ErrNotReady
+	}
+}
+
+func (a *archive) ask(q *question, p broker.Position) {
+	ctx, cancel := context.WithTimeout(a.ctx, readTimeout)
+	defer cancel()
+	q.standing, q.err = a.hub.broker.Resolve(ctx, p)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.asked, p)
+	close(q.answered)
 }
 
 // want asks for a connection's next page. The caller holds c.shard.mu.

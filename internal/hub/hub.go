@@ -9,6 +9,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"runtime"
 	"sync"
@@ -63,6 +64,7 @@ type Hub struct {
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 	state  atomic.Pointer[error] // why nothing is heard from the broker, if so
+	newer  atomic.Pointer[error] // what has come that only a newer version understands
 	expiry *time.Timer           // trims the window by age
 
 	published  atomic.Uint64
@@ -172,8 +174,19 @@ func (h *Hub) Position(ctx context.Context) (broker.Position, error) {
 // ErrNotReady: the hub has not yet heard from its broker, or no longer does.
 var ErrNotReady = errors.New("the hub is not ready")
 
-// Health is nil where events flow, and otherwise says why not.
+// Health is nil where all events flow, and otherwise says why not.
 func (h *Hub) Health() error {
+	if err := h.Available(); err != nil {
+		return err
+	}
+	if err := h.newer.Load(); err != nil {
+		return fmt.Errorf("clients were told of a gap, as this node is too old for what another one publishes: %w", *err)
+	}
+	return nil
+}
+
+// Available is nil where the broker is there, and otherwise says why not.
+func (h *Hub) Available() error {
 	if err := h.state.Load(); err != nil {
 		return *err
 	}

@@ -28,6 +28,11 @@ func (s *sink) Deliver(batch []broker.Entry) {
 	for _, t := range h.taps.all() {
 		t.see(batch)
 	}
+	for i := range batch {
+		if err := batch[i].Err; err != nil {
+			h.newer.Store(&err)
+		}
+	}
 	entries := h.window.add(batch, make([]*entry, 0, len(batch)))
 	for _, e := range entries {
 		if e.control != nil {

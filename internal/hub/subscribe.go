@@ -117,7 +117,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 			}
 		}
 		if at != within {
-			standing, err := h.broker.Resolve(ctx, p)
+			standing, err := h.archive.stands(ctx, p)
 			switch {
 			case err != nil:
 				return err
