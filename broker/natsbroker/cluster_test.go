@@ -10,14 +10,15 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/broker/natsbroker"
 )
 
 // cluster starts three servers.
 func cluster(t testing.TB, binary string) (servers []*server) {
-	routes := []int{freePort(t), freePort(t), freePort(t)}
+	routes := []int{brokertest.Port(t), brokertest.Port(t), brokertest.Port(t)}
 	for i := range routes {
-		s := &server{binary: binary, dir: t.TempDir(), port: freePort(t)}
+		s := &server{binary: binary, dir: t.TempDir(), port: brokertest.Port(t)}
 		s.config = fmt.Sprintf(`server_name: "n%d"
 cluster { name: "c", listen: "127.0.0.1:%d", routes: ["nats://127.0.0.1:%d", "nats://127.0.0.1:%d", "nats://127.0.0.1:%d"] }`,
 			i, routes[i], routes[0], routes[1], routes[2])

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/broker/natsbroker"
 )
 
@@ -80,19 +81,10 @@ type server struct {
 
 // start runs a server until the end of the test.
 func start(t testing.TB, binary, config string) *server {
-	s := &server{binary: binary, dir: t.TempDir(), port: freePort(t), config: config}
+	s := &server{binary: binary, dir: t.TempDir(), port: brokertest.Port(t), config: config}
 	s.Start(t)
 	t.Cleanup(func() { s.Kill(t) })
 	return s
-}
-
-func freePort(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (s *server) addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }

@@ -3,13 +3,11 @@ package redisbroker
 import (
 	"bytes"
 	"context"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // server is a redis-server of the test's own.
@@ -26,26 +25,7 @@ type server struct {
 	cmd             *exec.Cmd
 }
 
-// ports are those that have been given out.
-var ports sync.Map
-
-// freePort returns one that nobody listens on, nor gets as the near end of a connection: while a server is killed, many
-// connections are tried, and one of them could take its place, or even connect to itself.
-func freePort(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
-		if _, given := ports.LoadOrStore(port, true); given {
-			continue
-		}
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
+func freePort(t testing.TB) string { return strconv.Itoa(brokertest.Port(t)) }
 
 // start starts a redis-server with a port of its own.
 func start(t testing.TB, args ...string) *server {
