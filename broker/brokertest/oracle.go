@@ -175,6 +175,9 @@ func (l *ledger) checkClient(r Reporter, c *client, acked []*outcome, places map
 	}
 	var at broker.Position // the client has all up to here
 	var owed []*outcome    // passed over; a gap has to come
+	// What has come from another place than the event's. It was stored twice, unless a gap behind it says that what was there
+	// is lost: a publish that is under way when an engine is put back may be stored once more.
+	var elsewhere []string
 	problems, gapsSeen := 0, 0
 	report := func(format string, args ...any) {
 		if problems++; problems <= most {
@@ -202,7 +205,7 @@ func (l *ledger) checkClient(r Reporter, c *client, acked []*outcome, places map
 			moveTo(it.pos)
 		case isGap:
 			gapsSeen++
-			owed = nil // what is behind the gap is due again
+			owed, elsewhere = nil, nil // what is behind the gap is due again
 			moveTo(it.pos)
 			if allowed == noGaps || allowed == busyGaps && c.quiet {
 				report("a false gap: %s", it.text)
@@ -227,9 +230,9 @@ func (l *ledger) checkClient(r Reporter, c *client, acked []*outcome, places map
 			case o.fate < unknown:
 				report("event %d was refused, and has come at %s", it.number, it.pos)
 			case o.fate == acknowledged && o.pos != it.pos:
-				report("event %d has come at %s, but was acknowledged at %s: stored twice", it.number, it.pos, o.pos)
+				elsewhere = append(elsewhere, fmt.Sprintf("event %d has come at %s, but was acknowledged at %s: stored twice", it.number, it.pos, o.pos))
 			case o.fate == unknown && !places[it.number].IsZero() && places[it.number] != it.pos:
-				report("event %d has come at %s and at %s: stored twice", it.number, places[it.number], it.pos)
+				elsewhere = append(elsewhere, fmt.Sprintf("event %d has come at %s and at %s: stored twice", it.number, places[it.number], it.pos))
 			case l.compare(it.pos, at) <= 0:
 				report("event %d at %s comes twice or out of order: was at %s", it.number, it.pos, at)
 			}
@@ -238,6 +241,9 @@ func (l *ledger) checkClient(r Reporter, c *client, acked []*outcome, places map
 			}
 			pass(it.pos)
 		}
+	}
+	for _, text := range elsewhere {
+		report("%s", text)
 	}
 	if len(owed) > 0 {
 		report("%d acknowledged events have not come, and no gap covers them; the first is %d at %s", len(owed), owed[0].number, owed[0].pos)
