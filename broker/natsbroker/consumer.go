@@ -2,6 +2,7 @@ package natsbroker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,8 +10,10 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// pullTimeout is how long a server may say nothing in the middle of a pull: then that is all there is.
+// pullTimeout is how long a server may say nothing in the middle of a pull.
 const pullTimeout = time.Second
+
+var errSilent = errors.New("nats: the server does not answer a pull")
 
 // consumerConfig is for a consumer that needs no acknowledgements and is kept in memory.
 type consumerConfig struct {
@@ -67,7 +70,7 @@ func (s *session) deleteConsumer(ctx context.Context, stream, consumer string) e
 }
 
 // pull returns the next messages that are there, up to a number of them. With an error, it is those that came before it.
-func (s *session) pull(stream, consumer string, limit int) (messages []*nats.Msg, err error) {
+func (s *session) pull(ctx context.Context, stream, consumer string, limit int) (messages []*nats.Msg, err error) {
 	inbox, came := s.conn.NewInbox(), make(chan *nats.Msg, limit+1) // the last one may say that there are no more
 	sub, err := s.conn.ChanSubscribe(inbox, came)
 	if err != nil {
@@ -89,8 +92,10 @@ func (s *session) pull(stream, consumer string, limit int) (messages []*nats.Msg
 			case status != "100":
 				return messages, fmt.Errorf("nats: status %s %s", status, m.Header.Get("Description"))
 			}
-		case <-time.After(pullTimeout):
-			return messages, nil
+		case <-time.After(pullTimeout): // which says nothing of what there is
+			return messages, errSilent
+		case <-ctx.Done():
+			return messages, ctx.Err()
 		}
 	}
 	return messages, nil

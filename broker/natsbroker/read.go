@@ -108,7 +108,7 @@ func (b *Broker) page(ctx context.Context, s *session, l *life, after, upTo uint
 	defer func() { _ = s.deleteConsumer(ctx, b.names.stream, c.Name) }()
 	var entries []broker.Entry
 	for after < upTo && len(entries) < limit {
-		batch, failed := s.pull(b.names.stream, c.Name, int(min(upTo-after, uint64(limit-len(entries)), maxBatch)))
+		batch, failed := s.pull(ctx, b.names.stream, c.Name, int(min(upTo-after, uint64(limit-len(entries)), maxBatch)))
 		before := after
 		for _, m := range batch {
 			meta, err := m.Metadata()
