@@ -89,12 +89,11 @@ func (p *poller) hold(fd int, conn *tls.Conn, chunked bool, src Source, t *Timin
 
 	// Also before: the loop may close the descriptor, which is somebody else's then. Edge-triggered, and once for all:
 	// it tells of room only behind a write that met a full socket.
-	err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{
-		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff,
-		Fd:     int32(s.slot<<loopBits | l.index), Pad: int32(gen),
-	})
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff}
+	e.Fd, e.Pad = pack(s.slot, gen, l.index)
+	err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &e)
 	if err != nil {
-		l.tell(event{s.slot, gen, true})
+		l.tell(event{s.slot, gen & genMask, true})
 	}
 	l.mu.Lock()
 	l.dirty = append(l.dirty, s)
@@ -168,7 +167,7 @@ var errLeft = errors.New("the client left")
 func (l *loop) seen(e event) {
 	l.mu.Lock()
 	var s *held
-	if l.gens[e.slot] == e.gen {
+	if l.gens[e.slot]&genMask == e.gen {
 		s = l.slots[e.slot]
 	}
 	l.mu.Unlock()
