@@ -272,3 +272,112 @@ func TestUnusableDirectory(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// onceFailing is a disk whose error is told to whoever syncs first, as Linux does.
+type onceFailing struct {
+	armed          sync.Mutex // locked: no sync fails
+	syncs, release chan struct{}
+}
+
+type onceFailingFile struct {
+	segFile
+	disk *onceFailing
+}
+
+func (f onceFailingFile) Sync() error {
+	if !f.disk.armed.TryLock() {
+		return f.segFile.Sync()
+	}
+	close(f.disk.syncs)
+	<-f.disk.release
+	return syscall.EIO
+}
+
+// A sync in the background meets an error while the writer finishes the same segment: its own sync hears nothing of it.
+func TestFailingSyncOfASealedSegment(t *testing.T) {
+	d := &onceFailing{syncs: make(chan struct{}), release: make(chan struct{})}
+	d.armed.Lock()
+	dir := t.TempDir()
+	h := opened(t, dir, quiet(Options{
+		Sync: time.Millisecond, segment: 4 << 10,
+		wrap: func(f segFile) segFile { return onceFailingFile{f, d} },
+	}))
+	f := follow(t, h, 0)
+	begin := h.start()
+	put(t, h, "a")
+	h.log.mu.Lock()
+	old := h.log.current
+	h.log.mu.Unlock()
+	d.armed.Unlock()
+	put(t, h, "b")
+	<-d.syncs
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		for range 8 { // these finish the segment
+			appendOne(t, h, "", string(make([]byte, 1000)))
+		}
+	}()
+	until(t, "another segment", func() bool {
+		h.log.mu.Lock()
+		defer h.log.mu.Unlock()
+		return len(h.log.segments) > 1 && h.log.current != old
+	})
+	close(d.release)
+	<-written
+	until(t, "Tail's bad news", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return errors.Is(f.states[len(f.states)-1], syscall.EIO)
+	})
+	if r := appendOne(t, h, "", "c"); !errors.Is(r.Err, broker.ErrUnavailable) || !errors.Is(r.Err, syscall.EIO) {
+		t.Errorf("got %v", r.Err)
+	}
+	crash(t, h)
+	h = opened(t, dir, quiet(Options{}))
+	if got := rest(t, h, begin); got[len(got)-1] != "-" {
+		t.Errorf("the next life says nothing of what may be missing: %q", got)
+	}
+}
+
+// What a close meets is an error of the disk, too: some file systems write only then.
+func TestFailingClose(t *testing.T) {
+	d := &disk{}
+	h := opened(t, t.TempDir(), quiet(Options{Sync: Never, segment: 4 << 10, wrap: func(f segFile) segFile { return failingClose{f, d} }}))
+	d.set(func() { d.sync = syscall.EIO })
+	until(t, "the log refuses events", func() bool {
+		return errors.Is(appendOne(t, h, "", string(make([]byte, 1000))).Err, syscall.EIO)
+	})
+	if r := appendOne(t, h, "", "a"); !errors.Is(r.Err, broker.ErrUnavailable) {
+		t.Errorf("got %v", r.Err)
+	}
+	d.set(func() { d.sync = nil })
+}
+
+type failingClose struct {
+	segFile
+	disk *disk
+}
+
+func (f failingClose) Close() error {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	return errors.Join(f.segFile.Close(), f.disk.sync)
+}
+
+// Entries of the life before are synced when a log is opened. If that fails, they may be gone at the next crash.
+func TestFailingSyncAtStart(t *testing.T) {
+	dir, d := t.TempDir(), &disk{}
+	h := opened(t, dir, quiet(Options{}))
+	begin := h.start()
+	put(t, h, "a")
+	crash(t, h)
+	d.sync = syscall.EIO
+	if _, err := Open(dir, quiet(Options{wrap: d.wrap})); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("got %v", err)
+	}
+	h = opened(t, dir, quiet(Options{}))
+	if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "-"}) {
+		t.Errorf("got %q", got)
+	}
+}

@@ -42,6 +42,7 @@ type Options struct {
 
 	segment int64                 // bytes of a segment; 0 for a part of MaxBytes
 	wrap    func(segFile) segFile // lets tests make a segment's file fail
+	clock   func() moment         // the time; nil for the real one
 }
 
 // Handle is a log that is open. All that open the same directory in this process share one log, so that a

@@ -1,6 +1,8 @@
 package filebroker
 
 import (
+	"math"
+	"slices"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -13,40 +15,63 @@ const (
 	MaxKeys = 100_000
 )
 
-// keys are the idempotency keys of the newest entries.
+// keys holds the idempotency keys of the newest entries.
 type keys struct {
 	byKey map[string]use
 	uses  []use // oldest first
 }
 
-// use is what a key stands for.
+// use is the entry that a key was used for.
 type use struct {
 	key    string
 	digest [16]byte
 	seq    uint64
-	at     int64
+	at     moment
+}
+
+// moment is a time by two clocks: the wall clock can be set, and the monotonic one may stop while the machine is suspended.
+type moment struct {
+	wall int64 // nanoseconds since 1970
+	mono time.Duration
+}
+
+var started = time.Now()
+
+func realMoment() moment {
+	now := time.Now()
+	return moment{now.UnixNano(), now.Sub(started)}
+}
+
+// expired reports whether the key no longer counts. The larger of the ages by both clocks decides, as a key that counts
+// too long swallows a new event.
+func (u *use) expired(now moment) bool {
+	return now.mono-u.at.mono >= KeyWindow || now.wall-u.at.wall >= int64(KeyWindow)
 }
 
 // find returns the entry that has a record's key; 0 for none.
-func (k *keys) find(r *broker.Record, now time.Time) (seq uint64, err error) {
+func (k *keys) find(r *broker.Record, now moment) (seq uint64, err error) {
 	k.forget(now, MaxKeys)
 	old, ok := k.byKey[r.Key]
-	if ok && old.digest != r.Digest {
+	if !ok || old.expired(now) {
+		return 0, nil
+	}
+	if old.digest != r.Digest {
 		return 0, broker.ErrKeyReused
 	}
 	return old.seq, nil
 }
 
+// add remembers a key, used at u.at.
 func (k *keys) add(u use) {
-	k.forget(time.Unix(0, u.at), MaxKeys-1)
+	k.forget(u.at, MaxKeys-1)
 	k.byKey[u.key] = u
 	k.uses = append(k.uses, u)
 }
 
-// forget drops the keys whose time is over, and the oldest where there are more than most.
-func (k *keys) forget(now time.Time, most int) {
+// forget drops the keys that have expired, and the oldest if there are more than most.
+func (k *keys) forget(now moment, most int) {
 	n := 0
-	for n < len(k.uses) && (len(k.uses)-n > most || now.UnixNano()-k.uses[n].at >= int64(KeyWindow)) {
+	for n < len(k.uses) && (len(k.uses)-n > most || k.uses[n].expired(now)) {
 		if u := k.uses[n]; k.byKey[u.key] == u {
 			delete(k.byKey, u.key)
 		}
@@ -55,10 +80,70 @@ func (k *keys) forget(now time.Time, most int) {
 	k.uses = k.uses[n:]
 }
 
-// undo forgets the keys of the entries behind one: they were not stored.
+// undo forgets the keys of the entries after seq: they were not stored.
 func (k *keys) undo(seq uint64) {
 	for n := len(k.uses) - 1; n >= 0 && k.uses[n].seq > seq; n-- {
 		delete(k.byKey, k.uses[n].key)
 		k.uses = k.uses[:n]
 	}
+}
+
+// rebuild collects the keys of a log that is opened, segment by segment, the newest first. An entry is no younger than
+// those that follow it: that puts right the times of entries written while the clock was ahead.
+type rebuild struct {
+	now    moment
+	before int64 // what is read next was appended at this time or earlier
+	uses   []use // newest first
+	found  []use // of the segment being read, oldest first
+	oldest int64 // time of an entry in the segment being read
+}
+
+func newRebuild(now moment) *rebuild {
+	return &rebuild{now: now, before: now.wall, oldest: math.MaxInt64}
+}
+
+// over reports whether no older entry has a key that still counts.
+func (b *rebuild) over() bool {
+	return len(b.uses) >= MaxKeys || b.now.wall-b.before >= int64(KeyWindow)
+}
+
+// pass takes note of the newest time in a segment.
+func (b *rebuild) pass(newest int64) { b.before = min(b.before, newest) }
+
+// see takes the next frame of the segment being read.
+func (b *rebuild) see(f *frame) {
+	b.oldest = min(b.oldest, f.time)
+	for n := len(b.found) - 1; n >= 0 && b.found[n].at.wall > f.time; n-- {
+		b.found[n].at.wall = f.time
+	}
+	if f.flags&flagKeyed == 0 {
+		return
+	}
+	if r, err := broker.Decode(f.record); err == nil && r.Key != "" {
+		b.found = append(b.found, use{r.Key, r.Digest, f.seq, moment{wall: f.time}})
+	}
+}
+
+// end closes the segment being read.
+func (b *rebuild) end() {
+	for i := len(b.found) - 1; i >= 0 && len(b.uses) < MaxKeys; i-- {
+		u := b.found[i]
+		u.at.wall = min(u.at.wall, b.before)
+		u.at.mono = b.now.mono - time.Duration(b.now.wall-u.at.wall)
+		if !u.expired(b.now) {
+			b.uses = append(b.uses, u)
+		}
+	}
+	b.before = min(b.before, b.oldest)
+	b.found, b.oldest = b.found[:0], math.MaxInt64
+}
+
+// keys returns what was collected.
+func (b *rebuild) keys() keys {
+	k := keys{byKey: make(map[string]use, len(b.uses)), uses: b.uses}
+	slices.Reverse(k.uses)
+	for _, u := range k.uses {
+		k.byKey[u.key] = u
+	}
+	return k
 }

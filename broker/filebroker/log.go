@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
@@ -32,6 +30,7 @@ type log struct {
 	broken   chan struct{} // closed where the disk failed so that nothing may be appended any more
 	breaking sync.Once
 	reason   error       // why; set before broken is closed
+	syncing  sync.Mutex  // held while a file is synced that the writer may be about to close
 	dirty    atomic.Bool // something was written since the last sync
 	faults   faults      // what has been logged of damage
 
@@ -60,6 +59,9 @@ func openLog(dir string, o Options) (_ *log, err error) {
 	if o.segment == 0 {
 		o.segment = min(max(o.MaxBytes, MinMaxBytes)/32, 32<<20)
 	}
+	if o.clock == nil {
+		o.clock = realMoment
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -67,7 +69,6 @@ func openLog(dir string, o Options) (_ *log, err error) {
 		dir: dir, options: o, slog: o.Log.With("log", dir), requests: make(chan *request), closing: make(chan struct{}),
 		broken: make(chan struct{}), tails: map[*tail]struct{}{},
 	}
-	l.writer.keys.byKey = map[string]use{}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -110,18 +111,15 @@ func (l *log) recover() error {
 	if l.segments, err = listSegments(l.dir, l.table.Salt); err != nil {
 		return err
 	}
-	whole := true
+	whole, keys := true, newRebuild(l.options.clock())
 	for i := len(l.segments) - 1; i >= 0; i-- {
-		intact, err := l.recoverSegment(i)
+		intact, err := l.recoverSegment(i, keys)
 		if err != nil {
 			return err
 		}
 		whole = whole && intact
 	}
-	slices.Reverse(l.writer.keys.uses)
-	for _, u := range l.writer.keys.uses {
-		l.writer.keys.byKey[u.key] = u
-	}
+	l.writer.keys = keys.keys()
 
 	next, oldest := uint64(1), uint64(1)
 	if n := len(l.segments); n > 0 {
@@ -162,9 +160,9 @@ func (l *log) recover() error {
 	return err
 }
 
-// recoverSegment gets to know a segment, and its idempotency keys where they still count. intact is false where the
+// recoverSegment reads what a segment holds, and the idempotency keys in it that still count. intact is false if the
 // log's end may be missing.
-func (l *log) recoverSegment(i int) (intact bool, err error) {
+func (l *log) recoverSegment(i int, keys *rebuild) (intact bool, err error) {
 	s, last := l.segments[i], i == len(l.segments)-1
 	f, err := os.Open(s.path)
 	if err != nil {
@@ -175,28 +173,20 @@ func (l *log) recoverSegment(i int) (intact bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	k := &l.writer.keys
-	if recent := time.Since(time.Unix(0, s.newest)) < KeyWindow; s.full && (!recent || len(k.uses) >= MaxKeys) {
+	if s.full && s.last >= s.first {
+		keys.pass(s.newest)
+	}
+	if s.full && keys.over() {
 		return true, nil
 	}
 	end := s.disk
 	if s.full {
 		end = s.end
 	}
-	var found []use
-	each := func(f *frame) {
-		if f.flags&flagKeyed == 0 || time.Since(time.Unix(0, f.time)) >= KeyWindow {
-			return
-		}
-		if r, err := broker.Decode(f.record); err == nil && r.Key != "" {
-			found = append(found, use{r.Key, r.Digest, f.seq, f.time})
-		}
-	}
-	if err := s.scan(f, end, each); err != nil {
+	if err := s.scan(f, end, keys.see); err != nil {
 		return false, err
 	}
-	slices.Reverse(found) // newest first, as the segments come
-	k.uses = append(k.uses, found[:min(len(found), MaxKeys-len(k.uses))]...)
+	keys.end()
 	if !last || s.full {
 		return true, nil
 	}
@@ -256,6 +246,7 @@ func (l *log) finish() error {
 		return err
 	}
 	if err := w.file.Sync(); err != nil {
+		l.fail(err)
 		return err
 	}
 	l.table.Clean, l.table.End = true, w.written

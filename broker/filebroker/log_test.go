@@ -166,15 +166,16 @@ func TestKeys(t *testing.T) {
 		h = opened(t, dir, o)
 	}
 	w := &h.log.writer.keys
-	now := time.Unix(0, w.uses[0].at)
-	if seq, _ := w.find(&broker.Record{Key: "k", Digest: w.uses[0].digest}, now.Add(KeyWindow-1)); seq != first.Position.Minor {
+	used := w.uses[0].at
+	later := func(d time.Duration) moment { return moment{used.wall + int64(d), used.mono + d} }
+	if seq, _ := w.find(&broker.Record{Key: "k", Digest: w.uses[0].digest}, later(KeyWindow-1)); seq != first.Position.Minor {
 		t.Error("forgotten too early")
 	}
-	if seq, err := w.find(&broker.Record{Key: "k"}, now.Add(KeyWindow)); seq != 0 || err != nil {
+	if seq, err := w.find(&broker.Record{Key: "k"}, later(KeyWindow)); seq != 0 || err != nil {
 		t.Errorf("remembered too long: %d, %v", seq, err)
 	}
 	for i := range MaxKeys + 1 {
-		w.add(use{key: fmt.Sprint(i), seq: uint64(i + 1), at: now.UnixNano()})
+		w.add(use{key: fmt.Sprint(i), seq: uint64(i + 1), at: used})
 	}
 	if len(w.byKey) != MaxKeys || w.byKey["0"].seq != 0 || w.byKey["1"].seq == 0 {
 		t.Errorf("%d keys are remembered", len(w.byKey))

@@ -52,7 +52,7 @@ func (l *log) start() error {
 	}
 	if w.hole {
 		hole := broker.Record{Kind: broker.Hole}
-		l.stage(hole, hole.Encode(nil), time.Now())
+		l.stage(hole, hole.Encode(nil), l.options.clock())
 		if err := l.flush(); err != nil {
 			return err
 		}
@@ -77,7 +77,9 @@ func (l *log) takeUp() error {
 		err = f.Truncate(s.end)
 	}
 	if err == nil && l.options.Sync != Never {
-		err = f.Sync()
+		if err = f.Sync(); err != nil {
+			l.fail(err)
+		}
 	}
 	if err != nil {
 		return errors.Join(err, f.Close())
@@ -159,14 +161,17 @@ func (l *log) seal(s *segment, f segFile) error {
 	l.mu.Lock()
 	s.full, s.disk = true, size
 	l.mu.Unlock()
+	l.syncing.Lock() // the system reports an error once: whoever syncs the file meanwhile may be the one to hear of it
+	defer l.syncing.Unlock()
 	if l.options.Sync != Never {
 		if err := f.Sync(); err != nil {
-			_ = f.Close()
 			l.fail(err)
-			return l.reason
 		}
 	}
-	return f.Close()
+	if err := f.Close(); err != nil { // some file systems write only now
+		l.fail(err)
+	}
+	return l.failure()
 }
 
 // overfull is how many of the oldest segments have to go until another one fits in. The caller holds mu.
@@ -213,7 +218,7 @@ func (l *log) remove(count func() int) {
 	}
 }
 
-// syncNowAndThen syncs apart from the writer, which goes on meanwhile.
+// syncNowAndThen syncs on a goroutine of its own, so that the writer can go on.
 func (l *log) syncNowAndThen() {
 	tick := time.NewTicker(l.options.Sync)
 	defer tick.Stop()
@@ -227,18 +232,18 @@ func (l *log) syncNowAndThen() {
 	}
 }
 
+// syncDirty syncs the newest segment if anything was written to it. A segment that is sealed meanwhile stays open until
+// its sync has returned.
 func (l *log) syncDirty() {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
 	if !l.dirty.Swap(false) {
 		return
 	}
 	l.mu.Lock()
 	f := l.current
 	l.mu.Unlock()
-	err := f.Sync()
-	l.mu.Lock()
-	sealed := l.current != f // then it was synced, and perhaps closed meanwhile
-	l.mu.Unlock()
-	if err != nil && !sealed {
+	if err := f.Sync(); err != nil {
 		l.fail(err)
 	}
 }

@@ -103,8 +103,8 @@ func (l *log) gather(group []*request) []*request {
 
 // commit stores what the requests bring, and answers them.
 func (l *log) commit(group []*request) {
-	w, now := &l.writer, time.Now()
-	w.trouble = l.writable(now)
+	w, now := &l.writer, l.options.clock()
+	w.trouble = l.writable(time.Now())
 	for _, r := range group {
 		start := 0
 		for i, end := range r.ends {
@@ -155,7 +155,7 @@ func (l *log) explain(err error) error {
 }
 
 // admit stages a record, unless it was stored before.
-func (l *log) admit(r *request, i int, encoded []byte, now time.Time) {
+func (l *log) admit(r *request, i int, encoded []byte, now moment) {
 	w, rec, res := &l.writer, &r.records[i], &r.results[i]
 	if len(encoded) > maxRecord {
 		res.Err = errTooLarge
@@ -180,12 +180,12 @@ func (l *log) admit(r *request, i int, encoded []byte, now time.Time) {
 }
 
 // stage puts a record behind those staged.
-func (l *log) stage(r broker.Record, encoded []byte, now time.Time) {
+func (l *log) stage(r broker.Record, encoded []byte, now moment) {
 	w := &l.writer
-	f := frame{seq: w.next, time: now.UnixNano(), record: encoded, at: w.end + int64(len(w.buf))}
+	f := frame{seq: w.next, time: now.wall, record: encoded, at: w.end + int64(len(w.buf))}
 	if r.Key != "" {
 		f.flags |= flagKeyed
-		w.keys.add(use{r.Key, r.Digest, f.seq, f.time})
+		w.keys.add(use{r.Key, r.Digest, f.seq, now})
 	}
 	r.Time = time.Unix(0, f.time)
 	w.buf = f.appendTo(w.buf, w.segment.salt)
