@@ -188,6 +188,7 @@ func TestCommandsOnAHub(t *testing.T) {
 	back := s.open("/events?userId=u2")
 	o.run("kick", "u2").want(t, 0, "")
 	back.wantEnd()
+	o.run("kick", "u2").want(t, 1, "Error: user u2 was not connected")
 	o.run("kick", "--connection", c.connected.Connection).want(t, 0, "")
 	c.wantEnd()
 	waitFor(t, "all are gone", func() bool { return get[connections](s, "/_sse/connections").Total == 0 })
@@ -231,6 +232,7 @@ func TestCommandErrors(t *testing.T) {
 		{o, "publish --user u1 --ttl -1s data", 1, "ttl"},
 		{o, "kick", 1, "give a user"},
 		{o, "kick u1 --connection x", 1, "give a user"},
+		{o, "kick nobody", 1, "user nobody was not connected"},
 		{o, "kick --connection x", 1, "there is no connection x"},
 		{o, "kick --connection x --deny 1m", 1, "--deny goes with a user"},
 		{o, "kick u1 --deny 25h", 1, "deny: must be a duration"},

@@ -161,9 +161,9 @@ func kickCommand() *cobra.Command {
 		Use:   "kick [<user>]",
 		Short: "Ends all streams of a user, or one connection",
 		Long: longText(`
-Ends all streams of a user, on all nodes, or with --connection a single one. A browser connects again by itself, as a new
-connection: who is to stay out for long must be refused by the app. With --deny a user is not let in for a time, and his
-pages stop until they are loaded again.`),
+Ends all streams of a user, on all nodes, or with --connection a single one. If there is none, the command says so and exits
+with 1. A browser connects again by itself, as a new connection: to keep a user out for long, let the app refuse it. With
+--deny the user is not let in for a time, whether connected now or not, and its pages stop until they are loaded again.`),
 		Example: examples("caddy sse-push kick u1", "caddy sse-push kick u3 --deny 10m", "caddy sse-push kick --connection 4fzzzhjFvcUxzS1cCLP0hg"),
 		Args:    cobra.MaximumNArgs(1),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error {
@@ -183,10 +183,25 @@ pages stop until they are loaded again.`),
 			case args[0] == "":
 				return fmt.Errorf("the user's name is empty")
 			}
-			return c.call(ctx, http.MethodDelete, path+"/users/"+pathSegment(args[0]), query, "", nil)
+			return kickUser(ctx, c, path+"/users/"+pathSegment(args[0]), args[0], query)
 		}),
 	}, true)
 	cmd.Flags().String("connection", "", "The id of the connection to end")
-	cmd.Flags().Duration("deny", 0, "Let the user in no more for so long, 24h at most; 0s lets him in again")
+	cmd.Flags().Duration("deny", 0, "Refuse the user for so long, 24h at most; 0s ends an earlier refusal")
 	return cmd
+}
+
+// kickUser ends a user's streams. It is an error if the user had none, unless the user is denied or let in again: that is
+// done either way. The streams are counted before, as none are left afterwards. A stream that another node admitted within
+// the last second is ended too, but may not be counted yet.
+func kickUser(ctx context.Context, c *adminClient, path, user string, deny url.Values) error {
+	var before struct{ Connections int }
+	counted := deny == nil && c.call(ctx, http.MethodGet, path, nil, "", &before) == nil // a count that fails keeps nobody connected
+	if err := c.call(ctx, http.MethodDelete, path, deny, "", nil); err != nil {
+		return err
+	}
+	if counted && before.Connections == 0 {
+		return fmt.Errorf("user %s was not connected", user)
+	}
+	return nil
 }
