@@ -55,6 +55,11 @@ func TestMakeRun(t *testing.T) {
 	chatter := enter(t, profile, "http://localhost:8081", "cleo") // the hub is one, and ann is there
 	say(chatter, "", "hello room")
 	chatter.Wait(line("cleo hello room"))
+	sees(chatter, "ann", "cleo")
+	another := enter(t, harness.NewProfile(t), "http://localhost:8081", "dora")
+	sees(chatter, "ann", "cleo", "dora")
+	another.Close()
+	sees(chatter, "ann", "cleo")
 
 	// With streams open, as Ctrl-C does it.
 	p.Signal(syscall.SIGINT)

@@ -261,6 +261,15 @@ func TestReadmeSite(t *testing.T) {
 		t.Errorf("ann asks for what is ben's: status %d, want 403", status)
 	}
 	checkPage(t, "http://"+site+"/any/page", "app GET /any/page")
+
+	// The app that knows the users refuses an ended session. Its login page must not be refused along with the stream.
+	ended := []string{"Cookie", "session=ended"}
+	if status, body, _ := harness.Fetch(t, "http://"+site+"/login", ended...); status != 200 || !strings.Contains(body, "app GET /login") {
+		t.Errorf("the login page with an ended session: status %d, %.200q", status, body)
+	}
+	if status, _, _ := harness.Fetch(t, "http://"+site+"/events", ended...); status != 401 {
+		t.Errorf("a stream with an ended session: status %d, want 401", status)
+	}
 }
 
 // The log filter.
