@@ -8,7 +8,7 @@ export interface Options {
 	/** 16 to 64 letters, digits, `_` and `-`, random, kept by the page: the connection's id is the same after each reconnect. */
 	client?: string;
 	/**
-	 * Gives the URL with a new ticket or token. Called when the grant of the stream is about to end, and once when the
+	 * Gives the URL with a new ticket or token, relative to the page's or the worker's own. Called when the grant of the stream is about to end, and once when the
 	 * server has refused it (401).
 	 */
 	renew?: () => string | URL | null | undefined | Promise<string | URL | null | undefined>;

@@ -9,9 +9,11 @@
 // without one. Names that start with `sse:` are never an app's own.
 
 const FIRST = 1_000, LAST = 30_000; // the shortest and the longest wait before a reopening, ms
-const TICK = 20_000;                // how often to look whether the machine has slept
-const ASLEEP = 120_000;             // browsers slow a hidden page's timers down to one a minute: that is not sleep
-const FINAL = [204, 400, 401, 403, 404];
+const TICK = 20_000;                // how often to look whether the page was asleep, ms
+const LATE = 30_000;                // a look that comes this long after the one before: the page was asleep
+const LATE_HIDDEN = 75_000;         // the same for a hidden page, whose timers browsers slow down to one a minute
+const MISSING = 60_000;             // how long a 404 that is not the server's own may last: a front that restarts answers so, too
+const FINAL = [204, 400, 401, 403];
 
 export class SsePush extends EventTarget {
 	/** connecting, open, refused (the server has said no, for good), superseded (another page has taken this client's place) or closed */
@@ -24,6 +26,8 @@ export class SsePush extends EventTarget {
 	lastEventId;
 
 	#url; #options; #source; #retry; #probe; #page; #ticker;
+	#away = false; // frozen, or in the back/forward cache
+	#missing = 0; // since when the answer has been 404
 	#attempts = 0;
 	#renewal = null; // the one under way
 	#renewed = false; // since the stream was open last
@@ -39,7 +43,7 @@ export class SsePush extends EventTarget {
 	 */
 	constructor(url, options = {}) {
 		super();
-		this.#url = new URL(url, globalThis.document?.baseURI).href;
+		this.#url = absolute(url);
 		this.#options = options;
 		this.lastEventId = options.lastEventId ?? null;
 		this.open();
@@ -47,8 +51,8 @@ export class SsePush extends EventTarget {
 
 	/** Opens again, now, from the last id: after close(), after a refusal (a new login), or at any time. */
 	open() {
-		this.#attempts = 0;
-		this.#renewed = false;
+		this.#attempts = this.#missing = 0;
+		this.#away = this.#renewed = false;
 		this.#watch();
 		this.#connect();
 	}
@@ -97,7 +101,7 @@ export class SsePush extends EventTarget {
 		this.#heard = Date.now();
 		if (event.lastEventId) this.lastEventId = event.lastEventId;
 		if (event.type === 'sse:connected') {
-			this.#attempts = 0;
+			this.#attempts = this.#missing = 0;
 			this.#renewed = false;
 			({ connection: this.connection, user: this.user, topics: this.topics } = JSON.parse(event.data));
 			this.#say('open');
@@ -110,7 +114,8 @@ export class SsePush extends EventTarget {
 	};
 
 	// The browser has given up: a status other than 200, which it keeps to itself. Wait, longer each time, and ask meanwhile
-	// whether it is for good; no answer before the wait is over counts as no.
+	// whether it is for good; no answer before the wait is over counts as no. A 404 is for good if it is the server's own, or
+	// if it has lasted.
 	#fail() {
 		this.#drop();
 		const wait = Math.round(FIRST + Math.random() * (Math.min(LAST, FIRST * 2 ** ++this.#attempts) - FIRST));
@@ -119,39 +124,50 @@ export class SsePush extends EventTarget {
 		fetch(this.#address(), {
 			method: 'HEAD', cache: 'no-store', signal, headers: { Accept: 'text/event-stream' },
 			credentials: this.#options.withCredentials ? 'include' : 'same-origin',
-		}).then(({ status }) => {
-			if (signal.aborted || !FINAL.includes(status)) return;
+		}).then(({ status, headers }) => {
+			if (signal.aborted) return;
+			if (status !== 404) this.#missing = 0;
+			else if (!headers.get('content-type')?.startsWith('application/problem+json')) {
+				if (Date.now() - (this.#missing ||= Date.now()) < MISSING) return;
+			}
+			if (status !== 404 && !FINAL.includes(status)) return;
 			if (status === 401 && this.#options.renew && !this.#renewed) this.#renew();
 			else this.#stop('refused', { status });
 		}, () => {});
 		this.#say('connecting', { wait });
 	}
 
-	// Opens anew, from the last id, with what renew gives. Where it gives nothing, all goes on as it is: the stream until its
-	// end, and the attempts behind it.
+	// Opens anew, from the last id, with the URL that renew gives. If it gives none, or fails, which is reported, all goes on
+	// as it is: the stream until its end, and then the attempts.
 	async #renew() {
 		const renewal = this.#renewal ??= (async () => this.#options.renew())();
 		this.#renewed = true;
 		try {
 			const url = await renewal;
 			if (renewal !== this.#renewal || !url) return;
-			this.#url = new URL(url, globalThis.document?.baseURI).href;
+			this.#url = absolute(url);
 			if (this.#source || this.#retry) this.#connect(); // neither: closed, or the page is away
-		} catch {
-			// Its own business.
+		} catch (error) {
+			if (renewal === this.#renewal) console.error('SsePush: renew:', error);
 		} finally {
 			if (renewal === this.#renewal) this.#renewal = null;
 		}
 	}
 
-	// A stream that died while nobody looked sends no error. So a page that comes from the back/forward cache, from a
-	// sleep or from another network opens a new one: with the last id that costs one request and loses nothing.
+	// A stream that died while the page was asleep sends no error. So a page that comes back from the back/forward cache, from
+	// being frozen, from a sleep or from another network opens a new one: with the last id that costs one request and loses
+	// nothing. A page in view notices a sleep by a late timer. A hidden one has slow timers anyway: it is believed to have
+	// slept after a longer time, or, once it is in view again, after the same.
 	#watch() {
 		if (this.#page) return;
 		const { signal } = this.#page = new AbortController(), { document } = globalThis;
 		const listen = (target, name, fn) => target?.addEventListener?.(name, fn, { signal });
-		listen(globalThis, 'pagehide', () => { this.#drop(); this.#say('connecting'); });
-		listen(globalThis, 'pageshow', (event) => { if (event.persisted) this.#connect(); });
+		const leave = () => { this.#away = true; this.#drop(); this.#say('connecting'); };
+		const back = () => { if (this.#away) { this.#away = false; this.#connect(); } };
+		listen(globalThis, 'pagehide', leave);
+		listen(globalThis, 'pageshow', back);
+		listen(document, 'freeze', leave);
+		listen(document, 'resume', back);
 		listen(globalThis, 'online', () => { if (this.#source || this.#retry) this.#connect(); });
 		listen(document, 'visibilitychange', () => { if (document.visibilityState === 'visible') this.#tick(); });
 		this.#ticker = setInterval(() => this.#tick(), Math.min(TICK, this.#options.heartbeat / 2 || TICK));
@@ -159,7 +175,7 @@ export class SsePush extends EventTarget {
 
 	#tick() {
 		const now = Date.now(), { heartbeat } = this.#options;
-		const asleep = now - this.#ticked > ASLEEP;
+		const asleep = now - this.#ticked > (globalThis.document?.visibilityState === 'hidden' ? LATE_HIDDEN : LATE);
 		const silent = heartbeat && this.state === 'open' && now - this.#heard > heartbeat;
 		this.#ticked = now;
 		if (this.#source && (asleep || silent)) this.#connect();
@@ -186,6 +202,12 @@ export class SsePush extends EventTarget {
 		this.state = state;
 		this.dispatchEvent(new MessageEvent('sse:state', { data: JSON.stringify({ state, ...detail }) }));
 	}
+}
+
+// A URL as the page, or the worker, that it is given in means it. A worker made from a blob has no path of its own.
+function absolute(url) {
+	const { document, location } = globalThis;
+	return new URL(url, document?.baseURI ?? (location?.protocol === 'blob:' ? location.origin : location?.href)).href;
 }
 
 function read(data) {

@@ -146,6 +146,54 @@ func TestBrowserComesBackAfter502(t *testing.T) {
 	}
 }
 
+// A frozen page holds no stream, and comes back to all that it missed, however short the freeze was.
+func TestFrozenPageComesBack(t *testing.T) {
+	url := serve(t, `
+	sse_push /events {
+		user query userId
+		internal /_sse {
+			allow loopback
+		}
+	}`+pages(t))
+	route := harness.Route{URL: url + "/_sse"}
+	tab := openSource(t, harness.NewProfile(t), url)
+	harness.Eval[int](tab, `window.heard = ours('/events?userId=ann'), 0`)
+	connects(tab, 1)
+
+	tab.Freeze(true)
+	harness.EventuallyEqual(t, "streams of the frozen page", 0, func() int { return route.Connections(t, "ann") })
+	route.Publish(t, harness.Event{"user": "ann", "data": `"meanwhile"`})
+	tab.Freeze(false)
+	connects(tab, 2)
+	route.Publish(t, harness.Event{"user": "ann", "data": `"after"`})
+	tab.Wait(`heard.events.at(-1).data === '"after"'`)
+	var got []string
+	for _, e := range eventsOf(tab) {
+		if e.Type != "sse:connected" {
+			got = append(got, e.Type+" "+trimQuotes(e.Data))
+		}
+	}
+	if want := []string{"message meanwhile", "message after"}; !slices.Equal(got, want) {
+		t.Errorf("the page heard %q, want %q", got, want)
+	}
+}
+
+// The JavaScript client works in a worker, with URLs relative to the worker's own.
+func TestClientInWorker(t *testing.T) {
+	url := serve(t, `
+	sse_push /events {
+		user query userId
+		internal /_sse {
+			allow loopback
+		}
+	}`+pages(t))
+	tab := openSource(t, harness.NewProfile(t), url)
+	harness.Eval[int](tab, `window.heard = [], new Worker('/worker.js', { type: 'module' }).onmessage = (event) => heard.push(event.data), 0`)
+	tab.Wait(`heard.includes('open')`)
+	harness.Route{URL: url + "/_sse"}.Publish(t, harness.Event{"user": "ann", "data": "to the worker"})
+	tab.Wait(`heard.at(-1) === 'to the worker'`)
+}
+
 // trimQuotes undoes what the page does to data that is not JSON.
 func trimQuotes(s string) string {
 	if len(s) > 1 && s[0] == '"' {

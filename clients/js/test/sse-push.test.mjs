@@ -4,7 +4,7 @@ import { SsePush } from '../sse-push.js';
 
 // A browser as far as the client sees one: EventSource, fetch, a window with page events, a document, a clock.
 
-let sources, probes, status, page, push;
+let sources, probes, status, type, page, push;
 
 class FakeEventSource extends EventTarget {
 	static CONNECTING = 0;
@@ -53,6 +53,8 @@ class Target extends EventTarget {
 
 const fake = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 const fire = (name, props = {}) => page.dispatchEvent(Object.assign(new Event(name), props));
+// pass lets time go by with its timers in time: a tick in one piece would be a page that slept.
+const pass = (ms) => { for (; ms > 0; ms -= 1_000) mock.timers.tick(Math.min(ms, 1_000)); };
 const settle = async () => { for (let i = 0; i < 5; i++) await null; };
 const open = () => sources.filter((source) => source.readyState !== 2);
 const last = () => sources.at(-1);
@@ -69,13 +71,14 @@ beforeEach(() => {
 	sources = [];
 	probes = [];
 	status = 502;
+	type = 'text/html';
 	page = new Target();
 	fake('EventSource', FakeEventSource);
 	fake('addEventListener', page.addEventListener.bind(page));
 	fake('document', Object.assign(new Target(), { baseURI: 'https://app.example/shop/', visibilityState: 'visible' }));
 	fake('fetch', (url, init) => {
 		probes.push({ url: new URL(url), ...init });
-		return status instanceof Promise ? status : status ? Promise.resolve({ status }) : Promise.reject(new TypeError('failed'));
+		return status instanceof Promise ? status : status ? Promise.resolve({ status, headers: new Headers({ 'content-type': type }) }) : Promise.reject(new TypeError('failed'));
 	});
 });
 
@@ -136,7 +139,7 @@ test('leaves a reconnect of the browser to the browser', async () => {
 	const seen = states();
 	last().fail(0);
 	await settle();
-	mock.timers.tick(60_000);
+	pass(60_000);
 	assert.equal(sources.length, 1);
 	assert.equal(probes.length, 0);
 	assert.equal(push.connection, null, 'the old id is no longer a target');
@@ -230,6 +233,7 @@ test('a source that was replaced says nothing more', () => {
 for (const final of [204, 400, 401, 403, 404]) {
 	test(`a ${final} is for good`, async () => {
 		status = final;
+		type = 'application/problem+json';
 		push = new SsePush('/events', { withCredentials: true });
 		const seen = [];
 		push.on('sse:state', (state) => seen.push(state));
@@ -241,7 +245,7 @@ for (const final of [204, 400, 401, 403, 404]) {
 		assert.equal(probes[0].cache, 'no-store');
 		assert.equal(probes[0].headers.Accept, 'text/event-stream');
 		assert.equal(probes[0].url.href, last().url.href);
-		mock.timers.tick(300_000);
+		pass(300_000);
 		fire('online');
 		fire('pageshow', { persisted: true });
 		assert.equal(sources.length, 1);
@@ -266,6 +270,35 @@ for (const [name, answer] of [['a 200', 200], ['a 429', 429], ['a 502', 502], ['
 	});
 }
 
+test('a 404 of a front is for good only if it lasts', async () => {
+	status = 404;
+	push = new SsePush('/events');
+	const seen = states();
+	for (let waited = 0; waited < 60_000; waited += 30_000) { // at least a minute
+		last().fail(2);
+		await settle();
+		assert.equal(push.state, 'connecting');
+		pass(30_000);
+	}
+	last().connected();
+	last().fail(2);
+	await settle();
+	assert.equal(push.state, 'connecting', 'once it has answered, the time starts over');
+	mock.timers.tick(2_000);
+	status = 502;
+	last().fail(2);
+	await settle();
+	pass(60_000);
+	status = 404;
+	last().fail(2);
+	await settle();
+	assert.equal(push.state, 'connecting', 'a 502 in between, too');
+	pass(60_000);
+	last().fail(2);
+	await settle();
+	assert.equal(seen.at(-1), 'refused');
+});
+
 test('an answer that comes too late changes nothing', async () => {
 	let answer;
 	status = new Promise((resolve) => { answer = resolve; });
@@ -273,7 +306,7 @@ test('an answer that comes too late changes nothing', async () => {
 	last().fail(2);
 	mock.timers.tick(2_000);
 	last().connected();
-	answer({ status: 403 });
+	answer({ status: 403, headers: new Headers() });
 	await settle();
 	assert.equal(push.state, 'open');
 	assert.equal(open().length, 1);
@@ -302,7 +335,7 @@ test('closes for the back/forward cache, and comes back from it', () => {
 	fire('pagehide', { persisted: true });
 	assert.equal(open().length, 0);
 	assert.equal(push.state, 'connecting');
-	mock.timers.tick(600_000);
+	pass(600_000);
 	fire('online');
 	assert.equal(sources.length, 1, 'nothing opens on a page that is away');
 	fire('pageshow', { persisted: true });
@@ -312,12 +345,31 @@ test('closes for the back/forward cache, and comes back from it', () => {
 	assert.equal(sources.length, 2);
 });
 
+test('closes when the page is frozen, and comes back with it, however short that was', () => {
+	push = new SsePush('/events');
+	last().connected('p4');
+	document.dispatchEvent(new Event('freeze'));
+	assert.equal(open().length, 0);
+	mock.timers.tick(1_000);
+	document.dispatchEvent(new Event('resume'));
+	assert.equal(open().length, 1);
+	assert.equal(param('last_event_id'), 'p4');
+
+	last().connected('p4');
+	fire('pagehide', { persisted: true }); // a page in the back/forward cache is frozen, too
+	document.dispatchEvent(new Event('freeze'));
+	document.dispatchEvent(new Event('resume'));
+	fire('pageshow', { persisted: true });
+	assert.equal(sources.length, 3, 'one new source, not two');
+	assert.equal(open().length, 1);
+});
+
 test('a wait does not outlive its page', async () => {
 	push = new SsePush('/events');
 	last().fail(2);
 	fire('pagehide', { persisted: true });
 	await settle();
-	mock.timers.tick(600_000);
+	pass(600_000);
 	assert.equal(sources.length, 1);
 });
 
@@ -334,7 +386,7 @@ test('opens anew when the network is back', () => {
 	assert.equal(sources.length, 3);
 });
 
-test('opens anew after a sleep, but not for slow timers', () => {
+test('opens anew after a sleep, but not for the slow timers of a hidden page', () => {
 	push = new SsePush('/events');
 	last().connected('p1');
 	const look = (visibilityState) => {
@@ -343,35 +395,71 @@ test('opens anew after a sleep, but not for slow timers', () => {
 	};
 	let now = Date.now();
 	mock.method(Date, 'now', () => now); // the clock goes on, timers do not
-	now += 110_000;
-	look('visible');
-	assert.equal(sources.length, 1, 'a hidden page has slow timers');
-	now += 3_600_000;
-	look('hidden');
+	const tick = (after) => { now += after; mock.timers.tick(20_000); };
+	tick(20_000);
 	assert.equal(sources.length, 1);
-	look('visible');
-	assert.equal(sources.length, 2);
+	tick(40_000);
+	assert.equal(sources.length, 2, 'a page in view notices by itself');
 	assert.equal(param('last_event_id'), 'p1');
-	look('visible');
-	assert.equal(sources.length, 2);
 
-	now += 3_600_000;
-	mock.timers.tick(20_000);
-	assert.equal(sources.length, 3, 'a page in view notices by itself');
+	last().connected('p2');
+	look('hidden');
+	for (let i = 0; i < 10; i++) tick(61_000);
+	assert.equal(sources.length, 2, 'a hidden page has slow timers');
+	tick(90_000);
+	assert.equal(sources.length, 3);
+	last().connected('p2');
+	now += 40_000; // a phone that was asleep for less than a minute
+	look('visible');
+	assert.equal(sources.length, 4);
+	assert.equal(param('last_event_id'), 'p2');
+	now += 10_000;
+	look('hidden');
+	look('visible');
+	assert.equal(sources.length, 4, 'a short look elsewhere is no sleep');
+});
+
+test('works in a worker, which has no document', async () => {
+	fake('document', undefined);
+	fake('location', new URL('https://app.example/js/worker.js'));
+	status = 401;
+	const complaints = mock.method(console, 'error', () => {});
+	const urls = ['events?ticket=2', 'https://other.example/events', 'http://[', null];
+	push = new SsePush('../events', { renew: () => urls.shift() });
+	assert.equal(last().url.href, 'https://app.example/events');
+	for (const want of ['https://app.example/js/events?ticket=2', 'https://other.example/events']) {
+		last().connected();
+		last().send('sse:expiring', { in: 60_000 });
+		await settle();
+		assert.equal(last().url.origin + last().url.pathname + (last().url.searchParams.has('ticket') ? '?ticket=2' : ''), want);
+	}
+	assert.equal(complaints.mock.callCount(), 0);
+	last().connected();
+	last().send('sse:expiring', { in: 60_000 });
+	await settle();
+	assert.equal(complaints.mock.callCount(), 1, 'a URL that is none is reported');
+	assert.equal(push.state, 'open');
+	pass(60_000);
+
+	push.close();
+	fake('location', new URL('blob:https://app.example/5f3c'));
+	push = new SsePush('/events');
+	assert.equal(last().url.href, 'https://app.example/events');
+	delete globalThis.location;
 });
 
 test('a heartbeat of the app is watched', () => {
 	push = new SsePush('/events', { heartbeat: 30_000 });
 	push.on('beat', () => {});
-	mock.timers.tick(60_000);
+	pass(60_000);
 	assert.equal(sources.length, 1, 'not while it connects');
 	last().connected('p0');
 	for (let i = 0; i < 5; i++) {
-		mock.timers.tick(25_000);
+		pass(25_000);
 		last().send('beat', '', 'p' + i);
 	}
 	assert.equal(sources.length, 1);
-	mock.timers.tick(45_000);
+	pass(45_000);
 	assert.equal(sources.length, 2);
 	assert.equal(param('last_event_id'), 'p4');
 });
@@ -379,7 +467,7 @@ test('a heartbeat of the app is watched', () => {
 test('without a heartbeat silence is no fault', () => {
 	push = new SsePush('/events');
 	last().connected();
-	for (let i = 0; i < 60; i++) mock.timers.tick(60_000);
+	for (let i = 0; i < 60; i++) pass(60_000);
 	assert.equal(sources.length, 1);
 });
 
@@ -405,7 +493,7 @@ test('close leaves nothing behind', async () => {
 	assert.equal(open().length, 0);
 	assert.equal(probes[0].signal.aborted, true);
 	await settle();
-	mock.timers.tick(300_000);
+	pass(300_000);
 	fire('online');
 	fire('pageshow', { persisted: true });
 	assert.equal(sources.length, 1);
