@@ -160,9 +160,8 @@ var subscribeMethods = []string{http.MethodGet, http.MethodHead, http.MethodOpti
 // asked is what every subscription takes from its request.
 func (h *Handler) asked(r *http.Request) hub.Subscription {
 	sub := hub.Subscription{
-		LastEventID: r.Header.Get("Last-Event-ID"),
-		Arrived:     h.place(),
-		Retry:       jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Protocol: uint8(r.ProtoMajor), Old: !r.ProtoAtLeast(1, 1),
+		Arrived: h.place(),
+		Retry:   jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Protocol: uint8(r.ProtoMajor), Old: !r.ProtoAtLeast(1, 1),
 	}
 	sub.Remote, sub.Address = clientAddress(r)
 	return sub
@@ -191,20 +190,20 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 			return sub, newProblem(http.StatusForbidden, "the topic %q is not granted", clip(t)).of("topic")
 		}
 	}
-	p = since(&sub, params)
+	p = since(&sub, r.Header, params)
 	return sub, p
 }
 
 // since reads where a stream is to begin, and what the client calls itself.
-func since(sub *hub.Subscription, params url.Values) *problem {
+func since(sub *hub.Subscription, header http.Header, params url.Values) *problem {
 	if client, ok := params["client"]; ok {
 		if err := checkClient(client); err != nil {
 			return fieldError("client", "%v", err)
 		}
 		sub.ID = client[0]
 	}
-	if sub.LastEventID == "" {
-		sub.LastEventID = params.Get("last_event_id")
+	if ids := lastEventIDs(header, params); len(ids) > 0 {
+		sub.LastEventID, sub.OtherIDs = ids[0], ids[1:]
 	}
 	if text := params.Get("replay"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 31)

@@ -41,7 +41,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		return nil
 	}
 	sub := h.asked(r)
-	if p := since(&sub, r.URL.Query()); p != nil {
+	if p := since(&sub, r.Header, r.URL.Query()); p != nil {
 		p.write(w)
 		return nil
 	}

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/sse-push/caddy-sse-push/broker"
 )
 
 // Subscription is what a client asks for, checked and granted.
@@ -17,6 +15,7 @@ type Subscription struct {
 	User        string   // "" for none
 	Topics      []string // names and patterns
 	LastEventID string   // what the client had last; "" for a new one
+	OtherIDs    []string // more such ids: of all of them, the newest that resolves counts
 	Replay      int      // a new client: how many of the last matching events it is given
 	Retry       time.Duration
 	Remote      string // the client's address, for lists
@@ -98,67 +97,6 @@ func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 	seq, from := h.window.last(c.interest(), sub.Replay)
 	c.goOn(seq, from)
 	c.wait().head = c.connected(from.String(), sub.Retry)
-	return nil
-}
-
-// resume finds what a client had last. Where that is not to be found, it gets a gap, and all that the
-// window holds.
-func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
-	text, _, _ := strings.Cut(sub.LastEventID, "~") // behind it is the app's own id
-	p, ok := broker.ParsePosition(text)
-	seq, at := uint64(0), foreign
-	if ok {
-		seq, at = h.window.locate(p)
-		if at == before {
-			if gone, seq, _ := h.window.trimmedSince(c.interest(), p); !gone {
-				c.goOn(seq, p)
-				c.wait().head = c.connected(text, sub.Retry)
-				return nil
-			}
-		}
-		if at != within {
-			standing, err := h.archive.stands(ctx, p)
-			switch {
-			case err != nil:
-				return err
-			case standing == broker.Unknown, standing == broker.Ahead:
-				at = foreign
-			case at == behind: // another node, or this one a moment ago, handed it out
-				if err := h.reach(ctx, p); err != nil {
-					return err
-				}
-				if seq, at = h.window.locate(p); at == between {
-					at = within
-				}
-			case at == between && standing == broker.Exact:
-				at = within
-			case standing == broker.Trimmed:
-				return h.fromGap(c, sub, "trimmed", p)
-			case standing == broker.Lost:
-				return h.fromGap(c, sub, "lost", p)
-			default: // of a life that the window has not seen, perhaps
-				at = before
-			}
-		}
-	}
-	switch at {
-	case within:
-		c.goOn(seq, p)
-	case before:
-		c.past = &past{at: p}
-	default:
-		return h.fromGap(c, sub, "unknown", p)
-	}
-	c.wait().head = c.connected(text, sub.Retry)
-	return nil
-}
-
-// fromGap starts with all that the window holds. The client's own id stays in force until it has heard of
-// the gap: cut off before, it comes back with the same id, and is told again.
-func (h *Hub) fromGap(c *Conn, sub Subscription, reason string, from broker.Position) error {
-	seq, to := h.window.oldest()
-	c.goOn(seq, to)
-	c.wait().head = append(c.connected("", sub.Retry), c.gap(reason, from, to)...)
 	return nil
 }
 

@@ -1,0 +1,43 @@
+package ssepush
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// lastEventIDs returns the ids that a request gives to go on from, up to hub.MaxIDs: those of the header Last-Event-ID, then
+// those of the parameters. If there are more, it keeps the first one, and of the others the last: a client that repeats the
+// parameter adds its newest id at the end.
+func lastEventIDs(header http.Header, params url.Values) (ids []string) {
+	add := func(values []string) {
+		for _, id := range values[max(0, len(values)-hub.MaxIDs):] {
+			if id != "" && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	add(header.Values("Last-Event-ID"))
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if isLastEventID(name) {
+			add(params[name])
+		}
+	}
+	if more := len(ids) - hub.MaxIDs; more > 0 {
+		ids = slices.Delete(ids, 1, 1+more)
+	}
+	return ids
+}
+
+// withoutMarks removes what names of the parameter differ in.
+var withoutMarks = strings.NewReplacer("-", "", "_", "")
+
+// isLastEventID reports whether a parameter holds an id to go on from: last_event_id, or as client libraries write it,
+// lastEventId, lastEventID or Last-Event-ID.
+func isLastEventID(name string) bool {
+	return len(name) <= len("last_event_id") && strings.EqualFold(withoutMarks.Replace(name), "lasteventid")
+}
