@@ -82,7 +82,7 @@ func (a *Authorize) check() error {
 	}
 	for _, name := range a.Headers {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(hopByHop, canonical) || strings.HasPrefix(canonical, "X-Sse-") {
+		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(hopByHop, canonical) || isInstruction(name) {
 			return fmt.Errorf("headers: %q cannot be sent on", name)
 		}
 	}
@@ -339,6 +339,8 @@ func (v *authorizer) get(q *question) (*grant, error) {
 		return nil, &refusal{status: status, public: "by the app", cause: fmt.Sprintf("the app answered %d", status)}
 	case status >= 300 && status < 400:
 		return nil, failing("the app answered with a redirect, which is not followed: let it answer 401")
+	case status == http.StatusLoopDetected:
+		return nil, failing("the app answered 508: the question came back to sse_push; ask a path of the site that leads to the app, or the app's own address")
 	case status != http.StatusOK && status != http.StatusNoContent:
 		return nil, failing(fmt.Sprintf("the app answered %d", status))
 	}

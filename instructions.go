@@ -11,6 +11,9 @@ const (
 
 	headerHold    = "X-Sse-Hold"
 	headerPublish = "X-Sse-Publish"
+
+	// headerQuestion marks a question of user authorize. Its value is questionMark.
+	headerQuestion = "X-Sse-Question"
 )
 
 // isInstruction reports whether a header steers the proxy, or would be taken for one that does by an app that cannot tell

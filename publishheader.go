@@ -91,23 +91,31 @@ func (p *PublishHeader) permits(r *broker.Record) *problem {
 	return nil
 }
 
-// passOn hands a request to the app behind. Instructions travel one way: none goes in, and none comes out.
+// passOn hands a request to the app behind. Instructions travel one way: none goes in, and none comes out. A question of
+// user authorize keeps its own.
 func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if !h.instructed() {
+	switch {
+	case !h.instructed():
 		return next.ServeHTTP(w, r)
+	case isAsked(r):
+	case isQuestion(r):
+		return h.refuseQuestion(w)
+	default:
+		stripInstructions(r.Header)
 	}
-	stripInstructions(r.Header)
 	return h.forward(w, r, next)
 }
 
 // forward is passOn for a request that bears only what is to reach the app.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	a := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context()}
+	a := &answerWriter{
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context(), asked: isAsked(r),
+	}
 	err := next.ServeHTTP(a, r)
 	if !a.begun && err == nil {
 		a.begin(http.StatusOK) // as net/http does it
 	}
-	stripInstructions(w.Header()) // of an error, or trailers
+	a.take() // of an error, or trailers
 	return err
 }
 
@@ -119,11 +127,23 @@ type answerWriter struct {
 	*caddyhttp.ResponseWriterWrapper
 	handler *Handler
 	ctx     context.Context
+	asked   bool // the answer is to a question of user authorize
 	begun   bool
 }
 
+// take removes the instructions from the answer's header and returns them. Those that answer a question stay.
+func (a *answerWriter) take() http.Header {
+	header := a.Header()
+	if !a.asked {
+		return stripInstructions(header)
+	}
+	taken := http.Header{headerPublish: header[headerPublish]}
+	delete(header, headerPublish)
+	return taken
+}
+
 func (a *answerWriter) begin(status int) {
-	taken := stripInstructions(a.Header()) // of 103 as well
+	taken := a.take() // of 103 as well
 	if a.begun || status < 200 {
 		return
 	}

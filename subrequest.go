@@ -2,6 +2,7 @@ package ssepush
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,6 +54,7 @@ func (q *question) request(ctx context.Context, target string) (*http.Request, e
 	}
 	r.Header = q.header.Clone()
 	r.Header.Set("Accept", "application/json") // frameworks then answer 401 rather than show a login
+	r.Header.Set(headerQuestion, questionMark)
 	if len(q.topics) > 0 {
 		list, err := json.Marshal(q.topics)
 		if err != nil {
@@ -124,11 +126,32 @@ func askURL(target string, client *http.Client) asker {
 
 var errTooMuch = fmt.Errorf("it sent more than %d bytes, where only headers are asked for", maxUnread)
 
-// askedKey marks the context of a request that asks who a client is.
+// askedKey marks the context of a question that is on its way through the handlers of a site.
 type askedKey struct{}
 
-// isAsked reports whether a request is such a one: it must not be asked about in turn.
+// isAsked reports whether a request is a question that this process sent through the handlers of a site. Only they can
+// have touched its headers and those of its answer.
 func isAsked(r *http.Request) bool { return r.Context().Value(askedKey{}) != nil }
+
+// questionMark is the value of headerQuestion. No client can guess it, but the app sees it, so it proves nothing.
+var questionMark = rand.Text()
+
+// isQuestion reports whether a request is a question of this process, whether it came through the handlers of a site or
+// over the network. Nobody can be asked about it in turn.
+func isQuestion(r *http.Request) bool {
+	mark := r.Header[headerQuestion]
+	return isAsked(r) || len(mark) == 1 && mark[0] == questionMark
+}
+
+// refuseQuestion answers a question that came back to this Caddy over the network.
+func (h *Handler) refuseQuestion(w http.ResponseWriter) error {
+	if h.complaints.due("question") {
+		h.log.Error("a question of user authorize came back to this Caddy over the network, where its answer cannot be told from a client's; " +
+			"give authorize a path of the same site that leads to the app, or the app's own address")
+	}
+	newProblem(http.StatusLoopDetected, "this Caddy cannot be asked who a client is").write(w)
+	return nil
+}
 
 // askSite asks a path of the site that the client's request came to, through all of the site's own handlers.
 func askSite(path string) asker {

@@ -45,7 +45,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) {
 // admit answers what gets no stream, and returns the connection of what does. It is apart from the stream, whose stack
 // stays as it is for as long as the stream lasts.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *stream.Timing) {
-	if isAsked(r) {
+	if isQuestion(r) {
 		newProblem(http.StatusLoopDetected, "who a client is cannot be asked here").write(w)
 		return nil, nil
 	}

@@ -24,7 +24,7 @@ var errUpstream = &hub.Refusal{Reason: "upstream"}
 // serveUpstream lets the app behind say who a client is and what it hears. Its answer ends as any other does, so that its
 // worker is free; the stream that it has asked for begins then. The app is given the request as it is, rewritten or not.
 func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, next caddyhttp.Handler) error {
-	if isAsked(r) {
+	if isQuestion(r) {
 		newProblem(http.StatusLoopDetected, "who a client is cannot be asked here").write(w)
 		return nil
 	}
