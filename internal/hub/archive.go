@@ -44,13 +44,23 @@ const (
 // past is where a connection stands that catches up from before the window.
 type past struct {
 	at      broker.Position // all up to here has been read
-	seq     uint64          // and its place, where the window goes on behind it
+	sent    broker.Position // while page is not empty: all up to here has been given to the stream; zero: not known
+	seq     uint64          // the place of at, where the window goes on behind it
 	joined  bool            // the window does go on, and nothing of the page is left
 	page    []*entry        // what matches of the last page, not yet sent
 	met     bool            // the window goes on behind the page
 	gap     string          // why there is no further page
 	reading bool            // it is on its way
 	scanned int
+}
+
+// given returns the position up to which the stream has been given everything; zero if that is not known. A client
+// that is cut off can come back to it.
+func (p *past) given() broker.Position {
+	if len(p.page) > 0 {
+		return p.sent
+	}
+	return p.at
 }
 
 // archived is a part of the log.
@@ -187,7 +197,7 @@ func (a *archive) serve(c *Conn) {
 		p.gap = "trimmed"
 	}
 	if reason == "" {
-		p.at = page.last
+		p.sent, p.at = p.at, page.last
 		in := c.interest()
 		for _, e := range page.entries {
 			if in.hears(e) && !c.early(e) {
@@ -261,8 +271,10 @@ func (c *Conn) recall(frames [][]byte, max int64) [][]byte {
 		for ; n < len(p.page) && (n+len(frames) == 0 || size+p.page[n].size() <= max); n++ {
 			size += p.page[n].size()
 		}
-		frames = c.render(frames, p.page[:n])
-		p.page = p.page[n:]
+		if n > 0 {
+			frames = c.render(frames, p.page[:n])
+			p.sent, p.page = p.page[n-1].pos, p.page[n:]
+		}
 	case p.gap != "":
 		seq, to := c.shard.hub.window.oldest()
 		frames = append(frames, c.gap(p.gap, p.at, to))

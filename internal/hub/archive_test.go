@@ -1,8 +1,11 @@
 package hub_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
 // keptLog is a log that is there before the hub, and can be read again. A position without its check stands for the same
@@ -161,5 +165,84 @@ func TestWindowIsFilledAtTheStart(t *testing.T) {
 	wantList(t, resumed(t, h, position(20), "30"), "connected", "21", "24", "27", "30")
 	if got := brief(subscribe(t, h, hub.Subscription{User: "u1", Replay: 2}).poll()); len(got) != 3 || got[2] != "30" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A topic that is taken away while a client catches up from the log is not heard again, though a page with its events was
+// read before. A client that is cut off at the gap misses nothing of what it still has.
+func TestNarrowWhileReadingTheLog(t *testing.T) {
+	for name, take := range map[string]func(*hub.Hub, *hub.Conn) error{
+		"leave": func(h *hub.Hub, _ *hub.Conn) error {
+			_, err := h.Leave(t.Context(), broker.Target{Kind: broker.User, Name: "u1"}, []string{"secret"})
+			return err
+		},
+		"reload": func(_ *hub.Hub, c *hub.Conn) error {
+			c.Narrow(without("secret"))
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, _ := newEngine().hub(t, settings(5, 1<<20))
+			var first broker.Position
+			var want []string
+			for i := range 60 {
+				name := []string{"kept", "secret"}[i%2]
+				p := publish(t, h, topic(name, fmt.Sprint(name, " ", i)))
+				if i == 0 {
+					first = p
+				} else if i%2 == 0 {
+					want = append(want, fmt.Sprint(name, " ", i))
+				}
+			}
+			r := subscribe(t, h, hub.Subscription{User: "u1", Topics: []string{"kept", "secret"}, LastEventID: first.String()})
+			var kept []string
+			for len(kept) < 3 {
+				if m := r.single(); strings.HasPrefix(m.Data, "kept") {
+					kept = append(kept, m.Data)
+				}
+			}
+			if err := take(h, r.conn); err != nil {
+				t.Fatal(err)
+			}
+			gap := r.single()
+			if gap.Type != "sse:gap" || gap.ID == "" {
+				t.Fatalf("got %+v, want a gap", gap)
+			}
+			publish(t, h, user("u1", "end"))
+			rest := func(r *reader) (events []string) {
+				for _, data := range collect(r, "end") {
+					if data != "topics" && data != "connected" && data != "end" {
+						events = append(events, data)
+					}
+				}
+				return events
+			}
+			wantList(t, append(slices.Clone(kept), rest(r)...), want...)
+			again := subscribe(t, h, hub.Subscription{User: "u1", Topics: []string{"kept"}, LastEventID: gap.ID})
+			wantList(t, append(slices.Clone(kept), rest(again)...), want...)
+		})
+	}
+}
+
+// single waits for one event, and takes no more than that.
+func (r *reader) single() sse.Message {
+	r.t.Helper()
+	for {
+		frames, err := r.conn.Next(nil, 1)
+		if err != nil || len(frames) > 1 {
+			r.t.Fatalf("got %d frames and %v", len(frames), err)
+		}
+		if len(frames) == 1 {
+			m, err := sse.NewReader(bytes.NewReader(frames[0]), 1<<20).Next()
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			return m
+		}
+		select {
+		case <-r.wake:
+		case <-time.After(30 * time.Second):
+			r.t.Fatal("no event came")
+		}
 	}
 }

@@ -35,8 +35,8 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 		at = max(at, s.cursor)
 	}
 	lost := by == 0 || !c.live && (c.cursor+1 < by || c.past != nil && !c.past.joined)
+	in := c.interest()
 	if w := c.waiting; w != nil {
-		in := c.interest()
 		w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
 			if in.hears(e) {
 				return false
@@ -48,8 +48,9 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 		c.release()
 	}
 	p := s.hub.window.positionOf(at)
-	if c.past != nil && !c.past.joined {
-		p = c.past.at
+	if c.past != nil {
+		c.past.page = slices.DeleteFunc(c.past.page, func(e *entry) bool { return !in.hears(e) })
+		p = c.past.given()
 	}
 	if lost {
 		if !p.IsZero() {
