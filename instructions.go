@@ -1,7 +1,11 @@
 package ssepush
 
 import (
+	"io"
+	"maps"
 	"net/http"
+	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -16,24 +20,86 @@ const (
 	headerQuestion = "X-Sse-Question"
 )
 
+// dashes spells a name with `-`, where an app that cannot tell `_` and `.` from it reads the same name, as CGI does.
+var dashes = strings.NewReplacer("_", "-", ".", "-")
+
+// nameLists are the headers that list names of others: those that the next hop removes, and those that follow the body.
+var nameLists = []string{"Connection", "Proxy-Connection", "Trailer"}
+
 // isInstruction reports whether a header steers the proxy, or would be taken for one that does by an app that cannot tell
-// `-` from `_` or `.`, as CGI cannot.
+// `-` from `_` or `.`.
 func isInstruction(name string) bool {
-	name = strings.NewReplacer("_", "-", ".", "-").Replace(name)
+	name = dashes.Replace(name)
 	return len(name) >= len(instructionPrefix) && strings.EqualFold(name[:len(instructionPrefix)], instructionPrefix)
 }
 
-// stripInstructions takes every instruction out of a header, and returns what it took.
+// stripInstructions removes every instruction from a header, and its name from the header's lists of names. It returns the
+// instructions that it removed.
 func stripInstructions(h http.Header) http.Header {
 	var taken http.Header
 	for name, values := range h {
-		if isInstruction(strings.TrimPrefix(name, http.TrailerPrefix)) {
+		switch {
+		case isInstruction(strings.TrimPrefix(name, http.TrailerPrefix)):
 			if taken == nil {
 				taken = http.Header{}
 			}
 			taken[name] = values
 			delete(h, name)
+		case slices.Contains(nameLists, textproto.CanonicalMIMEHeaderKey(name)):
+			if values = unlisted(values); len(values) == 0 {
+				delete(h, name)
+			} else {
+				h[name] = values
+			}
 		}
 	}
 	return taken
+}
+
+// unlisted returns the lines of a list of names without those of instructions.
+func unlisted(lines []string) []string {
+	listed := func(name string) bool { return isInstruction(strings.TrimSpace(name)) }
+	if !slices.ContainsFunc(lines, func(line string) bool { return slices.ContainsFunc(strings.Split(line, ","), listed) }) {
+		return lines
+	}
+	var kept []string
+	for _, line := range lines {
+		if names := slices.DeleteFunc(strings.Split(line, ","), listed); len(names) > 0 {
+			kept = append(kept, strings.TrimSpace(strings.Join(names, ",")))
+		}
+	}
+	return kept
+}
+
+// stripRequest removes every instruction from a request. Trailers are not there yet: net/http adds them to the request once
+// the body has been read, so the request gets a map of its own, and a body that fills it in.
+func stripRequest(r *http.Request) {
+	stripInstructions(r.Header)
+	if r.Body == nil || r.Body == http.NoBody {
+		r.Trailer = nil
+		return
+	}
+	announced := maps.Clone(r.Trailer)
+	if announced == nil {
+		announced = http.Header{}
+	}
+	stripInstructions(announced)
+	r.Body = &strippedBody{ReadCloser: r.Body, from: r.Trailer, to: announced}
+	r.Trailer = announced
+}
+
+// strippedBody copies the trailers that follow a body, apart from instructions.
+type strippedBody struct {
+	io.ReadCloser
+	from, to http.Header
+}
+
+// Read implements io.Reader.
+func (b *strippedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		maps.Copy(b.to, b.from)
+		stripInstructions(b.to)
+	}
+	return n, err
 }

@@ -101,7 +101,7 @@ func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	case isQuestion(r):
 		return h.refuseQuestion(w)
 	default:
-		stripInstructions(r.Header)
+		stripRequest(r)
 	}
 	return h.forward(w, r, next)
 }

@@ -47,7 +47,7 @@ func (h *Handler) serveTwoWay(w http.ResponseWriter, r, asIs *http.Request, next
 		p.write(w)
 		return nil
 	}
-	stripInstructions(asIs.Header)
+	stripRequest(asIs)
 	asIs.Header.Set("X-SSE-Connection", id)
 	if user != "" {
 		asIs.Header.Set("X-SSE-User", user)

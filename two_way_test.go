@@ -13,16 +13,24 @@ import (
 
 const clientName = "0123456789abcdef-ABCDEF_"
 
-// echo is a site whose app says what it was sent: method, path, body, and every header that it might take for an
-// instruction.
+// soundsLikeInstruction reports whether an app may take a header for an instruction, however it is spelled.
+func soundsLikeInstruction(name string) bool {
+	return strings.HasPrefix(strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name)), "x-sse-")
+}
+
+// echo returns a site whose app says what it was sent: method, path, body, every header that it might take for an
+// instruction, and every trailer.
 func echo(t *testing.T, lines string) string {
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		var got []string
 		for name, values := range r.Header {
-			if strings.HasPrefix(strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name)), "x-sse-") {
+			if soundsLikeInstruction(name) {
 				got = append(got, fmt.Sprint(name, "=", strings.Join(values, "|")))
 			}
+		}
+		for name, values := range r.Trailer {
+			got = append(got, fmt.Sprint("trailer ", name, "=", strings.Join(values, "|")))
 		}
 		slices.Sort(got)
 		if id := r.Header.Get("X-SSE-Connection"); id != "" {

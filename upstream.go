@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -58,7 +59,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 	}
 
 	streams := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
-	stripInstructions(r.Header)
+	stripRequest(asIs)
 	r.Header.Del("Accept-Encoding") // first events are to be read
 	first := &firstEvents{}
 	var hold, failed bool
@@ -77,6 +78,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		return hold || failed
 	})
 	err := next.ServeHTTP(bounded{rec, first}, asIs)
+	stripInstructions(w.Header()) // of an error, or trailers
 	var failure caddyhttp.HandlerError
 	failed = failed || streams && rec.Buffered() && errors.As(err, &failure) && failure.StatusCode >= 500
 	switch {
@@ -86,7 +88,6 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		h.reject(w, r, errUpstream)
 		return nil
 	case err != nil || !hold:
-		stripInstructions(w.Header())
 		return err
 	}
 	unsay(w.Header())
@@ -134,6 +135,7 @@ func unsay(h http.Header) {
 	} {
 		h.Del(name)
 	}
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, http.TrailerPrefix) })
 }
 
 // firstEvents is the body of an app's answer.

@@ -1,0 +1,132 @@
+package ssepush_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"strings"
+	"testing"
+)
+
+// A client that lists an instruction in Connection would have the next hop remove the proxy's own.
+func TestConnectionCannotNameInstructions(t *testing.T) {
+	s := serve(t, echo(t, ""))
+	id := s.open("/events", "Cookie", "id=u1").connected.Connection
+	for _, lines := range []string{
+		"Connection: close, X-SSE-User", "Connection: x-sse-user,close", "Connection: close\r\nConnection: X-SSE-User , X-SSE-Connection",
+		"Connection: close,, X_SSE_User,\tX-Sse-Connection\t", "Connection: close\r\nProxy-Connection: X-SSE-User",
+	} {
+		a := s.raw(fmt.Sprintf("POST /events/%s HTTP/1.1\r\nHost: %s\r\nOrigin: %s\r\nCookie: id=u1\r\n%s\r\nContent-Length: 5\r\n\r\nhello", id, s.addr, s.url, lines))
+		if want := "POST /events/" + id + " hello X-Sse-Connection=" + id + " X-Sse-User=u1"; a.status != 200 || a.body != want {
+			t.Errorf("%q: got %d %q, want %q", lines, a.status, a.body, want)
+		}
+	}
+	// What else it lists still does not reach the app.
+	a := s.raw(fmt.Sprintf("POST /x HTTP/1.1\r\nHost: %s\r\nConnection: close, X-SSE-User, X-Mine\r\nX-Mine: x\r\nX-SSE-User: admin\r\nContent-Length: 0\r\n\r\n", s.addr))
+	if a.status != 200 || a.body != "POST /x  " {
+		t.Errorf("got %d %q", a.status, a.body)
+	}
+}
+
+// Trailers come after the body, when the headers have been looked at: they carry no instructions all the same.
+func TestTrailersCarryNoInstructions(t *testing.T) {
+	overAll(t, func(t *testing.T, protocol, tls string) {
+		s := serve(t, tls+echo(t, ""))
+		s.via(protocol)
+		id := s.open("/events", "Cookie", "id=u1").connected.Connection
+		own := " X-Sse-Connection=" + id + " X-Sse-User=u1"
+		for path, instructions := range map[string]string{"/events/" + id: own, "/anything": ""} {
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
+			defer cancel()
+			r := s.request(ctx, http.MethodPost, path, io.MultiReader(strings.NewReader("hello")), []string{"Origin", s.url, "Cookie", "id=u1"})
+			r.Trailer = http.Header{"X-Sse-User": {"admin"}, "X_SSE_User": {"admin"}, "X-Sse-Connection": {"other"}, "Checksum": {"7"}}
+			resp, err := s.client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if want := "POST " + path + " hello" + instructions + " trailer Checksum=7"; err != nil || strings.Join(strings.Fields(string(b)), " ") != want {
+				t.Errorf("%s: got %q, %v, want %q", path, b, err, want)
+			}
+		}
+	})
+}
+
+// A trailer need not be announced.
+func TestUnannouncedTrailers(t *testing.T) {
+	s := serve(t, echo(t, ""))
+	id := s.open("/events", "Cookie", "id=u1").connected.Connection
+	for _, announced := range []string{"", "Trailer: X-SSE-User\r\n", "Trailer: Checksum\r\n", "Trailer: x-sse-user, Checksum\r\nTE: trailers\r\n"} {
+		a := s.raw(fmt.Sprintf("POST /events/%s HTTP/1.1\r\nHost: %s\r\nOrigin: %s\r\nCookie: id=u1\r\nConnection: close\r\n%sTransfer-Encoding: chunked\r\n\r\n"+
+			"5\r\nhello\r\n0\r\nX-SSE-User: admin\r\nx_sse_user: admin\r\nChecksum: 7\r\n\r\n", id, s.addr, s.url, announced))
+		if !strings.HasPrefix(a.body, "POST /events/"+id+" hello X-Sse-Connection="+id+" X-Sse-User=u1") || strings.Contains(a.body, "admin") ||
+			(announced != "") != strings.Contains(a.body, "trailer Checksum=7") {
+			t.Errorf("%q: got %d %q", announced, a.status, a.body)
+		}
+	}
+}
+
+// Of an answer's instructions nothing reaches a client: no header, no trailer, no name in a list.
+func TestAnswersShowNoInstructions(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("hold") {
+			w.Header().Set("X-SSE-Hold", "stream")
+		}
+		w.Header().Set("Trailer", "X-SSE-User, Checksum")
+		w.Header().Set("X-SSE-Topics", "room")
+		io.WriteString(w, "data: first\n\n")
+		w.(http.Flusher).Flush()
+		w.Header().Set("X-SSE-User", "u1")
+		w.Header().Set("Checksum", "7")
+		w.Header().Set(http.TrailerPrefix+"X-SSE-Publish", "broadcast=1")
+	}))
+	t.Cleanup(server.Close)
+	behind := "reverse_proxy " + strings.TrimPrefix(server.URL, "http://")
+	for name, directive := range map[string]string{"publish_header": "anonymous\npublish_header user", "two_way": "anonymous\ntwo_way", "upstream": "upstream"} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, app(directive, `header /listed Connection "X-SSE-Publish, X_SSE_User"
+				header /listed Trailer X-SSE-Hold
+				respond /listed "a page"
+				`+behind))
+			targets := []string{"/listed", "/page"}
+			if name == "upstream" {
+				targets = append(targets, "/events")
+			}
+			for _, target := range targets {
+				conn, reader := s.dial("GET " + target + " HTTP/1.1\r\nHost: " + s.addr + "\r\nTE: trailers\r\nConnection: close\r\n\r\n")
+				b, err := io.ReadAll(reader)
+				conn.Close()
+				if text := strings.ToLower(string(b)); err != nil || strings.Contains(text, "x-sse") || strings.Contains(text, "x_sse") {
+					t.Errorf("%s: got %v\n%s", target, err, b)
+				}
+			}
+			if name == "upstream" {
+				c := s.open("/events?hold")
+				if text := fmt.Sprint(c.header); c.next().Data != "first" || strings.Contains(text, "X-Sse") {
+					t.Errorf("got %s", text)
+				}
+			}
+		})
+	}
+}
+
+// Trailers of a GET that goes on to an app that holds streams are no different.
+func TestUpstreamTrailers(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := httputil.DumpRequest(r, true)
+		if err == nil {
+			fmt.Fprintf(w, "%s%v", b, r.Trailer)
+		}
+	}))
+	t.Cleanup(server.Close)
+	s := serve(t, "sse_push /events {\nupstream\n}\nreverse_proxy "+strings.TrimPrefix(server.URL, "http://"))
+	a := s.raw("GET /events HTTP/1.1\r\nHost: " + s.addr + "\r\nConnection: close, X-SSE-User\r\nTrailer: X-SSE-User\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		"5\r\nhello\r\n0\r\nX-SSE-User: admin\r\n\r\n")
+	if a.status != 200 || !strings.Contains(a.body, "hello") || strings.Contains(a.body, "admin") {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+}
