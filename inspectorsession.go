@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 )
 
@@ -85,17 +84,12 @@ func (i *inspector) complain(reason, remote string) {
 	}
 }
 
-// cookie carries a session. It is not the token, and of no use on other paths or, if it leaks, after its time.
+// cookie carries a session. It is not the token, and useless after its time. It names no path, so that the browser keeps it
+// to the folder of the page's own URL (RFC 6265, section 5.1.4): a proxy in front may have stripped a prefix that cannot be
+// seen here.
 func (i *inspector) cookie(r *http.Request, key []byte, expires time.Time) *http.Cookie {
-	// As the browser knows the path: what is in front may have cut it.
-	at := i.path
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		if p, ok := strings.CutSuffix(original.URL.Path, "/session"); ok {
-			at = p
-		}
-	}
 	c := &http.Cookie{
-		Name: sessionCookie, Path: at + "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: sessionCookie, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
 	}
 	if key != nil {

@@ -58,6 +58,7 @@ $('signin-form').addEventListener('submit', async (event) => {
 	const { token } = event.target.elements;
 	try {
 		await post('session', { token: token.value });
+		if (!(await fetch('session')).ok) throw new Error('The token is right, but the browser did not send the session cookie back. It may block cookies, or a proxy in front may remove or rewrite them.');
 		event.target.reset();
 		say($('signin-answer'), true, '');
 		signedIn();
@@ -206,7 +207,7 @@ const act = (...make) => ({
 
 const ofConnection = (c) => disconnecting('connections/' + encodeURIComponent(c.id), `connection ${c.id}${c.user ? ` of ${c.user}` : ''}`);
 const user = { title: 'User', class: 'name', text: (c) => c.user };
-const id = { title: 'Connection', class: 'mono', text: (c) => c.id };
+const id = { title: 'ID', class: 'mono id', full: true, text: (c) => c.id };
 const remote = { title: 'Address', class: 'address', text: (c) => c.remote };
 
 const lists = {
@@ -331,7 +332,7 @@ function disconnect(path, about) {
 function tail({ events, missed: more }) {
 	missed += more;
 	$('missed').hidden = !missed;
-	$('missed').textContent = `${count(missed)} came too fast to be shown: choose fewer.`;
+	$('missed').textContent = `${count(missed)} more came too fast to show: filter to see fewer.`;
 	if (paused) return;
 	for (const e of events.slice(-EVENTS)) $('events').prepend(row(e));
 	while ($('events').childElementCount > EVENTS) $('events').lastElementChild.remove();

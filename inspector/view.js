@@ -119,7 +119,9 @@ export function fill(body, columns, rows, key) {
 		columns.forEach((column, i) => {
 			if (column.make) return;
 			const text = column.text(row);
-			if (tr.children[i].textContent !== text) tr.children[i].textContent = text;
+			if (tr.children[i].textContent === text) return;
+			tr.children[i].textContent = text;
+			if (column.full) tr.children[i].title = text; // where there is room for a part only
 		});
 		if (tr === at) at = at.nextElementSibling;
 		else body.insertBefore(tr, at);

@@ -200,6 +200,30 @@ func TestInspectorLooks(t *testing.T) {
 	wantKept(t, tab, site)
 }
 
+// A front strips a prefix that Caddy never sees: the session holds all the same.
+func TestInspectorBehindStrippedPrefix(t *testing.T) {
+	front := harness.StartNginx(t, `server { listen 127.0.0.1:$PORT;
+		location /ops/ { proxy_set_header Host $http_host; proxy_buffering off; proxy_pass `+inspected(t)+`/; }
+	}`)
+	tab := openInspector(t, front+"/ops")
+	tab.Goto(front + "/ops/_inspect/")
+	tab.Wait(`document.getElementById('state').dataset.state === 'live'`)
+	tab.Click(`#signout`)
+	tab.Goto(front + "/ops/_inspect/")
+	tab.Wait(`!document.getElementById('signin').hidden`)
+}
+
+// A browser that keeps no cookies is told so.
+func TestInspectorWithoutCookies(t *testing.T) {
+	front := harness.StartNginx(t, `server { listen 127.0.0.1:$PORT;
+		location / { proxy_set_header Host $http_host; proxy_buffering off; proxy_hide_header Set-Cookie; proxy_pass `+inspected(t)+`; }
+	}`)
+	tab := harness.OpenTab(t, front+"/_inspect/")
+	tab.Fill(`#signin [name=token]`, inspectorToken)
+	tab.Click(`#signin button`)
+	tab.Wait(`document.getElementById('signin-answer').textContent.startsWith('The token is right, but the browser did not send the session cookie back')`)
+}
+
 // Who looks keeps Caddy neither from a reload nor from its end, and is back when it is.
 func TestInspectorLetsCaddyGo(t *testing.T) {
 	caddyfile, url := site(t, inspectorSite)
