@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -20,8 +18,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/sync/singleflight"
-
-	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 const (
@@ -51,7 +47,8 @@ type Authorize struct {
 	// The headers that the app is shown beside the cookies. Default: `Authorization`.
 	Headers []string `json:"headers,omitempty"`
 
-	// How long an answer that lets a client in is kept for the same cookies, headers, address and topics. Up to 10m. Default: 10s.
+	// How long an answer that lets a client in is kept for the same cookies, headers, address, topics and, with a path, connection:
+	// direct peer, server address and name, client certificate. Up to 10m. Default: 10s.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
 	// How long the app may take. Default: 5s.
@@ -115,6 +112,7 @@ func (a *Authorize) provision(*caddy.Replacer) (verifier, error) {
 		lifetime: orElse(time.Duration(a.Expires), defaultExpires),
 		slots:    make(chan struct{}, cmp.Or(a.Concurrency, defaultConcurrency)),
 		answers:  map[answerKey]kept{},
+		site:     strings.HasPrefix(a.Target, "/"),
 	}
 	for _, name := range a.Headers {
 		v.headers = append(v.headers, textproto.CanonicalMIMEHeaderKey(name))
@@ -134,6 +132,7 @@ type authorizer struct {
 	ttl, timeout     time.Duration
 	lifetime         time.Duration
 	ask              asker
+	site             bool          // the app is asked through the handlers of the site
 	slots            chan struct{} // as many as may ask at once
 	flights          singleflight.Group
 
@@ -180,78 +179,6 @@ func (v *authorizer) verify(r *http.Request, params url.Values, route string) (*
 	case <-r.Context().Done():
 		return nil, failing("the client left")
 	}
-}
-
-// question is what the app is asked; nil where the client has nothing to show.
-func (v *authorizer) question(r *http.Request, topics []string) (*question, error) {
-	q := &question{r: r, header: http.Header{}}
-	size := 0
-	for _, name := range v.headers {
-		for _, value := range r.Header[name] {
-			q.header.Add(name, value)
-			size += len(value)
-		}
-	}
-	if cookies := v.shown(r); cookies != "" {
-		q.header.Set("Cookie", cookies)
-		size += len(cookies)
-	}
-	if len(q.header) == 0 {
-		return nil, nil
-	}
-	if size > maxAsked {
-		return nil, invalid("cookies and headers are too long")
-	}
-	for _, t := range slices.Sorted(slices.Values(topics)) {
-		if len(q.topics) < maxTopics && hub.CheckPattern(t) == nil { // for others the request is refused later on
-			q.topics = append(q.topics, t)
-		}
-	}
-	q.remote, _ = clientAddress(r)
-	return q, nil
-}
-
-// shown is the Cookie header that the app gets.
-func (v *authorizer) shown(r *http.Request) string {
-	var pairs []string
-	for _, line := range r.Header["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			pair = strings.Trim(pair, " \t")
-			name, _, _ := strings.Cut(pair, "=")
-			if pair != "" && (len(v.cookies) == 0 || slices.Contains(v.cookies, name)) {
-				pairs = append(pairs, pair)
-			}
-		}
-	}
-	return strings.Join(pairs, "; ")
-}
-
-// key covers all that the app can see, and the route.
-func (q *question) key(route string) (key answerKey) {
-	h := sha256.New()
-	write := func(s string) {
-		var size [8]byte
-		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
-		h.Write(size[:])
-		h.Write([]byte(s))
-	}
-	for _, s := range []string{route, q.r.Host, q.scheme(), q.remote} {
-		write(s)
-	}
-	for _, lines := range []http.Header{q.header, q.forwarded()} {
-		for _, name := range slices.Sorted(maps.Keys(lines)) {
-			for _, value := range lines[name] {
-				write(name)
-				write(value)
-			}
-		}
-		write("")
-	}
-	for _, t := range q.topics {
-		write(t)
-	}
-	h.Sum(key[:0])
-	return key
 }
 
 // known returns what the app has said a moment ago, and how often that was purged.

@@ -2,6 +2,8 @@ package ssepush
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -437,6 +439,68 @@ func TestAuthorizeHeadersRefused(t *testing.T) {
 	for _, name := range []string{"X-SSE-User", "x-sse-topics", "X_SSE_User", "X.Sse-Question", "Cookie", "Host", "X-Forwarded-For", "a b"} {
 		if err := (&Authorize{Target: "/whoami", Headers: []string{name}}).check(); err == nil || !strings.Contains(err.Error(), "cannot be sent on") {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// Of what the site's handlers can see of a connection, nothing is left out of what tells questions apart, save for what
+// differs between two connections of one client.
+func TestAuthorizeKeepsConnectionsApart(t *testing.T) {
+	const path = "/whoami"
+	var asked atomic.Int64
+	site := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-SSE-User", fmt.Sprint("u", asked.Add(1)))
+	})
+	type client struct {
+		peer, local string
+		tls         *tls.ConnectionState
+		forwarded   string
+	}
+	request := func(c client) *http.Request {
+		r := asClient("id=1", "CF-Connecting-IP", c.forwarded)
+		r.RemoteAddr, r.TLS = c.peer, c.tls
+		local, err := net.ResolveTCPAddr("tcp", c.local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.WithValue(r.Context(), http.LocalAddrContextKey, local)
+		ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{caddyhttp.ClientIPVarKey: "203.0.113.9"})
+		return r.WithContext(context.WithValue(ctx, caddyhttp.ServerCtxKey, http.Handler(site)))
+	}
+	cert := func(raw string) []*x509.Certificate { return []*x509.Certificate{{Raw: []byte(raw)}} }
+	different := []client{
+		{peer: "192.0.2.1:1000", local: "192.0.2.9:443"},
+		{peer: "192.0.2.2:1000", local: "192.0.2.9:443"},
+		{peer: "[2001:db8::1]:1000", local: "192.0.2.9:443"},
+		{peer: "192.0.2.1:1000", local: "192.0.2.8:443"},
+		{peer: "192.0.2.1:1000", local: "192.0.2.9:8443"},
+		{peer: "192.0.2.1:1000", local: "192.0.2.9:443", tls: &tls.ConnectionState{}},
+		{peer: "192.0.2.1:1000", local: "192.0.2.9:443", tls: &tls.ConnectionState{ServerName: "a.example"}},
+		{peer: "192.0.2.1:1000", local: "192.0.2.9:443", tls: &tls.ConnectionState{NegotiatedProtocol: "a.example"}},
+		{peer: "192.0.2.1:1000", local: "192.0.2.9:443", tls: &tls.ConnectionState{PeerCertificates: cert("ann's")}},
+		{peer: "192.0.2.1:1000", local: "192.0.2.9:443", tls: &tls.ConnectionState{PeerCertificates: cert("ben's")}},
+		{peer: "192.0.2.1:1000", local: "192.0.2.9:443", tls: &tls.ConnectionState{PeerCertificates: append(cert("ben's"), cert("ca")...)}},
+	}
+	v := newAuthorizer(t, Authorize{Target: path})
+	for round := range 2 {
+		for i, c := range different {
+			if g, err := v.verify(request(c), nil, "/events"); err != nil || g.user != fmt.Sprint("u", i+1) {
+				t.Errorf("round %d, %d: got %+v, %v", round, i, g, err)
+			}
+		}
+	}
+	again := different[8]
+	again.peer = "192.0.2.1:1001"
+	again.tls = &tls.ConnectionState{PeerCertificates: cert("ann's"), DidResume: true, TLSUnique: []byte("another")}
+	if g, err := v.verify(request(again), nil, "/events"); err != nil || g.user != "u9" {
+		t.Errorf("another connection of one client: got %+v, %v", g, err)
+	}
+
+	// An app that is asked over the network sees nothing of a connection.
+	overNetwork := newAuthorizer(t, Authorize{Target: app(t, site)})
+	for _, i := range []int{0, 1, 3} {
+		if g, err := overNetwork.verify(request(different[i]), nil, "/events"); err != nil || g.user != "u12" {
+			t.Errorf("over the network, %d: got %+v, %v", i, g, err)
 		}
 	}
 }

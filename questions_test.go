@@ -1,11 +1,20 @@
 package ssepush_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // knowing is an app that knows who a client is by the cookie id, and tells the topics that it was asked about back. It says
@@ -125,6 +134,82 @@ func TestAuthorizeOverThisCaddy(t *testing.T) {
 			"sse_push /streams {\nhub main\nuser query userId\n}\nreverse_proxy "+knowing(t))[0]
 		if c := s.open("/events", "Cookie", "id=u1"); *c.connected.User != "u1" {
 			t.Errorf("got %+v", c.connected)
+		}
+	})
+}
+
+// certificate is a client's, signed by itself.
+func certificate(t *testing.T, name string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// Clients whose cookies are the same, and whom the app tells apart by their connections, get answers of their own.
+func TestAuthorizeByConnection(t *testing.T) {
+	answering := func(placeholder string) string {
+		return trusting("user authorize /whoami {\nttl 10m\n}") + "handle /whoami {\nheader X-SSE-User " + placeholder + "\nrespond 204\n}"
+	}
+	// via returns the site for a client that comes from an address, with a certificate or without.
+	via := func(s *site, from string, certs ...tls.Certificate) *site {
+		transport := &http.Transport{
+			DialContext:     (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext,
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: certs},
+		}
+		t.Cleanup(transport.CloseIdleConnections)
+		other := *s
+		other.client = &http.Client{Transport: transport}
+		return &other
+	}
+	user := func(t *testing.T, s *site, headers ...string) string {
+		t.Helper()
+		c := s.in(t).open("/events", append(headers, "Cookie", "session=shared")...)
+		defer c.close()
+		return *c.connected.User
+	}
+	t.Run("client certificates", func(t *testing.T) {
+		s := serve(t, "tls internal {\nclient_auth {\nmode require\n}\n}\n"+answering("{http.request.tls.client.subject}"))
+		ann, ben := via(s, "127.0.0.1", certificate(t, "ann")), via(s, "127.0.0.1", certificate(t, "ben"))
+		waitFor(t, "the certificate is there", func() bool {
+			resp, err := ann.client.Get(s.url + "/")
+			if err == nil {
+				resp.Body.Close()
+			}
+			return err == nil
+		})
+		for range 2 {
+			if a, b := user(t, ann), user(t, ben); a != "CN=ann" || b != "CN=ben" {
+				t.Errorf("ann is %q, ben is %q", a, b)
+			}
+		}
+	})
+	t.Run("direct peers", func(t *testing.T) {
+		s := serveWith(t, "trusted_proxies static 127.0.0.0/8\n", answering("{http.request.remote.host}"))[0]
+		one, two := via(s, "127.0.0.1"), via(s, "127.0.0.2")
+		for range 2 {
+			a, b := user(t, one, "X-Forwarded-For", "203.0.113.9"), user(t, two, "X-Forwarded-For", "203.0.113.9")
+			if a != "127.0.0.1" || b != "127.0.0.2" {
+				t.Errorf("one is %q, two is %q", a, b)
+			}
+		}
+	})
+	t.Run("a client's address in a header of its own", func(t *testing.T) {
+		s := serveWith(t, "trusted_proxies static 127.0.0.0/8\nclient_ip_headers CF-Connecting-IP\n", answering("{client_ip}"))[0]
+		for _, address := range []string{"203.0.113.9", "203.0.113.10"} {
+			if got := user(t, s, "CF-Connecting-IP", address); got != address {
+				t.Errorf("%s is %q", address, got)
+			}
 		}
 	})
 }

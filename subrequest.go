@@ -3,7 +3,6 @@ package ssepush
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,52 +17,6 @@ import (
 
 // maxUnread is how much of a body is let go by, in bytes: only the headers of an answer count.
 const maxUnread = 64 << 10
-
-// question is what of a client's request goes to the app.
-type question struct {
-	r      *http.Request // the client's
-	header http.Header   // of it, what the app is shown
-	remote string        // its address
-	topics []string      // what it asks for
-}
-
-func (q *question) scheme() string {
-	if q.r.TLS != nil {
-		return "https"
-	}
-	return "http"
-}
-
-// forwarded are the headers by which a proxy in front says where a request came from. The site believes them, or not, as
-// those of any other request from the same peer.
-func (q *question) forwarded() http.Header {
-	h := http.Header{}
-	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-		if lines := q.r.Header[name]; len(lines) > 0 {
-			h[name] = lines
-		}
-	}
-	return h
-}
-
-// request is the app's, without what depends on the way to it.
-func (q *question) request(ctx context.Context, target string) (*http.Request, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-	r.Header = q.header.Clone()
-	r.Header.Set("Accept", "application/json") // frameworks then answer 401 rather than show a login
-	r.Header.Set(headerQuestion, questionMark)
-	if len(q.topics) > 0 {
-		list, err := json.Marshal(q.topics)
-		if err != nil {
-			return nil, err
-		}
-		r.Header.Set("X-SSE-Topics", string(list))
-	}
-	return r, nil
-}
 
 // asker asks the app. It calls done once no more of the question is under way, which may be later than it returns.
 type asker func(ctx context.Context, q *question, done func()) (int, http.Header, error)
@@ -174,7 +127,7 @@ func askSite(path string) asker {
 		for name, lines := range q.forwarded() {
 			r.Header[name] = lines
 		}
-		r.RequestURI, r.Host, r.RemoteAddr, r.TLS = path, q.r.Host, q.r.RemoteAddr, q.r.TLS
+		r.RequestURI, r.Host, r.RemoteAddr, r.TLS = path, q.r.Host, q.peer(), q.tls()
 		r.Body = http.NoBody
 		w := &subresponse{header: http.Header{}, cancel: cancel}
 		served := make(chan error, 1)

@@ -1,0 +1,189 @@
+package ssepush
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// question is what of a client's request goes to the app.
+type question struct {
+	r      *http.Request // the client's
+	header http.Header   // of it, what the app is shown
+	remote string        // its address
+	topics []string      // what it asks for
+	site   bool          // it goes through the handlers of the site, which see the client's connection as well
+}
+
+func (q *question) scheme() string {
+	if q.r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// forwarded returns the headers by which a proxy in front says where a request came from. The site believes them, or not,
+// as those of any other request from the same peer.
+func (q *question) forwarded() http.Header {
+	names := []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
+	if server, ok := q.r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		names = append(names, server.ClientIPHeaders...)
+	}
+	h := http.Header{}
+	for _, name := range names {
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		if lines := q.r.Header[name]; len(lines) > 0 {
+			h[name] = lines
+		}
+	}
+	return h
+}
+
+// peer returns the address of the direct peer, without the port, which is another for each connection.
+func (q *question) peer() string {
+	host, _, err := net.SplitHostPort(q.r.RemoteAddr)
+	if err != nil {
+		return q.r.RemoteAddr
+	}
+	return net.JoinHostPort(host, "0")
+}
+
+// tls returns what the site's handlers are told of the client's TLS connection: nothing that differs between two
+// connections of one client.
+func (q *question) tls() *tls.ConnectionState {
+	if q.r.TLS == nil {
+		return nil
+	}
+	state := *q.r.TLS
+	state.DidResume, state.TLSUnique = false, nil
+	return &state
+}
+
+// connection returns all that the site's handlers can see of the client's connection.
+func (q *question) connection() []string {
+	parts := []string{q.peer(), fmt.Sprint(q.r.Context().Value(http.LocalAddrContextKey))}
+	state := q.tls()
+	if state == nil {
+		return parts
+	}
+	parts = append(parts, state.ServerName, state.NegotiatedProtocol, strconv.Itoa(int(state.Version)), strconv.Itoa(int(state.CipherSuite)),
+		fmt.Sprint(state.HandshakeComplete, state.ECHAccepted))
+	for _, cert := range state.PeerCertificates {
+		parts = append(parts, string(cert.Raw))
+	}
+	return parts
+}
+
+// request is the app's, without what depends on the way to it.
+func (q *question) request(ctx context.Context, target string) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header = q.header.Clone()
+	r.Header.Set("Accept", "application/json") // frameworks then answer 401 rather than show a login
+	r.Header.Set(headerQuestion, questionMark)
+	if len(q.topics) > 0 {
+		list, err := json.Marshal(q.topics)
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set("X-SSE-Topics", string(list))
+	}
+	return r, nil
+}
+
+// question is what the app is asked; nil where the client has nothing to show.
+func (v *authorizer) question(r *http.Request, topics []string) (*question, error) {
+	q := &question{r: r, header: http.Header{}, site: v.site}
+	size := 0
+	for _, name := range v.headers {
+		for _, value := range r.Header[name] {
+			q.header.Add(name, value)
+			size += len(value)
+		}
+	}
+	if cookies := v.shown(r); cookies != "" {
+		q.header.Set("Cookie", cookies)
+		size += len(cookies)
+	}
+	if len(q.header) == 0 {
+		return nil, nil
+	}
+	if size > maxAsked {
+		return nil, invalid("cookies and headers are too long")
+	}
+	for _, t := range slices.Sorted(slices.Values(topics)) {
+		if len(q.topics) < maxTopics && hub.CheckPattern(t) == nil { // for others the request is refused later on
+			q.topics = append(q.topics, t)
+		}
+	}
+	q.remote, _ = clientAddress(r)
+	return q, nil
+}
+
+// shown is the Cookie header that the app gets.
+func (v *authorizer) shown(r *http.Request) string {
+	var pairs []string
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.Trim(pair, " \t")
+			name, _, _ := strings.Cut(pair, "=")
+			if pair != "" && (len(v.cookies) == 0 || slices.Contains(v.cookies, name)) {
+				pairs = append(pairs, pair)
+			}
+		}
+	}
+	return strings.Join(pairs, "; ")
+}
+
+// key covers all that the app can see, and the route. What it leaves out the app must not see: an answer is given to every
+// client with the same key.
+func (q *question) key(route string) (key answerKey) {
+	h := sha256.New()
+	write := func(s string) {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
+		h.Write(size[:])
+		h.Write([]byte(s))
+	}
+	for _, s := range []string{route, q.r.Host, q.scheme(), q.remote} {
+		write(s)
+	}
+	shown := []http.Header{q.header}
+	if q.site {
+		shown = append(shown, q.forwarded())
+		for _, s := range q.connection() {
+			write(s)
+		}
+		write("")
+	}
+	for _, lines := range shown {
+		for _, name := range slices.Sorted(maps.Keys(lines)) {
+			for _, value := range lines[name] {
+				write(name)
+				write(value)
+			}
+		}
+		write("")
+	}
+	for _, t := range q.topics {
+		write(t)
+	}
+	h.Sum(key[:0])
+	return key
+}
