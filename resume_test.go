@@ -245,3 +245,44 @@ func TestPositionEvent(t *testing.T) {
 		})
 	}
 }
+
+// A page that was left out of an event of a batch is not given it when it reconnects.
+func TestExcludedOfABatch(t *testing.T) {
+	s := serve(t, route(""))
+	for _, order := range [][]string{{"all", "others"}, {"others", "all"}, {"others", "all", "others"}, {"others"}} {
+		t.Run(strings.Join(order, " "), func(t *testing.T) {
+			s := s.in(t)
+			c := s.open("/events?userId=u1")
+			other := s.open("/events?userId=u1")
+			var batch []map[string]any
+			for _, data := range order {
+				e := map[string]any{"user": "u1", "data": data}
+				if data == "others" {
+					e["exclude"] = []string{c.connected.Connection}
+				}
+				batch = append(batch, e)
+			}
+			body, err := json.Marshal(batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := s.do("POST", "/_sse/publish", string(body), "Content-Type", "application/json")
+			var stored []struct{ ID string }
+			if err := json.Unmarshal([]byte(a.body), &stored); err != nil || len(stored) != len(order) {
+				t.Fatalf("got %d %s", a.status, a.body)
+			}
+			other.want(order...)
+			for c.id != stored[len(order)-1].ID {
+				if m := c.next(); m.Data == "others" {
+					t.Fatalf("got %q", m)
+				}
+			}
+			c.close()
+			c = s.resume("/events?userId=u1", c.id)
+			s.publish("user", "u1", "data", "later")
+			c.want("later")
+			c.close()
+			other.close()
+		})
+	}
+}

@@ -46,7 +46,6 @@ type Conn struct {
 	protocol uint8 // HTTP's major version
 	old      bool  // asked for by HTTP/1.0
 	live     bool
-	refresh  bool // the client is to be told a newer position
 	ended    bool
 	held     bool  // no goroutine serves it
 	released bool  // its place in the admission is given up
@@ -84,13 +83,7 @@ func (c *Conn) deliver(e *entry, budget int64) {
 		return // it will read it in the window, or has it already
 	}
 	c.cursor = e.seq
-	if c.excluded(e) {
-		// The next connection of this client would get it: so its position moves on.
-		c.refresh = true
-		c.signal()
-		return
-	}
-	w := c.wait()
+	w := c.wait() // one that is excluded waits as well: the client is told that it has passed it
 	w.entries = append(w.entries, e)
 	c.charge(e.size())
 	c.shard.grown += e.size()
@@ -137,6 +130,7 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 		frames = c.takeHead(frames)
 		switch {
 		case c.ended:
+			frames = c.pass(frames)
 			c.shard.mu.Unlock()
 			return frames, io.EOF
 		case c.live:
@@ -210,23 +204,25 @@ func (c *Conn) take(frames [][]byte, max int64) [][]byte {
 	}
 	if n < len(pending) {
 		c.signal()
-	} else if c.refresh && len(frames) == 0 {
-		frames = append(frames, c.position())
 	}
 	return frames
 }
 
-// render appends the frames of entries that the connection is to get. The caller holds shard.mu.
+// render appends the frames of entries that the connection is to get. Entries that it is excluded from become a position:
+// the next connection of the client may have another id, and would get them if it came back to a place before them. The
+// caller holds shard.mu.
 func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 	now := time.Now()
 	var oldest *entry
 	var events, bytes uint64
-	for _, e := range entries {
+	for i, e := range entries {
 		switch {
 		case e.hole():
 			frames = append(frames, c.gap("lost", broker.Position{}, e.pos))
 		case c.excluded(e):
-			continue
+			if i+1 == len(entries) || !c.excluded(entries[i+1]) {
+				frames = append(frames, positionFrame(e.pos))
+			}
 		case e.void(now):
 			c.shard.traffic.passOver(e)
 			if e.receipt != nil {
@@ -244,7 +240,7 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 			}
 			events, bytes = events+1, bytes+uint64(len(e.frame))
 		}
-		c.sent, c.refresh = e.seq, false
+		c.sent = e.seq
 	}
 	if events > 0 {
 		c.count(now, oldest, events, bytes)
@@ -252,13 +248,26 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 	return frames
 }
 
-func (c *Conn) excluded(e *entry) bool {
-	for _, id := range e.exclude {
-		if id == c.ID {
-			return true
-		}
+func (c *Conn) excluded(e *entry) bool { return slices.Contains(e.exclude, c.ID) }
+
+// pass appends the position of the entries that wait in front of all others and that the connection is excluded from, if
+// there are any: its stream ends before the writer comes to them. The caller holds shard.mu.
+func (c *Conn) pass(frames [][]byte) [][]byte {
+	pending := c.pending()
+	n := 0
+	for n < len(pending) && c.excluded(pending[n]) {
+		n++
 	}
-	return false
+	if n == 0 {
+		return frames
+	}
+	var size int64
+	for _, e := range pending[:n] {
+		size += e.size()
+	}
+	frames = c.render(frames, pending[:n])
+	c.shift(n, size)
+	return frames
 }
 
 // Idle returns what keeps a silent stream open: a newer position where the client's has aged, otherwise a
@@ -276,13 +285,17 @@ func (c *Conn) Idle() []byte {
 // position tells a client with nothing pending that it has all up to the shard's cursor. The caller holds
 // shard.mu.
 func (c *Conn) position() []byte {
-	c.refresh = false
 	seq := max(c.shard.cursor, c.cursor)
 	p := c.shard.hub.window.positionOf(seq)
 	if p.IsZero() {
 		return []byte(sse.Heartbeat)
 	}
 	c.sent = seq
+	return positionFrame(p)
+}
+
+// positionFrame tells a client that it has all up to a position.
+func positionFrame(p broker.Position) []byte {
 	return sse.Event{Type: "sse:position", Data: []byte("{}"), ID: p.String()}.Append(nil)
 }
 

@@ -38,7 +38,7 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 	in := c.interest()
 	if w := c.waiting; w != nil {
 		w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
-			if in.hears(e) {
+			if in.hears(e) || c.excluded(e) { // of those it misses nothing
 				return false
 			}
 			c.charge(-e.size())

@@ -1,0 +1,141 @@
+package hub_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// catchUp returns what the connection is given until it is live and has all.
+func (r *reader) catchUp(h *hub.Hub) (events []sse.Message) {
+	r.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Microsecond) {
+		events = append(events, r.poll()...)
+		if c, _ := h.Connection(r.conn.ID); !c.CatchingUp && c.Pending == 0 {
+			return append(events, r.poll()...)
+		}
+	}
+	r.t.Fatal("it does not catch up")
+	return nil
+}
+
+// taken waits until all that was published has been taken to the connections.
+func (r *reader) taken(h *hub.Hub) {
+	r.t.Helper()
+	p, err := h.Position(r.t.Context())
+	if err == nil {
+		err = h.Taken(r.t.Context(), p)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// data joins the data of an app's events.
+func data(events []sse.Message) (all string) {
+	for _, m := range events {
+		if !strings.HasPrefix(m.Type, "sse:") {
+			all += m.Data
+		}
+	}
+	return all
+}
+
+// A client that was left out of an event is not given it when it comes back as another connection: what it had last, and be
+// it cut off in the middle, tells how far its stream had come.
+func TestExcludedAfterAnyCut(t *testing.T) {
+	// Each letter is an event, and each word a batch. The connection is excluded from upper case; z is over at once.
+	scripts := []string{"X", "aX", "Xa", "aXb", "aXYb", "aXYbZ", "a X", "a Xb", "abcdeXfgh iYjZ", "XYZ", "zX", "aXz", "XzYa Z", "aXzYz"}
+	for how, s := range map[string]hub.Settings{
+		"live": settings(100, 1<<20), "slow": settings(100, 1), "from the broker": settings(3, 1),
+	} {
+		for _, script := range scripts {
+			t.Run(how+" "+script, func(t *testing.T) {
+				e := newEngine()
+				h, _ := e.hub(t, s)
+				sub := hub.Subscription{User: "u", Topics: []string{"room"}}
+				r := subscribe(t, h, sub)
+				events := r.poll()
+				rest := map[string]string{events[0].ID: strings.NewReplacer(" ", "", "z", "").Replace(script)} // by id
+				all := rest[events[0].ID]
+				for batch := range strings.FieldsSeq(script) {
+					var records []broker.Record
+					for _, letter := range batch {
+						x := topic("room", string(letter))
+						if letter == 'z' {
+							x.TTL = time.Nanosecond
+						} else if unicode.IsUpper(letter) {
+							x.Exclude = []string{"another", r.conn.ID}
+						}
+						records = append(records, x)
+					}
+					for i, result := range h.Publish(t.Context(), records) {
+						all = strings.TrimPrefix(all, batch[i:i+1])
+						rest[result.Position.String()] = all
+					}
+					r.taken(h)
+					events = append(events, r.catchUp(h)...)
+					if left := rest[events[len(events)-1].ID]; left != all {
+						t.Errorf("after %q, it would be given %q again", batch, strings.TrimSuffix(left, all))
+					}
+				}
+				if script == "aXYb" { // none of the client's, and it is told at once that it has passed them
+					wantList(t, brief(events), "connected", "a", "position", "b")
+				}
+				r.conn.Close(nil)
+				for cut, last := range events {
+					sub.LastEventID = last.ID
+					again := subscribe(t, h, sub)
+					if got := data(again.catchUp(h)); got != rest[last.ID] {
+						t.Errorf("cut off after %q: it got %q, want %q", brief(events[:cut+1]), got, rest[last.ID])
+					}
+					again.conn.Close(nil)
+				}
+			})
+		}
+	}
+}
+
+// What waits when the stream is ended from here, and is none of the client's, counts as passed.
+func TestExcludedWhenTheStreamEnds(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	sub := hub.Subscription{User: "u", Topics: []string{"room"}}
+	r := subscribe(t, h, sub)
+	r.poll()
+	x := topic("room", "X")
+	x.Exclude = []string{r.conn.ID}
+	publish(t, h, x, x, topic("room", "a"))
+	r.taken(h)
+	r.conn.End([]byte("event: sse:expiring\ndata: x\n\n"))
+	r.fetch()
+	r.fetch() // nothing twice
+	r.conn.Close(nil)
+	wantList(t, brief(r.events), "expiring", "position")
+	sub.LastEventID = r.events[1].ID
+	r = subscribe(t, h, sub)
+	wantList(t, brief(r.poll()), "connected", "a")
+}
+
+// A topic that is taken away takes nothing with it that the client was left out of.
+func TestExcludedAndNarrowed(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	sub := hub.Subscription{User: "u", Topics: []string{"room", "hall"}}
+	r := subscribe(t, h, sub)
+	r.poll()
+	x := topic("hall", "X")
+	x.Exclude = []string{r.conn.ID}
+	publish(t, h, x)
+	there, err := h.Leave(t.Context(), userU, []string{"hall"})
+	mustSteer(t, there, err)
+	events := r.poll()
+	wantList(t, brief(events), "topics", "position")
+	r.conn.Close(nil)
+	sub.LastEventID = events[1].ID
+	r = subscribe(t, h, sub)
+	wantList(t, brief(r.poll()), "connected")
+}
