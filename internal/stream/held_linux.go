@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,8 +31,8 @@ type held struct {
 	src     Source
 	loop    *loop
 	timing  *Timing
-	tls     *tls.Conn // nil: plain
-	backlog *backlog  // what a full socket has left
+	tls     *secured // nil: plain
+	backlog *backlog // what a full socket has left
 
 	prev, next *held // in a bucket of the wheel
 
@@ -54,6 +55,29 @@ type held struct {
 	queued  bool // guarded by loop.mu
 }
 
+// secured is what a connection with TLS has more than a plain one.
+type secured struct {
+	*tls.Conn
+	writes atomic.Uint32 // how many have begun and ended: odd while one is under way
+	seen   uint32        // of writes; the loop's
+	slow   bool          // its last turn was stuck; guarded by workers.mu
+}
+
+// moved reports whether a write has begun or ended since the last call, or none is under way.
+func (c *secured) moved() bool {
+	n := c.writes.Load()
+	moved := n != c.seen || n%2 == 0
+	c.seen = n
+	return moved
+}
+
+// Write waits where the socket has no room for the record.
+func (c *secured) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	defer c.writes.Add(1)
+	return c.Conn.Write(b)
+}
+
 // backlog is what is still to be written, in this order: rest is a connection's own, body a part of a frame that many
 // share, and with crlf a chunk's end follows.
 type backlog struct {
@@ -65,6 +89,7 @@ type backlog struct {
 type result struct {
 	state state
 	wrote bool
+	begun bool  // nothing was under way before
 	err   error // of failed and ended
 }
 
@@ -83,12 +108,22 @@ type writer struct {
 	frames  [][]byte
 	scratch []byte
 	out     backlog
+	begun   time.Time // the turn
 }
+
+// slice is how long a turn that may wait goes on to write: others have their turn behind it.
+const slice = 10 * time.Millisecond
+
+// late reports whether a turn with TLS has taken long.
+func (w *writer) late(s *held) bool { return s.tls != nil && time.Since(w.begun) > slice }
 
 // run writes what a stream has, as far as the socket takes it.
 func (w *writer) run(s *held) (r result) {
-	if s.backlog != nil {
-		if r.state, r.err = s.flush(s.backlog, &r.wrote); r.state != quiet {
+	if s.tls != nil {
+		w.begun = time.Now()
+	}
+	if r.begun = s.backlog == nil; !r.begun {
+		if r.state, r.err = w.flush(s, s.backlog, &r.wrote); r.state != quiet {
 			return r
 		}
 		s.backlog = nil
@@ -105,12 +140,12 @@ func (w *writer) run(s *held) (r result) {
 			w.encode(frames, s.chunked)
 			clear(frames)
 		}
-		r.state, r.err = s.flush(&w.out, &r.wrote)
+		r.state, r.err = w.flush(s, &w.out, &r.wrote)
 		if end != nil && r.state == quiet && s.chunked {
 			w.out.rest = append(w.scratch[:0], "0\r\n\r\n"...)
-			r.state, r.err = s.flush(&w.out, &r.wrote)
+			r.state, r.err = w.flush(s, &w.out, &r.wrote)
 		}
-		if r.state == full { // also at the end, which the source will say again
+		if r.state == full || r.state == more { // also at the end, which the source will say again
 			s.backlog = &backlog{append([]byte(nil), w.out.rest...), w.out.body, w.out.crlf} // scratch is used for others
 		}
 		w.out = backlog{}
@@ -118,10 +153,15 @@ func (w *writer) run(s *held) (r result) {
 		case r.state != quiet:
 			return r
 		case errors.Is(end, io.EOF):
-			return result{ended, r.wrote, nil}
+			r.state = ended
+			return r
 		case end != nil:
-			return result{ended, r.wrote, end}
+			r.state, r.err = ended, end
+			return r
 		case n == 0:
+			return r
+		case w.late(s):
+			r.state = more
 			return r
 		}
 	}
@@ -153,8 +193,8 @@ func (w *writer) encode(frames [][]byte, chunked bool) {
 	w.scratch, w.out.rest = b, b
 }
 
-// flush writes what is left.
-func (s *held) flush(l *backlog, wrote *bool) (state, error) {
+// flush writes what is left of a stream's bytes.
+func (w *writer) flush(s *held, l *backlog, wrote *bool) (state, error) {
 	for {
 		b := &l.rest
 		switch {
@@ -170,7 +210,9 @@ func (s *held) flush(l *backlog, wrote *bool) (state, error) {
 		switch err {
 		case nil:
 			*wrote = true
-			*b = (*b)[n:]
+			if *b = (*b)[n:]; w.late(s) && (len(l.rest)+len(l.body) > 0 || l.crlf) {
+				return more, nil
+			}
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return full, nil

@@ -52,6 +52,19 @@ func (l *loop) tell(e event) {
 	l.signal()
 }
 
+type returned struct {
+	held   *held
+	result result
+}
+
+// giveBack is called by a worker that has finished with a connection.
+func (l *loop) giveBack(s *held, r result) {
+	l.mu.Lock()
+	l.results = append(l.results, returned{s, r})
+	l.mu.Unlock()
+	l.signal()
+}
+
 func (l *loop) signal() {
 	select {
 	case l.wake <- struct{}{}:
@@ -68,7 +81,10 @@ func (p *poller) hold(fd int, conn *tls.Conn, chunked bool, src Source, t *Timin
 	p.mu.Unlock()
 
 	s := &held{
-		src: src, loop: l, timing: t, tls: conn, fd: int32(fd), chunked: chunked, queued: true,
+		src: src, loop: l, timing: t, fd: int32(fd), chunked: chunked, queued: true,
+	}
+	if conn != nil {
+		s.tls = &secured{Conn: conn}
 	}
 	s.limitKernel()
 	// Before the loop has it: what comes behind the first look must not be lost.
@@ -187,17 +203,23 @@ func (l *loop) attend(s *held) {
 	case s.closed:
 	case s.busy:
 		s.again = true
+		l.hasten(s)
 	case s.blocked:
-		if !s.last && s.src.Ended() { // nobody waits for a client that takes nothing
-			s.last, s.wrote = true, l.now
-			l.unlink(s)
-			l.schedule(s)
-		}
+		l.hasten(s)
 	case s.tls == nil:
 		l.done(s, l.writer.run(s))
 	default:
 		s.busy = true
-		l.poller.jobs.put(s)
+		l.poller.workers.put(s)
+	}
+}
+
+// hasten gives a stream that is to end, and whose client takes nothing, only a little time more.
+func (l *loop) hasten(s *held) {
+	if !s.last && s.src.Ended() {
+		s.last, s.wrote = true, l.now
+		l.unlink(s)
+		l.schedule(s)
 	}
 }
 
@@ -216,7 +238,7 @@ func (l *loop) takeBack(s *held, r result) {
 
 // done draws the consequences of a turn.
 func (l *loop) done(s *held, r result) {
-	if r.wrote || s.due == 0 {
+	if r.wrote || s.due == 0 || r.begun && r.state == full { // a client's time begins with the write, not with the silence before
 		s.wrote = l.now
 	}
 	switch r.state {
@@ -281,6 +303,9 @@ func (l *loop) turn() {
 // look breaks a stream's silence, and gives one up that takes nothing.
 func (l *loop) look(s *held) {
 	s.limitKernel()
+	if s.busy && s.tls.moved() {
+		s.wrote = l.now
+	}
 	silent, timeout := l.now-s.wrote, s.timeout()
 	switch {
 	case s.blocked && silent >= timeout:

@@ -14,11 +14,6 @@ type event struct {
 	left      bool   // otherwise: there is room
 }
 
-type returned struct {
-	held   *held
-	result result
-}
-
 // poller waits for all held connections at once.
 type poller struct {
 	fd    int
@@ -27,35 +22,7 @@ type poller struct {
 	mu   sync.Mutex // guards next
 	next uint32
 
-	jobs jobs
-}
-
-// jobs are the connections that workers have to write to.
-type jobs struct {
-	mu   sync.Mutex // guards list
-	list []*held
-	more *sync.Cond
-}
-
-func (j *jobs) put(s *held) {
-	j.mu.Lock()
-	j.list = append(j.list, s)
-	j.mu.Unlock()
-	j.more.Signal()
-}
-
-func (j *jobs) take() *held {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for len(j.list) == 0 {
-		j.more.Wait()
-	}
-	s := j.list[0]
-	j.list[0] = nil
-	if j.list = j.list[1:]; len(j.list) == 0 {
-		j.list = nil
-	}
-	return s
+	workers *workers
 }
 
 var thePoller = sync.OnceValues(func() (*poller, error) { return newPoller(runtime.GOMAXPROCS(0)) })
@@ -69,15 +36,11 @@ func newPoller(processors int) (*poller, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	p := &poller{fd: fd}
-	p.jobs.more = sync.NewCond(&p.jobs.mu)
+	p := &poller{fd: fd, workers: newWorkers(workersPerProcessor*processors, maxStuck)}
 	for i := range loopsFor(processors) {
 		l := &loop{poller: p, index: uint32(i), wake: make(chan struct{}, 1), start: time.Now()}
 		p.loops = append(p.loops, l)
 		go l.run()
-	}
-	for range 4 * processors {
-		go p.work()
 	}
 	// The epoll stands in the runtime's own: waiting for it takes no thread.
 	file, err := os.NewFile(uintptr(fd), "epoll").SyscallConn()
@@ -126,18 +89,4 @@ func pack(slot, gen, loop uint32) (fd, pad int32) { return int32(slot), int32(ge
 // unpack is the reverse of pack.
 func unpack(fd, pad int32) (e event, loop uint32) {
 	return event{slot: uint32(fd), gen: uint32(pad) >> loopBits}, uint32(pad) & loopMask
-}
-
-// work writes to connections with TLS.
-func (p *poller) work() {
-	var w writer
-	for {
-		s := p.jobs.take()
-		r := w.run(s)
-		l := s.loop
-		l.mu.Lock()
-		l.results = append(l.results, returned{s, r})
-		l.mu.Unlock()
-		l.signal()
-	}
 }

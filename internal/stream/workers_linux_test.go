@@ -1,0 +1,209 @@
+package stream
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// once is a source that has one frame, and notes why its stream was closed.
+type once struct {
+	Source
+	mu     sync.Mutex
+	frame  []byte
+	closed chan error
+}
+
+func (o *once) Next(frames [][]byte, _ int64) ([][]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.frame != nil {
+		frames, o.frame = append(frames, o.frame), nil
+	}
+	return frames, nil
+}
+
+func (o *once) Ended() bool   { return false }
+func (o *once) OnWake(func()) {}
+
+func (o *once) Close(reason error) { o.closed <- reason }
+
+// crew is workers, a loop that their connections belong to, and a certificate.
+type crew struct {
+	*workers
+	t    *testing.T
+	loop *loop
+	cert tls.Certificate
+	room int // a descriptor that always has room
+}
+
+func newCrew(t *testing.T, shared, most int) *crew {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { null.Close() })
+	c := &crew{workers: newWorkers(shared, most), t: t, cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, room: int(null.Fd())}
+	c.loop = &loop{poller: &poller{workers: c.workers}, wake: make(chan struct{}, 1), start: time.Now()}
+	return c
+}
+
+// connect returns a connection that has a frame to write, and its client's end, which has read nothing of it.
+func (c *crew) connect() (*held, *tls.Conn) {
+	c.t.Helper()
+	a, b := net.Pipe()
+	server := tls.Server(a, &tls.Config{Certificates: []tls.Certificate{c.cert}, SessionTicketsDisabled: true})
+	client := tls.Client(b, &tls.Config{InsecureSkipVerify: true})
+	shaken := make(chan error, 1)
+	go func() { shaken <- client.Handshake() }()
+	if err := errors.Join(server.Handshake(), <-shaken); err != nil {
+		c.t.Fatal(err)
+	}
+	src := &once{frame: []byte("hello"), closed: make(chan error, 1)}
+	return &held{
+		src: src, loop: c.loop, timing: NewTiming(time.Hour, time.Minute), fd: int32(c.room), due: 1, busy: true,
+		tls: &secured{Conn: server},
+	}, client
+}
+
+// results are what has come back from workers since the last call.
+func (c *crew) results() (list []returned) {
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	list, c.loop.results = c.loop.results, nil
+	return list
+}
+
+// A write that is stuck occupies a shared worker for 50 ms; past a number of them, the one stuck longest is closed.
+func TestStuckWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const shared, most = 2, 3
+		c := newCrew(t, shared, most)
+		defer c.dismiss()
+		var all []*held
+		var clients []*tls.Conn
+		for range most + shared - 1 {
+			s, client := c.connect()
+			all, clients = append(all, s), append(clients, client)
+			c.put(s)
+			time.Sleep(time.Millisecond)
+		}
+		begun := time.Now()
+		quick, reader := c.connect()
+		go io.ReadFull(reader, make([]byte, 5))
+		c.put(quick)
+		for len(c.results()) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		if took := time.Since(begun); took > 3*stuckAfter {
+			t.Errorf("a client that reads waited %s for those that do not", took)
+		}
+
+		// The next time, each of them takes a place beside the shared ones at once.
+		go io.ReadFull(clients[1], make([]byte, 5))
+		synctest.Wait()
+		if list := c.results(); len(list) != 1 || list[0].held != all[1] || list[0].result.state != more {
+			t.Fatalf("got %+v", list)
+		}
+		all[1].src.(*once).frame = []byte("hello")
+		c.put(all[1])
+		synctest.Wait()
+		c.mu.Lock()
+		stuck, count := c.stuck.Len(), c.count
+		c.mu.Unlock()
+		if stuck != most || count > shared {
+			t.Errorf("%d are stuck, and there are %d shared workers", stuck, count)
+		}
+
+		// One more than may be stuck.
+		var more []*held
+		for range shared + 1 {
+			s, _ := c.connect()
+			more = append(more, s)
+			c.put(s)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		list := c.results()
+		if len(list) == 0 || list[0].held != all[0] || list[0].result.state != failed || !errors.Is(list[0].result.err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %+v, want that the one stuck longest has failed", list)
+		}
+		for _, s := range append(all, more...) {
+			s.hurry()
+		}
+		synctest.Wait()
+	})
+}
+
+// leaver is a source that ends the worker that asks it.
+type leaver struct{ Source }
+
+func (leaver) Next([][]byte, int64) ([][]byte, error) {
+	runtime.Goexit()
+	return nil, nil
+}
+
+// dismiss ends the workers that wait for work.
+func (c *crew) dismiss() {
+	synctest.Wait()
+	c.mu.Lock()
+	idle := c.idle
+	c.mu.Unlock()
+	for range idle {
+		c.put(&held{src: leaver{}, loop: c.loop, tls: &secured{}})
+	}
+}
+
+// A write's time begins when a worker begins it: one that waits for a worker is not given up.
+func TestQueueIsNoSilence(t *testing.T) {
+	c := newCrew(t, 0, 0)
+	s, client := c.connect()
+	t.Cleanup(func() { client.NetConn().Close() })
+	go io.Copy(io.Discard, client)
+	l := c.loop
+	pass := func(d time.Duration) {
+		for ; d > 0; d -= time.Second {
+			l.start = l.start.Add(-time.Second)
+			l.turn()
+		}
+	}
+	deadline := func() bool {
+		_, err := s.tls.Conn.Write([]byte("x"))
+		return errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	l.turn()
+	s.wrote = l.now
+	l.schedule(s)
+	pass(10 * time.Minute) // in the queue
+	s.tls.writes.Add(1)
+	pass(50 * time.Second)
+	if s.tls.writes.Load() != 1 || l.now-s.wrote > ticks(time.Minute) {
+		t.Error("given up before its time")
+	}
+	pass(30 * time.Second)
+	if !deadline() {
+		t.Error("not given up")
+	}
+}
