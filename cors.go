@@ -35,7 +35,7 @@ func newCORS(origins []string) (*corsPolicy, error) {
 // request (done). A page of an origin that may not subscribe is a problem.
 func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem) {
 	if origins := r.Header["Origin"]; len(origins) > 0 {
-		if len(origins) > 1 || !c.cors.OriginAllowed(r) && !ownOrigin(origins[0], r.Host) {
+		if len(origins) > 1 || !c.cors.OriginAllowed(r) && !isOwnOrigin(r) {
 			w.Header().Add("Vary", "Origin")
 			return false, newProblem(http.StatusForbidden, "pages of this origin may not subscribe here (cors_origins)")
 		}
@@ -49,8 +49,15 @@ func (c *corsPolicy) allows(origin string) bool {
 	return c.cors.OriginAllowed(&http.Request{Header: http.Header{"Origin": {origin}}})
 }
 
-// ownOrigin reports whether an origin is that of the host a request is for. The scheme is left out: a proxy
-// in front may have taken TLS off.
+// isOwnOrigin reports whether the one Origin of a request is its own: that of its host, or, where a proxy in front has
+// rewritten the host, whatever the browser calls same-origin.
+func isOwnOrigin(r *http.Request) bool {
+	origins := r.Header["Origin"]
+	return len(origins) == 1 && (ownOrigin(origins[0], r.Host) || isSameOrigin(r))
+}
+
+// ownOrigin reports whether an origin is that of the host a request is for. The scheme does not count, since a proxy in
+// front may have ended TLS.
 func ownOrigin(origin, host string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || defaultPorts[u.Scheme] == "" {

@@ -132,7 +132,7 @@ func isForwarded(h http.Header) bool {
 
 func isFromBrowser(h http.Header) bool {
 	_, origin := h["Origin"]
-	_, site := h["Sec-Fetch-Site"]
+	_, site := h[headerSite]
 	return origin || site
 }
 
@@ -143,7 +143,7 @@ func (g *guard) isListed(r *http.Request) bool {
 		return len(values) == 1 && values[0] != "null" && slices.Contains(g.origins, values[0])
 	}
 	// A page's GET to its own origin bears no Origin.
-	if site := r.Header["Sec-Fetch-Site"]; len(site) != 1 || site[0] != "same-origin" {
+	if !isSameOrigin(r) {
 		return false
 	}
 	if slices.Contains(g.origins, "https://"+r.Host) {

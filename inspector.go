@@ -187,12 +187,12 @@ const pageHeader = "X-SSE-Inspector"
 // checkPage refuses calls by pages other than the inspector's own.
 func checkPage(r *http.Request) *problem {
 	refused := newProblem(http.StatusForbidden, "only the inspector's own page may call here")
-	// Of a navigation it would be "none".
-	if site := r.Header["Sec-Fetch-Site"]; len(site) > 1 || len(site) == 1 && site[0] != "same-origin" && site[0] != "none" {
+	// A navigation has "none".
+	if site := r.Header[headerSite]; len(site) > 1 || len(site) == 1 && site[0] != "same-origin" && site[0] != "none" {
 		return refused
 	}
 	origin := r.Header["Origin"]
-	if len(origin) > 1 || len(origin) == 1 && !ownOrigin(origin[0], r.Host) {
+	if len(origin) > 0 && !isOwnOrigin(r) {
 		return refused
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {

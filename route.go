@@ -18,7 +18,7 @@ import (
 // the request has nothing of its own to keep, all connections of a route share one.
 type arrival struct {
 	path   string
-	page   string            // the origin of the page, where it is not the request's own host
+	page   string            // the origin of the page, unless it is the request's own
 	filled map[string]string // entries of the grant with placeholders of the request, as they came out
 
 	grant    *grant    // what the client has proved; nil: its word was taken
@@ -28,7 +28,7 @@ type arrival struct {
 // arrivalOf keeps what is to be kept of a request.
 func (h *Handler) arrivalOf(r *http.Request, id Identity) *arrival {
 	origin := r.Header.Get("Origin")
-	if origin != "" && ownOrigin(origin, r.Host) {
+	if isOwnOrigin(r) {
 		origin = ""
 	}
 	a := &arrival{path: h.Path, page: origin, grant: id.grant}

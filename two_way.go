@@ -55,14 +55,13 @@ func (h *Handler) serveTwoWay(w http.ResponseWriter, r, asIs *http.Request, next
 	return h.forward(w, asIs, next)
 }
 
-// isOwnPage reports whether a page of this host, or a listed one, sends a request. The caller may be known by a cookie, which
-// a browser adds to whatever any page has it post; but then it says which page that is. `*` lists nobody.
+// isOwnPage reports whether a page of this host, or of a listed origin, sends a request. The caller may be known by a cookie,
+// which a browser adds to whatever any page has it post; but the browser also says which page that is. `*` lists no origin.
 func (h *Handler) isOwnPage(r *http.Request) bool {
 	if origins := r.Header["Origin"]; len(origins) > 0 {
-		return len(origins) == 1 && (ownOrigin(origins[0], r.Host) || slices.Contains(h.CORSOrigins, origins[0]))
+		return isOwnOrigin(r) || len(origins) == 1 && slices.Contains(h.CORSOrigins, origins[0])
 	}
-	site := r.Header["Sec-Fetch-Site"]
-	return len(site) == 1 && site[0] == "same-origin"
+	return isSameOrigin(r)
 }
 
 // poster finds out who posts to a connection, which is to be open, and his. Where it is not open here, but on another node

@@ -90,3 +90,13 @@ func TestNginxInFrontOfAllow(t *testing.T) {
 	harness.Route{URL: caddy + "/_sse"}.Publish(t, harness.Event{"user": "u1", "data": "ours"})
 	stream.Expect("ours")
 }
+
+// To a site behind nginx's plain proxy_pass, each of its own pages looks foreign by its Origin. The browser knows better.
+func TestNginxRewritesHost(t *testing.T) {
+	front := harness.StartNginx(t, bare(serve(t, inspectorSite)))
+	tab := openInspector(t, front)
+	harness.Eval[int](tab, `window.heard = 0, fetch('/events', {
+		method: 'POST', body: new URLSearchParams({ userId: 'u1' }), headers: { Accept: 'text/event-stream' },
+	}).then(response => { window.heard = response.status }), 0`)
+	tab.Wait(`window.heard === 200`)
+}
