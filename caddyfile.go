@@ -28,8 +28,9 @@ func init() {
 //	        max_age  <duration>
 //	    }
 //	    user         jwt {
-//	        key      <secret or PEM...>
+//	        key      <public key or certificate...>
 //	        key_file <path...>
+//	        secret   <secret...>
 //	        jwks     <url>
 //	        refresh  <duration>
 //	        algorithms   <name...>

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 func ticketCommand() *cobra.Command {
@@ -62,21 +63,24 @@ func secretFlags(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// ticketSecret is the secret, "" where none is given. What it is is never said.
+// ticketSecret returns the secret, "" if none is given. No error repeats it.
 func ticketSecret(cmd *cobra.Command) (string, error) {
 	name := cmd.Flag("secret-env").Value.String()
-	secret, where := os.Getenv(name), "the environment variable "+name
+	text, where := os.Getenv(name), "the environment variable "+name
 	if file := cmd.Flag("secret-file").Value.String(); file != "" {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return "", err
 		}
-		secret, where = string(b), file
+		text, where = string(b), file
 	}
-	if secret = strings.TrimSpace(secret); secret != "" && len(secret) < minSecret {
-		return "", fmt.Errorf("%s holds no secret of at least %d bytes", where, minSecret)
+	if text = strings.TrimSpace(text); text == "" {
+		return "", nil
 	}
-	return secret, nil
+	if err := secret.CheckKey(text); err != nil {
+		return "", fmt.Errorf("%s: %w", where, err)
+	}
+	return text, nil
 }
 
 func mintTicket(_ context.Context, cmd *cobra.Command, args []string) error {

@@ -1,8 +1,6 @@
 package ssepush
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,11 +13,13 @@ import (
 	"unicode"
 
 	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 // guard says who may use the internal route.
 type guard struct {
-	tokens  [][sha256.Size]byte // hashed, so that all are equally long
+	tokens  []secret.Hash
 	allow   prefixes
 	origins []string
 	near    prefixes // peers that are told why they are refused
@@ -55,13 +55,15 @@ func newGuard(in *Internal, log *zap.Logger) (*guard, error) {
 		if len(in.Tokens) > 1 {
 			which = fmt.Sprintf(" (number %d of %d)", i+1, len(in.Tokens))
 		}
-		switch {
+		switch err := secret.Check(token); {
 		case token == "":
 			return nil, fmt.Errorf("token must not be empty%s", which)
+		case err != nil:
+			return nil, fmt.Errorf("token%s: %w", which, err)
 		case strings.ContainsFunc(token, unicode.IsControl):
 			return nil, fmt.Errorf("token must not hold control characters%s", which)
 		}
-		g.tokens = append(g.tokens, sha256.Sum256([]byte(token)))
+		g.tokens = append(g.tokens, secret.Sum(token))
 	}
 	var err error
 	if g.allow, err = parsePrefixes(in.Allow); err != nil {
@@ -106,13 +108,8 @@ func (g *guard) checkToken(h http.Header) string {
 	if len(values) == 0 {
 		return missingToken
 	}
-	scheme, secret, _ := strings.Cut(values[0], " ")
-	sum := sha256.Sum256([]byte(strings.TrimSpace(secret)))
-	match := 0
-	for i := range g.tokens {
-		match |= subtle.ConstantTimeCompare(sum[:], g.tokens[i][:])
-	}
-	if match != 1 || len(values) != 1 || !strings.EqualFold(scheme, "Bearer") {
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if secret.Match(strings.TrimSpace(token), g.tokens) < 0 || len(values) != 1 || !strings.EqualFold(scheme, "Bearer") {
 		return wrongToken
 	}
 	return ""

@@ -1,7 +1,6 @@
 package ssepush
 
 import (
-	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 // Inspector is a page on which an operator sees what a hub does, publishes by hand, and disconnects clients.
@@ -52,7 +53,7 @@ func (i *Inspector) check(h *Handler) error {
 // inspector is an Inspector at work.
 type inspector struct {
 	path     string
-	tokens   [][sha256.Size]byte
+	tokens   []secret.Hash
 	attempts attempts
 	viewers  atomic.Int32
 

@@ -3,7 +3,6 @@ package ssepush
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 const (
@@ -61,20 +62,14 @@ func (i *inspector) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *pro
 		i.complain("too many wrong tokens", remote)
 		return nil, retryLater(http.StatusTooManyRequests, wait, "too many attempts; wait %s", wait.Round(time.Second))
 	}
-	sum := sha256.Sum256([]byte(strings.TrimSpace(body.Token)))
-	var key []byte
-	for n := range i.tokens {
-		if subtle.ConstantTimeCompare(sum[:], i.tokens[n][:]) == 1 {
-			key = i.tokens[n][:]
-		}
-	}
-	if key == nil {
+	by := secret.Match(strings.TrimSpace(body.Token), i.tokens)
+	if by < 0 {
 		i.complain("wrong token", remote)
 		return nil, newProblem(http.StatusUnauthorized, "the token is wrong")
 	}
 	i.attempts.forgive(network)
 	i.log.Info("inspector: signed in", zap.String("remote", remote))
-	return key, nil
+	return i.tokens[by][:], nil
 }
 
 // complain logs a reason once a minute.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 func TestInspectorCookieAttributes(t *testing.T) {
@@ -44,7 +46,7 @@ func TestInspectorCookieAttributes(t *testing.T) {
 
 func TestInspectorSessionEnds(t *testing.T) {
 	key, foreign := sha256.Sum256([]byte("x")), sha256.Sum256([]byte("y"))
-	i := &inspector{path: "/i", tokens: [][sha256.Size]byte{key}}
+	i := &inspector{path: "/i", tokens: []secret.Hash{key}}
 	ask := func(value string) bool {
 		r := httptest.NewRequest("GET", "/i/stream", nil)
 		r.AddCookie(&http.Cookie{Name: sessionCookie, Value: value})

@@ -14,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 const (
@@ -21,13 +23,17 @@ const (
 	defaultLeeway = 30 * time.Second
 )
 
-// JWT lets in clients with a JSON Web Token (RFC 7519). It needs keys, key files, or a key set's URL.
+// JWT lets in clients with a JSON Web Token (RFC 7519). It needs keys, key files or secrets, or a key set's URL.
 type JWT struct {
-	// Public keys or certificates in PEM form, or secrets (HMAC) of at least 32 bytes. Placeholders such as `{env.JWT_SECRET}` are
-	// filled in when the config is loaded.
+	// Public keys or certificates: PEM, DER or a JSON Web Key, as it stands or in base64 or hex. Placeholders such as
+	// `{env.JWT_PUBLIC_KEY}` are filled in when the config is loaded. A shared secret goes into `secrets`.
 	Keys []string `json:"keys,omitempty"`
 
-	// Files with a public key or a certificate in PEM form.
+	// Secrets shared with the issuer (HMAC), of at least 32 bytes. Placeholders such as `{env.JWT_SECRET}` are filled in
+	// when the config is loaded. A key or a certificate in any form is refused: whoever knows it could sign tokens.
+	Secrets []string `json:"secrets,omitempty"`
+
+	// Files with a public key or a certificate, in the same forms as `keys`.
 	KeyFiles []string `json:"key_files,omitempty"`
 
 	// The URL of a key set (RFC 7517) of public keys. It is fetched with the first token, not before.
@@ -64,10 +70,10 @@ type JWT struct {
 
 func (j *JWT) check() error {
 	switch {
-	case j.JWKS != "" && len(j.Keys)+len(j.KeyFiles) > 0:
-		return errors.New("jwks: goes without key and key_file")
-	case j.JWKS == "" && len(j.Keys)+len(j.KeyFiles) == 0:
-		return errors.New("needs key, key_file or jwks")
+	case j.JWKS != "" && len(j.Keys)+len(j.KeyFiles)+len(j.Secrets) > 0:
+		return errors.New("jwks: goes without key, key_file and secret")
+	case j.JWKS == "" && len(j.Keys)+len(j.KeyFiles)+len(j.Secrets) == 0:
+		return errors.New("needs key, key_file, secret or jwks")
 	case j.JWKS == "" && j.Refresh != 0:
 		return errors.New("refresh: goes with jwks")
 	case j.Refresh < 0 || j.Leeway < 0:
@@ -79,11 +85,13 @@ func (j *JWT) check() error {
 		}
 	}
 	for i, key := range j.Keys {
-		if strings.Contains(key, "{") && !strings.Contains(key, "-----BEGIN") {
-			continue // it is looked at when it is filled in
-		}
-		if _, err := readKey(key); err != nil {
+		if err := checkPublicKey(key); err != nil {
 			return fmt.Errorf("key number %d: %w", i+1, err)
+		}
+	}
+	for i, s := range j.Secrets {
+		if err := checkSecret(s); err != nil {
+			return fmt.Errorf("secret number %d: %w", i+1, err)
 		}
 	}
 	for _, alg := range j.Algorithms {
@@ -95,6 +103,15 @@ func (j *JWT) check() error {
 		}
 	}
 	return checkCarriers(j.From)
+}
+
+// checkPublicKey reports what is wrong with a public key, unless its placeholders are yet to be filled in.
+func checkPublicKey(key string) error {
+	if loadTime.MatchString(key) {
+		return nil
+	}
+	_, err := readKey(key)
+	return err
 }
 
 func checkHTTP(s string) error {
@@ -124,7 +141,7 @@ func (j *JWT) provision(repl *caddy.Replacer) (verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.rules = fingerprint(rules)
+	v.rules = secret.Fingerprint(rules)
 	kinds := map[string]bool{}
 	if j.JWKS != "" {
 		address := repl.ReplaceAll(j.JWKS, "")
@@ -165,12 +182,12 @@ func (j *JWT) provision(repl *caddy.Replacer) (verifier, error) {
 	return v, nil
 }
 
-// load reads the keys that the config has.
+// load reads the keys and secrets that the config has.
 func (v *jwtVerifier) load(j *JWT, repl *caddy.Replacer) error {
 	texts, names := []string{}, []string{}
 	for i, key := range j.Keys {
-		if !strings.Contains(key, "-----BEGIN") {
-			key = strings.TrimSpace(repl.ReplaceAll(key, ""))
+		if loadTime.MatchString(key) {
+			key = repl.ReplaceAll(key, "")
 		}
 		texts, names = append(texts, key), append(names, fmt.Sprintf("key number %d", i+1))
 	}
@@ -180,22 +197,28 @@ func (v *jwtVerifier) load(j *JWT, repl *caddy.Replacer) error {
 		if err != nil {
 			return fmt.Errorf("key_file: %w", err)
 		}
-		if !strings.Contains(string(text), "-----BEGIN") {
-			return fmt.Errorf("key_file %s: holds no key in PEM form", file)
-		}
 		texts, names = append(texts, string(text)), append(names, "key_file "+file)
 	}
 	for i, text := range texts {
 		key, err := readKey(text)
-		if secret, ok := key.([]byte); err == nil && ok && len(secret) < minSecret {
-			err = fmt.Errorf("must be at least %d bytes long; has %d, with its placeholders filled in", minSecret, len(secret))
-		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", names[i], err)
 		}
-		v.keys = append(v.keys, namedKey{key, "jwt " + fingerprint([]byte(text)) + " " + v.rules})
+		v.add(key, text)
+	}
+	for i, s := range j.Secrets {
+		text, err := fillIn(s, repl)
+		if err != nil {
+			return fmt.Errorf("secret number %d: %w", i+1, err)
+		}
+		v.add([]byte(text), text)
 	}
 	return nil
+}
+
+// add keeps a key under a name that later configs give it as well.
+func (v *jwtVerifier) add(key any, text string) {
+	v.keys = append(v.keys, namedKey{key, "jwt " + secret.Fingerprint([]byte(strings.TrimSpace(text))) + " " + v.rules})
 }
 
 type namedKey struct {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -102,8 +103,8 @@ func TestJWTAlgorithms(t *testing.T) {
 		key    any
 		config JWT
 	}{
-		"HS256": {jwt.SigningMethodHS256, []byte(secretA), JWT{Keys: []string{secretA}}},
-		"HS512": {jwt.SigningMethodHS512, []byte(secretA), JWT{Keys: []string{secretA}}},
+		"HS256": {jwt.SigningMethodHS256, []byte(secretA), JWT{Secrets: []string{secretA}}},
+		"HS512": {jwt.SigningMethodHS512, []byte(secretA), JWT{Secrets: []string{secretA}}},
 		"RS256": {jwt.SigningMethodRS256, k.rsa, JWT{Keys: []string{publicPEM(t, k.rsa)}}},
 		"PS384": {jwt.SigningMethodPS384, k.rsa, JWT{Keys: []string{publicPEM(t, k.rsa)}}},
 		"ES256": {jwt.SigningMethodES256, k.p256, JWT{Keys: []string{publicPEM(t, k.p256)}}},
@@ -114,13 +115,14 @@ func TestJWTAlgorithms(t *testing.T) {
 		for other, verifier := range signers {
 			v := newTokens(t, verifier.config)
 			g, err := v.read(t.Context(), tokenOf(t, signer.method, signer.key, claimsOf(), "kid", "whatever"))
-			if fits := slices.Equal(signer.config.Keys, verifier.config.Keys); fits != (err == nil) || fits && g.user != "u1" {
+			if fits := reflect.DeepEqual(signer.config, verifier.config); fits != (err == nil) || fits && g.user != "u1" {
 				t.Errorf("signed by %s, keys for %s: got %+v, %v", alg, other, g, err)
 			}
 		}
 		all := JWT{}
 		for _, verifier := range signers {
 			all.Keys = append(all.Keys, verifier.config.Keys...)
+			all.Secrets = append(all.Secrets, verifier.config.Secrets...)
 		}
 		if _, err := newTokens(t, all).read(t.Context(), tokenOf(t, signer.method, signer.key, claimsOf())); err != nil {
 			t.Errorf("%s, among all keys: %v", alg, err)
@@ -138,8 +140,8 @@ func TestJWTAlgorithmConfusion(t *testing.T) {
 	encode := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	for name, v := range map[string]*jwtVerifier{
 		"an RSA key":                 newTokens(t, JWT{Keys: []string{public}}),
-		"an RSA key and a secret":    newTokens(t, JWT{Keys: []string{public, secretA}}),
-		"all algorithms of the keys": newTokens(t, JWT{Keys: []string{public, secretA}, Algorithms: []string{"RS256", "HS256"}}),
+		"an RSA key and a secret":    newTokens(t, JWT{Keys: []string{public}, Secrets: []string{secretA}}),
+		"all algorithms of the keys": newTokens(t, JWT{Keys: []string{public}, Secrets: []string{secretA}, Algorithms: []string{"RS256", "HS256"}}),
 	} {
 		for attack, text := range map[string]string{
 			"HMAC with the PEM":           tokenOf(t, jwt.SigningMethodHS256, []byte(public), claimsOf()),
@@ -223,7 +225,7 @@ func TestJWTClaims(t *testing.T) {
 		"no token":                  {text: "u1", public: "invalid", cause: "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test.config.Keys = []string{secretA}
+			test.config.Secrets = []string{secretA}
 			g, err := newTokens(t, test.config).read(t.Context(), test.text)
 			wantRefusal(t, err, http.StatusUnauthorized, test.public, test.cause)
 			if test.cause == "" && (g == nil || g.user != test.user || !slices.Equal(g.topics, test.topics)) {
@@ -255,24 +257,25 @@ func TestJWTConfig(t *testing.T) {
 		want   string
 	}{
 		"a file":                    {JWT{KeyFiles: []string{file}}, ""},
-		"nothing":                   {JWT{}, "needs key, key_file or jwks"},
-		"both":                      {JWT{Keys: []string{secretA}, JWKS: "https://a.example/keys"}, "jwks: goes without key"},
-		"refresh without a set":     {JWT{Keys: []string{secretA}, Refresh: 1}, "refresh: goes with jwks"},
+		"nothing":                   {JWT{}, "needs key, key_file, secret or jwks"},
+		"both":                      {JWT{Secrets: []string{secretA}, JWKS: "https://a.example/keys"}, "jwks: goes without key"},
+		"refresh without a set":     {JWT{Secrets: []string{secretA}, Refresh: 1}, "refresh: goes with jwks"},
 		"a private key":             {JWT{Keys: []string{private}}, "is a rsa private key: give the public key"},
 		"a small key":               {JWT{Keys: []string{publicPEM(t, small)}}, "must be an RSA key of 2048 to 8192 bits"},
 		"a broken key":              {JWT{Keys: []string{"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----"}}, "cannot be read"},
-		"two keys in one":           {JWT{Keys: []string{public + public}}, "with nothing behind it"},
-		"base64 of a key":           {JWT{Keys: []string{strings.Split(public, "\n")[1]}}, "not in PEM form"},
-		"a short secret":            {JWT{Keys: []string{"secret"}}, "at least 32 bytes"},
-		"a placeholder of nothing":  {JWT{Keys: []string{"{env.SSE_PUSH_TEST_NONE}"}}, "has 0"},
+		"two keys in one":           {JWT{Keys: []string{public + public}}, "with nothing after it"},
+		"a part of a key":           {JWT{Keys: []string{strings.Split(public, "\n")[1]}}, "looks like a key or a certificate, and cannot be read"},
+		"a secret for a key":        {JWT{Keys: []string{secretA}}, "write: secret <value>"},
+		"a short secret":            {JWT{Secrets: []string{"secret"}}, "at least 32 bytes"},
+		"a placeholder of nothing":  {JWT{Secrets: []string{"{env.SSE_PUSH_TEST_NONE}"}}, "has 0"},
 		"a file that is not there":  {JWT{KeyFiles: []string{filepath.Join(dir, "none")}}, "key_file: open"},
-		"a file of something else":  {JWT{KeyFiles: []string{plain}}, "holds no key in PEM form"},
+		"a file of something else":  {JWT{KeyFiles: []string{plain}}, "is not a public key"},
 		"none":                      {JWT{Keys: []string{public}, Algorithms: []string{"none"}}, `"none" is none of HS256`},
 		"HMAC with an RSA key":      {JWT{Keys: []string{public}, Algorithms: []string{"HS256"}}, "HS256 needs a secret, and none of the keys is"},
 		"HMAC with a key set":       {JWT{JWKS: "https://a.example/keys", Algorithms: []string{"HS256"}}, "which no key set tells"},
 		"a key set that is no URL":  {JWT{JWKS: "/keys"}, "is not a URL"},
 		"a key set with a password": {JWT{JWKS: "https://u:p@a.example/keys"}, "user or password"},
-		"a bad place":               {JWT{Keys: []string{secretA}, From: []Carrier{{"body", "x"}}}, `from: "body"`},
+		"a bad place":               {JWT{Secrets: []string{secretA}, From: []Carrier{{"body", "x"}}}, `from: "body"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := test.config.check()
@@ -291,7 +294,7 @@ func TestJWTConfig(t *testing.T) {
 
 func TestJWTVouches(t *testing.T) {
 	public := publicPEM(t, keyring().rsa)
-	g, err := newTokens(t, JWT{Keys: []string{secretA, public}}).read(t.Context(), tokenOf(t, jwt.SigningMethodRS256, keyring().rsa, claimsOf()))
+	g, err := newTokens(t, JWT{Secrets: []string{secretA}, Keys: []string{public}}).read(t.Context(), tokenOf(t, jwt.SigningMethodRS256, keyring().rsa, claimsOf()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,8 +302,8 @@ func TestJWTVouches(t *testing.T) {
 		config JWT
 		want   bool
 	}{
-		"a key more":    {JWT{Keys: []string{public, secretB}}, true},
-		"the key gone":  {JWT{Keys: []string{secretA}}, false},
+		"a key more":    {JWT{Keys: []string{public}, Secrets: []string{secretB}}, true},
+		"the key gone":  {JWT{Secrets: []string{secretA}}, false},
 		"an audience":   {JWT{Keys: []string{public}, Audiences: []string{"push"}}, false},
 		"another claim": {JWT{Keys: []string{public}, UserClaim: "uid"}, false},
 		"another place": {JWT{Keys: []string{public}, From: []Carrier{{"cookie", "jwt"}}}, true},

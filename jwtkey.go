@@ -1,24 +1,30 @@
 package ssepush
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/MicahParks/jwkset"
+
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 const (
 	minRSA = 2048
-	maxRSA = 8192 // each bit costs time, and who makes the key set does not pay for it
+	maxRSA = 8192 // each bit costs time, and the publisher of a key set does not pay for it
 )
 
-// algorithms are those that there are, with what they sign by. `none` is not among them.
+// algorithms maps each known algorithm to what it signs with. `none` is not among them.
 var algorithms = map[string]string{
 	"HS256": "a secret", "HS384": "a secret", "HS512": "a secret",
 	"RS256": "an RSA key", "RS384": "an RSA key", "RS512": "an RSA key",
@@ -27,8 +33,8 @@ var algorithms = map[string]string{
 	"EdDSA": "an Ed25519 key",
 }
 
-// kindOf says which algorithms go with a key: those with the same words in the table. A public key is never a secret,
-// so no token can be signed by HMAC with what everybody knows.
+// kindOf returns the kind of a key, in the words of algorithms. A public key is never a secret, so no token can be signed
+// by HMAC with what everybody knows.
 func kindOf(key any) string {
 	switch k := key.(type) {
 	case []byte:
@@ -45,45 +51,90 @@ func kindOf(key any) string {
 	return ""
 }
 
-// readKey reads a public key, a certificate or a secret. It says nothing of what is in it.
-func readKey(text string) (any, error) {
-	if !strings.Contains(text, "-----BEGIN") {
-		if strings.HasPrefix(text, "ssh-") || strings.HasPrefix(text, "{") || strings.HasPrefix(text, "MI") && len(text) > 60 {
-			return nil, errors.New("looks like a key, but is not in PEM form (-----BEGIN PUBLIC KEY-----)")
+// readKey reads a public key or a certificate: PEM, DER or a JSON Web Key, as it stands or in base64 or hex. The error
+// says what the text looks like, and repeats nothing of it.
+func readKey(text string) (crypto.PublicKey, error) {
+	forms := [][]byte{[]byte(text), []byte(strings.ReplaceAll(text, `\n`, "\n"))} // as .env files have it
+	for _, form := range append(forms, secret.Decodings(text)...) {
+		key, err := parseKey(form)
+		if err != nil {
+			return nil, err
 		}
-		return []byte(text), checkSecret(text)
+		if key == nil {
+			continue
+		}
+		if !slices.Contains(publicKinds, kindOf(key)) {
+			return nil, fmt.Errorf("must be an RSA key of %d to %d bits, or one of P-256, P-384, P-521 or Ed25519", minRSA, maxRSA)
+		}
+		return key, nil
 	}
-	text = strings.ReplaceAll(text, `\n`, "\n") // as it stands in many an .env file
-	block, rest := pem.Decode([]byte(text))
-	if block == nil || strings.TrimSpace(string(rest)) != "" {
-		return nil, errors.New("must be one key in PEM form, with nothing behind it")
+	if what := secret.Resembles(text); what != "" {
+		return nil, fmt.Errorf("looks like %s, and cannot be read as a public key: give one key or certificate, as PEM, DER or a JSON Web Key, "+
+			"as it stands or in base64 or hex", what)
 	}
-	key, err := parsePEM(block)
-	if err != nil {
-		return nil, err
+	return nil, errors.New("is not a public key; if it is a secret that is shared with the issuer, write: secret <value>")
+}
+
+// publicKinds are the kinds of keys that are no secrets.
+var publicKinds = []string{"an RSA key", "a P-256 key", "a P-384 key", "a P-521 key", "an Ed25519 key"}
+
+// parseKey returns the key that b is; nil if it is none.
+func parseKey(b []byte) (crypto.PublicKey, error) {
+	text := bytes.TrimSpace(b)
+	if block, rest := pem.Decode(text); block != nil && bytes.HasPrefix(text, []byte("-----BEGIN")) {
+		if len(bytes.TrimSpace(rest)) > 0 {
+			return nil, errors.New("must be one key in PEM form, with nothing after it")
+		}
+		return parsePEM(block)
 	}
-	if kind := kindOf(key); !slices.Contains([]string{"an RSA key", "a P-256 key", "a P-384 key", "a P-521 key", "an Ed25519 key"}, kind) {
-		return nil, fmt.Errorf("must be an RSA key of %d to %d bits, or one of P-256, P-384, P-521 or Ed25519", minRSA, maxRSA)
+	if bytes.HasPrefix(text, []byte("{")) {
+		return parseJWK(text)
+	}
+	return parseDER(b), nil // which may end in a byte that looks like white space
+}
+
+func parsePEM(block *pem.Block) (crypto.PublicKey, error) {
+	kind := strings.ToLower(block.Type)
+	if !slices.Contains([]string{"PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE"}, block.Type) {
+		return nil, fmt.Errorf("is a %s: give the public key or its certificate", kind)
+	}
+	key := parseDER(block.Bytes)
+	if key == nil {
+		return nil, fmt.Errorf("cannot be read as a %s", kind)
 	}
 	return key, nil
 }
 
-func parsePEM(block *pem.Block) (key crypto.PublicKey, err error) {
-	switch block.Type {
-	case "PUBLIC KEY":
-		key, err = x509.ParsePKIXPublicKey(block.Bytes)
-	case "RSA PUBLIC KEY":
-		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
-	case "CERTIFICATE":
-		var cert *x509.Certificate
-		if cert, err = x509.ParseCertificate(block.Bytes); err == nil {
-			key = cert.PublicKey
-		}
-	default:
-		return nil, fmt.Errorf("is a %s: give the public key or its certificate", strings.ToLower(block.Type))
+// parseDER returns the key that der holds; nil if it holds none.
+func parseDER(der []byte) crypto.PublicKey {
+	if key, err := x509.ParsePKIXPublicKey(der); err == nil {
+		return key
 	}
+	if key, err := x509.ParsePKCS1PublicKey(der); err == nil {
+		return key
+	}
+	if cert, err := x509.ParseCertificate(der); err == nil {
+		return cert.PublicKey
+	}
+	return nil
+}
+
+// parseJWK returns the key of a JSON Web Key (RFC 7517).
+func parseJWK(b []byte) (crypto.PublicKey, error) {
+	var m jwkset.JWKMarshal
+	if json.Unmarshal(b, &m) != nil {
+		return nil, nil
+	}
+	switch {
+	case m.KTY == jwkset.KtyOct:
+		return nil, errors.New("is a JSON Web Key that holds a shared secret: write: secret <value>")
+	case m.D != "":
+		return nil, errors.New("is a JSON Web Key that holds a private key: give the public key")
+	}
+	m.X5U, m.X5C, m.X5T, m.X5TS256 = "", nil, "", ""
+	jwk, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("cannot be read as a %s", strings.ToLower(block.Type))
+		return nil, nil
 	}
-	return key, nil
+	return jwk.Key(), nil
 }

@@ -1,6 +1,7 @@
 package ssepush
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -43,7 +44,8 @@ func (s *UserSource) options() []option {
 	case s.JWT != nil:
 		j := s.JWT
 		return []option{
-			listOption("key <secret or PEM...>", &j.Keys), listOption("key_file <path...>", &j.KeyFiles),
+			checked(listOption("key <public key...>", &j.Keys), checkPublicKey), listOption("key_file <path...>", &j.KeyFiles),
+			checked(listOption("secret <secret...>", &j.Secrets), checkSecret),
 			textOption("jwks <url>", &j.JWKS), durationOption("refresh", &j.Refresh),
 			listOption("algorithms <name...>", &j.Algorithms),
 			listOption("issuer <name...>", &j.Issuers), listOption("audience <name...>", &j.Audiences),
@@ -85,6 +87,13 @@ func listOption(usage string, list *[]string) option {
 		*list = append(*list, args...)
 		return nil
 	}}
+}
+
+// checked returns an option that looks at each of its arguments at once, so that an error names their line.
+func checked(o option, check func(string) error) option {
+	set := o.set
+	o.set = func(args []string) error { return errors.Join(set(args), checkEach(args, check)) }
+	return o
 }
 
 func textOption(usage string, text *string) option {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 // A ticket is `sse1.<payload>.<signature>`: the payload is JSON in base64url without padding, the signature
@@ -28,9 +28,7 @@ const (
 	ticketPrefix  = "sse1."
 	maxTicket     = 8 << 10
 	defaultMaxAge = 24 * time.Hour
-	// minSecret is how long a secret must be: who has a ticket can try secrets on it, as many a second as he likes.
-	minSecret = 32
-	maxOnce   = 128
+	maxOnce       = 128
 )
 
 // Ticket lets in clients with a ticket that the app has signed.
@@ -61,21 +59,22 @@ func (t *Ticket) check() error {
 	return checkCarriers(t.From)
 }
 
-// checkSecret reports what is wrong with a secret whose placeholders may yet be filled in, without telling it.
+// checkSecret reports what is wrong with a secret, unless its placeholders are yet to be filled in. The error repeats nothing
+// of it.
 func checkSecret(s string) error {
-	if s = strings.TrimSpace(s); len(s) < minSecret && !strings.Contains(s, "{") {
-		return fmt.Errorf("must be at least %d bytes long, so that it cannot be guessed; has %d (make one: openssl rand -hex 32)", minSecret, len(s))
+	if loadTime.MatchString(s) {
+		return nil
 	}
-	return nil
+	return secret.CheckKey(s)
 }
 
 // fillIn returns a secret with its placeholders filled in.
 func fillIn(s string, repl *caddy.Replacer) (string, error) {
-	s = strings.TrimSpace(repl.ReplaceAll(s, "")) // one that was read from a file often ends in a newline
-	if len(s) < minSecret {
-		return "", fmt.Errorf("must be at least %d bytes long; has %d, with its placeholders filled in", minSecret, len(s))
+	if loadTime.MatchString(s) {
+		s = repl.ReplaceAll(s, "")
 	}
-	return s, nil
+	s = strings.TrimSpace(s) // one that was read from a file often ends in a newline
+	return s, secret.CheckKey(s)
 }
 
 func (t *Ticket) provision(repl *caddy.Replacer) (verifier, error) {
@@ -84,20 +83,14 @@ func (t *Ticket) provision(repl *caddy.Replacer) (verifier, error) {
 		v.from = []Carrier{{In: "query", Name: "ticket"}}
 	}
 	for i, s := range t.Secrets {
-		secret, err := fillIn(s, repl)
+		text, err := fillIn(s, repl)
 		if err != nil {
 			return nil, fmt.Errorf("secret number %d: %w", i+1, err)
 		}
-		v.secrets = append(v.secrets, []byte(secret))
-		v.names = append(v.names, "ticket "+fingerprint([]byte(secret)))
+		v.secrets = append(v.secrets, []byte(text))
+		v.names = append(v.names, "ticket "+secret.Fingerprint([]byte(text)))
 	}
 	return v, nil
-}
-
-// fingerprint tells keys apart without being one.
-func fingerprint(key []byte) string {
-	sum := sha256.Sum256(key)
-	return hex.EncodeToString(sum[:16])
 }
 
 type ticketVerifier struct {
@@ -134,15 +127,15 @@ func (v *ticketVerifier) read(text string, now time.Time) (*grant, error) {
 		return nil, invalid("not of the form sse1.<payload>.<signature>")
 	}
 	signed, signature := text[:dot], text[dot+1:]
-	key := -1
-	for i, secret := range v.secrets { // all of them, whichever it was
-		mac := hmac.New(sha256.New, secret)
+	by := -1
+	for i, key := range v.secrets { // all of them, whichever it was
+		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(signed))
-		if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(mac.Sum(nil))), []byte(signature)) == 1 {
-			key = i
+		if secret.Equal([]byte(hex.EncodeToString(mac.Sum(nil))), []byte(signature)) {
+			by = i
 		}
 	}
-	if key < 0 {
+	if by < 0 {
 		return nil, invalid("signed with none of the secrets")
 	}
 	g, err := readTicket(signed[len(ticketPrefix):])
@@ -158,9 +151,9 @@ func (v *ticketVerifier) read(text string, now time.Time) (*grant, error) {
 		return nil, e
 	}
 	if g.once != "" {
-		g.once = "ticket " + fingerprint([]byte(signed))
+		g.once = "ticket " + secret.Fingerprint([]byte(signed))
 	}
-	g.by = v.names[key]
+	g.by = v.names[by]
 	return g, nil
 }
 

@@ -213,8 +213,8 @@ func TestTicketSecrets(t *testing.T) {
 	for _, test := range []struct{ secret, want string }{
 		{"short", "must be at least 32 bytes"},
 		{"", "must be at least 32 bytes"},
-		{"{env.SSE_PUSH_TEST_SHORT}", "has 5, with its placeholders filled in"},
-		{"{env.SSE_PUSH_TEST_NONE}", "has 0, with its placeholders filled in"},
+		{"{env.SSE_PUSH_TEST_SHORT}", "has 5 "},
+		{"{env.SSE_PUSH_TEST_NONE}", "has 0 "},
 		{"{env.SSE_PUSH_TEST_SECRET}", ""},
 	} {
 		config := Ticket{Secrets: []string{test.secret}}

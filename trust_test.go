@@ -191,7 +191,7 @@ func TestTicketSecretRotates(t *testing.T) {
 
 func TestJWTLetsIn(t *testing.T) {
 	s := serve(t, trusting(`user jwt {
-		key `+secretA+`
+		secret `+secretA+`
 		audience push
 		topics_claim topics
 		from header Authorization
@@ -377,7 +377,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 	}
 	`+trusting("user ticket "+secretA+`
 	user jwt {
-		key `+secretB+`
+		secret `+secretB+`
 	}
 	user authorize /whoami`)+behind)
 	good := ticketFor("u1", time.Minute)

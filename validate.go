@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 const (
@@ -316,12 +317,13 @@ func (i *Internal) check() error {
 	return nil
 }
 
-// checkToken reports what is wrong with a secret, without telling it.
-func checkToken(secret string) error {
-	if secret == "" {
-		return errors.New("a secret must not be empty")
+// checkToken reports what is wrong with a token, unless its placeholders are yet to be filled in. The error repeats nothing
+// of it.
+func checkToken(token string) error {
+	if loadTime.MatchString(token) {
+		return nil
 	}
-	return nil
+	return secret.Check(token)
 }
 
 func checkHeartbeat(d caddy.Duration) error {

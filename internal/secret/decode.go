@@ -1,0 +1,71 @@
+package secret
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// Decodings returns what text stands for if it is base64 (standard or URL-safe, padded or not, in lines or not) or hex.
+func Decodings(text string) (found [][]byte) {
+	compact := squeeze(text)
+	if b, err := hex.DecodeString(strings.ReplaceAll(compact, ":", "")); err == nil && len(b) > 0 {
+		found = append(found, b)
+	}
+	if b, err := base64.RawStdEncoding.DecodeString(standard(strings.TrimRight(compact, "="))); err == nil && len(b) > 0 {
+		found = append(found, b)
+	}
+	return found
+}
+
+// squeeze removes quotes and white space, the escaped line ends of .env files among it.
+func squeeze(text string) string {
+	text = strings.NewReplacer(`\r`, "", `\n`, "", `"`, "", "'", "").Replace(text)
+	return strings.Join(strings.Fields(text), "")
+}
+
+// standard returns URL-safe base64 in the standard alphabet.
+func standard(text string) string { return strings.NewReplacer("-", "+", "_", "/").Replace(text) }
+
+const (
+	maxLooked = 64 << 10 // bytes of a text that are looked at
+	maxStarts = 16       // words of a text that base64 is looked for from
+)
+
+// guesses returns what b may stand for, damaged or not: without the zero bytes of UTF-16, without percent-encoding, as hex,
+// and as base64 that begins at any of the first words, whatever follows it.
+func guesses(b []byte) (found [][]byte) {
+	if len(b) > maxLooked {
+		b = b[:maxLooked]
+	}
+	if bytes.IndexByte(b, 0) >= 0 {
+		b = bytes.ReplaceAll(bytes.TrimLeft(b, "\xff\xfe"), []byte{0}, nil)
+		found = append(found, b)
+	}
+	if !utf8.Valid(b) {
+		return found
+	}
+	text := string(b)
+	if plain, err := url.PathUnescape(text); err == nil && plain != text {
+		found = append(found, []byte(plain))
+	}
+	found = append(found, Decodings(text)...)
+	text = strings.NewReplacer(`\r`, "\n", `\n`, "\n").Replace(text)
+	words := strings.FieldsFunc(text, func(r rune) bool { return !isBase64(r) })
+	for i := range min(len(words), maxStarts) {
+		joined := standard(strings.Join(words[i:], ""))
+		decoded := make([]byte, base64.RawStdEncoding.DecodedLen(len(joined)))
+		n, _ := base64.RawStdEncoding.Decode(decoded, []byte(joined)) // as far as it goes
+		if n > 0 {
+			found = append(found, decoded[:n])
+		}
+	}
+	return found
+}
+
+func isBase64(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("+/-_", r)
+}
