@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"sort"
 
@@ -53,6 +55,41 @@ func (w *window) locate(p broker.Position) (seq uint64, at place) {
 		return 0, before
 	}
 	return lo + uint64(n) - 1, between
+}
+
+// seek finds a position of a life of the log that the window has not seen, by asking the broker. It is either older than the
+// window, or newer than the window's end: this node may lag behind a log that has begun a new life. In that case seek waits
+// for the window to reach it. The broker must know the position.
+func (h *Hub) seek(ctx context.Context, p broker.Position) (seq uint64, at place, err error) {
+	for {
+		tail, end, grown := h.window.end()
+		if seq, at = h.window.locate(p); at != foreign {
+			return seq, at, nil
+		}
+		next, err := h.broker.Read(ctx, p, end, 1)
+		switch {
+		case err == nil && len(next) > 0:
+			seq, at = h.window.locate(next[0].Position)
+			if oldest, _ := h.window.oldest(); at == within && seq > oldest {
+				return seq - 1, within, nil
+			}
+			return 0, before, nil
+		case err == nil:
+			next, err = h.broker.Read(ctx, end, p, 1)
+			if err == nil && len(next) == 0 {
+				return tail, within, nil
+			}
+		}
+		// Where the log no longer knows the window's end, the window is about to hear of it.
+		if err != nil && !errors.Is(err, broker.ErrLost) && !errors.Is(err, broker.ErrUnknown) && !errors.Is(err, broker.ErrTrimmed) {
+			return 0, foreign, err
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return 0, foreign, ErrNotReady
+		}
+	}
 }
 
 // trimmedSince reports whether something that matches an interest may have been trimmed behind p, a

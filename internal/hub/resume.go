@@ -19,8 +19,13 @@ const (
 // gap, and all that the window holds.
 func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	ids := positions(append([]string{sub.LastEventID}, sub.OtherIDs...))
-	h.window.sortNewest(ids)
 	r := resolver{hub: h, conn: c}
+	if len(ids) > 1 {
+		if err := r.meet(ctx, ids); err != nil {
+			return err
+		}
+	}
+	h.window.sortNewest(ids)
 	reason, from := "unknown", broker.Position{}
 	if len(ids) > 0 {
 		from = ids[0]
@@ -56,7 +61,40 @@ func (h *Hub) fromGap(c *Conn, sub Subscription, reason string, from broker.Posi
 type resolver struct {
 	hub   *Hub
 	conn  *Conn
-	asked int // questions to the broker
+	known map[broker.Position]broker.Standing // what the broker has said
+}
+
+// meet waits for the window to reach the ids of newer lives than it has seen, so that it can put all of them in order. It
+// leaves half of the questions for what follows.
+func (r *resolver) meet(ctx context.Context, ids []broker.Position) error {
+	for _, p := range ids {
+		if _, at := r.hub.window.locate(p); at != foreign {
+			continue
+		}
+		standing, asked, err := r.stands(ctx, p, maxQuestions/2)
+		if err == nil && asked && standing == broker.Exact {
+			_, _, err = r.hub.seek(ctx, p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stands returns how the log stands to an id. It reports false if the broker was asked most times for this client already.
+func (r *resolver) stands(ctx context.Context, p broker.Position, most int) (s broker.Standing, asked bool, err error) {
+	if s, asked = r.known[p]; asked || len(r.known) >= most {
+		return s, asked, nil
+	}
+	if s, err = r.hub.archive.stands(ctx, p); err != nil {
+		return s, false, err
+	}
+	if r.known == nil {
+		r.known = map[broker.Position]broker.Standing{}
+	}
+	r.known[p] = s
+	return s, true, nil
 }
 
 // resolve sets the connection to go on from p, if it can, and reports whether it does. If not, it returns the reason of
@@ -74,14 +112,11 @@ func (r *resolver) resolve(ctx context.Context, p broker.Position) (found bool, 
 			return true, "", nil
 		}
 	}
-	if r.asked++; r.asked > maxQuestions {
-		return false, "unknown", nil
-	}
-	standing, err := r.hub.archive.stands(ctx, p)
+	standing, asked, err := r.stands(ctx, p, maxQuestions)
 	switch {
 	case err != nil:
 		return false, "", err
-	case standing == broker.Unknown, standing == broker.Ahead:
+	case !asked, standing == broker.Unknown, standing == broker.Ahead:
 		return false, "unknown", nil
 	case at == behind: // another node, or this one a moment ago, handed it out
 		if err := r.hub.reach(ctx, p); err != nil {
@@ -96,7 +131,11 @@ func (r *resolver) resolve(ctx context.Context, p broker.Position) (found bool, 
 		return false, "trimmed", nil
 	case standing == broker.Lost:
 		return false, "lost", nil
-	default: // of a life that the window has not seen, perhaps
+	case at == foreign:
+		if seq, at, err = r.hub.seek(ctx, p); err != nil {
+			return false, "", err
+		}
+	default:
 		at = before
 	}
 	switch at {

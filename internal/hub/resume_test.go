@@ -138,7 +138,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 	b.asked.Store(0)
 	sub.LastEventID = p.String()
 	r := subscribe(t, h, sub)
-	if m := r.next(); m.ID != p.String() || b.asked.Load() != 0 {
+	if m := r.next(); m.ID != p.String() || b.asked.Load() > 4 {
 		t.Errorf("got %v, after %d questions", m, b.asked.Load())
 	}
 }

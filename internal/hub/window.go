@@ -46,8 +46,17 @@ type epoch struct {
 	first uint64 // seq of its first entry
 }
 
-// maxEpochs bounds the past lives whose order is remembered.
+// maxEpochs bounds the lives that are remembered after the window has lost their last entry.
 const maxEpochs = 16
+
+// forget drops the oldest lives where there are too many. It keeps those that have entries in the window, however many.
+func (w *window) forget() {
+	n := 0
+	for len(w.epochs)-n > maxEpochs && w.epochs[n+1].first <= w.base {
+		n++
+	}
+	w.epochs = slices.Delete(w.epochs, 0, n)
+}
 
 func newWindow(h History) *window {
 	return &window{
@@ -94,9 +103,7 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 		e.receipt = w.receipts.of(batch[i].Record.Receipt)
 		if w.epochs[len(w.epochs)-1].id != e.pos.Epoch {
 			w.epochs = append(w.epochs, epoch{e.pos.Epoch, e.seq})
-			if len(w.epochs) > maxEpochs {
-				w.epochs = slices.Delete(w.epochs, 0, 1)
-			}
+			w.forget()
 		}
 		if e.control != nil {
 			w.steered = append(w.steered, e.seq)
