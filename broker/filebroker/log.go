@@ -29,6 +29,7 @@ type log struct {
 
 	broken   chan struct{} // closed where the disk failed so that nothing may be appended any more
 	breaking sync.Once
+	tabling  sync.Mutex  // held while the table is written
 	reason   error       // why; set before broken is closed
 	syncing  sync.Mutex  // held while a file is synced that the writer may be about to close
 	dirty    atomic.Bool // something was written since the last sync
@@ -41,6 +42,8 @@ type log struct {
 	visible  uint64     // the newest entry that may be read
 	tails    map[*tail]struct{}
 	current  segFile // what is to be synced now and then
+	place    place
+	ailment  error // why nothing can be stored for now
 }
 
 // openLog opens a directory's log, and makes good what a crash has left.
@@ -85,14 +88,22 @@ func openLog(dir string, o Options) (_ *log, err error) {
 	return l, nil
 }
 
+// lockName is the file that a process locks to own the directory.
+const lockName = "lock"
+
 // take makes the directory this process's own.
 func (l *log) take() (err error) {
-	if l.lock, err = os.OpenFile(filepath.Join(l.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+	if l.lock, err = os.OpenFile(filepath.Join(l.dir, lockName), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return err
 	}
 	held, err := lock(l.lock)
 	if err == nil {
-		return nil
+		if l.place.lock, err = l.lock.Stat(); err == nil {
+			l.place.dir, err = os.Stat(l.dir)
+		}
+		if err == nil {
+			return nil
+		}
 	}
 	l.lock.Close()
 	if held {
@@ -129,10 +140,7 @@ func (l *log) recover() error {
 			l.table.Epochs = []epoch{{broker.NewEpoch(), min(oldest, next)}}
 		}
 	}
-	info, err := l.lock.Stat()
-	if err != nil {
-		return err
-	}
+	info := l.place.lock
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // where there is none, any boot is another one
 	b := string(bytes.TrimSpace(boot))
 	switch t := &l.table; {
@@ -242,6 +250,9 @@ func (l *log) finish() error {
 	if l.failure() != nil || !w.started {
 		return nil
 	}
+	if err := l.missing(); err != nil {
+		return err
+	}
 	if err := w.file.Truncate(w.end); err != nil {
 		return err
 	}
@@ -259,10 +270,17 @@ func (l *log) fail(err error) {
 	l.breaking.Do(func() {
 		l.slog.Error("the disk failed: nothing is appended any more until the log is opened again", "error", err)
 		l.reason = fmt.Errorf("%w: the disk failed: %w", broker.ErrUnavailable, err)
-		t := l.table // so that the next life knows, should the disk take it
-		t.Boot, t.Synced = "", false
-		_ = t.write(l.dir)
+		l.tabling.Lock()
+		defer l.tabling.Unlock()
+		if l.missing() == nil {
+			t := l.table // so that the next life knows, should the disk take it
+			t.Boot, t.Synced = "", false
+			_ = t.write(l.dir)
+		}
 		close(l.broken)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.wakeTails()
 	})
 }
 

@@ -15,6 +15,7 @@ type segFile interface {
 	io.Closer
 	Truncate(size int64) error
 	Sync() error
+	Stat() (os.FileInfo, error)
 	allocate(size int64) error
 }
 
@@ -81,19 +82,24 @@ func (l *log) takeUp() error {
 			l.fail(err)
 		}
 	}
+	var info os.FileInfo
+	if err == nil {
+		info, err = f.Stat()
+	}
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
 	_ = f.allocate(l.options.segment)
-	l.setFile(s, f)
+	l.setFile(s, f, info)
 	return nil
 }
 
-func (l *log) setFile(s *segment, f segFile) {
+// setFile makes a segment the one that is written to.
+func (l *log) setFile(s *segment, f segFile, info os.FileInfo) {
 	l.writer.segment, l.writer.file, l.writer.end = s, f, s.end
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.current = f
+	l.current, l.place.segment, l.place.path = f, info, s.path
 }
 
 // fit sees to it that a record can be staged: in the newest segment, or in a new one.
@@ -112,6 +118,10 @@ func (l *log) roll() error {
 		return err
 	}
 	old, file := l.writer.segment, l.writer.file
+	if err := l.missing(); err != nil { // the same names may be another log's by now
+		l.ail(err)
+		return err
+	}
 	l.remove(l.overfull)
 	if err := l.begin(); err != nil {
 		return l.explain(err)
@@ -136,13 +146,17 @@ func (l *log) begin() error {
 	if err == nil && l.options.Sync != Never {
 		err = errors.Join(f.Sync(), syncDir(l.dir))
 	}
+	var info os.FileInfo
+	if err == nil {
+		info, err = f.Stat()
+	}
 	if err != nil {
 		return errors.Join(err, f.Close(), os.Remove(s.path))
 	}
 	l.mu.Lock()
 	l.segments = append(l.segments, s)
 	l.mu.Unlock()
-	l.setFile(s, f)
+	l.setFile(s, f, info)
 	return nil
 }
 
@@ -189,7 +203,7 @@ func (l *log) overfull() int {
 // expire removes the segments whose entries are all too old. So that this time comes for the newest one, too, it is
 // finished after a while.
 func (l *log) expire(now time.Time) {
-	if !l.writer.started || l.failure() != nil {
+	if !l.writer.started || l.failure() != nil || l.missing() != nil {
 		return
 	}
 	age := l.options.MaxAge
@@ -245,5 +259,7 @@ func (l *log) syncDirty() {
 	l.mu.Unlock()
 	if err := f.Sync(); err != nil {
 		l.fail(err)
+	} else if err := l.missing(); err != nil {
+		l.ail(err)
 	}
 }

@@ -57,8 +57,8 @@ func (l *log) tail(ctx context.Context, last int, sink broker.Sink) {
 	sink.Begin(l.table.position(next - 1))
 
 	var spare []broker.Entry
-	well, ready, broken := false, false, l.broken
-	for ctx.Err() == nil {
+	var said error
+	for ready := false; ctx.Err() == nil; {
 		batch, through, err := l.following(ctx, t, next, spare)
 		if ctx.Err() != nil {
 			return
@@ -72,26 +72,31 @@ func (l *log) tail(ctx context.Context, last int, sink broker.Sink) {
 		if err == nil && (len(batch) > 0 || !t.atEnd(l, next)) {
 			continue
 		}
-		var again <-chan time.Time
-		if err != nil {
-			if well || !ready {
-				sink.State(err)
-			}
-			well, again = false, time.After(readAgain)
-		} else if !well && l.failure() == nil || !ready {
+		if err == nil && !ready { // what is there can be served, whatever keeps more from being stored
 			sink.State(nil)
-			well = true
+			ready, said = true, nil
 		}
-		ready = true
+		var again <-chan time.Time
+		state := err
+		if err != nil {
+			again = time.After(readAgain)
+		} else {
+			state = l.ailing()
+		}
+		if !sameState(state, said) {
+			sink.State(state)
+			said = state
+		}
 		select {
 		case <-ctx.Done():
 		case <-again:
 		case <-t.wake:
-		case <-broken:
-			sink.State(l.reason)
-			broken, well = nil, false
 		}
 	}
+}
+
+func sameState(a, b error) bool {
+	return a == b || a != nil && b != nil && a.Error() == b.Error()
 }
 
 // atEnd reports whether there is nothing from next on.

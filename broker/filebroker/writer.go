@@ -72,6 +72,8 @@ func (r *request) recycle() {
 func (l *log) run() {
 	tick := time.NewTicker(max(min(l.options.MaxAge/64, time.Minute), time.Millisecond))
 	defer tick.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	var group []*request
 	for {
 		select {
@@ -81,6 +83,8 @@ func (l *log) run() {
 			clear(group)
 		case now := <-tick.C:
 			l.expire(now)
+		case <-look.C:
+			l.look()
 		case <-l.closing:
 			return
 		}
@@ -104,6 +108,7 @@ func (l *log) gather(group []*request) []*request {
 // commit stores what the requests bring, and answers them.
 func (l *log) commit(group []*request) {
 	w, now := &l.writer, l.options.clock()
+	before := w.written
 	w.trouble = l.writable(time.Now())
 	for _, r := range group {
 		start := 0
@@ -114,6 +119,9 @@ func (l *log) commit(group []*request) {
 	}
 	if err := l.flush(); err != nil {
 		w.trouble = err
+	}
+	if w.written > before && w.trouble == nil {
+		l.ail(nil)
 	}
 	for _, r := range group {
 		for i, seq := range r.seqs {
@@ -136,6 +144,11 @@ func (l *log) writable(now time.Time) error {
 	if w.full != nil && now.Before(w.again) {
 		return w.full
 	}
+	if l.ailing() != nil {
+		if err := l.missing(); err != nil {
+			return err
+		}
+	}
 	if err := l.start(); err != nil {
 		return l.explain(err)
 	}
@@ -147,7 +160,13 @@ func (l *log) writable(now time.Time) error {
 func (l *log) explain(err error) error {
 	w := &l.writer
 	if !isFull(err) {
-		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+		if err := l.missing(); err != nil {
+			l.ail(err)
+			return err
+		}
+		err = fmt.Errorf("%w: the file log cannot be written: %w", broker.ErrUnavailable, err)
+		l.ail(err)
+		return err
 	}
 	l.faults.full.say(l.slog, slog.LevelError, "the disk is full: events are refused until there is space again", "error", err)
 	w.full, w.again = fmt.Errorf("%w: %w", broker.ErrFull, err), time.Now().Add(fullPause)
@@ -220,23 +239,32 @@ func (l *log) flush() error {
 
 func (l *log) write() error {
 	w := &l.writer
-	_, err := w.file.WriteAt(w.buf, w.end)
-	if err != nil {
-		// What was written of it must not be there when the next one is shorter.
-		if cut := w.file.Truncate(w.end); cut != nil {
-			l.fail(errors.Join(err, cut))
-			return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
-		}
-		_ = w.file.allocate(l.options.segment)
-		return l.explain(err)
+	if _, err := w.file.WriteAt(w.buf, w.end); err != nil {
+		return l.takeBack(err)
 	}
 	if l.options.Sync != Always {
 		l.dirty.Store(true)
-	} else if err := w.file.Sync(); err != nil {
+		return nil
+	}
+	if err := w.file.Sync(); err != nil {
 		l.fail(err)
 		return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
 	}
+	if err := l.missing(); err != nil {
+		return l.takeBack(err)
+	}
 	return nil
+}
+
+// takeBack cuts off what was written but cannot be acknowledged: it must not be there when what is written next is shorter.
+func (l *log) takeBack(err error) error {
+	w := &l.writer
+	if cut := w.file.Truncate(w.end); cut != nil {
+		l.fail(errors.Join(err, cut))
+		return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
+	}
+	_ = w.file.allocate(l.options.segment)
+	return l.explain(err)
 }
 
 // publish shows what was written to those who read.

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -134,11 +133,11 @@ func (s *server) Kill(testing.TB) {
 	<-s.ended
 }
 
-func (s *server) Freeze(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
-func (s *server) Thaw(t testing.TB)   { s.signal(t, syscall.SIGCONT) }
+func (s *server) Freeze(t testing.TB) { s.control(t, brokertest.Pause) }
+func (s *server) Thaw(t testing.TB)   { s.control(t, brokertest.Resume) }
 
-func (s *server) signal(t testing.TB, sig syscall.Signal) {
-	if err := s.cmd.Process.Signal(sig); err != nil {
+func (s *server) control(t testing.TB, action func(*os.Process) error) {
+	if err := action(s.cmd.Process); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -31,5 +31,6 @@
 // acknowledged it may lose in a crash, as its own settings say (appendfsync, replicas); such a loss is told to all
 // clients that could have missed something. While a cluster moves the log's slot to another node, appends wait: its scripts
 // need all their keys in one place. Of a cluster, name several nodes: one of them, or the one that had the log last, has to
-// be there. Under a maxmemory policy of allkeys-*, Redis may drop the whole log.
+// be there. Redis needs the maxmemory policy noeviction: allkeys-* may drop the whole log, and
+// volatile-* the keys that have an expiry (by:…, key:…, node:…), so that events are stored twice and presence is wrong.
 package redisbroker

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -52,7 +51,7 @@ func (s *server) run(t testing.TB, args ...string) {
 	t.Helper()
 	s.cmd = exec.Command("redis-server", args...)
 	s.cmd.Stderr = os.Stderr
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	endsWithUs(s.cmd)
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -77,13 +76,13 @@ func (s *server) Kill(t testing.TB) {
 }
 
 // Freeze implements brokertest.Engine.
-func (s *server) Freeze(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+func (s *server) Freeze(t testing.TB) { s.control(t, brokertest.Pause) }
 
 // Thaw implements brokertest.Engine.
-func (s *server) Thaw(t testing.TB) { s.signal(t, syscall.SIGCONT) }
+func (s *server) Thaw(t testing.TB) { s.control(t, brokertest.Resume) }
 
-func (s *server) signal(t testing.TB, sig os.Signal) {
-	if err := s.cmd.Process.Signal(sig); err != nil {
+func (s *server) control(t testing.TB, action func(*os.Process) error) {
+	if err := action(s.cmd.Process); err != nil {
 		t.Fatal(err)
 	}
 }

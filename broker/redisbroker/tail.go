@@ -123,7 +123,7 @@ func (t *tail) follow(ctx context.Context, last int) error {
 		if atEnd || !idOf(t.at).less(target) {
 			t.say(nil)
 		}
-		if err := t.trimByAge(ctx); err != nil {
+		if err := t.tend(ctx); err != nil {
 			return err
 		}
 		if atEnd {
@@ -348,11 +348,18 @@ func (t *tail) wait(ctx context.Context) error {
 	return err
 }
 
-func (t *tail) trimByAge(ctx context.Context) error {
-	if t.b.options.MaxAge < 0 || time.Now().Before(t.trim) {
+// tend trims by age, and looks at the eviction policy, about once a minute.
+func (t *tail) tend(ctx context.Context) error {
+	if time.Now().Before(t.trim) {
 		return nil
 	}
+	if !t.trim.IsZero() { // the policy may have been changed since the tail began
+		t.warnOfEviction(ctx)
+	}
 	t.trim = time.Now().Add(trimEvery/2 + rand.N(trimEvery))
+	if t.b.options.MaxAge < 0 {
+		return nil
+	}
 	_, err := t.b.tail.exec(ctx, ageScript, []string{t.b.keys.log}, []string{strconv.FormatInt(t.b.options.MaxAge.Milliseconds(), 10)})
 	return err
 }

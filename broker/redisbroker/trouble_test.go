@@ -40,13 +40,21 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
+// The warning of an eviction policy says what is evicted, and never recommends another policy that evicts.
 func TestEvictionWarning(t *testing.T) {
-	for policy, warns := range map[string]bool{"allkeys-lru": true, "allkeys-random": true, "volatile-lru": false, "noeviction": false} {
+	for policy, harm := range map[string]string{
+		"allkeys-lru": "the whole log", "allkeys-random": "the whole log",
+		"volatile-lru": "idempotency keys", "volatile-ttl": "idempotency keys", "noeviction": "",
+	} {
 		t.Run(policy, func(t *testing.T) {
 			var l logs
 			started(t, start(t, "--maxmemory-policy", policy).node(t, l.into), 0)
-			if got := strings.Contains(l.String(), policy); got != warns {
-				t.Errorf("warned: %v\n%s", got, &l)
+			text := l.String()
+			if warned := strings.Contains(text, "maxmemory-policy "+policy); warned != (harm != "") {
+				t.Errorf("warned: %t\n%s", warned, text)
+			}
+			if harm != "" && (!strings.Contains(text, harm) || !strings.Contains(text, `set it to noeviction"`) || strings.Contains(text, "volatile-*")) {
+				t.Errorf("the warning:\n%s", text)
 			}
 		})
 	}

@@ -37,7 +37,8 @@ func (j *junk) flush() {
 // policyScript asks the server that has the log. KEYS: log.
 var policyScript = newScript(`return redis.call('INFO', 'memory')`)
 
-// warnOfEviction warns of a server that may drop the log to make room. One that does not say is taken as it is.
+// warnOfEviction warns of a server that may remove keys of the hub to make room. A server that does not tell its policy is
+// taken to keep them.
 func (t *tail) warnOfEviction(ctx context.Context) {
 	info, err := redis.String(t.b.tail.exec(ctx, policyScript, []string{t.b.keys.log}, nil))
 	if err != nil {
@@ -45,8 +46,19 @@ func (t *tail) warnOfEviction(ctx context.Context) {
 	}
 	_, rest, _ := strings.Cut(info, "maxmemory_policy:")
 	policy, _, _ := strings.Cut(rest, "\r\n")
-	if policy != t.policy && strings.HasPrefix(policy, "allkeys-") {
-		t.b.log.Warn("redis: maxmemory-policy "+policy+" may drop the whole log when memory runs short; set it to noeviction or one of volatile-*", "policy", policy)
+	if harm := harmOf(policy); policy != t.policy && harm != "" {
+		t.b.log.Warn("redis: when memory runs short, maxmemory-policy "+policy+" "+harm+"; set it to noeviction", "policy", policy)
 	}
 	t.policy = policy
+}
+
+// harmOf says what an eviction policy may do to a hub, "" if nothing.
+func harmOf(policy string) string {
+	switch {
+	case strings.HasPrefix(policy, "allkeys-"):
+		return "may drop the whole log, so that clients miss events and are told of a gap"
+	case strings.HasPrefix(policy, "volatile-"):
+		return "may drop idempotency keys, so that a repeated publish is stored twice, and the nodes' leases, so that connected users seem to be offline"
+	}
+	return ""
 }

@@ -1,0 +1,200 @@
+package filebroker
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// health returns what Tail has said last.
+func (f *follower) health() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.states[len(f.states)-1]
+}
+
+// refuses waits until the log says why it stores nothing, and checks that it does not.
+func refuses(t *testing.T, h *Handle, f *follower, why string) {
+	t.Helper()
+	until(t, "Tail says: "+why, func() bool {
+		err := f.health()
+		return errors.Is(err, broker.ErrUnavailable) && strings.Contains(err.Error(), why)
+	})
+	r := appendOne(t, h, "", "refused")
+	if !errors.Is(r.Err, broker.ErrUnavailable) || errors.Is(r.Err, broker.ErrUnknownOutcome) || !strings.Contains(r.Err.Error(), why) {
+		t.Errorf("appending: %+v, want %q", r, why)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// closed closes a log whose directory is not in order: an error is fine.
+func closed(h *Handle) { _ = h.Close() }
+
+var syncModes = map[string]time.Duration{"always": Always, "now and then": time.Millisecond, "never": Never}
+
+// A log whose files are removed while it is open says so, and stores nothing more.
+func TestRemovedWhileOpen(t *testing.T) {
+	for what, remove := range map[string]func(dir string) error{
+		"directory":      os.RemoveAll,
+		"newest segment": func(dir string) error { return os.Remove(segmentPath(dir, 1)) },
+		"lock":           func(dir string) error { return os.Remove(filepath.Join(dir, lockName)) },
+	} {
+		for mode, sync := range syncModes {
+			t.Run(what+", sync "+mode, func(t *testing.T) {
+				t.Parallel()
+				dir := filepath.Join(t.TempDir(), "log")
+				h, err := Open(dir, quiet(Options{Sync: sync}))
+				must(t, err)
+				defer closed(h)
+				f := follow(t, h, 0)
+				put(t, h, "a")
+				must(t, remove(dir))
+				if sync == Always {
+					if r := appendOne(t, h, "", "b"); !errors.Is(r.Err, broker.ErrUnavailable) {
+						t.Errorf("appended although what is synced is lost: %+v", r)
+					}
+				}
+				refuses(t, h, f, "the "+what+" of the file log was removed")
+				closed(h)
+				h, err = Open(dir, quiet(Options{}))
+				must(t, err)
+				defer closed(h)
+				put(t, h, "and a new start helps")
+			})
+		}
+	}
+}
+
+// A directory that is moved away stores nothing meanwhile, and goes on when it is back, with all that it held.
+func TestMovedWhileOpen(t *testing.T) {
+	for mode, sync := range syncModes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "log")
+			h := opened(t, dir, quiet(Options{Sync: sync}))
+			f, begin := follow(t, h, 0), h.start()
+			put(t, h, "a")
+			must(t, os.Rename(dir, dir+".aside"))
+			refuses(t, h, f, "was removed")
+			must(t, os.Rename(dir+".aside", dir))
+			until(t, "Tail's good news", func() bool { return f.health() == nil })
+			put(t, h, "b")
+			for range 2 {
+				if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "b"}) {
+					t.Errorf("got %q", got)
+				}
+				crash(t, h)
+				h = opened(t, dir, quiet(Options{Sync: sync}))
+			}
+		})
+	}
+}
+
+// A copy in the place of the directory, as a backup that is put back, is not written to, nor is anything removed from it.
+func TestReplacedWhileOpen(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	h, err := Open(dir, quiet(Options{Sync: Never, segment: 4 << 10, MaxAge: time.Second}))
+	must(t, err)
+	defer closed(h)
+	f := follow(t, h, 0)
+	put(t, h, numbered(strings.Repeat("x", 500), 20)...)
+	must(t, os.Rename(dir, dir+".aside"))
+	must(t, os.CopyFS(dir, os.DirFS(dir+".aside")))
+	listing := func() (names []string) {
+		t.Helper()
+		entries, err := os.ReadDir(dir)
+		must(t, err)
+		for _, e := range entries {
+			info, err := e.Info()
+			must(t, err)
+			names = append(names, e.Name()+" "+info.ModTime().String())
+		}
+		return names
+	}
+	before := listing()
+	refuses(t, h, f, "the directory of the file log was replaced")
+	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		appendOne(t, h, "", strings.Repeat("y", 500)) // by the end, all would be too old
+	}
+	closed(h)
+	if after := listing(); !slices.Equal(before, after) {
+		t.Errorf("the copy was changed:\n%q\n%q", before, after)
+	}
+}
+
+// The table of epochs is written again, so that positions still count after a restart.
+func TestTableRemovedWhileOpen(t *testing.T) {
+	dir := t.TempDir()
+	h := opened(t, dir, quiet(Options{}))
+	p := put(t, h, "a")
+	must(t, os.Remove(filepath.Join(dir, tableName)))
+	until(t, "the table is back", func() bool {
+		_, known, err := readTable(dir)
+		return known && err == nil
+	})
+	crash(t, h)
+	h = opened(t, dir, quiet(Options{}))
+	if s := standing(t, h, p); s != broker.Exact {
+		t.Errorf("the position stands %d", s)
+	}
+}
+
+// While the disk takes nothing, the log says so. It finds out by itself that the disk is well again: a load balancer
+// may have taken the node out, so that nobody publishes there.
+func TestAilingDisk(t *testing.T) {
+	for name, c := range map[string]struct {
+		error
+		set func(d *disk, err error)
+	}{
+		"a write fails":  {syscall.EIO, func(d *disk, err error) { d.write = err }},
+		"no permission":  {syscall.EACCES, func(d *disk, err error) { d.write = err }},
+		"no new segment": {syscall.EIO, func(d *disk, err error) { d.allocates = err }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := &disk{}
+			h := opened(t, t.TempDir(), quiet(Options{segment: 4 << 10, wrap: d.wrap}))
+			f, begin := follow(t, h, 0), h.start()
+			put(t, h, "a")
+			d.set(func() { c.set(d, c.error) })
+			until(t, "events are refused", func() bool { return appendOne(t, h, "", strings.Repeat("x", 500)).Err != nil })
+			refuses(t, h, f, c.Error())
+			stored := len(rest(t, h, begin))
+			d.set(func() { c.set(d, nil) })
+			until(t, "Tail's good news", func() bool { return f.health() == nil })
+			put(t, h, "b")
+			if got := rest(t, h, begin); len(got) != stored+1 || got[stored] != "b" {
+				t.Errorf("got %d events, want %d", len(got), stored+1)
+			}
+		})
+	}
+}
+
+// A full disk is told to publishers, not to the load balancer: clients that are connected lose nothing.
+func TestFullDiskIsHealthy(t *testing.T) {
+	d := &disk{}
+	h := opened(t, t.TempDir(), quiet(Options{wrap: d.wrap}))
+	f := follow(t, h, 0)
+	d.set(func() { d.write = syscall.ENOSPC })
+	for end := time.Now().Add(lookEvery + lookEvery/2); time.Now().Before(end); time.Sleep(fullPause) {
+		if r := appendOne(t, h, "", "a"); !errors.Is(r.Err, broker.ErrFull) {
+			t.Fatalf("got %v", r.Err)
+		}
+	}
+	if err := f.health(); err != nil {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,37 @@
+package ssepush_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Somebody removes the directory of a file log while it is in use: publishers are told, and the load balancer.
+func TestFileLogIsRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sse")
+	s := serve(t, route("hub main\nbroker file "+dir))
+	c := s.open("/events?userId=u1")
+	s.publish("user", "u1", "data", "before")
+	c.want("before")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	var health answer
+	if !eventually(func() bool {
+		health = s.do("GET", "/_sse/health", "")
+		return health.status == http.StatusServiceUnavailable
+	}) {
+		t.Fatalf("health is %d %s", health.status, health.body)
+	}
+	refused := s.do("POST", "/_sse/publish", "user=u1&data=after", "Content-Type", "application/x-www-form-urlencoded")
+	if refused.status != http.StatusServiceUnavailable {
+		t.Errorf("a publish is answered by %d %s", refused.status, refused.body)
+	}
+	for _, body := range []string{health.body, refused.body} {
+		if !strings.Contains(body, "the directory of the file log was removed") {
+			t.Errorf("does not say why: %s", body)
+		}
+	}
+}
