@@ -12,15 +12,15 @@ import (
 // corsPolicy says which pages may subscribe.
 type corsPolicy struct{ cors *cors.Cors }
 
-// newCORS makes a policy of the origins that may subscribe beside the request's own host.
-func newCORS(origins []string) (*corsPolicy, error) {
+// newCORS returns a policy for pages of other origins. Beside what any client sends, they may send the given headers.
+func newCORS(origins []string, headers ...string) (*corsPolicy, error) {
 	if err := checkCORS(origins); err != nil {
 		return nil, err
 	}
 	options := cors.Options{
 		AllowedOrigins:   origins,
 		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost, "QUERY"},
-		AllowedHeaders:   []string{"Last-Event-ID", "Cache-Control", "Content-Type", "Authorization"},
+		AllowedHeaders:   append(headers, "Last-Event-ID", "Cache-Control", "Content-Type", "Authorization"),
 		AllowCredentials: !slices.Contains(origins, "*"),
 		MaxAge:           600,
 	}
@@ -29,6 +29,30 @@ func newCORS(origins []string) (*corsPolicy, error) {
 		options.AllowOriginFunc = func(string) bool { return false }
 	}
 	return &corsPolicy{cors.New(options)}, nil
+}
+
+// clientHeaders returns the headers by which the config has clients say who they are. Those of `user header … from` are
+// set by a proxy; a page that could send them would speak for its visitor's address.
+func (h *Handler) clientHeaders() (names []string) {
+	for _, s := range h.Users {
+		var carriers []Carrier
+		switch {
+		case s.Source == "header" && len(s.From) == 0:
+			names = append(names, s.Name)
+		case s.Ticket != nil:
+			carriers = s.Ticket.From
+		case s.JWT != nil:
+			carriers = s.JWT.From
+		case s.Authorize != nil:
+			names = append(names, s.Authorize.Headers...)
+		}
+		for _, c := range carriers {
+			if c.In == "header" {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "*" }) // which would stand for all headers
 }
 
 // handle sets the response's CORS headers, which therefore stand on errors too, and answers a preflight

@@ -235,7 +235,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("client_key: %w", err)
 		}
 	}
-	if h.cors, err = newCORS(h.CORSOrigins); err != nil {
+	if h.cors, err = newCORS(h.CORSOrigins, h.clientHeaders()...); err != nil {
 		return fmt.Errorf("cors_origins: %w", err)
 	}
 	if h.Internal != nil {

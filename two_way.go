@@ -11,9 +11,11 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// isPost reports whether a request is a POST, or a browser's question whether it may send one.
+// isPost reports whether a request is a POST, or the preflight request of one. Preflights of other methods are the app's,
+// as those methods are.
 func isPost(r *http.Request) bool {
-	return r.Method == http.MethodPost || r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+	return r.Method == http.MethodPost ||
+		r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") == http.MethodPost
 }
 
 // postsTo is the connection that a URL names; "" where it is not one of a connection.
