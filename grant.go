@@ -40,10 +40,11 @@ type verifier interface {
 
 // refusal is why a proof is not taken.
 type refusal struct {
-	status int    // of the answer; 0: the client may come again
-	public string // what the client is told; where it may come again, the reason of sse:rejected
-	cause  string // what the log is told; one of few, as each is logged once a minute
-	detail string // the same, and different each time; no part of a secret
+	status int           // of the answer; 0: the client may come again
+	public string        // what the client is told; where it may come again, the reason of sse:rejected
+	cause  string        // what the log is told; one of few, as each is logged once a minute
+	detail string        // the same, and different each time; no part of a secret
+	again  time.Duration // after which a client may come again, at the earliest; 0: whenever it likes
 }
 
 func (e *refusal) Error() string { return e.cause }
@@ -107,7 +108,7 @@ func (h *Handler) refused(s *UserSource, r *http.Request, err error) *problem {
 		c.Write(fields...)
 	}
 	if e.status == 0 {
-		p := newProblem(http.StatusServiceUnavailable, "no stream just now (%s)", e.public)
+		p := retryLater(http.StatusServiceUnavailable, e.again, "no stream just now (%s)", e.public)
 		p.again = e.public
 		return p
 	}

@@ -36,17 +36,19 @@ type keySet struct {
 	client  *http.Client
 	log     *zap.Logger // nil: nothing is logged
 
-	mu       sync.Mutex
+	mu       sync.Mutex    // guards all below
 	keys     *fetchedKeys  // the newest, or nil
-	tried    time.Time     // when it was asked for last
+	tried    time.Time     // when the last fetch began
 	failed   error         // how that went
 	fetching chan struct{} // closed when the fetch that is under way is done; nil: there is none
+	unknown  unknownKeys
 }
 
 type fetchedKeys struct {
 	keyfunc keyfunc.Keyfunc
 	ids     map[string]bool
-	at      time.Time
+	began   time.Time // when the fetch began: keys that the issuer added later may be missing
+	at      time.Time // when it was done
 }
 
 func newKeySet(url string, refresh time.Duration) *keySet {
@@ -61,16 +63,16 @@ func newKeySet(url string, refresh time.Duration) *keySet {
 	}}
 }
 
-// key finds the keys that may have signed a token.
-func (s *keySet) key(ctx context.Context, token *jwt.Token) (any, error) {
+// key finds the keys that may have signed a token, and returns the set that they are of as well.
+func (s *keySet) key(ctx context.Context, token *jwt.Token) (any, *fetchedKeys, error) {
 	id, named := token.Header["kid"].(string)
 	keys, err := s.find(ctx, id, named)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	found, err := keys.keyfunc.KeyfuncCtx(ctx)(token)
 	if err != nil {
-		return nil, invalid("its key is for another algorithm")
+		return nil, keys, errOtherAlgorithm
 	}
 	candidates := []any{found}
 	if all, ok := found.(jwt.VerificationKeySet); ok {
@@ -86,12 +88,32 @@ func (s *keySet) key(ctx context.Context, token *jwt.Token) (any, error) {
 		}
 	}
 	if len(fit.Keys) == 0 {
-		return nil, invalid("its key is for another algorithm")
+		return nil, keys, errOtherAlgorithm
 	}
-	return fit, nil
+	return fit, keys, nil
 }
 
-// find returns a set that holds a key, and fetches it where that is not so. The error is a *refusal.
+var errOtherAlgorithm = invalid("its key is for another algorithm")
+
+// current returns the set as it is now, or nil.
+func (s *keySet) current() *fetchedKeys {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys
+}
+
+// missed is called for a token without a key id that no key of a set fits. It has the set fetched where that may be, and
+// returns nil if there is a newer one to try, or else why the token is refused.
+func (s *keySet) missed(ctx context.Context, token string, tried *fetchedKeys) error {
+	_, err := s.find(ctx, "\x00"+token, true)
+	if s.current() != tried {
+		return nil
+	}
+	return err
+}
+
+// find returns a set that holds a key, and fetches it where that is not so. The error is a *refusal: a final one if a
+// fetch that began after the key was first asked for has not brought it.
 func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys, error) {
 	deadline := time.NewTimer(keysTimeout)
 	defer deadline.Stop()
@@ -102,12 +124,17 @@ func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys,
 			keys = nil
 		}
 		known := keys != nil && (!named || keys.ids[id])
+		final := false
+		if !known && named {
+			first, remembered := s.unknown.see(id, now, s.tried)
+			final = remembered && keys != nil && !keys.began.Before(first)
+		}
 		old := keys != nil && now.Sub(keys.at) > s.refresh
 		if (!known || old) && s.fetching == nil && now.Sub(s.tried) > refetch {
 			s.fetching, s.tried = make(chan struct{}), now
-			go s.fetch()
+			go s.fetch(now)
 		}
-		fetching, failed := s.fetching, s.failed
+		fetching, failed, next := s.fetching, s.failed, s.tried.Add(refetch).Sub(now)
 		s.mu.Unlock()
 		switch {
 		case known:
@@ -119,28 +146,39 @@ func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys,
 			case <-deadline.C:
 			case <-ctx.Done():
 			}
-			return nil, away("its answer takes too long")
+			return nil, away("its answer takes too long", 0)
 		case failed != nil:
-			return nil, away(failed.Error())
+			return nil, away(failed.Error(), next)
 		}
 		e := invalid("of an unknown key (kid)")
+		if !final {
+			e = &refusal{public: "auth", cause: "of a key (kid) that the key set does not hold yet", again: max(0, next)}
+		}
 		e.detail = "kid " + strconv.Quote(clip(id))
 		return nil, e
 	}
 }
 
-func away(why string) *refusal {
-	return &refusal{public: "auth", cause: "the key set cannot be had", detail: why}
+// isTemporary reports whether a client that is refused may come again.
+func isTemporary(err error) bool {
+	var e *refusal
+	return errors.As(err, &e) && e.status == 0
+}
+
+// away refuses for now, until the set can be fetched again.
+func away(why string, again time.Duration) *refusal {
+	return &refusal{public: "auth", cause: "the key set cannot be had", detail: why, again: max(0, again)}
 }
 
 // fetch gets the set, in the background.
-func (s *keySet) fetch() {
+func (s *keySet) fetch(began time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
 	defer cancel()
 	keys, err := s.get(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed = err; err == nil {
+		keys.began = began
 		s.keys = keys
 	} else if s.log != nil {
 		s.log.Warn("user jwt: the key set cannot be had", zap.String("url", s.url), zap.Error(err))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,18 +71,21 @@ func TestKeySet(t *testing.T) {
 		"ES256":                      {tokenOf(t, jwt.SigningMethodES256, k.p256, claimsOf(), "kid", "e1"), ""},
 		"EdDSA":                      {tokenOf(t, jwt.SigningMethodEdDSA, k.ed, claimsOf(), "kid", "d1"), ""},
 		"without a kid":              {tokenOf(t, jwt.SigningMethodEdDSA, k.ed, claimsOf()), ""},
-		"an unknown kid":             {tokenOf(t, jwt.SigningMethodRS256, k.rsa, claimsOf(), "kid", "r2"), "unknown key"},
 		"another's kid":              {tokenOf(t, jwt.SigningMethodRS256, k.rsa, claimsOf(), "kid", "e1"), "another algorithm"},
 		"another's key":              {tokenOf(t, jwt.SigningMethodRS256, k.otherRSA, claimsOf(), "kid", "r1"), "none of the keys"},
 		"a secret that the set has":  {tokenOf(t, jwt.SigningMethodHS256, []byte(secretA), claimsOf(), "kid", "s1"), "not allowed"},
 		"HMAC with the public key":   {tokenOf(t, jwt.SigningMethodHS256, []byte(publicPEM(t, k.rsa)), claimsOf(), "kid", "r1"), "not allowed"},
-		"a kid that is a path":       {tokenOf(t, jwt.SigningMethodRS256, k.rsa, claimsOf(), "kid", "../../dev/null"), "unknown key"},
 		"a curve that the key isn't": {tokenOf(t, jwt.SigningMethodES384, k.p384, claimsOf(), "kid", "e1"), "another algorithm"},
 	} {
 		g, err := v.read(t.Context(), test.text)
 		t.Run(name, func(t *testing.T) { wantRefusal(t, err, http.StatusUnauthorized, "invalid", test.cause) })
 		if (g != nil) != (test.cause == "") {
 			t.Errorf("%s: got %+v", name, g)
+		}
+	}
+	for _, kid := range []string{"r2", "../../dev/null", ""} {
+		if g, err := v.read(t.Context(), tokenOf(t, jwt.SigningMethodRS256, k.rsa, claimsOf(), "kid", kid)); g != nil || !isSoft(err, "auth") {
+			t.Errorf("kid %q: got %+v, %v", kid, g, err)
 		}
 	}
 	if n := asked.Load(); n != 1 {
@@ -133,6 +137,26 @@ func TestKeySetAway(t *testing.T) {
 	})
 }
 
+// ago makes a set as if it had been fetched so much earlier, and every key been asked for so much earlier.
+func ago(s *keySet, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tried = s.tried.Add(-d)
+	s.keys.at, s.keys.began = s.keys.at.Add(-d), s.keys.began.Add(-d)
+	for k, at := range s.unknown.first {
+		s.unknown.first[k] = at.Add(-d)
+	}
+}
+
+// wantSoon reports a refusal that is final, or that has the client come again before the set may be fetched anew.
+func wantSoon(t *testing.T, err error) {
+	t.Helper()
+	var e *refusal
+	if !isSoft(err, "auth") || !errors.As(err, &e) || e.again < refetch-5*time.Second || e.again > refetch {
+		t.Errorf("got %+v", err)
+	}
+}
+
 // Keys that are known are believed while the set is away; new ones are found; one that is withdrawn is gone.
 func TestKeySetRotates(t *testing.T) {
 	k := keyring()
@@ -152,12 +176,7 @@ func TestKeySetRotates(t *testing.T) {
 		_, err := v.read(t.Context(), text)
 		return err
 	}
-	earlier := func(d time.Duration) { // as if the set had been fetched so much earlier
-		v.set.mu.Lock()
-		defer v.set.mu.Unlock()
-		v.set.tried = v.set.tried.Add(-d)
-		v.set.keys.at = v.set.keys.at.Add(-d)
-	}
+	earlier := func(d time.Duration) { ago(v.set, d) }
 	settled := func() {
 		for {
 			v.set.mu.Lock()
@@ -173,7 +192,7 @@ func TestKeySetRotates(t *testing.T) {
 		t.Fatal(err)
 	}
 	body.Store(keySetOf(t, "r1", k.rsa.Public(), "r2", k.otherRSA.Public()))
-	wantRefusal(t, read(second), http.StatusUnauthorized, "invalid", "unknown key")
+	wantSoon(t, read(second))
 	earlier(refetch + time.Second)
 	if err := read(second); err != nil {
 		t.Errorf("the new key: %v", err)
@@ -184,22 +203,139 @@ func TestKeySetRotates(t *testing.T) {
 		t.Errorf("away, a known key: %v", err)
 	}
 	settled()
-	if err := read(tokenOf(t, jwt.SigningMethodRS256, k.rsa, claimsOf(), "kid", "r3")); !isSoft(err, "auth") {
-		t.Errorf("away, an unknown key: %v", err)
-	}
+	third := tokenOf(t, jwt.SigningMethodRS256, k.rsa, claimsOf(), "kid", "r3")
+	wantSoon(t, read(third))
 	body.Store(keySetOf(t, "r2", k.otherRSA.Public()))
 	earlier(2 * time.Hour)
 	if err := read(second); err != nil {
 		t.Error(err)
 	}
 	settled()
-	wantRefusal(t, read(first), http.StatusUnauthorized, "invalid", "unknown key")
+	wantRefusal(t, read(third), http.StatusUnauthorized, "invalid", "unknown key") // the set came after the first try
+	wantRefusal(t, read(first), http.StatusUnauthorized, "invalid", "unknown key") // withdrawn
 	body.Store("")
 	earlier(maxStale)
 	if err := read(second); !isSoft(err, "auth") {
 		t.Errorf("keys of yesterday: %v", err)
 	}
 	if n := asked.Load(); n != 5 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// A fetch that was under way when a key was first asked for says nothing of it: the issuer may have added it since.
+func TestKeySetFetchUnderWay(t *testing.T) {
+	k := keyring()
+	began, answer := make(chan struct{}), make(chan string)
+	url, _ := keyServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		began <- struct{}{}
+		fmt.Fprint(w, <-answer)
+	})
+	v := newTokens(t, JWT{JWKS: url})
+	first := tokenOf(t, jwt.SigningMethodRS256, k.rsa, claimsOf(), "kid", "r1")
+	second := tokenOf(t, jwt.SigningMethodRS256, k.otherRSA, claimsOf(), "kid", "r2")
+	both := make(chan error, 2)
+	go func() {
+		_, err := v.read(t.Context(), first)
+		both <- err
+	}()
+	<-began
+	go func() {
+		_, err := v.read(t.Context(), second)
+		both <- err
+	}()
+	for asked := false; !asked; { // until the second waits for the answer as well
+		v.set.mu.Lock()
+		asked = len(v.set.unknown.first) == 2
+		v.set.mu.Unlock()
+		runtime.Gosched()
+	}
+	answer <- keySetOf(t, "r1", k.rsa.Public())
+	var soft error
+	for range 2 {
+		if err := <-both; err != nil {
+			soft = err
+		}
+	}
+	wantSoon(t, soft)
+
+	ago(v.set, refetch+time.Second)
+	go func() { <-began; answer <- keySetOf(t, "r1", k.rsa.Public(), "r2", k.otherRSA.Public()) }()
+	if _, err := v.read(t.Context(), second); err != nil {
+		t.Errorf("the key is there: %v", err)
+	}
+}
+
+// A token that names no key is as good as one that does, when the issuer's key changes.
+func TestKeySetRotatesWithoutIDs(t *testing.T) {
+	k := keyring()
+	var body atomic.Value
+	body.Store(keySetOf(t, "", k.rsa.Public()))
+	url, asked := keyServer(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body.Load()) })
+	v := newTokens(t, JWT{JWKS: url})
+	read := func(method jwt.SigningMethod, key any) error {
+		_, err := v.read(t.Context(), tokenOf(t, method, key, claimsOf()))
+		return err
+	}
+	if err := read(jwt.SigningMethodRS256, k.rsa); err != nil {
+		t.Fatal(err)
+	}
+	token := func(method jwt.SigningMethod, key any) func() error {
+		text := tokenOf(t, method, key, claimsOf())
+		return func() error { _, err := v.read(t.Context(), text); return err }
+	}
+	renewed, another, forged := token(jwt.SigningMethodRS256, k.otherRSA), token(jwt.SigningMethodES256, k.p256), token(jwt.SigningMethodES384, k.p384)
+	for _, try := range []func() error{renewed, another, forged} {
+		wantSoon(t, try())
+	}
+	body.Store(keySetOf(t, "", k.otherRSA.Public(), "", k.p256.Public()))
+	ago(v.set, refetch+time.Second)
+	for _, try := range []func() error{renewed, another} {
+		if err := try(); err != nil {
+			t.Error(err)
+		}
+	}
+	wantRefusal(t, forged(), http.StatusUnauthorized, "invalid", "another algorithm")
+	if n := asked.Load(); n != 2 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// Those who make up key ids cause no fetch beyond two a minute, fill no memory, and keep no key from being known.
+func TestKeySetMadeUpIDs(t *testing.T) {
+	k := keyring()
+	var body atomic.Value
+	body.Store(keySetOf(t, "r1", k.rsa.Public()))
+	url, asked := keyServer(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body.Load()) })
+	v := newTokens(t, JWT{JWKS: url})
+	find := func(id string) error {
+		_, err := v.set.find(t.Context(), id, true)
+		return err
+	}
+	if err := find("r1"); err != nil {
+		t.Fatal(err)
+	}
+	flood := func(round int) {
+		for i := range 2 * maxUnknownKeys {
+			if err := find(fmt.Sprint("made up ", round, " ", i)); !isSoft(err, "auth") {
+				t.Fatalf("%d: got %v", i, err)
+			}
+		}
+		if n := len(v.set.unknown.first); n > maxUnknownKeys {
+			t.Errorf("%d ids are remembered", n)
+		}
+	}
+	wantSoon(t, find("early"))
+	flood(0)
+	wantSoon(t, find("late"))
+	body.Store(keySetOf(t, "r1", k.rsa.Public(), "late", k.otherRSA.Public()))
+	ago(v.set, refetch+time.Second)
+	if err := find("late"); err != nil {
+		t.Errorf("a key that came late: %v", err)
+	}
+	wantRefusal(t, find("early"), http.StatusUnauthorized, "invalid", "unknown key")
+	flood(1)
+	if n := asked.Load(); n != 2 {
 		t.Errorf("asked %d times", n)
 	}
 }

@@ -74,7 +74,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *str
 	}
 	if p != nil {
 		if p.again != "" {
-			h.reject(w, r, &hub.Refusal{Reason: p.again})
+			h.reject(w, r, &hub.Refusal{Reason: p.again, Again: p.after})
 			return nil, nil
 		}
 		p.write(w)

@@ -1,6 +1,7 @@
 package ssepush_test
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -239,6 +240,55 @@ func TestJWKSAwayAtStart(t *testing.T) {
 	if reason := s.rejected("/events", "Authorization", "Bearer "+rs256); reason != "auth" {
 		t.Errorf("got %q", reason)
 	}
+}
+
+// A page that comes with a token of a key that the issuer has just added is told to come again once the set can be fetched
+// anew; an EventSource that gets a 401 would never come again.
+func TestJWKSRotates(t *testing.T) {
+	var body atomic.Value
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body.Load()) }))
+	t.Cleanup(keys.Close)
+	private := map[string]ed25519.PrivateKey{}
+	set := func(ids ...string) {
+		var list []string
+		for _, id := range ids {
+			if private[id] == nil {
+				_, key, err := ed25519.GenerateKey(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				private[id] = key
+			}
+			x := base64.RawURLEncoding.EncodeToString(private[id].Public().(ed25519.PublicKey))
+			list = append(list, fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","kid":%q,"x":%q}`, id, x))
+		}
+		body.Store(`{"keys":[` + strings.Join(list, ",") + `]}`)
+	}
+	token := func(kid string) string {
+		token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "u1", "exp": time.Now().Unix() + 600})
+		token.Header["kid"] = kid
+		text, err := token.SignedString(private[kid])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "Bearer " + text
+	}
+	set("k1")
+	s := serve(t, trusting("user jwt {\njwks "+keys.URL+"\n}"))
+	s.open("/events", "Authorization", token("k1"))
+	set("k1", "k2")
+	c := s.stream(http.MethodGet, "/events", "", "Authorization", token("k2"), "Accept", eventStream)
+	if m := c.next(); c.status != http.StatusOK || m.Type != "sse:rejected" || m.Data != `{"reason":"auth"}` {
+		t.Fatalf("got %d %q", c.status, m)
+	}
+	c.wantEnd()
+	if c.retry < 20*time.Second || c.retry > 40*time.Second {
+		t.Errorf("told to come again after %s", c.retry)
+	}
+	if a := s.do(http.MethodGet, "/events", "", "Authorization", token("k2")); a.status != http.StatusServiceUnavailable || len(a.header.Get("Retry-After")) != 2 {
+		t.Errorf("got %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
+	}
+	s.open("/events", "Authorization", token("k1"))
 }
 
 // whoami is an app that knows who a client is by the cookie id, through the site's own routes.
