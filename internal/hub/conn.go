@@ -208,21 +208,19 @@ func (c *Conn) take(frames [][]byte, max int64) [][]byte {
 	return frames
 }
 
-// render appends the frames of entries that the connection is to get. Entries that it is excluded from become a position:
-// the next connection of the client may have another id, and would get them if it came back to a place before them. The
-// caller holds shard.mu.
+// render appends the frames of entries that the connection is to get. Where the last of them are not for it, as it is
+// excluded, a position follows: the next connection of the client may have another id, and would get them if it came back to
+// a place before them. The caller holds shard.mu.
 func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 	now := time.Now()
-	var oldest *entry
+	var oldest, passed *entry
 	var events, bytes uint64
-	for i, e := range entries {
+	for _, e := range entries {
 		switch {
 		case e.hole():
-			frames = append(frames, c.gap("lost", broker.Position{}, e.pos))
+			frames, passed = append(frames, c.gap("lost", broker.Position{}, e.pos)), nil
 		case c.excluded(e):
-			if i+1 == len(entries) || !c.excluded(entries[i+1]) {
-				frames = append(frames, positionFrame(e.pos))
-			}
+			passed = e
 		case e.void(now):
 			c.shard.traffic.passOver(e)
 			if e.receipt != nil {
@@ -234,13 +232,16 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 			if e.receipt != nil {
 				e.receipt.give(c)
 			}
-			frames = append(frames, e.frame)
+			frames, passed = append(frames, e.frame), nil
 			if events == 0 {
 				oldest = e
 			}
 			events, bytes = events+1, bytes+uint64(len(e.frame))
 		}
 		c.sent = e.seq
+	}
+	if passed != nil {
+		frames = append(frames, positionFrame(passed.pos))
 	}
 	if events > 0 {
 		c.count(now, oldest, events, bytes)
