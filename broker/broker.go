@@ -86,6 +86,7 @@ type Record struct {
 	Targets []Target
 	Exclude []string // connections that do not get it
 	Topics  []string // of a Join or a Leave: names and patterns
+	Ends    []string // of a Supersede: the claims that it ends, as hubs name them; none: whatever is older
 
 	Type  string // the event's type; "" is "message"
 	ID    string // the app's own id; "" for none
@@ -112,6 +113,9 @@ func (r *Record) NamesSize() (n int64) {
 		n += int64(len(name)) + 16
 	}
 	for _, name := range r.Topics {
+		n += int64(len(name)) + 16
+	}
+	for _, name := range r.Ends {
 		n += int64(len(name)) + 16
 	}
 	return n

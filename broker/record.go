@@ -35,6 +35,7 @@ const (
 	fieldDigest   = 14
 	fieldTime     = 16 // nanoseconds since 1970
 	fieldReceipt  = 18
+	fieldEnds     = 20
 )
 
 // Encode appends the record as it is stored.
@@ -59,6 +60,9 @@ func (r *Record) Encode(b []byte) []byte {
 	}
 	for _, topic := range r.Topics {
 		text(fieldTopic, topic)
+	}
+	for _, claim := range r.Ends {
+		text(fieldEnds, claim)
 	}
 	text(fieldType, r.Type)
 	text(fieldID, r.ID)
@@ -131,6 +135,8 @@ func (r *Record) set(tag uint64, v []byte) error {
 		r.Exclude = append(r.Exclude, string(v))
 	case fieldTopic:
 		r.Topics = append(r.Topics, string(v))
+	case fieldEnds:
+		r.Ends = append(r.Ends, string(v))
 	case fieldType:
 		r.Type = string(v)
 	case fieldID:

@@ -36,6 +36,8 @@ var contract = []check{
 	{name: "closed", run: closed},
 	{name: "nothing is left", run: nothingIsLeft},
 	{name: "directory", run: directory},
+	{name: "nodes", run: nodesApart, asks: shared},
+	{name: "report at once", run: reportAtOnce, asks: shared},
 	{name: "engine away", run: engineAway, asks: hasEngine},
 	{name: "engine rolled back", run: engineRolledBack, asks: hasEngine},
 	{name: "engine away at open", run: engineAwayAtOpen, asks: hasEngine},

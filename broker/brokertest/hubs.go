@@ -22,6 +22,8 @@ var hubs = []check{
 	{name: "clocks apart", run: clocksApart, asks: shared},
 	{name: "clock back", run: clockBack, asks: movesClock},
 	{name: "clock back, rolled back", run: clockBackRolledBack, asks: func(h Harness) bool { return movesClock(h) && hasEngine(h) }},
+	{name: "claims", run: claims, asks: shared},
+	{name: "claims beside an older node", run: claimsBesideOlder, asks: shared},
 	{name: "engine restarts", run: engineRestarts, asks: hasEngine},
 	{name: "engine rolls back", run: engineRollsBack, asks: hasEngine},
 	{name: "engine is emptied", run: engineEmptied, asks: hasEngine},

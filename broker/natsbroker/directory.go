@@ -3,10 +3,9 @@ package natsbroker
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
+
+	"github.com/sse-push/caddy-sse-push/broker"
 )
 
 // The directory is a stream with one message for each subject: a node's lease, and its counts in parts, so that a
@@ -22,7 +23,6 @@ import (
 // clock: who reads stores a message too, and takes the server's time from that.
 
 const (
-	parts = 64
 	// tick is the name of the message that tells the time. No escaped name is like it.
 	tick = "_tick"
 	// together is how many messages are read at once.
@@ -37,11 +37,11 @@ type nodes struct {
 
 // node is what one has reported.
 type node struct {
-	counts     [parts]map[string]int
-	dirty      [parts]bool // what the engine has not been told yet
-	generation string      // "" when all has to be told again
-	lease      uint64      // the number of its newest lease message
-	until      time.Time   // when that ends by our own clock
+	counts     [parts + 1]map[string]int
+	dirty      [parts + 1]bool // what the engine has not been told yet
+	generation string          // "" when all has to be told again
+	lease      uint64          // the number of its newest lease message
+	until      time.Time       // when that ends by our own clock
 }
 
 // Report implements broker.Directory.
@@ -51,9 +51,12 @@ func (b *Broker) Report(ctx context.Context, name string, lease time.Duration, f
 	b.nodes.mu.Lock()
 	defer b.nodes.mu.Unlock()
 	n := b.nodes.known[name]
-	if n == nil || fresh {
+	if n == nil {
 		n = new(node)
 		b.nodes.known[name] = n
+	}
+	if fresh {
+		n.forget()
 	}
 	for k, v := range counts {
 		n.set(k, v)
@@ -70,6 +73,9 @@ func (b *Broker) Report(ctx context.Context, name string, lease time.Duration, f
 		n.generation = ""
 	}
 	for range 2 {
+		if n.generation == "" && !fresh {
+			return broker.ErrForgotten
+		}
 		if err = b.report(ctx, s, name, n, lease); err == nil {
 			return nil
 		}
@@ -84,6 +90,15 @@ func (b *Broker) Report(ctx context.Context, name string, lease time.Duration, f
 	return unavailable("reporting who is connected", err)
 }
 
+// forget has all parts written anew. As long as the lease is the one that was written last, they keep their generation:
+// each part counts while the others are replaced.
+func (n *node) forget() {
+	for i := range n.counts {
+		n.dirty[i] = n.dirty[i] || len(n.counts[i]) > 0
+	}
+	clear(n.counts[:])
+}
+
 func (n *node) set(name string, count int) {
 	i := partOf(name)
 	if n.counts[i] == nil {
@@ -94,12 +109,6 @@ func (n *node) set(name string, count int) {
 	} else {
 		n.counts[i][name] = count
 	}
-}
-
-func partOf(name string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name))
-	return int(h.Sum32() % parts)
 }
 
 // errNotOurs: the engine's newest lease is not the one that we wrote.
@@ -119,10 +128,13 @@ func (b *Broker) report(ctx context.Context, s *session, name string, n *node, l
 			messages = append(messages, m)
 		}
 	}
-	n.generation = "" // until all is answered
 	if err := b.put(ctx, s, messages); err != nil {
+		if errors.Is(err, errNoStream) {
+			n.generation = ""
+		}
 		return err
 	}
+	n.generation = "" // until the lease is answered
 	m := nats.NewMsg(b.names.leases + escape(name))
 	m.Data = fmt.Appendf(nil, "%s %d", generation, lease.Milliseconds())
 	if !all {
@@ -133,7 +145,7 @@ func (b *Broker) report(ctx context.Context, s *session, name string, n *node, l
 	if err := a.err(); err != nil {
 		return err
 	}
-	n.generation, n.lease, n.until, n.dirty = generation, a.Seq, now.Add(lease), [parts]bool{}
+	n.generation, n.lease, n.until, n.dirty = generation, a.Seq, now.Add(lease), [parts + 1]bool{}
 	return nil
 }
 
@@ -201,51 +213,98 @@ func (b *Broker) Counts(ctx context.Context, names ...string) (map[string]int, e
 	if err != nil {
 		return nil, err
 	}
-	sum, err := b.countAll(ctx, s, names)
-	if errors.Is(err, errNoStream) {
-		return map[string]int{}, nil // nobody has reported yet
-	}
-	if err != nil {
-		return nil, unavailable("counting who is connected", err)
-	}
-	return sum, nil
-}
-
-func (b *Broker) countAll(ctx context.Context, s *session, names []string) (map[string]int, error) {
-	generations, err := b.leases(ctx, s)
+	nodes, err := b.list(ctx, s, names)
 	if err != nil {
 		return nil, err
 	}
+	sums := map[string]int{}
+	for _, n := range nodes {
+		for name, count := range n.Counts {
+			sums[name] += count
+		}
+	}
+	return sums, nil
+}
+
+// Nodes implements broker.Roster.
+func (b *Broker) Nodes(ctx context.Context, names ...string) ([]broker.Node, error) {
+	ctx, cancel := b.within(ctx, 2*callTimeout)
+	defer cancel()
+	s, err := b.connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.list(ctx, s, names)
+}
+
+// list reads what each node has, under the names given or under all.
+func (b *Broker) list(ctx context.Context, s *session, names []string) ([]broker.Node, error) {
+	leases, err := b.leases(ctx, s)
+	for err == nil {
+		var nodes []broker.Node
+		var stale bool // a part is of another generation than its lease
+		if nodes, stale, err = b.listBy(ctx, s, leases, names); err != nil || !stale {
+			if err == nil {
+				return nodes, nil
+			}
+			break
+		}
+		// It may be an old one without counts; or the node has begun a new generation meanwhile.
+		var now map[string]lease
+		if now, err = b.leases(ctx, s); err == nil && maps.Equal(now, leases) {
+			return nodes, nil
+		}
+		leases = now
+	}
+	if errors.Is(err, errNoStream) {
+		return nil, nil // nobody has reported yet
+	}
+	return nil, unavailable("reading who is connected", err)
+}
+
+func (b *Broker) listBy(ctx context.Context, s *session, leases map[string]lease, names []string) (nodes []broker.Node, stale bool, err error) {
 	wanted := map[int]bool{}
 	for _, name := range names {
 		wanted[partOf(name)] = true
 	}
 	var subjects []string
-	for node := range generations {
-		for i := range parts {
-			if wanted[i] || len(names) == 0 {
+	counts := map[string]map[string]int{}
+	for node, l := range leases {
+		counts[node] = map[string]int{}
+		for i := range parts + 1 {
+			if !l.silent && (wanted[i] || len(names) == 0) {
 				subjects = append(subjects, b.names.counts+strconv.Itoa(i)+"."+node)
 			}
 		}
 	}
 	found, err := b.newestOf(ctx, s, subjects)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	sum := map[string]int{}
 	for _, m := range found {
 		node := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
-		decodePart(m.Data, generations[node], func(name string, count int) {
+		if !decodePart(m.Data, leases[node].generation, func(name string, count int) {
 			if len(names) == 0 || slices.Contains(names, name) {
-				sum[name] += count
+				counts[node][name] = count
 			}
-		})
+		}) {
+			stale = true
+		}
 	}
-	return sum, nil
+	for node, l := range leases {
+		nodes = append(nodes, broker.Node{Name: unescape(node), Silent: l.silent, Counts: counts[node]})
+	}
+	return nodes, stale, nil
 }
 
-// leases returns the generation of each node that is alive, and takes the others out.
-func (b *Broker) leases(ctx context.Context, s *session) (map[string]string, error) {
+// lease is what a node's newest lease says.
+type lease struct {
+	generation string
+	silent     bool // it is over
+}
+
+// leases returns those of the nodes that are alive, or were not long ago, and takes the others out.
+func (b *Broker) leases(ctx context.Context, s *session) (map[string]lease, error) {
 	if err := b.put(ctx, s, []*nats.Msg{nats.NewMsg(b.names.leases + tick)}); errors.Is(err, errNoStream) {
 		_, err = s.streamInfo(ctx, b.names.nodes) // is it so, or does it have no leader just now?
 		return nil, cmp.Or(err, errors.New("the stream has no leader"))
@@ -267,22 +326,24 @@ func (b *Broker) leases(ctx context.Context, s *session) (map[string]string, err
 	if err != nil {
 		return nil, err
 	}
-	alive := map[string]string{}
+	all := map[string]lease{}
 	for _, m := range found {
 		node := strings.TrimPrefix(m.Subject, b.names.leases)
 		generation, text, _ := strings.Cut(string(m.Data), " ")
-		lease, err := strconv.ParseInt(text, 10, 64)
+		ms, err := strconv.ParseInt(text, 10, 64)
+		silence := clock.Time.Sub(m.Time)
+		over := err != nil || silence >= time.Duration(ms)*time.Millisecond
 		switch {
 		case node == tick:
-		case err == nil && clock.Time.Before(m.Time.Add(time.Duration(lease)*time.Millisecond)):
-			alive[node] = generation
+		case !over || err == nil && silence < broker.Silence:
+			all[node] = lease{generation, over}
 		default:
 			if err := b.clear(ctx, s, node, m.Sequence); err != nil {
 				b.log.Warn("the directory keeps a node that is gone", "node", node, "error", err)
 			}
 		}
 	}
-	return alive, nil
+	return all, nil
 }
 
 // newestOf reads the last messages of subjects, several at once.
@@ -310,40 +371,4 @@ func (b *Broker) newestOf(ctx context.Context, s *session, subjects []string) (f
 	close(next)
 	wait.Wait()
 	return found, err
-}
-
-// A part is a generation and pairs of a name and its count, each with its length in front.
-
-func encodePart(generation string, counts map[string]int) []byte {
-	b := append(binary.AppendUvarint(nil, uint64(len(generation))), generation...)
-	for name, count := range counts {
-		b = append(binary.AppendUvarint(b, uint64(len(name))), name...)
-		b = binary.AppendVarint(b, int64(count))
-	}
-	return b
-}
-
-// decodePart visits what encodePart wrote, if it is of that generation, as far as it can be read.
-func decodePart(b []byte, generation string, visit func(name string, count int)) {
-	text := func() (string, bool) {
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n) {
-			return "", false
-		}
-		s := string(b[n : n+int(size)])
-		b = b[n+int(size):]
-		return s, true
-	}
-	if g, ok := text(); !ok || g != generation {
-		return
-	}
-	for len(b) > 0 {
-		name, ok := text()
-		count, n := binary.Varint(b)
-		if !ok || n <= 0 {
-			return
-		}
-		b = b[n:]
-		visit(name, int(count))
-	}
 }

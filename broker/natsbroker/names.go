@@ -51,6 +51,22 @@ func escape(name string) string {
 	return s.String()[:maxEscaped-40] + "_h" + hex.EncodeToString(sum[:16])
 }
 
+// unescape returns the name that escape has written, if it was not cut.
+func unescape(s string) string {
+	var name []byte
+	for i := 0; i < len(s); i++ {
+		if s[i] == '_' && i+2 < len(s) {
+			if b, err := hex.DecodeString(s[i+1 : i+3]); err == nil {
+				name = append(name, b...)
+				i += 2
+				continue
+			}
+		}
+		name = append(name, s[i])
+	}
+	return string(name)
+}
+
 // checkPrefix says what is wrong with a prefix.
 func checkPrefix(prefix string) error {
 	plain := func(c rune) bool {

@@ -146,6 +146,6 @@ func (b *Broker) passOver(seq uint64, err error) {
 }
 
 var (
-	_ broker.Broker    = (*Broker)(nil)
-	_ broker.Directory = (*Broker)(nil)
+	_ broker.Broker = (*Broker)(nil)
+	_ broker.Roster = (*Broker)(nil)
 )

@@ -9,10 +9,16 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// countsAge is how old what Counts returns may be.
-const countsAge = time.Second
+const (
+	// countsAge is how old what Counts returns may be.
+	countsAge = time.Second
+	// reportNames bounds how many counts one script writes: one of any length would keep Redis from everything else.
+	reportNames = 1000
+)
 
 // directory keeps the last answer for a while.
 type directory struct {
@@ -31,6 +37,9 @@ return 0
 
 func (b *Broker) node(name string) string { return b.keys.prefix + "node:" + name }
 
+// staged is the key of a report that is being written.
+func (b *Broker) staged(name string) string { return b.keys.prefix + "next:" + name }
+
 // Report implements broker.Directory.
 func (b *Broker) Report(ctx context.Context, node string, lease time.Duration, fresh bool, counts map[string]int) error {
 	ctx, done, err := b.enter(ctx)
@@ -38,31 +47,66 @@ func (b *Broker) Report(ctx context.Context, node string, lease time.Duration, f
 		return err
 	}
 	defer done()
-	first, ms := "0", max(lease.Milliseconds(), 0)
-	if fresh {
-		first = "1"
-	}
 	names := slices.Collect(maps.Keys(counts))
-	// One script of any length would keep Redis from everything else.
-	for {
-		part := names[:min(len(names), 1000)]
-		names = names[len(part):]
-		args := []string{node, strconv.FormatInt(ms, 10), first}
-		for _, n := range part {
-			args = append(args, n, strconv.Itoa(counts[n]))
+	how := "add"
+	if fresh {
+		how = "replace"
+	}
+	for first := "1"; len(names) > reportNames; first = "0" {
+		if fresh {
+			how = "staged"
+			err = b.stage(ctx, node, first, pairs(names[:reportNames], counts))
+		} else {
+			err = b.report(ctx, node, lease, how, pairs(names[:reportNames], counts))
 		}
-		if _, err := b.main.read(ctx, reportScript, []string{b.keys.nodes, b.node(node)}, args); err != nil {
-			return unavailable(err)
+		if err != nil {
+			return err
 		}
-		if first = "0"; len(names) == 0 {
-			break
-		}
+		names = names[reportNames:]
+	}
+	if err := b.report(ctx, node, lease, how, pairs(names, counts)); err != nil {
+		return err
 	}
 	b.names.mu.Lock()
 	b.names.until = time.Time{}
 	b.names.mu.Unlock()
 	return nil
 }
+
+// pairs returns names, each followed by its count.
+func pairs(names []string, counts map[string]int) (list []string) {
+	for _, n := range names {
+		list = append(list, n, strconv.Itoa(counts[n]))
+	}
+	return list
+}
+
+func (b *Broker) stage(ctx context.Context, node, first string, counts []string) error {
+	_, err := b.main.read(ctx, stageScript, []string{b.staged(node)}, append([]string{first}, counts...))
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+func (b *Broker) report(ctx context.Context, node string, lease time.Duration, how string, counts []string) error {
+	keys := []string{b.keys.nodes, b.node(node), b.keys.heard, b.staged(node)}
+	args := []string{node, milliseconds(max(lease, 0)), how, milliseconds(broker.Silence)}
+	run := b.main.read
+	if how == "staged" { // which cannot be done twice
+		run = b.main.exec
+	}
+	n, err := redis.Int(run(ctx, reportScript, keys, append(args, counts...)))
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case n < 0:
+		return broker.ErrForgotten
+	}
+	return nil
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // Counts implements broker.Directory.
 func (b *Broker) Counts(ctx context.Context, names ...string) (map[string]int, error) {
@@ -73,17 +117,11 @@ func (b *Broker) Counts(ctx context.Context, names ...string) (map[string]int, e
 	defer done()
 	b.names.mu.Lock()
 	defer b.names.mu.Unlock()
-	if len(names) == 0 {
-		if time.Now().After(b.names.until) {
-			all, err := b.sum(ctx, nil)
-			if err != nil {
-				return nil, unavailable(err)
-			}
-			b.names.all, b.names.until = all, time.Now().Add(countsAge)
+	now := time.Now()
+	if now.Before(b.names.until) {
+		if len(names) == 0 {
+			return maps.Clone(b.names.all), nil
 		}
-		return maps.Clone(b.names.all), nil
-	}
-	if time.Now().Before(b.names.until) {
 		some := map[string]int{}
 		for _, n := range names {
 			if c, ok := b.names.all[n]; ok {
@@ -92,60 +130,96 @@ func (b *Broker) Counts(ctx context.Context, names ...string) (map[string]int, e
 		}
 		return some, nil
 	}
-	some, err := b.sum(ctx, names)
+	nodes, err := b.list(ctx, names)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return some, nil
+	sums := map[string]int{}
+	for _, n := range nodes {
+		for name, c := range n.Counts {
+			sums[name] += c
+		}
+	}
+	if len(names) == 0 {
+		b.names.all, b.names.until = maps.Clone(sums), time.Now().Add(countsAge)
+	}
+	return sums, nil
 }
 
-// sum asks for what all nodes have, under the names given or under all.
-func (b *Broker) sum(ctx context.Context, names []string) (map[string]int, error) {
-	ctx, cancel := context.WithTimeout(ctx, answer)
-	defer cancel()
-	nodes, err := redis.Strings(b.main.do(ctx, "SMEMBERS", b.keys.nodes))
+// Nodes implements broker.Roster.
+func (b *Broker) Nodes(ctx context.Context, names ...string) ([]broker.Node, error) {
+	ctx, done, err := b.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
-	asked := make([]*call, len(nodes))
-	for i, n := range nodes {
+	defer done()
+	nodes, err := b.list(ctx, names)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return nodes, nil
+}
+
+// list asks what each node has, under the names given or under all.
+func (b *Broker) list(ctx context.Context, names []string) ([]broker.Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, answer)
+	defer cancel()
+	known, err := redis.Strings(b.main.do(ctx, "SMEMBERS", b.keys.nodes))
+	if err != nil {
+		return nil, err
+	}
+	heard, err := redis.Strings(b.main.eval(ctx, heardScript, []string{b.keys.heard}, []string{milliseconds(broker.Silence)}))
+	if err != nil {
+		return nil, err
+	}
+	// A node of an older version is not in heard. One that is silent is in nodes no longer.
+	all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(heard, known))))
+	there, asked := make([]*call, len(all)), make([]*call, len(all))
+	for i, n := range all {
+		there[i] = b.main.start(ctx, "EXISTS", b.node(n))
 		if len(names) == 0 {
 			asked[i] = b.main.start(ctx, "HGETALL", b.node(n))
 		} else {
 			asked[i] = b.main.start(ctx, "HMGET", redis.Args{}.Add(b.node(n)).AddFlat(names)...)
 		}
 	}
-	sums := map[string]int{}
-	var gone []string
-	for i, c := range asked {
-		reply, err := redis.Strings(b.main.wait(ctx, c))
+	var nodes []broker.Node
+	for i, name := range all {
+		alive, err := redis.Bool(b.main.wait(ctx, there[i]))
 		if err != nil {
 			return nil, err
 		}
-		if len(names) == 0 {
-			if len(reply) == 0 {
-				gone = append(gone, nodes[i])
-			}
-			for pair := range slices.Chunk(reply, 2) {
-				addCount(sums, pair[0], pair[1])
-			}
-			continue
-		}
-		for i, name := range names {
-			addCount(sums, name, reply[i])
-		}
-	}
-	for _, n := range gone {
-		if _, err := b.main.exec(ctx, forgetScript, []string{b.keys.nodes, b.node(n)}, []string{n}); err != nil {
+		reply, err := redis.Strings(b.main.wait(ctx, asked[i]))
+		if err != nil {
 			return nil, err
 		}
+		n := broker.Node{Name: name, Silent: !alive, Counts: map[string]int{}}
+		if !alive && slices.Contains(known, name) {
+			if _, err := b.main.exec(ctx, forgetScript, []string{b.keys.nodes, b.node(name)}, []string{name}); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case !alive && !slices.Contains(heard, name):
+			continue
+		case !alive:
+		case len(names) == 0:
+			for pair := range slices.Chunk(reply, 2) {
+				addCount(n.Counts, pair[0], pair[1])
+			}
+		default:
+			for i, count := range reply {
+				addCount(n.Counts, names[i], count)
+			}
+		}
+		nodes = append(nodes, n)
 	}
-	return sums, nil
+	return nodes, nil
 }
 
-// addCount leaves out what is no count, as of a node that does not have the name.
-func addCount(sums map[string]int, name, count string) {
+// addCount leaves out what is no count, as the field without a name, or a name that the node does not have.
+func addCount(counts map[string]int, name, count string) {
 	if n, err := strconv.Atoi(count); err == nil {
-		sums[name] += n
+		counts[name] = n
 	}
 }

@@ -35,7 +35,7 @@ type Broker struct {
 }
 
 // keys are the names of a hub's keys.
-type keys struct{ prefix, log, epochs, floor, nodes string }
+type keys struct{ prefix, log, epochs, floor, nodes, heard string }
 
 func keysOf(hub string) keys {
 	if hub == "" {
@@ -43,7 +43,7 @@ func keysOf(hub string) keys {
 	}
 	// Braces would end the hash tag.
 	p := "sse:{" + strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D").Replace(hub) + "}:"
-	return keys{p, p + "log", p + "epochs", p + "floor", p + "nodes"}
+	return keys{p, p + "log", p + "epochs", p + "floor", p + "nodes", p + "heard"}
 }
 
 // Open returns the log of a hub. It waits for no server; what it cannot accept is in the options.
@@ -190,5 +190,5 @@ func unreadable(s broker.Standing) error {
 
 var _ interface {
 	broker.Broker
-	broker.Directory
+	broker.Roster
 } = (*Broker)(nil)

@@ -128,19 +128,53 @@ var ageScript = newScript(luaNow + `
 return redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%d', math.max(0, now - ARGV[1])))
 `)
 
-// reportScript writes what a node reports. Its hash lives as long as its lease.
+// reportScript writes what a node reports. Its hash lives as long as its lease, and holds a field without a name, so that
+// it exists without counts, too. It returns -1 where it is to add to a hash that is gone.
 //
-// KEYS: the nodes' names, the node's hash. ARGV: the node, its lease in milliseconds, "1" to begin afresh, name and count…
-var reportScript = newScript(`
-if ARGV[3] == '1' or ARGV[2] == '0' then redis.call('DEL', KEYS[2]) end
+// KEYS: the nodes' names, the node's hash, when nodes have reported last, a hash that is staged. ARGV: the node, its lease in
+// milliseconds, "add", "replace" or "staged", for how many milliseconds a silent node is remembered, name and count…
+var reportScript = newScript(luaNow + `
 if ARGV[2] == '0' then
+  redis.call('UNLINK', KEYS[2], KEYS[4])
   redis.call('SREM', KEYS[1], ARGV[1])
+  redis.call('ZREM', KEYS[3], ARGV[1])
   return 0
 end
-for i = 4, #ARGV, 2 do
+if ARGV[3] == 'add' then
+  if redis.call('EXISTS', KEYS[2]) == 0 then return -1 end
+else
+  redis.call('UNLINK', KEYS[2])
+  if ARGV[3] == 'staged' then
+    if redis.call('EXISTS', KEYS[4]) == 0 then return -1 end
+    redis.call('RENAME', KEYS[4], KEYS[2])
+  end
+end
+for i = 5, #ARGV, 2 do
   if ARGV[i+1] == '0' then redis.call('HDEL', KEYS[2], ARGV[i]) else redis.call('HSET', KEYS[2], ARGV[i], ARGV[i+1]) end
 end
+redis.call('HSET', KEYS[2], '', 'lease')
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('(%d', now - ARGV[4]))
 return 0
+`)
+
+// stageScript writes a part of a report that is too long for one script, beside what counts until all of it is there.
+//
+// KEYS: the staged hash. ARGV: "1" for the first part, name and count…
+var stageScript = newScript(`
+if ARGV[1] == '1' then redis.call('UNLINK', KEYS[1]) end
+for i = 2, #ARGV, 2 do
+  if ARGV[i+1] ~= '0' then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i+1]) end
+end
+redis.call('PEXPIRE', KEYS[1], 60000)
+return 0
+`)
+
+// heardScript lists the nodes that have reported within so many milliseconds.
+//
+// KEYS: when nodes have reported last. ARGV: the milliseconds.
+var heardScript = newScript(luaNow + `
+return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('%d', now - ARGV[1]), '+inf')
 `)

@@ -118,6 +118,17 @@ func (a *attendance) held() []string {
 	return append(slices.Collect(maps.Keys(a.here)), slices.Collect(maps.Keys(a.away))...)
 }
 
+// holds is 1 where held has a user, else 0.
+func (a *attendance) holds(user string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, here := a.here[user]
+	if _, away := a.away[user]; here || away {
+		return 1
+	}
+	return 0
+}
+
 // present are the users who have come and not left, as the log has it.
 func (a *attendance) present() []string {
 	a.mu.Lock()
@@ -293,7 +304,7 @@ func (a *attendance) nowhere(users []string) ([]string, error) {
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, renewEvery)
 	defer cancel()
-	counts, err := n.directory.Counts(ctx, names...)
+	counts, err := n.others(ctx, "", names...)
 	var nowhere []string
 	for i, user := range users {
 		if counts[names[i]] == 0 {
@@ -305,10 +316,10 @@ func (a *attendance) nowhere(users []string) ([]string, error) {
 
 // told reports whether the other nodes have been told that a user is here, and not yet of the contrary.
 func (a *attendance) told(user string) bool {
-	if told := a.hub.nodes.told.Load(); told != nil {
-		return (*told)[presentName+user] > 0
-	}
-	return false
+	n := a.hub.nodes
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.told[presentName+user] > 0
 }
 
 // say publishes what users do, and returns those of whom it could not.

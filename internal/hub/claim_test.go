@@ -1,9 +1,11 @@
 package hub_test
 
 import (
+	"errors"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -64,7 +66,7 @@ func TestSupersedesAcrossNodes(t *testing.T) {
 	e := newEngine()
 	var hubs []*hub.Hub
 	for range 3 {
-		h, _ := e.hub(t, settings(1000, 1<<20))
+		h, _ := e.hub(t, settings(10_000, 1<<20))
 		hubs = append(hubs, h)
 	}
 	for round := range 30 {
@@ -110,4 +112,94 @@ func TestSupersedesAcrossNodes(t *testing.T) {
 			t.Error("something is left")
 		}
 	}
+}
+
+// wander has a client come to the hubs in turn, under one name, and returns how often it was told to come less often.
+func wander(t *testing.T, times int, id string, hubs ...*hub.Hub) (refused int) {
+	t.Helper()
+	for i := range times {
+		h := hubs[i%len(hubs)]
+		c, err := h.Subscribe(t.Context(), hub.Subscription{User: "u", ID: id, Arrived: h.Arrived()})
+		var refusal *hub.Refusal
+		switch {
+		case errors.As(err, &refusal) && refusal.Reason == "rate":
+			refused++
+		case err != nil:
+			t.Fatal(err)
+		default:
+			defer c.Close(nil)
+		}
+	}
+	return refused
+}
+
+// length is how many records a log has.
+func (e *engine) length() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.entries)
+}
+
+// However often a client comes under a name, it does not wash out what others have published.
+func TestClaimsSpareTheHistory(t *testing.T) {
+	e := newEngine()
+	a, _ := e.hub(t, settings(100, 1<<20))
+	b, _ := e.hub(t, settings(100, 1<<20))
+	first := publish(t, a, user("quiet", "first"))
+	for range 89 {
+		publish(t, a, user("x", "x"))
+	}
+	if refused := wander(t, 300, "on one node", a); refused != 0 || e.length() != 90 {
+		t.Errorf("on one node: %d refused, %d records in the log", refused, e.length()-90)
+	}
+	if refused := wander(t, 300, "on two nodes", a, b); refused < 100 || e.length() != 100 {
+		t.Errorf("on two nodes: %d refused, %d records in the log", refused, e.length()-90)
+	}
+	if err := a.DisconnectUser(t.Context(), "nobody"); err != nil { // which is an app's
+		t.Fatal(err)
+	}
+	e.hear(t, b)
+	before := hub.Subscription{User: "x", LastEventID: broker.Position{Epoch: e.epoch, Minor: first.Minor + 1}.String()}
+	publish(t, b, user("x", "end"))
+	if got := collect(subscribe(t, b, before), "end"); len(got) != 90 || got[0] != "connected" || got[1] != "x" {
+		t.Errorf("a client of long ago got %q", got)
+	}
+	if n, _ := b.User(t.Context(), "u"); n != 0 {
+		t.Errorf("%d are counted", n)
+	}
+}
+
+// An engine that has forgotten who has which name is told again, and of two streams the newer one stays.
+func TestClaimsOutliveTheDirectory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		a, _ := e.hub(t, settings(1000, 1<<20))
+		b, _ := e.hub(t, settings(1000, 1<<20))
+		sub := hub.Subscription{User: "u", ID: "the-same"}
+		older := subscribe(t, a, sub)
+		time.Sleep(5 * time.Millisecond)
+		e.forget()
+		newer := subscribe(t, b, sub) // which sees nobody
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if older.conn.Cause() != "superseded" || newer.conn.Ended() {
+			t.Errorf("the older one: %q, the newer one has ended: %v", older.conn.Cause(), newer.conn.Ended())
+		}
+		e.forget()
+		time.Sleep(2 * time.Second)
+		moved := subscribe(t, a, sub)
+		synctest.Wait()
+		if newer.conn.Cause() != "superseded" || moved.conn.Ended() {
+			t.Errorf("after it has moved: %q, %v", newer.conn.Cause(), moved.conn.Ended())
+		}
+	})
+}
+
+// forget empties the directory.
+func (e *engine) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clear(e.counts)
+	clear(e.leases)
+	clear(e.heard)
 }

@@ -20,11 +20,12 @@ type engine struct {
 	grown   chan struct{}
 	counts  map[string]map[string]int // by node
 	leases  map[string]time.Time
+	heard   map[string]time.Time // when nodes have reported last
 }
 
 func newEngine() *engine {
 	return &engine{
-		epoch: broker.NewEpoch(), grown: make(chan struct{}), counts: map[string]map[string]int{}, leases: map[string]time.Time{},
+		epoch: broker.NewEpoch(), grown: make(chan struct{}), counts: map[string]map[string]int{}, leases: map[string]time.Time{}, heard: map[string]time.Time{},
 	}
 }
 
@@ -101,14 +102,48 @@ func (n *node) Report(_ context.Context, name string, lease time.Duration, fresh
 		return broker.ErrUnavailable
 	default:
 	}
-	n.leases[name] = time.Now().Add(lease)
-	if fresh || n.counts[name] == nil {
+	if lease == 0 {
+		delete(n.leases, name)
+		delete(n.counts, name)
+		return nil
+	}
+	if !fresh && !time.Now().Before(n.leases[name]) {
+		return broker.ErrForgotten
+	}
+	n.leases[name], n.heard[name] = time.Now().Add(lease), time.Now()
+	if fresh {
 		n.counts[name] = map[string]int{}
 	}
 	for k, v := range counts {
 		n.counts[name][k] = v
 	}
 	return nil
+}
+
+// Nodes implements broker.Roster.
+func (n *node) Nodes(context.Context, ...string) (nodes []broker.Node, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	select {
+	case <-n.dead:
+		return nil, broker.ErrUnavailable
+	default:
+	}
+	for name, lease := range n.leases {
+		o := broker.Node{Name: name, Counts: map[string]int{}, Silent: !time.Now().Before(lease)}
+		switch {
+		case !o.Silent:
+			for k, v := range n.counts[name] {
+				if v != 0 {
+					o.Counts[k] = v
+				}
+			}
+		case time.Since(n.heard[name]) >= broker.Silence:
+			continue
+		}
+		nodes = append(nodes, o)
+	}
+	return nodes, nil
 }
 
 func (n *node) Counts(_ context.Context, names ...string) (map[string]int, error) {

@@ -18,6 +18,7 @@ type control struct {
 	targets []broker.Target
 	topics  []string
 	ttl     time.Duration
+	ends    []string // claims, of a Supersede
 }
 
 // cause is why a stream was ended by the hub.
@@ -52,8 +53,10 @@ func (c *Conn) finish(why cause) {
 		return
 	}
 	c.cause = why
+	c.shard.hub.unclaim(c)
 	if c.vacate() {
 		c.shard.hub.admission.exit(c.User, c.address)
+		c.shard.hub.nodes.dismiss(c.User, nil)
 	}
 	if why == superseded {
 		c.end(farewell)
@@ -95,7 +98,7 @@ func (c *Conn) obey(e *entry) {
 	case broker.Deny:
 		c.finish(denied)
 	case broker.Supersede:
-		if c.extra.before(e.pos) {
+		if c.claimed().endedBy(e.control.ends, e.pos) {
 			c.finish(superseded)
 		}
 	case broker.Join:

@@ -272,6 +272,7 @@ func TestDeny(t *testing.T) {
 			}
 			subscribe(t, h, hub.Subscription{User: "v"}).conn.Close(nil)
 			subscribe(t, h, hub.Subscription{}).conn.Close(nil)
+			synctest.Wait() // the node that had him reports that he has gone
 			if users, _ := h.User(t.Context(), "u"); users != 0 {
 				t.Errorf("node %d: %d are counted", i, users)
 			}

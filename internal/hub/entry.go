@@ -24,6 +24,7 @@ type entry struct {
 	control  *control  // of what steers connections
 	names    int64     // what targets and exclusions cost, in bytes, roughly
 	receipt  *Receipt  // nil: nobody follows it
+	chatter  bool      // clients have caused it
 
 	superseded atomic.Bool
 
@@ -47,9 +48,11 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 		return n
 	case broker.Event:
 	default:
-		n.control, n.names = &control{r.Kind, r.Targets, r.Topics, r.TTL}, r.NamesSize()
+		n.control, n.names = &control{r.Kind, r.Targets, r.Topics, r.TTL, r.Ends}, r.NamesSize()
+		n.chatter = isChatter(r)
 		return n
 	}
+	n.chatter = isChatter(r)
 	n.targets, n.exclude = r.Targets, r.Exclude
 	n.names = r.NamesSize()
 	if r.TTL > 0 {

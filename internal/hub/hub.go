@@ -55,6 +55,7 @@ type Hub struct {
 	taps      taps
 
 	denials denials
+	chatter chatter
 	revoked atomic.Pointer[func(user string)]
 	archive archive
 	nodes   *nodes // nil: there is but this one
@@ -83,7 +84,7 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 	h.who = newAttendance(ctx, h)
 	h.admission.who, h.window.redundant = h.who, h.who.heard
 	if d, ok := b.(broker.Directory); ok {
-		h.nodes = &nodes{hub: h, directory: d, name: newID(), done: make(chan struct{})}
+		h.nodes = newNodes(h, d)
 	}
 	h.Configure(s)
 	for range runtime.GOMAXPROCS(0) {
@@ -92,6 +93,7 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 		h.done.Go(sh.run)
 	}
 	h.done.Go(func() {
+		h.nodes.attempted(ctx)
 		if err := b.Tail(ctx, s.History.Events, (*sink)(h)); err != nil && ctx.Err() == nil {
 			h.state.Store(&err)
 		}
@@ -121,6 +123,7 @@ func (h *Hub) Close() error {
 		s.close()
 	}
 	h.archive.close()
+	h.nodes.close()
 	h.nodes.wait()
 	err := h.broker.Close()
 	h.done.Wait()

@@ -53,7 +53,7 @@ func (x *index) add(c *Conn) {
 	switch same := x.ids[c.ID]; {
 	case same == nil:
 		x.ids[c.ID] = c
-	case same.extra.since(c.extra):
+	case same.claimed().since(c.claimed()):
 		c.finish(superseded)
 	default:
 		same.finish(superseded)

@@ -9,18 +9,16 @@ import (
 
 // extra is what few connections have.
 type extra struct {
-	claimed broker.Position // of the record by which it took its id from older streams, where there are other nodes
-	topics  []addition
+	claim  *claim // to its id, where there are other nodes; nil: it was made for it
+	topics []addition
 }
 
-// since reports whether a connection took its id after another one did.
-func (x *extra) since(o *extra) bool {
-	return x != nil && o != nil && o.before(x.claimed)
-}
-
-// before reports whether a connection took its id before somebody else did, at a place of the log.
-func (x *extra) before(p broker.Position) bool {
-	return x != nil && !x.claimed.IsZero() && (x.claimed.Epoch != p.Epoch || x.claimed.Compare(p) < 0)
+// claimed returns a connection's claim to its id.
+func (c *Conn) claimed() *claim {
+	if c.extra == nil {
+		return nil
+	}
+	return c.extra.claim
 }
 
 // addition is a topic that an app has added, and the place of the log from which on it is heard.

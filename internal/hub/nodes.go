@@ -2,22 +2,31 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
 const (
-	// reportEvery is how often a node tells the others what has changed on it, and leaseTime how long that counts
+	// reportEvery is how often a node tells the others that it is there, and leaseTime how long that counts
 	// where nothing more is heard of it.
 	reportEvery = time.Second
 	leaseTime   = 15 * time.Second
-	// renewEvery is how often it tells them that nothing has.
+	// renewEvery is how long a call of the directory may take.
 	renewEvery = 5 * time.Second
 	// retellEvery is how often it tells them everything, in case that the engine has forgotten some of it.
 	retellEvery = time.Minute
+	// firstReport is how long the log waits for the first report, so that a node that has a lease has seen all that was
+	// stored before it.
+	firstReport = 2 * time.Second
+	// registerTime is how long a connection waits until the other nodes can know of it. Where the engine does not
+	// answer, it goes on without.
+	registerTime = 500 * time.Millisecond
+	// maxPause bounds the pause between two reports, which is as long as the one before has taken.
+	maxPause = 200 * time.Millisecond
 )
 
 // nodes is what a hub tells other nodes, and asks them, where its broker has a directory.
@@ -25,8 +34,37 @@ type nodes struct {
 	hub       *Hub
 	directory broker.Directory
 	name      string
-	told      atomic.Pointer[map[string]int] // what the others have been told last
-	done      chan struct{}                  // closed when the others know that this node has gone
+	tried     chan struct{} // closed after the first report, whatever came of it
+	leased    chan struct{} // closed once this node has a lease
+	wake      chan struct{}
+	done      chan struct{} // closed when the others know that this node has gone
+
+	at  time.Time // of the last report, for run alone
+	all time.Time // of the last that told everything, for run alone
+
+	mu      sync.Mutex          // guards all below
+	told    map[string]int      // what the engine has of this node; nil: nothing that would still count
+	changed map[string]struct{} // names to be reported at once
+	next    *report             // that will have them
+	beat    int                 // counts the reports
+	blind   time.Time           // until then other nodes may be unknown, as the engine has forgotten its nodes
+	census  census
+	claims  claims
+	answers answers
+}
+
+// report is one that connections wait for.
+type report struct {
+	done chan struct{}
+	err  error
+}
+
+func newNodes(h *Hub, d broker.Directory) *nodes {
+	return &nodes{
+		hub: h, directory: d, name: newID(),
+		tried: make(chan struct{}), leased: make(chan struct{}), wake: make(chan struct{}, 1), done: make(chan struct{}),
+		changed: map[string]struct{}{}, claims: claims{held: map[string][]int{}, busy: map[string]chan struct{}{}}, answers: answers{counts: map[string]int{}},
+	}
 }
 
 // wait waits until run has ended.
@@ -36,11 +74,43 @@ func (n *nodes) wait() {
 	}
 }
 
+// attempted waits until the first report is over, but not for long.
+func (n *nodes) attempted(ctx context.Context) {
+	if n == nil {
+		return
+	}
+	timer := time.NewTimer(firstReport)
+	defer timer.Stop()
+	select {
+	case <-n.tried:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// lease waits until the node has had a lease: nobody is admitted before, as other nodes would not know whom to ask.
+func (n *nodes) lease(ctx context.Context) error {
+	if n == nil {
+		return nil
+	}
+	select {
+	case <-n.leased:
+		return nil
+	case <-ctx.Done():
+		return &Refusal{Reason: "broker", Err: ErrNotReady}
+	}
+}
+
 // Names in the directory.
 const (
 	userName    = "u:"
 	topicName   = "t:"
 	presentName = "p:"
+	claimName   = "c:"
+	// beatName counts a node's reports. A node of an older version has none.
+	beatName = broker.Brief + "b"
+	// answerName begins what a node answers to receipts of others.
+	answerName = broker.Brief + "r:"
 )
 
 // run reports until ctx is done, and says good-bye then.
@@ -48,8 +118,8 @@ func (n *nodes) run(ctx context.Context) {
 	defer close(n.done)
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
-	var told map[string]int // nil: nothing that would still count
-	var at, all time.Time   // of the last report, and of the last that told everything
+	n.report(ctx, true)
+	close(n.tried)
 	for {
 		select {
 		case <-ctx.Done():
@@ -57,26 +127,181 @@ func (n *nodes) run(ctx context.Context) {
 			defer cancel()
 			_ = n.directory.Report(last, n.name, 0, true, nil) // otherwise its lease runs out
 			return
-		case now := <-tick.C:
-			present := n.present()
-			changes := difference(told, present)
-			if len(changes) == 0 && told != nil && now.Sub(at) < renewEvery {
-				continue
-			}
-			fresh := told == nil || now.Sub(all) > retellEvery || now.Sub(at) > leaseTime-renewEvery // it may have run out
-			if fresh {
-				changes, all = present, now
-			}
-			report, cancel := context.WithTimeout(ctx, renewEvery)
-			err := n.directory.Report(report, n.name, leaseTime, fresh, changes)
-			cancel()
-			if err != nil {
-				told = nil
-				continue
-			}
-			told, at = present, now
-			n.told.Store(&present)
+		case <-tick.C:
+			n.report(ctx, true)
+		case <-n.wake:
+			began := time.Now()
+			n.report(ctx, false)
+			pause(ctx, min(time.Since(began), maxPause))
 		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// report tells the engine what has changed: with full anything, otherwise only what waits for it.
+func (n *nodes) report(ctx context.Context, full bool) {
+	n.mu.Lock()
+	waiting, changed, told := n.next, n.changed, n.told
+	n.next, n.changed = nil, map[string]struct{}{}
+	n.beat++
+	beat := n.beat
+	n.mu.Unlock()
+
+	now := time.Now()
+	lapsed := !n.at.IsZero() && now.Sub(n.at) > leaseTime
+	fresh := told == nil || now.Sub(n.all) > retellEvery || now.Sub(n.at) > leaseTime-renewEvery // it may have run out
+	var changes map[string]int
+	switch {
+	case fresh:
+		changes = n.present()
+	case full:
+		changes = difference(told, n.present())
+	default:
+		changes = map[string]int{}
+		for name := range changed {
+			if count := n.count(name); count != told[name] {
+				changes[name] = count
+			}
+		}
+	}
+	changes[beatName] = beat
+	err := n.send(ctx, fresh, changes)
+	forgotten := errors.Is(err, broker.ErrForgotten)
+	if forgotten {
+		fresh, changes = true, n.present()
+		changes[beatName] = beat
+		err = n.send(ctx, fresh, changes)
+	}
+	n.reported(now, fresh, changes, err, forgotten || lapsed)
+	if waiting != nil {
+		waiting.err = err
+		close(waiting.done)
+	}
+	if err == nil && (forgotten || lapsed) {
+		n.reclaim(ctx)
+	}
+}
+
+func (n *nodes) send(ctx context.Context, fresh bool, changes map[string]int) error {
+	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	defer cancel()
+	return n.directory.Report(ctx, n.name, leaseTime, fresh, changes)
+}
+
+// reported notes what the engine has now.
+func (n *nodes) reported(now time.Time, fresh bool, changes map[string]int, err error, forgotten bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if forgotten {
+		n.blind = now.Add(broker.Silence)
+	}
+	if err != nil {
+		n.told = nil
+		return
+	}
+	if n.at = now; fresh || n.told == nil {
+		n.all, n.told = now, map[string]int{}
+	}
+	for name, count := range changes {
+		if count == 0 {
+			delete(n.told, name)
+		} else {
+			n.told[name] = count
+		}
+	}
+	select {
+	case <-n.leased:
+	default:
+		close(n.leased)
+	}
+}
+
+// retell has everything told again: the engine may have been put back to an older state.
+func (n *nodes) retell() {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	n.told = nil
+	n.mu.Unlock()
+	n.poke()
+}
+
+func (n *nodes) poke() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// note has it reported soon what has changed under some names. The caller holds mu.
+func (n *nodes) note(names ...string) {
+	for _, name := range names {
+		n.changed[name] = struct{}{}
+	}
+	n.poke()
+}
+
+// register waits until the engine has what has changed under some names.
+func (n *nodes) register(ctx context.Context, names ...string) error {
+	n.mu.Lock()
+	n.note(names...)
+	if n.next == nil {
+		n.next = &report{done: make(chan struct{})}
+	}
+	r := n.next
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, registerTime)
+	defer cancel()
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// introduce lets the other nodes know of a connection. What the engine does not take now, it is told by the next report.
+func (n *nodes) introduce(ctx context.Context, c *Conn) {
+	if n == nil {
+		return
+	}
+	if names := namesOf(c.User, c.subscribed()); len(names) > 0 {
+		_ = n.register(ctx, names...)
+	}
+}
+
+// namesOf are those under which a connection is counted.
+func namesOf(user string, topics []string) (names []string) {
+	if user != "" {
+		names = append(names, userName+user, presentName+user)
+	}
+	for _, t := range topics {
+		names = append(names, topicName+t)
+	}
+	return names
+}
+
+// dismiss lets the other nodes know that a connection has gone.
+func (n *nodes) dismiss(user string, topics []string) {
+	if n == nil {
+		return
+	}
+	if names := namesOf(user, topics); len(names) > 0 {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.note(names...)
 	}
 }
 
@@ -92,7 +317,34 @@ func (n *nodes) present() map[string]int {
 	for _, name := range n.hub.who.held() {
 		all[presentName+name] = 1
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id := range n.claims.held {
+		all[claimName+id] = n.claims.newest(id)
+	}
+	for name, count := range n.answers.current() {
+		all[name] = count
+	}
 	return all
+}
+
+// count is what present has under one name.
+func (n *nodes) count(name string) int {
+	kind, rest := name[:min(2, len(name))], name[min(2, len(name)):]
+	switch kind {
+	case userName:
+		return n.hub.UserHere(rest)
+	case topicName:
+		return n.hub.subscribers(rest)
+	case presentName:
+		return n.hub.who.holds(rest)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if kind == claimName {
+		return n.claims.newest(rest)
+	}
+	return n.answers.counts[name]
 }
 
 // difference is what has changed; 0 stands for what is gone.
@@ -113,37 +365,17 @@ func difference(old, present map[string]int) map[string]int {
 
 // others returns the counts of all nodes but this one under names with a prefix, which is taken off, or under these names.
 func (n *nodes) others(ctx context.Context, prefix string, names ...string) (map[string]int, error) {
-	all, err := n.directory.Counts(ctx, names...)
+	nodes, err := n.ask(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
-	var own map[string]int
-	if told := n.told.Load(); told != nil {
-		own = *told
-	}
 	others := map[string]int{}
-	for name, count := range all {
-		if rest, ok := strings.CutPrefix(name, prefix); ok && count > own[name] {
-			others[rest] = count - own[name]
+	for _, node := range nodes {
+		for name, count := range node.Counts {
+			if rest, ok := strings.CutPrefix(name, prefix); ok {
+				others[rest] += count
+			}
 		}
 	}
 	return others, nil
-}
-
-// elsewhere asks how many connections users have on other nodes. The answer comes when ctx is done at the latest: nil
-// where it is not known. There is none, and the channel is nil, without other nodes or users.
-func (n *nodes) elsewhere(ctx context.Context, users []string) <-chan map[string]int {
-	if n == nil || len(users) == 0 {
-		return nil
-	}
-	answer := make(chan map[string]int, 1)
-	go func() {
-		names := make([]string, len(users))
-		for i, user := range users {
-			names[i] = userName + user
-		}
-		counts, _ := n.others(ctx, userName, names...) // nil with an error
-		answer <- counts
-	}()
-	return answer
 }

@@ -40,8 +40,13 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	if h.Denied(sub.User) {
 		return nil, ErrDenied
 	}
+	if err := h.nodes.lease(ctx); err != nil {
+		return nil, err
+	}
 	if sub.ID = strings.Clone(sub.ID); sub.ID != "" {
-		h.replace(sub.ID)
+		if h.replace(sub.ID); sub.Arrived == 0 {
+			sub.Arrived = h.Arrived() // another one may take the id from now on
+		}
 	}
 	if err := h.admission.enter(sub.User, sub.Address); err != nil {
 		return nil, err
@@ -56,14 +61,16 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		err = h.start(ctx, c, sub)
 	}
 	if err != nil {
+		h.unclaim(c)
 		h.admission.exit(sub.User, sub.Address)
-		return nil, &Refusal{Reason: "broker", Err: err}
+		return nil, asRefusal(err)
 	}
 	c.sent, c.from = c.cursor, c.cursor
 	if len(sub.First) > 0 {
 		c.wait().head = append(c.wait().head, sub.First...)
 	}
 	c.shard.add(c, sub.Arrived)
+	h.nodes.introduce(ctx, c)
 	if h.Denied(sub.User) { // meanwhile
 		h.leave(c)
 		return nil, ErrDenied
@@ -81,9 +88,11 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 
 // leave is the other end of Subscribe.
 func (h *Hub) leave(c *Conn) {
+	h.unclaim(c)
 	if c.shard.remove(c) {
 		h.admission.exit(c.User, c.address)
 	}
+	h.nodes.dismiss(c.User, c.subscribed())
 }
 
 // start sets where a connection continues from, and what it is told first.

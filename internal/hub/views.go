@@ -89,6 +89,21 @@ func (c *Conn) hears(topic string) bool {
 	return slices.ContainsFunc(c.subscribed(), func(t string) bool { return Match(t, topic) })
 }
 
+// subscribers counts this node's connections that are subscribed to a topic, or a pattern, by that name.
+func (h *Hub) subscribers(name string) (n int) {
+	for _, s := range h.shards {
+		s.mu.Lock()
+		if set := s.index.names[name]; set != nil {
+			n += len(set.members)
+		}
+		if set := s.index.byName[name]; set != nil {
+			n += len(set.members)
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // hearing returns the connections that are subscribed to a topic, each once.
 func (s *shard) hearing(topic string) []*Conn {
 	found := map[*Conn]struct{}{}

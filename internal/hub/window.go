@@ -20,6 +20,7 @@ type window struct {
 	newest  map[string]*entry // by coalesce key
 	epochs  []epoch           // oldest first; the last is that of the log's present life
 	steered []uint64          // the seqs of entries that steer connections
+	chatter int               // how many entries clients have caused
 
 	redundant func(*broker.Record) bool // whether an event is to be passed over; nil: none is
 
@@ -108,6 +109,9 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 		if e.control != nil {
 			w.steered = append(w.steered, e.seq)
 		}
+		if e.chatter {
+			w.chatter++
+		}
 		if w.redundant != nil && w.redundant(&batch[i].Record) {
 			e.targets = nil
 		}
@@ -166,6 +170,9 @@ func (w *window) trim(now time.Time) {
 			break
 		}
 		w.bytes -= e.held()
+		if e.chatter {
+			w.chatter--
+		}
 		if w.newest[e.coalesce] == e {
 			delete(w.newest, e.coalesce)
 		}

@@ -1,0 +1,143 @@
+package hub
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// census puts what is asked of the directory at about the same time into one call. What is asked while a call is under way
+// waits for the next one: nobody gets an answer that is older than the question.
+type census struct {
+	mu     sync.Mutex // guards all below
+	next   *inquiry
+	asking bool
+	closed bool
+}
+
+// inquiry is one call of the directory.
+type inquiry struct {
+	names map[string]struct{} // nil: all
+	done  chan struct{}
+	nodes []broker.Node
+	err   error
+}
+
+// memoName is the name under which the directory has what is no node.
+const memoName = "presence~"
+
+// ask returns what the other nodes have under names, or under all where none is given, and how many reports they have made.
+// The counts are shared, and may hold other names as well.
+func (n *nodes) ask(ctx context.Context, names ...string) ([]broker.Node, error) {
+	c := &n.census
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, broker.ErrClosed
+	}
+	if c.next == nil {
+		c.next = &inquiry{names: map[string]struct{}{beatName: {}}, done: make(chan struct{})}
+	}
+	q := c.next
+	if len(names) == 0 {
+		q.names = nil
+	}
+	for _, name := range names {
+		if q.names != nil {
+			q.names[name] = struct{}{}
+		}
+	}
+	if !c.asking {
+		c.asking = true
+		n.hub.done.Go(n.inquire)
+	}
+	c.mu.Unlock()
+	select {
+	case <-q.done:
+		return q.nodes, q.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// inquire makes calls until nobody asks any more.
+func (n *nodes) inquire() {
+	c := &n.census
+	for {
+		c.mu.Lock()
+		q := c.next
+		if c.next = nil; q == nil {
+			c.asking = false
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		ctx, cancel := context.WithTimeout(n.hub.who.ctx, renewEvery)
+		q.nodes, q.err = n.list(ctx, slices.Collect(maps.Keys(q.names)))
+		cancel()
+		close(q.done)
+	}
+}
+
+// close has no further call made.
+func (n *nodes) close() {
+	if n != nil {
+		n.census.mu.Lock()
+		n.census.closed = true
+		n.census.mu.Unlock()
+	}
+}
+
+// list calls the directory. Where that does not tell nodes apart, the others are one.
+func (n *nodes) list(ctx context.Context, names []string) ([]broker.Node, error) {
+	roster, ok := n.directory.(broker.Roster)
+	if ok {
+		nodes, err := roster.Nodes(ctx, names...)
+		return slices.DeleteFunc(nodes, func(o broker.Node) bool { return o.Name == n.name || o.Name == memoName }), err
+	}
+	counts, err := n.directory.Counts(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	others := map[string]int{}
+	for name, count := range counts {
+		if name != beatName && count > n.told[name] {
+			others[name] = count - n.told[name]
+		}
+	}
+	return []broker.Node{{Counts: others}}, nil
+}
+
+// able reports whether a node answers receipts and registers its connections before it admits them.
+func able(o broker.Node) bool { return o.Counts[beatName] > 0 }
+
+// blinded reports whether there may be nodes that the engine has forgotten, and that have not yet reported again.
+func (n *nodes) blinded() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Now().Before(n.blind)
+}
+
+// elsewhere asks how many connections users have on other nodes. The answer comes when ctx is done at the latest: nil
+// where it is not known. There is none, and the channel is nil, without other nodes or users.
+func (n *nodes) elsewhere(ctx context.Context, users []string) <-chan map[string]int {
+	if n == nil || len(users) == 0 {
+		return nil
+	}
+	answer := make(chan map[string]int, 1)
+	go func() {
+		names := make([]string, len(users))
+		for i, user := range users {
+			names[i] = userName + user
+		}
+		counts, _ := n.others(ctx, userName, names...) // nil with an error
+		answer <- counts
+	}()
+	return answer
+}
