@@ -40,6 +40,7 @@ var contract = []check{
 	{name: "report at once", run: reportAtOnce, asks: shared},
 	{name: "engine away", run: engineAway, asks: hasEngine},
 	{name: "engine rolled back", run: engineRolledBack, asks: hasEngine},
+	{name: "engine rolled back before a tail has read", run: unreadRolledBack, asks: hasEngine},
 	{name: "engine away at open", run: engineAwayAtOpen, asks: hasEngine},
 }
 

@@ -113,6 +113,53 @@ func engineRolledBack(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
+// unreadRolledBack has the engine lose what it had acknowledged before any tail has read it: only the node that appended
+// it knows.
+func unreadRolledBack(t testing.TB, r Reporter, h Harness) {
+	n := h.open(t, nil)
+	var kept []broker.Position
+	await(t, "the engine is there", func() bool {
+		res := try(n, patience, event("kept"))
+		kept = []broker.Position{res[0].Position}
+		return res[0].Err == nil
+	})
+	restore := h.Engine.Snapshot(t)
+	for round := range 2 {
+		s := &tail{}
+		s.hold()
+		s.follow(t, r, n, 0)
+		await(t, "Tail begins", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.begun > 0
+		})
+		unread := numbered(t, n, 100, 3)
+		restore()
+		s.release()
+		holed := func() bool {
+			all := s.all()
+			return len(all) > 0 && all[len(all)-1].Record.Kind == broker.Hole
+		}
+		if !until(holed) || !until(s.healthy) {
+			r.Errorf("round %d: %d entries and no hole have come, and State is %v", round, len(s.all()), s.state)
+			return
+		}
+		for _, p := range unread {
+			stands(t, r, n, p, broker.Lost, broker.Unknown)
+		}
+		stands(t, r, n, kept[0], broker.Exact, broker.Lost)
+		next := numbered(t, n, 200, 1)[0]
+		if next.Epoch == unread[0].Epoch { // or a hub would wait for what it has published
+			r.Errorf("round %d: %s comes in the life of what was lost, %s", round, next, unread[0])
+		}
+		if !until(func() bool { all := s.all(); return all[len(all)-1].Position == next }) {
+			r.Errorf("round %d: what was appended after the rollback does not come", round)
+		}
+		rising(r, s.begin, s.all())
+		s.stop()
+	}
+}
+
 // engineAwayAtOpen opens a node before its engine: it says so, and follows when it can.
 func engineAwayAtOpen(t testing.TB, r Reporter, h Harness) {
 	h.Engine.Kill(t)

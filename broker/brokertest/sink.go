@@ -25,7 +25,7 @@ type tail struct {
 	ready   bool
 	state   error
 	bad     int           // how often the state became an error
-	gate    chan struct{} // Deliver waits until it is closed; nil: it does not
+	gate    chan struct{} // Begin and Deliver wait until it is closed; nil: they do not
 
 	inside  atomic.Int32 // calls at the same moment
 	overlap atomic.Bool
@@ -35,7 +35,11 @@ type tail struct {
 // follow starts a Tail, which ends with the test.
 func follow(t testing.TB, r Reporter, n *node, last int) *tail {
 	t.Helper()
-	s := &tail{}
+	return (&tail{}).follow(t, r, n, last)
+}
+
+func (s *tail) follow(t testing.TB, r Reporter, n *node, last int) *tail {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- n.Tail(ctx, last, s) }()
@@ -84,6 +88,16 @@ func (s *tail) Begin(p broker.Position) {
 	defer s.leave()
 	s.begun++
 	s.begin = p
+	s.wait()
+}
+
+// wait waits at the gate. The caller holds mu.
+func (s *tail) wait() {
+	if gate := s.gate; gate != nil {
+		s.mu.Unlock()
+		<-gate
+		s.mu.Lock()
+	}
 }
 
 func (s *tail) State(err error) {
@@ -98,12 +112,7 @@ func (s *tail) State(err error) {
 
 func (s *tail) Deliver(batch []broker.Entry) {
 	s.enter()
-	gate := s.gate
-	if gate != nil {
-		s.mu.Unlock()
-		<-gate
-		s.mu.Lock()
-	}
+	s.wait()
 	defer s.leave()
 	if len(batch) == 0 || s.begun == 0 {
 		s.empty.Store(true)
@@ -114,7 +123,7 @@ func (s *tail) Deliver(batch []broker.Entry) {
 	}
 }
 
-// hold makes Deliver wait until release.
+// hold makes Begin and Deliver wait until release.
 func (s *tail) hold() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -47,17 +47,21 @@ func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.R
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	now := time.Now()
-	all := make([]publish, len(records))
+	all, ids := make([]publish, len(records)), make([]string, len(records))
 	for i := range records {
 		r := &records[i]
 		r.Time = now.Add(time.Duration(i)) // no two messages are the same, whatever they hold
 		m := nats.NewMsg(b.names.events)
 		m.Data = r.Encode(nil)
-		m.Header.Set(nats.MsgIdHdr, messageID(r.Key))
+		ids[i] = messageID(r.Key)
+		m.Header.Set(nats.MsgIdHdr, ids[i])
 		all[i] = publish{key: r.Key, digest: r.Digest, message: m}
 	}
+	b.ledger.Begin(ids)
 	l, s := b.store(ctx, all)
-	return b.results(ctx, s, l, all)
+	results := b.results(ctx, s, l, all)
+	b.ledger.End(ids, results)
+	return results
 }
 
 // messageID is what the server knows repetitions by. A key may hold what a header cannot.

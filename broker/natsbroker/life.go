@@ -45,6 +45,19 @@ func (l *life) knows(epoch uint64) bool {
 	return epoch == l.base || slices.ContainsFunc(l.marks, func(m mark) bool { return m.epoch == epoch })
 }
 
+// rank orders epochs, the first one first; it is -1 for one that is not of this log.
+func (l *life) rank(epoch uint64) int {
+	for i := len(l.marks) - 1; i >= 0; i-- {
+		if l.marks[i].epoch == epoch {
+			return i + 1
+		}
+	}
+	if epoch == l.base {
+		return 0
+	}
+	return -1
+}
+
 // saw notes a number.
 func (l *life) saw(seq uint64) {
 	for {

@@ -11,7 +11,8 @@
 // 0 stands for a number whose message was gone already when the position was handed out.
 //
 // A server that was put back to an older state hands numbers out again. The first node to notice publishes a
-// marker: a message with which a new epoch begins for every node, at the same place.
+// marker: a message with which a new epoch begins for every node, at the same place. It is noticed by a tail whose last
+// message is gone, and by a node whose publish was acknowledged and is not there.
 //
 // # Caveats
 //
@@ -34,6 +35,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/ledger"
 )
 
 // KeyWindow is how long an idempotency key is remembered. Where Options.MaxAge is less, it is that.
@@ -67,6 +69,7 @@ type Broker struct {
 
 	link   link
 	acks   acks
+	ledger ledger.Ledger
 	life   atomic.Pointer[life]
 	lifeMu sync.Mutex // held to change life
 	junk   seldom     // messages that are no records

@@ -33,6 +33,7 @@ type tail struct {
 	check uint32 // its checksum; 0 where it is not known
 	epoch uint64
 	lived map[uint64]bool // the epochs so far
+	owes  bool            // a mark has to be set for what this node had acknowledged, and is lost
 
 	reported bool  // whether State was called
 	state    error // what it was told last
@@ -43,6 +44,7 @@ type tail struct {
 func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
+	defer b.ledger.Stop()
 	t := &tail{Broker: b, sink: sink, last: last, lived: map[uint64]bool{}}
 	for {
 		s, changed, err := b.link.look()
@@ -81,13 +83,17 @@ func (t *tail) tell(err error) {
 
 // run reads the stream until something breaks.
 func (t *tail) run(ctx context.Context, s *session) error {
+	if !t.begun {
+		t.ledger.Start()
+	}
+	acked := t.ledger.Highest()
 	l, info, err := t.look(ctx, s)
 	if err != nil {
 		return err
 	}
 	var next uint64
 	if t.begun {
-		next, err = t.prove(ctx, s, l, info)
+		next, err = t.prove(ctx, s, l, info, acked)
 	} else {
 		next, err = t.begin(ctx, s, l, info)
 	}
@@ -147,18 +153,18 @@ func (t *tail) at(seq uint64, check uint32, epoch uint64) {
 }
 
 // prove makes sure that the stream goes on from where the tail has come to, and returns the number to read from.
-func (t *tail) prove(ctx context.Context, s *session, l *life, info *streamInfo) (next uint64, err error) {
+func (t *tail) prove(ctx context.Context, s *session, l *life, info *streamInfo, acked broker.Position) (next uint64, err error) {
 	if l.base != t.base {
 		t.log.Warn("the stream was made anew: what it held is lost", "stream", t.names.stream)
 		t.base, t.epoch = l.base, l.epochAt(max(info.State.FirstSeq, 1)-1)
 		t.hole(max(info.State.FirstSeq, 1) - 1)
 		return t.seq + 1, nil
 	}
-	lost, err := t.lost(ctx, s, info)
+	lost, err := t.lost(ctx, s, l, info, acked)
 	if err != nil {
 		return 0, err
 	}
-	if lost {
+	if lost || t.owes {
 		return t.goOn(ctx, s)
 	}
 	if info.State.FirstSeq > t.seq+1 {
@@ -168,10 +174,15 @@ func (t *tail) prove(ctx context.Context, s *session, l *life, info *streamInfo)
 	return t.seq + 1, nil
 }
 
-// lost reports whether the message that the tail has come to is not in the stream any more, though not trimmed.
-func (t *tail) lost(ctx context.Context, s *session, info *streamInfo) (bool, error) {
+// lost reports whether the message that the tail has come to is not in the stream any more, though not trimmed, or one
+// behind it that this node had acknowledged before info was asked for.
+func (t *tail) lost(ctx context.Context, s *session, l *life, info *streamInfo, acked broker.Position) (bool, error) {
+	high := t.seq
+	if acked.Epoch != 0 && l.epochAt(acked.Minor) == acked.Epoch { // otherwise a mark covers it
+		high = max(high, acked.Minor)
+	}
 	// A new leader may not yet have all that its followers gave out: it gets a while.
-	for try := 0; t.seq > info.State.LastSeq; try++ {
+	for try := 0; high > info.State.LastSeq; try++ {
 		if try == 6 {
 			return true, nil
 		}
@@ -195,6 +206,12 @@ func (t *tail) lost(ctx context.Context, s *session, info *streamInfo) (bool, er
 	return m != nil && checkOf(m.Data) != t.check, nil
 }
 
+// passedLost reports whether the tail has passed a message that this node had acknowledged without seeing it.
+func (t *tail) passedLost() bool {
+	l := t.life.Load()
+	return t.ledger.Passed(broker.Position{Epoch: t.epoch, Minor: t.seq}, l.rank)
+}
+
 // goOn finds the mark with which a new epoch begins for all nodes, or sets it.
 func (t *tail) goOn(ctx context.Context, s *session) (next uint64, err error) {
 	newest, err := t.newest(ctx, s, t.names.stream, t.names.marks)
@@ -204,6 +221,7 @@ func (t *tail) goOn(ctx context.Context, s *session) (next uint64, err error) {
 	var expected uint64
 	if newest != nil {
 		if m, ok := markOf(newest.Sequence, newest.Data); ok && !t.lived[m.epoch] {
+			t.owes = false
 			return m.seq, nil
 		}
 		expected = newest.Sequence
@@ -223,12 +241,15 @@ func (t *tail) goOn(ctx context.Context, s *session) (next uint64, err error) {
 	if err != nil { // another node's may be there now
 		return 0, unavailable("setting a mark", err)
 	}
+	t.owes = false
+	t.ledger.Forget() // the mark covers what was acknowledged so far
 	return ack.Seq, nil
 }
 
 // hole hands on that entries up to and including seq are gone.
 func (t *tail) hole(seq uint64) {
 	t.at(seq, 0, t.epoch)
+	_ = t.passedLost() // the hole covers it
 	t.sink.Deliver([]broker.Entry{{
 		Position: broker.Position{Epoch: t.epoch, Minor: seq},
 		Record:   broker.Record{Kind: broker.Hole, Time: time.Now()},
@@ -259,12 +280,18 @@ func (t *tail) read(ctx context.Context, s *session, f *feed, next, target uint6
 			}
 		}
 		t.flush(f)
+		if t.owes = t.owes || t.passedLost(); t.owes {
+			if _, err := t.goOn(ctx, s); err != nil { // the mark comes in its place
+				return err
+			}
+		}
 		if next > target {
 			t.tell(nil)
 		}
 		if time.Since(checked) < checkEvery {
 			continue
 		}
+		acked := t.ledger.Highest()
 		l, info, err := t.look(ctx, s)
 		if err != nil {
 			return err
@@ -273,7 +300,7 @@ func (t *tail) read(ctx context.Context, s *session, f *feed, next, target uint6
 			return errAgain
 		}
 		if next == t.seq+1 {
-			if lost, err := t.lost(ctx, s, info); err != nil {
+			if lost, err := t.lost(ctx, s, l, info, acked); err != nil {
 				return err
 			} else if lost {
 				return errAgain
@@ -294,6 +321,7 @@ func (t *tail) read(ctx context.Context, s *session, f *feed, next, target uint6
 
 // take turns a message into an entry.
 func (t *tail) take(m *message) {
+	t.ledger.Read(m.id)
 	e, ok := t.entry(m, t.epoch)
 	t.at(m.seq, checkOf(m.body), t.epoch)
 	if !ok {

@@ -83,8 +83,12 @@ func (b *Broker) stored(r *broker.Record, now time.Time) stored {
 
 // appendGroup stores records by one script, and tries until it knows the outcome, or ctx is done.
 func (b *Broker) appendGroup(ctx context.Context, group []stored, results []broker.Result) {
-	b.acks.begin(group)
-	defer func() { b.acks.end(group, results) }()
+	tokens := make([]string, len(group))
+	for i, s := range group {
+		tokens[i] = s.token
+	}
+	b.ledger.Begin(tokens)
+	defer func() { b.ledger.End(tokens, results) }()
 	keys := []string{b.keys.log, b.keys.epochs, b.keys.floor}
 	for _, s := range group {
 		keys = append(keys, s.key)

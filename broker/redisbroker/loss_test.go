@@ -101,48 +101,6 @@ func TestRollbackOfUnreadAppend(t *testing.T) {
 	}
 }
 
-// The tail has read nothing of what was lost: only the append knows of it.
-func TestAcksAlone(t *testing.T) {
-	var a acks
-	a.start()
-	at := func(epoch, n uint64) broker.Position { return broker.Position{Epoch: epoch, Major: n} }
-	all := epochs{{name: 1}, {name: 2, from: id{50, 0}}}
-	add := func(token string, p broker.Position) {
-		g := []stored{{token: token}}
-		a.begin(g)
-		a.end(g, []broker.Result{{Position: p}})
-	}
-	add("a", at(1, 10))
-	a.read("a")
-	if a.passed(at(1, 11), all) {
-		t.Error("what was read counts as lost")
-	}
-	add("b", at(1, 12))
-	if a.passed(at(1, 11), all) {
-		t.Error("what is still to come counts as lost")
-	}
-	if a.highest() != at(1, 12) {
-		t.Errorf("highest %v", a.highest())
-	}
-	if !a.passed(at(1, 13), all) {
-		t.Error("what was passed unread does not count as lost")
-	}
-	add("c", at(1, 14))
-	if a.passed(at(2, 60), all) {
-		t.Error("a hole covers it, and still it counts as lost")
-	}
-	early := []stored{{token: "d"}}
-	a.begin(early)
-	a.read("d")
-	a.end(early, []broker.Result{{Position: at(2, 61)}})
-	if a.passed(at(2, 62), all) {
-		t.Error("what was read before its answer came counts as lost")
-	}
-	if len(a.open) != 0 || len(a.order) != 0 {
-		t.Errorf("left over: %d and %d", len(a.open), len(a.order))
-	}
-}
-
 func TestFlush(t *testing.T) {
 	s := start(t)
 	b, other := s.node(t), s.node(t)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/ledger"
 )
 
 // Broker is a hub's log in Redis.
@@ -22,7 +23,7 @@ type Broker struct {
 	token   string // begins the token of each append of this node
 	appends atomic.Uint64
 	clock   broker.Clock // Redis'
-	acks    acks
+	ledger  ledger.Ledger
 	names   directory
 
 	main *link // all but the tail, so that no publisher waits behind its pages

@@ -33,6 +33,7 @@ type tail struct {
 	ordinal uint64              // how many entries had ever been added with it; only where counted
 	counted bool                // false: not known
 	known   map[uint64]struct{} // epochs seen
+	owes    bool                // an epoch has to be opened for what this node had acknowledged, and is lost
 
 	state  error // what the sink was told last
 	said   bool  // whether it was told anything
@@ -51,7 +52,7 @@ func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
 		return err
 	}
 	defer done()
-	defer b.acks.stop()
+	defer b.ledger.Stop()
 	t := &tail{b: b, sink: sink, known: map[uint64]struct{}{}, junk: junk{log: b.log}}
 	defer t.junk.flush()
 	var wait backoff
@@ -99,7 +100,7 @@ func (t *tail) follow(ctx context.Context, last int) error {
 	}
 	var target id // where the log ended when this began
 	for first := true; ; {
-		acked := t.b.acks.highest()
+		acked := t.b.ledger.Highest()
 		v, err := t.b.view(ctx, t.b.tail, t.at, "XRANGE", "("+idOf(t.at).String(), "+", pageEntries)
 		if err != nil {
 			return err
@@ -113,7 +114,7 @@ func (t *tail) follow(ctx context.Context, last int) error {
 			first, target = false, v.last
 		}
 		t.take(&v)
-		if t.b.acks.passed(t.at, v.epochs) {
+		if t.owes = t.owes || t.b.ledger.Passed(t.at, v.epochs.find); t.owes {
 			if err := t.mark(ctx, &v, t.at); err != nil {
 				return err
 			}
@@ -155,7 +156,7 @@ func (t *tail) begin(ctx context.Context, last int) error {
 		}
 		if from == "+" {
 			v = part
-			t.b.acks.start()
+			t.b.ledger.Start()
 		}
 		v.first, v.length, v.epochs = part.first, part.length, part.epochs
 		whole := part.added == part.length // nothing was ever trimmed
@@ -226,6 +227,7 @@ func (t *tail) verify(ctx context.Context, v *view, acked broker.Position) (read
 				next = i
 			}
 			t.known[e.name] = struct{}{}
+			t.owes = false
 		}
 	}
 	at := idOf(t.at)
@@ -266,17 +268,20 @@ func (t *tail) verify(ctx context.Context, v *view, acked broker.Position) (read
 func (t *tail) mark(ctx context.Context, v *view, floor broker.Position) error {
 	at := idOf(floor)
 	t.b.log.Warn("redis: the log has lost entries that had been stored; clients are told of a gap", "after", at.String())
-	// What was read and then lost is gone from the stream, and what this node has appended may be as well.
-	t.b.acks.forget()
 	_, err := t.b.tail.exec(ctx, markScript, []string{t.b.keys.log, t.b.keys.epochs},
 		[]string{v.epochs[len(v.epochs)-1].String(), newEpoch(), at.String(), strconv.FormatUint(at.ms, 10), at.next().String()})
+	if err == nil {
+		// What was read and then lost is gone from the stream, and what this node has appended may be as well.
+		t.owes = false
+		t.b.ledger.Forget()
+	}
 	return err
 }
 
 // jump goes to where an epoch begins, whatever came before.
 func (t *tail) jump(e epoch) {
 	t.b.log.Warn("redis: the log has lost entries that had been stored, or was emptied; clients are told of a gap")
-	t.b.acks.forget()
+	t.b.ledger.Forget()
 	t.ordinal, t.counted = 0, e.from == id{}
 	t.hole(e.start())
 }
@@ -288,7 +293,7 @@ func (t *tail) holeBeforeFirst(v *view) {
 	if v.length > 0 {
 		at = v.first.before()
 	}
-	t.b.acks.forget()
+	t.b.ledger.Forget()
 	t.ordinal, t.counted = v.added-v.length, true
 	t.hole(at.position(v.epochs.at(at).name, 0))
 }
@@ -312,7 +317,7 @@ func (t *tail) deliver(page []raw, all epochs) {
 	for i := range page {
 		raw := &page[i]
 		if _, by, ok := raw.own(); ok {
-			t.b.acks.read(by)
+			t.b.ledger.Read(by)
 		}
 		e, err := raw.entry(all)
 		if t.at = e.Position; err != nil && !t.bad(raw, err) {
