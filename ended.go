@@ -35,7 +35,7 @@ func endReason(c *hub.Conn, reason error) string {
 	switch {
 	case errors.Is(reason, context.Canceled), errors.Is(reason, syscall.EPIPE), errors.Is(reason, syscall.ECONNRESET):
 		return "the client left"
-	case errors.Is(reason, os.ErrDeadlineExceeded):
+	case errors.Is(reason, os.ErrDeadlineExceeded), errors.Is(reason, syscall.ETIMEDOUT):
 		return "the client took nothing for too long"
 	case reason != nil:
 		return reason.Error()

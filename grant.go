@@ -218,21 +218,21 @@ var held struct {
 	by map[string]*arrival
 }
 
-// enter takes what only one connection may hold.
-func (a *arrival) enter() error {
+// enter takes what only one connection may hold, and reports whether it was free.
+func (a *arrival) enter() bool {
 	if a.grant.once == "" {
-		return nil
+		return true
 	}
 	held.mu.Lock()
 	defer held.mu.Unlock()
 	if held.by[a.grant.once] != nil {
-		return &hub.Refusal{Reason: "in_use"}
+		return false
 	}
 	if held.by == nil {
 		held.by = map[string]*arrival{}
 	}
 	held.by[a.grant.once] = a
-	return nil
+	return true
 }
 
 // leave lets go of what a connection held.
@@ -256,8 +256,8 @@ func (p *pooledHub) admit(ctx context.Context, sub hub.Subscription, s *HubSetti
 	if !ok || a.grant == nil {
 		return p.subscribe(ctx, sub, s)
 	}
-	if err := a.enter(); err != nil {
-		return nil, err
+	if !a.enter() {
+		return nil, p.Crowded("in_use", sub.User)
 	}
 	conn, err := p.subscribe(ctx, sub, s)
 	if err != nil {
@@ -267,7 +267,7 @@ func (p *pooledHub) admit(ctx context.Context, sub hub.Subscription, s *HubSetti
 	// Afterwards, so that of two who come at once none slips through: rather both come again.
 	if limit := a.grant.limit; limit > 0 && p.UserHere(sub.User) > limit {
 		conn.Close(errOverLimit)
-		return nil, &hub.Refusal{Reason: "per_user"}
+		return nil, p.Crowded("per_user", sub.User)
 	}
 	if !a.grant.expires.IsZero() {
 		a.deadline = deadlines.add(conn, a.grant.expires)

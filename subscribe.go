@@ -324,7 +324,11 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	h.hub.rejected(reason)
 	retry := jitter(time.Duration(h.RetryMax), 5*time.Duration(h.RetryMax))
-	if refusal != nil && refusal.Again > 0 {
+	switch {
+	case refusal == nil:
+	case refusal.Latest > 0:
+		retry = jitter(refusal.Again, refusal.Latest)
+	case refusal.Again > 0:
 		retry = refusal.Again + jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax))
 	}
 	if !strings.Contains(r.Header.Get("Accept"), "text/event-stream") {

@@ -56,6 +56,7 @@ type Hub struct {
 
 	denials denials
 	chatter chatter
+	probes  probes
 	revoked atomic.Pointer[func(user string)]
 	archive archive
 	nodes   *nodes // nil: there is but this one

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -49,6 +50,9 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		}
 	}
 	if err := h.admission.enter(sub.User, sub.Address); err != nil {
+		if r := new(Refusal); errors.As(err, &r) && r.Reason == "per_user" {
+			return nil, h.Crowded(r.Reason, sub.User)
+		}
 		return nil, err
 	}
 	c := &Conn{

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -271,17 +272,36 @@ func (s *held) limitKernel() {
 	}
 }
 
-// limitShared bounds what a connection that is not ours alone, as HTTP/2's, keeps of what was not sent yet: what is on its
-// way may be as much as the network asks for.
+// limitShared bounds what a connection that is not held, and may be shared as HTTP/2's are, keeps of what was not sent yet:
+// what is on its way may be as much as the network asks for.
 func limitShared(conn net.Conn) {
-	if secure, ok := conn.(*tls.Conn); ok {
-		conn = secure.NetConn()
-	}
-	if tcp, ok := tcpOf(conn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) {
-				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, sendBuffer) // a limit, not a need
-			})
+	setShared(conn, unix.TCP_NOTSENT_LOWAT, sendBuffer)
+}
+
+// limitSharedKernel has the kernel wait for a client that does not answer no longer than this. Of the streams that share a
+// connection, the one that has set it last decides.
+func limitSharedKernel(conn net.Conn, d time.Duration) {
+	setShared(conn, unix.TCP_USER_TIMEOUT, int(min(d.Milliseconds(), 1<<31-1)))
+}
+
+// setShared sets an option of TCP on a connection, whatever wraps it. Where it cannot be found or set, it stays as it is: these
+// are limits, not needs.
+func setShared(conn net.Conn, name, value int) {
+	for {
+		if raw, ok := conn.(syscall.Conn); ok {
+			if c, err := raw.SyscallConn(); err == nil {
+				_ = c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, name, value) })
+			}
+			return
 		}
+		if tcp, ok := tcpOf(conn); ok {
+			conn = tcp
+			continue
+		}
+		wrapper, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			return
+		}
+		conn = wrapper.NetConn()
 	}
 }

@@ -5,6 +5,7 @@ package stream
 import (
 	"net"
 	"net/http"
+	"time"
 )
 
 // Hold takes a connection over where the system has epoll; here, every stream stays on its goroutine.
@@ -13,3 +14,5 @@ func Hold(http.ResponseWriter, *http.Request, net.Conn, Source, *Timing) (bool, 
 }
 
 func limitShared(net.Conn) {}
+
+func limitSharedKernel(net.Conn, time.Duration) {}

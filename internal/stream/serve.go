@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -57,10 +58,11 @@ type served struct {
 	// beat goes off when the silence may have to be broken, guard while a write takes long.
 	beat, guard *time.Timer
 
-	mu     sync.Mutex // guards the block, and s.rc while a write is under way
-	begun  time.Time  // the write under way; zero: there is none
-	wrote  time.Time  // the end of the last one
-	late   bool       // it was given up
+	mu     sync.Mutex    // guards the block, and s.rc while a write is under way
+	kernel time.Duration // how long the kernel waits for a client that does not answer
+	begun  time.Time     // the write under way; zero: there is none
+	wrote  time.Time     // the end of the last one
+	late   bool          // it was given up
 	isOver bool
 }
 
@@ -82,6 +84,7 @@ func (s *served) signal() {
 func (s *served) run(ctx context.Context) error {
 	s.mu.Lock()
 	s.wrote = time.Now()
+	s.limitKernel()
 	s.beat = time.AfterFunc(min(s.timing.Heartbeat(), longestWait), s.look)
 	s.guard = time.AfterFunc(time.Hour, s.watch)
 	s.guard.Stop()
@@ -131,6 +134,14 @@ func (s *served) silent() time.Duration {
 	return time.Since(s.wrote)
 }
 
+// limitKernel has the kernel wait as long as the stream does. The caller holds mu.
+func (s *served) limitKernel() {
+	if d := s.timing.WriteTimeout(); d != s.kernel {
+		s.kernel = d
+		limitSharedKernel(s.conn, d)
+	}
+}
+
 // look is what beat does. It goes off again and again, so that a write need not set it anew.
 func (s *served) look() {
 	s.mu.Lock()
@@ -138,6 +149,7 @@ func (s *served) look() {
 	if s.isOver {
 		return
 	}
+	s.limitKernel()
 	rest := s.timing.Heartbeat() - time.Since(s.wrote)
 	if rest <= 0 {
 		s.signal()
@@ -199,7 +211,7 @@ func (s *served) wait() {
 func (s *served) because(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil && s.late {
+	if err != nil && (s.late || errors.Is(err, syscall.ETIMEDOUT)) { // by guard, or by the kernel
 		return errTimeout
 	}
 	return err
