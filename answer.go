@@ -75,6 +75,9 @@ func topicsOf(lines []string) (topics []string, err error) {
 		}
 		if strings.HasPrefix(line, "[") {
 			var list []string
+			if err := checkText([]byte(line)); err != nil {
+				return nil, err
+			}
 			if json.Unmarshal([]byte(line), &list) != nil {
 				return nil, errors.New("must be a JSON list of strings, or names between commas")
 			}

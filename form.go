@@ -215,6 +215,9 @@ func (v *formValue) text() (string, error) {
 	return strings.Clone(v.str), nil
 }
 
+func (v *formValue) name() (string, error)    { return v.text() }
+func (v *formValue) names() ([]string, error) { return v.texts() }
+
 // texts takes any numbers for keys, as PHP's array_filter and array_unique leave holes.
 func (v *formValue) texts() ([]string, error) {
 	if v.isText {

@@ -136,23 +136,8 @@ func (v jsonValue) unquote() (string, error) {
 	if bytes.IndexByte(inner, '\\') < 0 {
 		return string(inner), nil
 	}
-	for i := 0; i < len(inner); i++ {
-		if inner[i] != '\\' {
-			continue
-		}
-		if i++; inner[i] != 'u' {
-			continue
-		}
-		r := hexRune(inner[i+1:])
-		i += 4
-		if !utf16.IsSurrogate(r) {
-			continue
-		}
-		rest := inner[i+1:]
-		if len(rest) < 6 || rest[0] != '\\' || rest[1] != 'u' || utf16.DecodeRune(r, hexRune(rest[2:])) == utf8.RuneError {
-			return "", errors.New("must be valid UTF-8, and holds half of a surrogate pair")
-		}
-		i += 6
+	if halfSurrogate(inner) {
+		return "", errHalfSurrogate
 	}
 	var s string
 	if err := json.Unmarshal(v, &s); err != nil {
@@ -161,9 +146,53 @@ func (v jsonValue) unquote() (string, error) {
 	return s, nil
 }
 
+var (
+	errNotUTF8       = errors.New("must be valid UTF-8")
+	errHalfSurrogate = errors.New("must be valid UTF-8, and holds half of a surrogate pair")
+)
+
+// checkText reports what encoding/json would replace by U+FFFD in JSON text: bytes that are not UTF-8, and halves of
+// surrogate pairs. Two names that differ only there would become one.
+func checkText(b []byte) error {
+	switch {
+	case !utf8.Valid(b):
+		return errNotUTF8
+	case halfSurrogate(b):
+		return errHalfSurrogate
+	}
+	return nil
+}
+
+// halfSurrogate reports whether a string of JSON text escapes half of a surrogate pair, which stands for no character.
+func halfSurrogate(b []byte) bool {
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' {
+			continue
+		}
+		if i++; i == len(b) || b[i] != 'u' {
+			continue
+		}
+		r := hexRune(b[i+1:])
+		i += 4
+		if !utf16.IsSurrogate(r) {
+			continue
+		}
+		rest := b[min(i+1, len(b)):]
+		if len(rest) < 6 || rest[0] != '\\' || rest[1] != 'u' || utf16.DecodeRune(r, hexRune(rest[2:])) == utf8.RuneError {
+			return true
+		}
+		i += 6
+	}
+	return false
+}
+
+// hexRune reads four hexadecimal digits. It returns 0 where there are none, as in text that is not JSON.
 func hexRune(b []byte) rune {
+	if len(b) < 4 {
+		return 0
+	}
 	n, err := strconv.ParseUint(string(b[:4]), 16, 16)
-	if err != nil { // valid JSON has four digits here
+	if err != nil {
 		return 0
 	}
 	return rune(n)
@@ -178,20 +207,55 @@ func (v jsonValue) text() (string, error) {
 	return v.unquote()
 }
 
+// name takes a string, or a whole number such as a database's id, with exactly its digits.
+func (v jsonValue) name() (string, error) {
+	switch v.what() {
+	case "a number":
+		return wholeNumber(v)
+	case "a string":
+		return v.unquote()
+	}
+	return "", errors.New("must be a string or a whole number, got " + v.what())
+}
+
+// wholeNumber returns a JSON number as it is written, unless it is a fraction, has an exponent or does not fit in 64 bits.
+func wholeNumber(v []byte) (string, error) {
+	if _, err := strconv.ParseInt(string(v), 10, 64); err != nil {
+		return "", errors.New("must be a string or a whole number")
+	}
+	return string(v), nil
+}
+
 func (v jsonValue) texts() ([]string, error) {
-	if v[0] != '[' {
-		if v[0] != '"' {
-			return nil, errors.New("must be a string or an array of strings, got " + v.what())
-		}
+	switch v[0] {
+	case '[':
+		return v.list(jsonValue.text)
+	case '"':
 		s, err := v.unquote()
 		return []string{s}, err
 	}
+	return nil, errors.New("must be a string or an array of strings, got " + v.what())
+}
+
+func (v jsonValue) names() ([]string, error) {
+	switch v.what() {
+	case "an array":
+		return v.list(jsonValue.name)
+	case "a string", "a number":
+		s, err := v.name()
+		return []string{s}, err
+	}
+	return nil, errors.New("must be a string, a whole number or an array of them, got " + v.what())
+}
+
+// list reads the items of an array.
+func (v jsonValue) list(read func(jsonValue) (string, error)) ([]string, error) {
 	var list []string
 	for item := range v.items() {
 		if len(list) == maxListed {
 			return nil, errTooManyListed
 		}
-		s, err := item.text()
+		s, err := read(item)
 		if err != nil {
 			return nil, itemError(len(list), err)
 		}

@@ -35,6 +35,8 @@ type value interface {
 	isNull() bool
 	text() (string, error)
 	texts() ([]string, error) // of a list, or of one string
+	name() (string, error)    // of a user or an event: a text or a whole number
+	names() ([]string, error) // of a list, or of one
 	number() (int64, error)
 	boolean() (bool, error)
 	data() ([]byte, error)
@@ -88,14 +90,20 @@ func (p *publication) target(v value, kind broker.TargetKind, many bool, check f
 		return errors.New("must not be null: a target that is named has to be given")
 	}
 	if !many {
-		name, err := v.text()
+		name, err := targetOf(v, kind)
 		if err != nil {
 			return err
 		}
 		p.rec.Targets = append(p.rec.Targets, broker.Target{Kind: kind, Name: name})
 		return check(name)
 	}
-	names, err := v.texts()
+	var names []string
+	var err error
+	if kind == broker.User {
+		names, err = v.names()
+	} else {
+		names, err = v.texts()
+	}
 	if err != nil {
 		return err
 	}
@@ -110,6 +118,14 @@ func (p *publication) target(v value, kind broker.TargetKind, many bool, check f
 		p.rec.Targets = append(p.rec.Targets, broker.Target{Kind: kind, Name: name})
 	}
 	return nil
+}
+
+// targetOf reads the name of one target. Users may be numbers, as a database has them.
+func targetOf(v value, kind broker.TargetKind) (string, error) {
+	if kind == broker.User {
+		return v.name()
+	}
+	return v.text()
 }
 
 func (p *publication) broadcast(v value) error {
@@ -146,7 +162,7 @@ func (p *publication) option(name string, v value) (err error) {
 			err = sse.CheckType(p.rec.Type)
 		}
 	case "id":
-		if p.rec.ID, err = v.text(); err == nil {
+		if p.rec.ID, err = v.name(); err == nil {
 			err = sse.CheckID(p.rec.ID)
 		}
 	case "retry":

@@ -97,7 +97,7 @@ func TestPublishRefused(t *testing.T) {
 		{formType, "user=&topic=room&data=x", 400, `"field":"user"`},
 		{jsonType, `{"users": [], "topic": "room"}`, 400, `"field":"users"`},
 		{jsonType, `{"user": "` + strings.Repeat("u", 256) + `"}`, 400, `"field":"user"`},
-		{jsonType, `{"user": 1}`, 400, `"field":"user"`},
+		{jsonType, `{"user": 1.5}`, 400, `"field":"user"`},
 		{jsonType, `{"user": "u1", "colour": "red"}`, 400, `"field":"colour"`},
 		{jsonType, `{"user": "u1", "topic": "public/*"}`, 400, `"field":"topic"`},
 		{jsonType, `{"user": "u1", "event": "open"}`, 400, `"field":"event"`},

@@ -255,8 +255,11 @@ func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *probl
 	return params, nil
 }
 
-// jsonParams reads an object of strings, numbers, and lists of strings.
+// jsonParams reads an object of strings, whole numbers, and lists of them.
 func jsonParams(body []byte) (url.Values, error) {
+	if err := checkText(body); err != nil {
+		return nil, err
+	}
 	var object map[string]any
 	decoder := json.NewDecoder(strings.NewReader(string(body)))
 	decoder.UseNumber()
@@ -277,7 +280,11 @@ func jsonParams(body []byte) (url.Values, error) {
 			case string:
 				params.Add(name, v)
 			case json.Number:
-				params.Add(name, v.String())
+				text, err := wholeNumber([]byte(v))
+				if err != nil {
+					return nil, fmt.Errorf("%s %w", clip(name), err)
+				}
+				params.Add(name, text)
 			case nil:
 			default:
 				return nil, fmt.Errorf("%s must be a string or a list of strings", clip(name))

@@ -163,6 +163,9 @@ func readTicket(payload string) (*grant, error) {
 	if err != nil {
 		return nil, invalid("the payload is not base64url without padding")
 	}
+	if err := checkText(plain); err != nil {
+		return nil, invalid("the payload " + err.Error())
+	}
 	var t struct {
 		User   json.RawMessage `json:"user"`
 		Topics []string        `json:"topics"`
@@ -200,11 +203,9 @@ const maxTime = 253402300799
 func userName(raw json.RawMessage) (string, error) {
 	var name string
 	if err := json.Unmarshal(raw, &name); err != nil {
-		var id int64
-		if err := json.Unmarshal(raw, &id); err != nil {
-			return "", errors.New("must be a string or a whole number")
+		if name, err = wholeNumber(raw); err != nil {
+			return "", err
 		}
-		name = string(raw)
 	}
 	return name, hub.CheckName(name)
 }

@@ -31,9 +31,14 @@ func ticket(secret string, fields map[string]any) string {
 		panic(err)
 	}
 	signed := "sse1." + base64.RawURLEncoding.EncodeToString(payload)
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(signed))
-	return signed + "." + hex.EncodeToString(mac.Sum(nil))
+	return signed + "." + mac(secret, signed)
+}
+
+// mac is a ticket's signature.
+func mac(secret, signed string) string {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte(signed))
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func ticketFor(user string, life time.Duration) string {
