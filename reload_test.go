@@ -42,6 +42,7 @@ func TestReload(t *testing.T) {
 	sites := serveAll(t, route("hub main"))
 	s := sites[0]
 	c := s.open("/events?userId=u1&topic=room")
+	c.passPositions = true // a history of 5 events ages fast
 	s.publish("user", "u1", "data", "before")
 	c.want("before")
 	away := s.publish("user", "u1", "data", "while away")
@@ -54,6 +55,7 @@ func TestReload(t *testing.T) {
 		}
 		c.want(more)
 		n := s.open("/events?userId=u1")
+		n.passPositions = true
 		s.publish("topic", "room", "data", "to the room")
 		s.publish("broadcast", "1", "data", "to all")
 		c.want("to the room", "to all")
@@ -73,6 +75,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("got id %q", c.id)
 	}
 	resumed := s.resume("/events?userId=u1", c.id)
+	resumed.passPositions = true
 	s.publish("user", "u1", "data", "last")
 	resumed.want("last")
 	c.want("last")

@@ -34,6 +34,7 @@ type Conn struct {
 	past    *past        // catching up: what may have to be read from the broker; nil: nothing
 	cursor  uint64       // live: the newest entry put into waiting; catching up: all up to here has been read
 	sent    uint64       // the place that the last id written stands for
+	told    uint64       // the same of the last id on an event of the stream itself
 	from    uint64       // the place that its stream continued from
 	events  uint64       // given to the stream
 	bytes   uint64       // and theirs
@@ -190,6 +191,9 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 	}
 }
 
+// spacing is how many entries of the log there are at least between two positions on a busy stream, however small the window.
+const spacing = 16
+
 // take renders the oldest part of the pending list. The caller holds shard.mu.
 func (c *Conn) take(frames [][]byte, max int64) [][]byte {
 	pending := c.pending()
@@ -202,8 +206,11 @@ func (c *Conn) take(frames [][]byte, max int64) [][]byte {
 		frames = c.render(frames, pending[:n])
 		c.shift(n, size)
 	}
-	if n < len(pending) {
+	switch {
+	case n < len(pending):
 		c.signal()
+	case n > 0 && c.told < c.shard.aged && c.cursor-c.told >= spacing:
+		frames = append(frames, c.position())
 	}
 	return frames
 }
@@ -219,6 +226,7 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 		switch {
 		case e.hole():
 			frames, passed = append(frames, c.gap("lost", broker.Position{}, e.pos)), nil
+			c.told = e.seq
 		case c.excluded(e):
 			passed = e
 		case e.void(now):
@@ -242,6 +250,7 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 	}
 	if passed != nil {
 		frames = append(frames, positionFrame(passed.pos))
+		c.told = passed.seq
 	}
 	if events > 0 {
 		c.count(now, oldest, events, bytes)
@@ -271,13 +280,14 @@ func (c *Conn) pass(frames [][]byte) [][]byte {
 	return frames
 }
 
-// Idle returns what keeps a silent stream open: a newer position where the client's has aged, otherwise a
-// heartbeat.
+// Idle returns what keeps a silent stream open: a newer position if the client's has aged, otherwise a heartbeat. The
+// position that counts is the last on an event of the stream itself: a page cannot see the ids of events that it does not
+// listen for, and opens a new EventSource from the last id it has seen. A busy stream gets newer positions by take.
 func (c *Conn) Idle() []byte {
 	aged := c.shard.hub.window.aged(time.Now())
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	if c.live && c.waiting == nil && c.sent < aged {
+	if c.live && c.waiting == nil && c.told < aged {
 		return c.position()
 	}
 	return []byte(sse.Heartbeat)
@@ -291,7 +301,7 @@ func (c *Conn) position() []byte {
 	if p.IsZero() {
 		return []byte(sse.Heartbeat)
 	}
-	c.sent = seq
+	c.sent, c.told = seq, seq
 	return positionFrame(p)
 }
 

@@ -3,6 +3,7 @@ package hub
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
@@ -14,6 +15,7 @@ type shard struct {
 
 	mu      sync.Mutex // guards all of this block, and what conn.go says of a Conn
 	cursor  uint64     // every entry up to here has been taken to the live connections
+	aged    uint64     // the place before which positions have used up half of the window, as of the last delivery
 	index   index
 	traffic Traffic
 	grown   int64                // what was added to traffic.Pending since told
@@ -102,7 +104,9 @@ func (s *shard) run() {
 // deliver takes entries to the live connections that hear them.
 func (s *shard) deliver(batch []*entry) (size int64) {
 	pending, share := s.hub.pendingBudget.Load(), s.hub.memory.share(len(s.hub.shards))
+	aged := s.hub.window.aged(time.Now())
 	s.mu.Lock()
+	s.aged = aged
 	for _, e := range batch {
 		size += e.held()
 		for _, t := range e.targets {

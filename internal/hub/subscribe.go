@@ -69,7 +69,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		h.admission.exit(sub.User, sub.Address)
 		return nil, asRefusal(err)
 	}
-	c.sent, c.from = c.cursor, c.cursor
+	c.sent, c.told, c.from = c.cursor, c.cursor, c.cursor
 	if len(sub.First) > 0 {
 		c.wait().head = append(c.wait().head, sub.First...)
 	}
