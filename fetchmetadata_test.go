@@ -2,7 +2,9 @@ package ssepush_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -87,4 +89,61 @@ func TestHostRewrittenInFrontAndReload(t *testing.T) {
 	s.publish("user", "u1", "data", "still here")
 	early.want("still here")
 	own.want("still here")
+}
+
+// A stream that a page elsewhere opens as an image takes no seat of the user's, and nobody is asked about it.
+func TestEmbeddedStreams(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		w.Header().Set("X-SSE-User", "u1")
+		w.Header().Set("X-SSE-Hold", "stream")
+	}))
+	t.Cleanup(server.Close)
+	const limits = "\nlimits {\nper_user 2\nrate 50\n}\ncors_origins *"
+	for name, directive := range map[string]string{"authorize": "user authorize " + server.URL + limits, "upstream": "upstream" + limits} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, app(directive, "reverse_proxy "+strings.TrimPrefix(server.URL, "http://")))
+			try := func(method string, headers ...string) answer {
+				return s.do(method, "/events", "", append(headers, "Cookie", "id=u1", "Accept", eventStream)...)
+			}
+			for _, where := range []string{"cross-site", "same-site"} {
+				for _, mode := range []string{"no-cors", "navigate", "nested-navigate", "websocket", "same-origin", "", "CORS"} {
+					for range 5 {
+						if a := try(http.MethodGet, "Sec-Fetch-Site", where, "Sec-Fetch-Mode", mode); a.status != http.StatusForbidden || !strings.Contains(a.body, "Sec-Fetch-Mode") {
+							t.Errorf("%s %s: got %d %s", where, mode, a.status, a.body)
+						}
+					}
+				}
+				for _, headers := range [][]string{
+					{"Sec-Fetch-Site", where}, {"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Site", where, "Sec-Fetch-Mode", "no-cors"},
+					{"Sec-Fetch-Site", where, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Mode", "no-cors"},
+					{"Sec-Fetch-Site", where, "Sec-Fetch-Mode", "navigate", "Origin", "https://evil.example"}, // a form
+				} {
+					for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+						if a := try(method, headers...); a.status != http.StatusForbidden {
+							t.Errorf("%s %q: got %d %s", method, headers, a.status, a.body)
+						}
+					}
+				}
+			}
+			if n := asked.Swap(0); n > 0 {
+				t.Errorf("the app was asked %d times", n)
+			}
+			// Whatever a user does, and a page that may, is let in; at most two at once.
+			for _, headers := range [][]string{
+				{}, {"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate"}, {"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate"},
+				{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"}, {"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "no-cors"},
+				{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors", "Origin", page},
+			} {
+				c := s.open("/events", append(headers, "Cookie", "id=u1")...)
+				if c.connected.User == nil || *c.connected.User != "u1" {
+					t.Errorf("%q: got %+v", headers, c.connected)
+				}
+				c.close()
+				waitFor(t, "the client has left", func() bool { return s.connections() == 0 })
+			}
+			asked.Store(0)
+		})
+	}
 }

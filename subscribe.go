@@ -53,6 +53,9 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *str
 	if done {
 		return nil, nil
 	}
+	if p == nil {
+		p = checkEmbedded(r)
+	}
 	arrived := h.place()
 	var sub hub.Subscription
 	if p == nil {

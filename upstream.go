@@ -33,6 +33,9 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 	if done {
 		return nil
 	}
+	if p == nil {
+		p = checkEmbedded(r)
+	}
 	if p != nil {
 		p.write(w)
 		return nil
