@@ -22,14 +22,18 @@ type archive struct {
 	queue   []*Conn // that want a page
 	readers int
 	pages   []*archived // the newest last
-	bytes   int64       // of all their frames
+	bytes   int64       // of all their entries
+	size    int64       // of an entry, as far as pages tell; 0: none was read yet
 }
 
 const (
 	// archiveReaders is how many pages are read at a time.
 	archiveReaders = 4
-	// archivePage is how many entries a page has, at most.
+	// archivePage is how many entries a page has, at most, and pageBytes about how large it is. firstSize is how large the
+	// entries are thought to be, at least, before the first page was read.
 	archivePage = 64
+	pageBytes   = 1 << 20
+	firstSize   = 64 << 10
 	// archiveBytes and archivePages bound the pages that are kept for others.
 	archiveBytes = 16 << 20
 	archivePages = 256
@@ -40,28 +44,6 @@ const (
 	readTimeout = 10 * time.Second
 	readAgain   = time.Second
 )
-
-// past is where a connection stands that catches up from before the window.
-type past struct {
-	at      broker.Position // all up to here has been read
-	sent    broker.Position // while page is not empty: all up to here has been given to the stream; zero: not known
-	seq     uint64          // the place of at, where the window goes on behind it
-	joined  bool            // the window does go on, and nothing of the page is left
-	page    []*entry        // what matches of the last page, not yet sent
-	met     bool            // the window goes on behind the page
-	gap     string          // why there is no further page
-	reading bool            // it is on its way
-	scanned int
-}
-
-// given returns the position up to which the stream has been given everything; zero if that is not known. A client
-// that is cut off can come back to it.
-func (p *past) given() broker.Position {
-	if len(p.page) > 0 {
-		return p.sent
-	}
-	return p.at
-}
 
 // archived is a part of the log.
 type archived struct {
@@ -181,12 +163,16 @@ func (a *archive) serve(c *Conn) {
 	oldest, _ := a.hub.window.oldest()
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
+	if c.place == gone { // meanwhile
+		return
+	}
 	p := c.past
 	p.reading, p.met = false, false
 	if c.shard.cursor < oldest { // something in the page may steer the connection, and has not yet
 		c.shard.stall(c)
 		return
 	}
+	p.before = p.scanned
 	p.scanned += len(page.entries)
 	switch {
 	case reason != "":
@@ -198,14 +184,10 @@ func (a *archive) serve(c *Conn) {
 	}
 	if reason == "" {
 		p.sent, p.at = p.at, page.last
-		in := c.interest()
-		for _, e := range page.entries {
-			if in.hears(e) && !c.early(e) {
-				p.page = append(p.page, e)
-			}
-		}
+		c.hold(page.entries)
 	}
 	c.signal()
+	c.shard.tell()
 }
 
 // page returns what is behind a position. Where that is all that comes before the window, the page's last position is
@@ -223,7 +205,7 @@ func (a *archive) page(after broker.Position) (archived, error) {
 	_, upTo := a.hub.window.oldest()
 	ctx, cancel := context.WithTimeout(a.ctx, readTimeout)
 	defer cancel()
-	entries, err := a.hub.broker.Read(ctx, after, upTo, archivePage)
+	entries, err := a.hub.broker.Read(ctx, after, upTo, a.limit())
 	p := &archived{after: after, last: upTo}
 	if err != nil || len(entries) == 0 {
 		return *p, err
@@ -235,17 +217,56 @@ func (a *archive) page(after broker.Position) (archived, error) {
 		p.bytes += e.held()
 	}
 	p.last = entries[len(entries)-1].Position
+	if a.keep(p) {
+		a.hub.relieve()
+	}
+	return *p, nil
+}
 
+// limit returns how many entries the next page should have.
+func (a *archive) limit() int {
+	a.mu.Lock()
+	size := a.size
+	a.mu.Unlock()
+	if size == 0 {
+		size = max(firstSize, a.hub.window.meanSize())
+	}
+	return int(min(max(pageBytes/size, 1), archivePage))
+}
+
+// keep keeps a page for others, and reports whether it is time to look after the hub's memory.
+func (a *archive) keep(p *archived) bool {
+	mean := p.bytes / int64(len(p.entries))
+	most := int64(archiveBytes)
+	if budget := a.hub.memory.budget.Load(); budget > 0 {
+		most = min(most, budget/4)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	before := a.bytes
+	a.size = max(mean, (a.size+mean)/2) // larger events count at once
 	a.pages = append(a.pages, p)
 	a.bytes += p.bytes
-	for len(a.pages) > archivePages || a.bytes > archiveBytes && len(a.pages) > 1 {
+	for len(a.pages) > archivePages || a.bytes > most && len(a.pages) > 1 {
 		a.bytes -= a.pages[0].bytes
 		a.pages[0] = nil
 		a.pages = a.pages[1:]
 	}
-	return *p, nil
+	return a.hub.memory.over(a.bytes-before, p.bytes)
+}
+
+// kept returns the entries of all pages that are kept for others. With drop, they are no longer kept.
+func (a *archive) kept(drop bool) (entries []*entry) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, p := range a.pages {
+		entries = append(entries, p.entries...)
+	}
+	if drop {
+		a.hub.memory.sum.Add(-a.bytes)
+		a.pages, a.bytes = nil, 0
+	}
+	return entries
 }
 
 // behind is the part of the page behind a position, if there is any.
@@ -259,31 +280,4 @@ func (p *archived) behind(after broker.Position) (archived, bool) {
 		}
 	}
 	return archived{}, false
-}
-
-// recall renders what was read from the archive, and asks for more. The caller holds shard.mu.
-func (c *Conn) recall(frames [][]byte, max int64) [][]byte {
-	p := c.past
-	switch {
-	case len(p.page) > 0:
-		n := 0
-		var size int64
-		for ; n < len(p.page) && (n+len(frames) == 0 || size+p.page[n].size() <= max); n++ {
-			size += p.page[n].size()
-		}
-		if n > 0 {
-			frames = c.render(frames, p.page[:n])
-			p.sent, p.page = p.page[n-1].pos, p.page[n:]
-		}
-	case p.gap != "":
-		seq, to := c.shard.hub.window.oldest()
-		frames = append(frames, c.gap(p.gap, p.at, to))
-		c.goOn(seq, to)
-		c.sent = seq
-	case p.met:
-		c.cursor, p.joined = p.seq, true
-	case !p.reading:
-		c.shard.hub.archive.want(c)
-	}
-	return frames
 }

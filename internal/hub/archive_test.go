@@ -233,7 +233,7 @@ func (r *reader) single() sse.Message {
 			r.t.Fatalf("got %d frames and %v", len(frames), err)
 		}
 		if len(frames) == 1 {
-			m, err := sse.NewReader(bytes.NewReader(frames[0]), 1<<20).Next()
+			m, err := sse.NewReader(bytes.NewReader(frames[0]), 2<<20).Next()
 			if err != nil {
 				r.t.Fatal(err)
 			}

@@ -70,7 +70,11 @@ func (c *Conn) behind(seq uint64, now time.Time) (b Behind, is bool) {
 	if c.cursor >= seq {
 		return b, false
 	}
-	return Behind{Events: int(seq - c.cursor), Delay: c.shard.hub.window.ageOf(c.cursor+1, now), CatchingUp: true}, true
+	b = Behind{Events: int(seq - c.cursor), Delay: c.shard.hub.window.ageOf(c.cursor+1, now), CatchingUp: true}
+	if c.past != nil {
+		b.Pending = c.past.bytes
+	}
+	return b, true
 }
 
 // ageOf is the age of the entry at a place, or of the oldest one that is left behind it.

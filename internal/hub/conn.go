@@ -102,7 +102,8 @@ func (c *Conn) fallBack(cause string) {
 	c.live = false
 	c.goOn(oldest.seq-1, c.shard.hub.window.positionOf(oldest.seq-1))
 	if c.past != nil && c.past.at.IsZero() { // the window has left it behind: it is sent first, and the broker asked for the rest
-		c.past = &past{at: oldest.pos, page: []*entry{oldest}}
+		c.past = &past{at: oldest.pos, page: []*entry{oldest}, fresh: true}
+		c.chargePage(oldest.size())
 	}
 	c.drop()
 	c.shard.hub.stats.catchups.add(cause)

@@ -22,6 +22,9 @@ func (c *Conn) standing() Standing {
 	if c.waiting != nil {
 		s.Pending = c.waiting.bytes
 	}
+	if c.past != nil {
+		s.Pending += c.past.bytes
+	}
 	return s
 }
 

@@ -1,12 +1,22 @@
 package hub
 
-// Held is how many bytes wait for connections, those of an event once.
+import "slices"
+
+// Held is how many bytes wait for connections, or are kept for those that catch up, those of an event once.
 func (h *Hub) Held() (bytes int64) {
 	seen := map[*entry]bool{}
+	for _, e := range h.archive.kept(false) {
+		seen[e] = true
+		bytes += e.size()
+	}
 	for _, s := range h.shards {
 		s.mu.Lock()
 		for _, c := range s.index.all {
-			for _, e := range c.pending() {
+			waiting := slices.Clone(c.pending())
+			if c.past != nil {
+				waiting = append(waiting, c.past.page...)
+			}
+			for _, e := range waiting {
 				if !seen[e] {
 					bytes += e.size()
 				}

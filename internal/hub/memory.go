@@ -7,13 +7,14 @@ import (
 	"sync/atomic"
 )
 
-// memory bounds what waits for all connections of a hub. A frame that waits for several is one in memory, so it is
+// memory bounds what waits for all connections of a hub, in pending lists and in pages read from the broker, and the pages
+// that are kept for others. A frame that waits for several is one in memory, so it is
 // charged once; but to know that of each at every moment would cost more than delivering it. What is known all the time is
 // the sum over the connections, which is never less than what is held. Only where that is over the budget, and so
 // much has been added since the last count that the budget may be over, it is counted what is really held.
 type memory struct {
 	budget atomic.Int64 // 0: none
-	sum    atomic.Int64 // of the pending lists, as last told by each shard
+	sum    atomic.Int64 // of pending lists and pages, as last told by each shard, and of the kept pages
 	added  atomic.Int64 // to them since the last count
 	slack  atomic.Int64 // what may be added before the next one
 
@@ -55,7 +56,8 @@ func (s *shard) tell() {
 	}
 }
 
-// relieve counts what is held, and drops the largest pending lists while it is too much.
+// relieve counts what is held, and while it is too much, drops what is kept of the archive, then the largest pending lists
+// and pages.
 func (h *Hub) relieve() {
 	m := &h.memory
 	m.mu.Lock()
@@ -67,38 +69,64 @@ func (h *Hub) relieve() {
 	m.round++
 	m.held = 0
 	m.added.Store(0) // before the lists are looked at: what is added meanwhile may count twice, but never not at all
-	type list struct {
-		conn  *Conn
-		bytes int64
-	}
-	var lists []list
-	for _, s := range h.shards {
-		s.mu.Lock()
-		for _, c := range s.index.all {
-			if len(c.pending()) > 0 {
-				lists = append(lists, list{c, c.waiting.bytes})
-				m.count(c.waiting.entries, 1)
-			}
-		}
-		s.mu.Unlock()
-	}
+	m.count(h.archive.kept(false), 1)
+	lists := h.holding()
 	// An eighth stays free behind a count, so that the next one is not due at once.
 	if m.held > budget-budget/8 {
-		slices.SortFunc(lists, func(a, b list) int { return cmp.Compare(b.bytes, a.bytes) })
+		m.count(h.archive.kept(true), -1)
+		slices.SortFunc(lists, func(a, b holding) int { return cmp.Compare(b.bytes, a.bytes) })
 		for _, l := range lists {
 			if m.held <= budget-budget/4 {
 				break
 			}
-			s := l.conn.shard
-			s.mu.Lock()
-			if l.conn.live && len(l.conn.pending()) > 0 {
-				m.count(l.conn.waiting.entries, -1)
-				l.conn.fallBack("memory")
-			}
-			s.mu.Unlock()
+			l.conn.relieve()
 		}
 	}
-	m.slack.Store(budget - m.held)
+	m.slack.Store(max(budget-m.held, budget/16)) // the first frames of pages may be more than the budget: they stay
+}
+
+// holding is a connection that something waits for.
+type holding struct {
+	conn  *Conn
+	bytes int64
+}
+
+// holding counts what waits for connections, and returns them. The caller holds memory.mu.
+func (h *Hub) holding() (list []holding) {
+	for _, s := range h.shards {
+		s.mu.Lock()
+		for _, c := range s.index.all {
+			if len(c.pending()) > 0 {
+				list = append(list, holding{c, c.waiting.bytes})
+				h.memory.count(c.waiting.entries, 1)
+			} else if c.past != nil && len(c.past.page) > 0 {
+				list = append(list, holding{c, c.past.bytes})
+				h.memory.count(c.past.page, 1)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return list
+}
+
+// relieve drops what waits for the connection. The caller holds memory.mu.
+func (c *Conn) relieve() {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	m := &c.shard.hub.memory
+	switch {
+	case c.live && len(c.pending()) > 0:
+		m.count(c.waiting.entries, -1)
+		c.fallBack("memory")
+		if c.past != nil {
+			m.count(c.past.page, 1)
+		}
+	case !c.live && c.past != nil && len(c.past.page) > 0:
+		if dropped := c.putBack(); len(dropped) > 0 {
+			m.count(dropped, -1)
+			c.shard.hub.stats.catchups.add("memory")
+		}
+	}
 }
 
 // count counts a list of entries in or out. The caller holds mu.

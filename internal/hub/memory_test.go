@@ -1,8 +1,10 @@
 package hub_test
 
 import (
+	"bytes"
 	"fmt"
 	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
@@ -45,4 +47,68 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// What is read from the broker for clients that then read nothing is in the budget, beside the one event that each of them
+// may be in the midst of. Those that read on get everything, once and in order.
+func TestPagesAreInTheBudget(t *testing.T) {
+	const clients, events = 70, 300
+	for _, test := range []struct {
+		name         string
+		large, every int
+		budget       int64
+	}{
+		{"large events", 1 << 20, 1, 16 << 20},
+		{"middling events", 100_000, 1, 4 << 20},
+		{"some large events", 1 << 20, 16, 16 << 20},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := logOf(events)
+			data := bytes.Repeat([]byte("x"), test.large)
+			for i := range l.entries {
+				r := user("u1", strconv.Itoa(i))
+				if i%test.every == 0 {
+					r.Type, r.Data = strconv.Itoa(i), data
+				}
+				r.Time, l.entries[i].Record = l.entries[i].Record.Time, r
+			}
+			s := settings(4, 64<<10)
+			s.Limits.Memory = test.budget
+			h := hub.New("test", l, s)
+			t.Cleanup(func() { _ = h.Close() })
+			if _, err := h.Position(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			before := heap()
+			var readers [clients]*reader
+			for i := range readers {
+				readers[i] = subscribe(t, h, hub.Subscription{User: "u1", LastEventID: position(4 * i).String()})
+				readers[i].single()
+				readers[i].single()
+				if held := h.Held(); held > test.budget {
+					t.Fatalf("%d bytes are held", held)
+				}
+			}
+			if took := int64(heap() - before); took > test.budget+2<<20 {
+				t.Errorf("%d clients that read nothing take %d bytes", clients, took)
+			}
+			for i, r := range readers {
+				if i%23 > 0 || i == 0 { // the others read nothing to the end
+					continue
+				}
+				for n := 4*i + 2; n < events; n++ {
+					m := r.single()
+					if want := strconv.Itoa(n); m.Data != want && m.Type != want {
+						t.Fatalf("client %d got %s %.20q, want %s", i, m.Type, m.Data, want)
+					}
+				}
+			}
+			for _, r := range readers {
+				r.conn.Close(nil)
+			}
+			if pending := h.Stats().Pending; pending != 0 {
+				t.Errorf("%d bytes are said to wait", pending)
+			}
+		})
+	}
 }

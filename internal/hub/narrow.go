@@ -35,8 +35,8 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 		at = max(at, s.cursor)
 	}
 	lost := by == 0 || !c.live && (c.cursor+1 < by || c.past != nil && !c.past.joined)
-	in := c.interest()
 	if w := c.waiting; w != nil {
+		in := c.interest()
 		w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
 			if in.hears(e) || c.excluded(e) { // of those it misses nothing
 				return false
@@ -49,7 +49,7 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 	}
 	p := s.hub.window.positionOf(at)
 	if c.past != nil {
-		c.past.page = slices.DeleteFunc(c.past.page, func(e *entry) bool { return !in.hears(e) })
+		c.sift()
 		p = c.past.given()
 	}
 	if lost {

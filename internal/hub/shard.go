@@ -146,6 +146,7 @@ func (s *shard) remove(c *Conn) bool {
 	s.fail(c)
 	c.live = false
 	c.drop()
+	c.leavePast()
 	c.countOpen(-1)
 	return c.vacate()
 }

@@ -219,6 +219,16 @@ func (w *window) oldest() (uint64, broker.Position) {
 	return w.base - 1, w.start
 }
 
+// meanSize returns the mean size of an entry; at least that of an empty one.
+func (w *window) meanSize() int64 {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if len(w.entries) == 0 {
+		return entryOverhead
+	}
+	return w.bytes / int64(len(w.entries))
+}
+
 // aged is the place before which a position has used up half of one of the window's bounds.
 func (w *window) aged(now time.Time) uint64 {
 	w.mu.RLock()
