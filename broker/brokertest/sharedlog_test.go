@@ -35,6 +35,7 @@ type fault struct {
 	recalls bool   // a key counts for ever
 	crams   bool   // what it has no room for is stored all the same
 	distant bool   // a node passes over what is from long ago by its clock
+	forgets bool   // what a node was told is stored, and no tail has read, may be lost without a word
 	unsure  int    // no fault: of so many appends, one is stored and its answer lost
 }
 
@@ -186,12 +187,17 @@ func (e *engine) put(r broker.Record, now time.Time) broker.Position {
 }
 
 // goOn is the number behind which a tail that has all up to p goes on in a new life of the engine. Where p was
-// lost, that is before the first entry since, and there has to be a hole.
-func (e *engine) goOn(p broker.Position) uint64 {
+// lost, or acked, the newest that the tail's node was told is stored, that is before the first entry since, and there has to be a hole.
+func (e *engine) goOn(p broker.Position, acked *broker.Position) uint64 {
 	d := &e.disk
-	if s := d.stands(p); s == broker.Exact || s == broker.Trimmed || e.fault.reuses {
+	there := func(p broker.Position) bool {
+		s := d.stands(p)
+		return s == broker.Exact || s == broker.Trimmed
+	}
+	if e.fault.reuses || there(p) && (acked.IsZero() || there(*acked) || e.fault.forgets) {
 		return p.Minor
 	}
+	*acked = broker.Position{}
 	since := len(d.epochs) - 1
 	if i := slices.IndexFunc(d.epochs, func(e epoch) bool { return e.id == p.Epoch }); i >= 0 {
 		since = i + 1
@@ -220,6 +226,8 @@ type node struct {
 	closed chan struct{}
 	calls  int
 	ahead  time.Duration // its clock
+
+	acked broker.Position // the newest entry of its own; the engine's mu guards it
 }
 
 // view is what the node sees of entries.
@@ -257,7 +265,9 @@ func (n *node) Append(ctx context.Context, records []broker.Record) []broker.Res
 	if err == nil {
 		err = n.reach(ctx, func() {
 			for i, r := range records {
-				results[i] = n.engine.store(r)
+				if results[i] = n.engine.store(r); results[i].Err == nil && !results[i].Repeated {
+					n.acked = results[i].Position
+				}
 			}
 			if n.calls++; n.engine.fault.unsure > 0 && n.calls%n.engine.fault.unsure == 0 {
 				clear(results)
@@ -296,7 +306,7 @@ func (n *node) Tail(ctx context.Context, last int, sink broker.Sink) error {
 				next = max(d.base-1, d.next-1-min(uint64(last), d.next-1))
 				at = d.position(next)
 			case life != e.life:
-				next = e.goOn(at)
+				next = e.goOn(at, &n.acked)
 			}
 			life = e.life
 			if next+1 < d.base {
