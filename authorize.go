@@ -63,21 +63,17 @@ type Authorize struct {
 }
 
 func (a *Authorize) check() error {
-	if strings.HasPrefix(a.Target, "/") {
-		if err := checkPath(a.Target); err != nil {
+	for _, target := range settled(a.Target) {
+		if err := checkQuestion(target); err != nil {
 			return err
 		}
-	} else if _, _, ok := unixTarget(a.Target); !ok {
-		if err := checkHTTP(a.Target); err != nil {
-			return fmt.Errorf("%w, nor a path such as /whoami, nor unix:///run/app.sock:/whoami", err)
-		}
 	}
-	for _, name := range a.Cookies {
+	for _, name := range settled(a.Cookies...) {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return fmt.Errorf("cookies: %q is not the name of a cookie", name)
 		}
 	}
-	for _, name := range a.Headers {
+	for _, name := range settled(a.Headers...) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(hopByHop, canonical) || isInstruction(name) {
 			return fmt.Errorf("headers: %q cannot be sent on", name)
@@ -101,11 +97,25 @@ func (a *Authorize) check() error {
 	return nil
 }
 
+// checkQuestion reports what is wrong with what the app is asked by.
+func checkQuestion(target string) error {
+	if strings.HasPrefix(target, "/") {
+		return checkPath(target)
+	}
+	if _, _, ok := unixTarget(target); ok {
+		return nil
+	}
+	if err := checkHTTP(target); err != nil {
+		return fmt.Errorf("%w, nor a path such as /whoami, nor unix:///run/app.sock:/whoami", err)
+	}
+	return nil
+}
+
 // hopByHop are the headers that describe a message, or are set here.
 var hopByHop = []string{"Accept", "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Host", "Keep-Alive", "Te", "Trailer",
 	"Transfer-Encoding", "Upgrade", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
-func (a *Authorize) provision(*caddy.Replacer) (verifier, error) {
+func (a *Authorize) provision() (verifier, error) {
 	v := &authorizer{
 		name: "authorize " + a.Target, cookies: a.Cookies,
 		ttl: orElse(time.Duration(a.TTL), defaultTTL), timeout: orElse(time.Duration(a.Timeout), defaultAskTimeout),

@@ -25,7 +25,7 @@ func newAuthorizer(t *testing.T, config Authorize) *authorizer {
 	if err := config.check(); err != nil {
 		t.Fatal(err)
 	}
-	v, err := config.provision(caddy.NewReplacer())
+	v, err := config.provision()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 			return nil, h.Errf("subscribe path: %w", err)
 		}
 	}
-	lines, err := parseBlock(h.Dispenser, handlerOptions(handler))
+	lines, err := parseBlock(h.Dispenser, handlerOptions(handler), handler.checkPlaceholders)
 	if err != nil {
 		return nil, err
 	}
@@ -310,7 +310,7 @@ func handlerOptions(h *Handler) []option {
 		}},
 		{usage: "cors_origins <origin...>", min: 1, max: many, subscribe: true, set: func(args []string) error {
 			h.CORSOrigins = args
-			return checkCORS(args)
+			return checkCORS(settled(args...))
 		}},
 		{usage: "broker <name> [<args...>]", guest: func(d *caddyfile.Dispenser) error { return parseBroker(d, h) }},
 	}
@@ -332,12 +332,12 @@ func internalOptions(i *Internal) []option {
 		}},
 		{usage: "allow loopback|private_ranges|<cidr...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 			i.Allow = append(i.Allow, args...)
-			_, err := parsePrefixes(args)
+			_, err := parsePrefixes(settled(args...))
 			return err
 		}},
 		{usage: "origins <origin...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 			i.Origins = append(i.Origins, args...)
-			return checkEach(args, checkOrigin)
+			return checkEach(settled(args...), checkOrigin)
 		}},
 	}
 }
@@ -347,10 +347,10 @@ func parseUser(args []string) (UserSource, error) {
 	s := UserSource{Source: args[0]}
 	switch {
 	case strings.Contains(args[0], "{"):
+		s.Source, s.Name = "placeholder", args[0]
 		if len(args) > 1 {
 			return s, fmt.Errorf("%q: a placeholder takes no further word", args[1])
 		}
-		s.Source, s.Name = "placeholder", args[0]
 		return s, s.check()
 	case args[0] == "placeholder" || !slices.Contains(userSources, args[0]):
 		return s, fmt.Errorf("%q is not known; known are ticket, jwt, authorize, header, query, cookie, and a placeholder such as {http.auth.user.id}", args[0])

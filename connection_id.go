@@ -8,9 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-
-	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
+	"strings"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
@@ -76,12 +74,7 @@ func randomKey() []byte {
 func (p *pooledHub) setKey(s *HubSettings) {
 	key := p.ownKey
 	if s.ClientKey != "" {
-		secret, err := fillIn(s.ClientKey, caddy.NewReplacer())
-		if err != nil { // not as it was checked: an environment that has changed meanwhile
-			p.routes.Load().log.Error("client_key", zap.Error(err))
-			return
-		}
-		key = []byte(secret)
+		key = []byte(strings.TrimSpace(s.ClientKey))
 	} else if p.Shared() {
 		for _, h := range p.routes.Load().handlers {
 			if h.TwoWay {

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 
@@ -63,7 +62,7 @@ func expired(since time.Duration) *refusal {
 // proof is the verifier that a source is checked by; nil where its word is taken.
 func (s *UserSource) proof() interface {
 	check() error
-	provision(*caddy.Replacer) (verifier, error)
+	provision() (verifier, error)
 } {
 	switch {
 	case s.Source == "ticket" && s.Ticket != nil:
@@ -155,6 +154,9 @@ func checkCarriers(from []Carrier) error {
 	for _, c := range from {
 		if !slices.Contains([]string{"header", "query", "cookie"}, c.In) {
 			return fmt.Errorf("from: %q is none of header, query, cookie", c.In)
+		}
+		if loadTime.MatchString(c.Name) {
+			continue
 		}
 		if c.In == "query" && c.Name == "" || c.In != "query" && !httpguts.ValidHeaderFieldName(c.Name) {
 			return fmt.Errorf("from: %q is not the name of a %s", c.Name, c.In)

@@ -43,7 +43,7 @@ const (
 	warnEvery = time.Minute
 )
 
-// newGuard expects tokens whose placeholders have been filled in.
+// newGuard returns the guard of a route.
 func newGuard(in *Internal, log *zap.Logger) (*guard, error) {
 	if len(in.Tokens) == 0 && len(in.Allow) == 0 {
 		return nil, errors.New("internal needs token, allow, or both")

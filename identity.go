@@ -50,7 +50,7 @@ func (h *Handler) provisionUsers() error {
 			return fmt.Errorf("users[%d]: from: %w", i, err)
 		}
 		if p := s.proof(); p != nil {
-			if s.verifier, err = p.provision(caddy.NewReplacer()); err != nil {
+			if s.verifier, err = p.provision(); err != nil {
 				return fmt.Errorf("users[%d]: %s: %w", i, s.Source, err)
 			}
 			if v, ok := s.verifier.(*jwtVerifier); ok && v.set != nil {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -67,19 +66,17 @@ type inspector struct {
 // shortToken is how many characters a secret should have at least: browsers may try.
 const shortToken = 16
 
-// provisionInspector fills in the secrets' placeholders.
+// provisionInspector makes the inspector ready for requests.
 func (h *Handler) provisionInspector(ctx caddy.Context) error {
 	if h.Inspector == nil {
 		return nil
 	}
-	tokens, repl := slices.Clone(h.Inspector.Tokens), caddy.NewReplacer()
-	for i := range tokens {
-		tokens[i] = repl.ReplaceAll(tokens[i], "")
-		if n := len(strings.TrimSpace(tokens[i])); n > 0 && n < shortToken {
+	for _, token := range h.Inspector.Tokens {
+		if n := len(strings.TrimSpace(token)); n < shortToken {
 			h.log.Warn(fmt.Sprintf("inspector: token: %d characters are easily guessed; give at least %d", n, shortToken))
 		}
 	}
-	g, err := newGuard(&Internal{Tokens: tokens}, h.log)
+	g, err := newGuard(&Internal{Tokens: h.Inspector.Tokens}, h.log)
 	if err != nil {
 		return fmt.Errorf("inspector: %w", err)
 	}

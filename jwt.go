@@ -78,7 +78,7 @@ func (j *JWT) check() error {
 	case j.Refresh < 0 || j.Leeway < 0:
 		return errors.New("refresh, leeway: must not be negative")
 	}
-	if j.JWKS != "" && !strings.Contains(j.JWKS, "{") {
+	if j.JWKS != "" && !loadTime.MatchString(j.JWKS) {
 		if err := checkHTTP(j.JWKS); err != nil {
 			return fmt.Errorf("jwks: %w", err)
 		}
@@ -124,7 +124,7 @@ func checkHTTP(s string) error {
 	return nil
 }
 
-func (j *JWT) provision(repl *caddy.Replacer) (verifier, error) {
+func (j *JWT) provision() (verifier, error) {
 	v := &jwtVerifier{
 		from: j.From, issuers: j.Issuers, topics: j.TopicsClaim, user: j.UserClaim,
 		leeway: orElse(time.Duration(j.Leeway), defaultLeeway),
@@ -143,15 +143,11 @@ func (j *JWT) provision(repl *caddy.Replacer) (verifier, error) {
 	v.rules = secret.Fingerprint(rules)
 	kinds := map[string]bool{}
 	if j.JWKS != "" {
-		address := repl.ReplaceAll(j.JWKS, "")
-		if err := checkHTTP(address); err != nil {
-			return nil, fmt.Errorf("jwks: %w", err)
-		}
-		v.set = newKeySet(address, orElse(time.Duration(j.Refresh), defaultRefresh))
+		v.set = newKeySet(j.JWKS, orElse(time.Duration(j.Refresh), defaultRefresh))
 		for _, kind := range algorithms {
 			kinds[kind] = kind != "a secret"
 		}
-	} else if err := v.load(j, repl); err != nil {
+	} else if err := v.load(j); err != nil {
 		return nil, err
 	}
 	for _, k := range v.keys {
@@ -182,16 +178,12 @@ func (j *JWT) provision(repl *caddy.Replacer) (verifier, error) {
 }
 
 // load reads the keys and secrets that the config has.
-func (v *jwtVerifier) load(j *JWT, repl *caddy.Replacer) error {
+func (v *jwtVerifier) load(j *JWT) error {
 	texts, names := []string{}, []string{}
 	for i, key := range j.Keys {
-		if loadTime.MatchString(key) {
-			key = repl.ReplaceAll(key, "")
-		}
 		texts, names = append(texts, key), append(names, fmt.Sprintf("key number %d", i+1))
 	}
 	for _, file := range j.KeyFiles {
-		file = repl.ReplaceAll(file, "")
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return fmt.Errorf("key_file: %w", err)
@@ -205,11 +197,8 @@ func (v *jwtVerifier) load(j *JWT, repl *caddy.Replacer) error {
 		}
 		v.add(key, text)
 	}
-	for i, s := range j.Secrets {
-		text, err := fillIn(s, repl)
-		if err != nil {
-			return fmt.Errorf("secret number %d: %w", i+1, err)
-		}
+	for _, text := range j.Secrets {
+		text = strings.TrimSpace(text)
 		v.add([]byte(text), text)
 	}
 	return nil

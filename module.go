@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -75,6 +74,10 @@ type Handler struct {
 	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
 
 	HubSettings
+
+	// Where the Caddyfile has the options whose placeholders are filled in when the config is loaded: file and line, by the
+	// option's name in this JSON. Error messages repeat it. Default: none.
+	Places map[string]string `json:"places,omitempty"`
 
 	hub    *hubRef
 	shared *arrival // of the connections that have nothing of their own to keep
@@ -206,11 +209,14 @@ type connKey struct{}
 
 // Provision fills in defaults and finds the handler's hub. It opens nothing.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.log = ctx.Logger().With(zap.String("hub", cmp.Or(h.Hub, "default")))
 	source, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
+	if err := h.fillIn(caddy.NewReplacer()); err != nil {
+		return err
+	}
+	h.log = ctx.Logger().With(zap.String("hub", cmp.Or(h.Hub, "default")))
 	settings := h.HubSettings // loading the broker takes its JSON away
 	if h.Heartbeat == 0 {
 		h.Heartbeat = caddy.Duration(defaultHeartbeat)
@@ -230,22 +236,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionUsers(); err != nil {
 		return err
 	}
-	if h.ClientKey != "" {
-		if _, err := fillIn(h.ClientKey, caddy.NewReplacer()); err != nil {
-			return fmt.Errorf("client_key: %w", err)
-		}
-	}
 	if h.cors, err = newCORS(h.CORSOrigins, h.clientHeaders()...); err != nil {
 		return fmt.Errorf("cors_origins: %w", err)
 	}
 	if h.Internal != nil {
-		in := *h.Internal
-		in.Tokens = slices.Clone(in.Tokens)
-		repl := caddy.NewReplacer()
-		for i, token := range in.Tokens {
-			in.Tokens[i] = repl.ReplaceAll(token, "")
-		}
-		if h.guard, err = newGuard(&in, h.log); err != nil {
+		if h.guard, err = newGuard(h.Internal, h.log); err != nil {
 			return fmt.Errorf("internal: %w", err)
 		}
 	}
@@ -256,7 +251,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.BrokerRaw != nil {
 		guest, err := ctx.LoadModule(h, "BrokerRaw")
 		if err != nil {
-			return fmt.Errorf("loading broker: %w", err)
+			return h.placed("broker", fmt.Errorf("loading broker: %w", err))
 		}
 		var ok bool
 		if broker, ok = guest.(brokerModule); !ok {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,9 +34,12 @@ func (o *option) name() string {
 	return name
 }
 
-// parseBlock reads the block behind d's line, if there is one, and returns where each of its options first
-// stands.
-func parseBlock(d *caddyfile.Dispenser, options []option) (map[string]place, error) {
+// checker looks at all that has been read, an option at that place last. An error comes with a name for it.
+type checker func(place) (string, error)
+
+// parseBlock reads the block after d's line, if there is one, and returns where each of its options first
+// stands. check is called after each option.
+func parseBlock(d *caddyfile.Dispenser, options []option, check checker) (map[string]place, error) {
 	lines := make(map[string]place)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		o := findOption(options, d.Val())
@@ -47,18 +51,24 @@ func parseBlock(d *caddyfile.Dispenser, options []option) (map[string]place, err
 		} else if !o.repeats {
 			return nil, d.Errf("%s is given twice, first at %s", o.name(), first)
 		}
-		if err := o.parse(d); err != nil {
+		if err := o.parse(d, check); err != nil {
 			return nil, err
 		}
 	}
 	return lines, nil
 }
 
-func (o *option) parse(d *caddyfile.Dispenser) error {
-	if o.guest != nil {
-		return o.guest(d)
-	}
+func (o *option) parse(d *caddyfile.Dispenser, check checker) error {
 	line := placeOf(d)
+	if o.guest != nil {
+		if err := o.guest(d); err != nil {
+			return err
+		}
+		if _, err := check(line); err != nil {
+			return line.wrap(fmt.Errorf("%s: %w", o.name(), err))
+		}
+		return nil
+	}
 	args := d.RemainingArgs()
 	switch {
 	case len(args) < o.min:
@@ -66,7 +76,12 @@ func (o *option) parse(d *caddyfile.Dispenser) error {
 	case len(args) > o.max:
 		return d.Errf("%s: %q is one argument too many; write: %s", o.name(), args[o.max], o.usage)
 	}
-	if err := o.set(args); err != nil {
+	err := o.set(args)
+	// That a placeholder is misplaced says more than that the text is not of the right form.
+	if _, misplaced := check(placeOf(d)); misplaced != nil && (err == nil || slices.ContainsFunc(args, dotted.MatchString)) {
+		err = misplaced
+	}
+	if err != nil {
 		return d.Errf("%s: %w", o.name(), err)
 	}
 	block := o.block
@@ -79,7 +94,7 @@ func (o *option) parse(d *caddyfile.Dispenser) error {
 		}
 		return nil
 	}
-	lines, err := parseBlock(d, block)
+	lines, err := parseBlock(d, block, check)
 	if err != nil {
 		return err
 	}

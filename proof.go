@@ -22,6 +22,7 @@ func (s *UserSource) parseProof(args []string) error {
 			return fmt.Errorf("missing argument; write: user ticket <secret...>")
 		}
 		s.Ticket = &Ticket{Secrets: args}
+		return s.Ticket.check()
 	case "jwt":
 		if len(args) > 0 {
 			return fmt.Errorf("%q: write: user jwt { … }", args[0])

@@ -174,3 +174,18 @@ func TestTLS(t *testing.T) {
 	}
 	waitFor(t, "nobody is left", func() bool { return get[connections](s, "/_sse/connections").Total == 0 })
 }
+
+// Tenants on one wildcard site do not share a hub by a name with a placeholder of the request: that is refused. One of the
+// environment is the hub of that name.
+func TestHubByPlaceholder(t *testing.T) {
+	t.Setenv("SSE_PUSH_TEST_HUB", "main")
+	internal := "sse_push {\nhub main\ninternal /_sse {\nallow loopback\n}\n}"
+	sites := serveAll(t, internal+"\nsse_push /events {\nhub {env.SSE_PUSH_TEST_HUB}\nuser query {env.SSE_PUSH_TEST_HUB}\n}")
+	c := sites[0].open("/events?main=u1")
+	sites[0].publish("user", "u1", "data", "1")
+	c.want("1")
+	err := load(sites, internal+"\nsse_push /events {\nhub {labels.2}\nuser query userId\n}")
+	if err == nil || !strings.Contains(err.Error(), "hub: {http.request.host.labels.2} cannot be filled in") || !strings.Contains(err.Error(), "at Caddyfile:") {
+		t.Errorf("got %v", err)
+	}
+}

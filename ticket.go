@@ -68,25 +68,13 @@ func checkSecret(s string) error {
 	return secret.CheckKey(s)
 }
 
-// fillIn returns a secret with its placeholders filled in.
-func fillIn(s string, repl *caddy.Replacer) (string, error) {
-	if loadTime.MatchString(s) {
-		s = repl.ReplaceAll(s, "")
-	}
-	s = strings.TrimSpace(s) // one that was read from a file often ends in a newline
-	return s, secret.CheckKey(s)
-}
-
-func (t *Ticket) provision(repl *caddy.Replacer) (verifier, error) {
+func (t *Ticket) provision() (verifier, error) {
 	v := &ticketVerifier{from: t.From, maxAge: orElse(time.Duration(t.MaxAge), defaultMaxAge)}
 	if len(v.from) == 0 {
 		v.from = []Carrier{{In: "query", Name: "ticket"}}
 	}
-	for i, s := range t.Secrets {
-		text, err := fillIn(s, repl)
-		if err != nil {
-			return nil, fmt.Errorf("secret number %d: %w", i+1, err)
-		}
+	for _, text := range t.Secrets {
+		text = strings.TrimSpace(text)
 		v.secrets = append(v.secrets, []byte(text))
 		v.names = append(v.names, "ticket "+secret.Fingerprint([]byte(text)))
 	}

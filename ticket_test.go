@@ -39,7 +39,7 @@ func newTickets(t testing.TB, config Ticket) *ticketVerifier {
 	if err := config.check(); err != nil {
 		t.Fatal(err)
 	}
-	v, err := config.provision(caddy.NewReplacer())
+	v, err := config.provision()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,14 +214,18 @@ func TestTicketSecrets(t *testing.T) {
 		{"short", "must be at least 32 bytes"},
 		{"", "must be at least 32 bytes"},
 		{"{env.SSE_PUSH_TEST_SHORT}", "has 5 "},
-		{"{env.SSE_PUSH_TEST_NONE}", "has 0 "},
+		{"{env.SSE_PUSH_TEST_NONE}", "the environment variable SSE_PUSH_TEST_NONE is not set"},
 		{"{env.SSE_PUSH_TEST_SECRET}", ""},
 	} {
 		config := Ticket{Secrets: []string{test.secret}}
-		err := config.check()
+		h := Handler{Users: []UserSource{{Source: "ticket", Ticket: &config}}}
+		err := h.fillIn(caddy.NewReplacer())
+		if err == nil {
+			err = config.check()
+		}
 		if err == nil {
 			var v verifier
-			if v, err = config.provision(caddy.NewReplacer()); err == nil {
+			if v, err = config.provision(); err == nil {
 				_, err = v.(*ticketVerifier).read(ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}`, time.Now().Unix()+60)), time.Now())
 			}
 		}

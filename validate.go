@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"strings"
 	"time"
 
@@ -96,7 +95,7 @@ func (h *Handler) check() error {
 			return fmt.Errorf("publish_header: %w", err)
 		}
 	}
-	if err := checkCORS(h.CORSOrigins); err != nil {
+	if err := checkCORS(settled(h.CORSOrigins...)); err != nil {
 		return fmt.Errorf("cors_origins: %w", err)
 	}
 	if err := checkHeartbeat(h.Heartbeat); err != nil {
@@ -249,7 +248,7 @@ func (s *UserSource) check() error {
 			return err
 		}
 	case "header", "cookie":
-		if !httpguts.ValidHeaderFieldName(s.Name) {
+		if !loadTime.MatchString(s.Name) && !httpguts.ValidHeaderFieldName(s.Name) {
 			return fmt.Errorf("name: %q is not the name of a %s", s.Name, s.Source)
 		}
 	case "query":
@@ -272,13 +271,11 @@ func (s *UserSource) check() error {
 	if s.Source != "header" {
 		return fmt.Errorf("from: goes with a header, not with a %s", s.Source)
 	}
-	if _, err := parsePrefixes(s.From); err != nil {
+	if _, err := parsePrefixes(settled(s.From...)); err != nil {
 		return fmt.Errorf("from: %w", err)
 	}
 	return nil
 }
-
-var placeholder = regexp.MustCompile(`\{[^{}]+\}`)
 
 // checkGrant reports what is wrong with an entry of the grant, as far as can be told before its placeholders
 // are filled in.
@@ -306,10 +303,10 @@ func (i *Internal) check() error {
 			return fmt.Errorf("tokens: %w", err)
 		}
 	}
-	if _, err := parsePrefixes(i.Allow); err != nil {
+	if _, err := parsePrefixes(settled(i.Allow...)); err != nil {
 		return fmt.Errorf("allow: %w", err)
 	}
-	for _, o := range i.Origins {
+	for _, o := range settled(i.Origins...) {
 		if err := checkOrigin(o); err != nil {
 			return fmt.Errorf("origins: %w", err)
 		}
