@@ -265,6 +265,7 @@ func (v *authorizer) get(q *question) (*grant, error) {
 		return nil, failing("too many questions to the app are under way")
 	}
 	status, header, err := v.ask(ctx, q, func() { <-v.slots })
+	cached := whyCached(status, header)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
 		return nil, failing("the app takes too long")
@@ -272,6 +273,8 @@ func (v *authorizer) get(q *question) (*grant, error) {
 		e := failing("the app cannot be asked")
 		e.detail = err.Error()
 		return nil, e
+	case cached != "" && (header.Get("X-SSE-User") != "" || status == http.StatusUnauthorized || status == http.StatusForbidden):
+		return nil, failing("the app's answer is not its own: " + cached)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return nil, &refusal{status: status, public: "by the app", cause: fmt.Sprintf("the app answered %d", status)}
 	case status >= 300 && status < 400:

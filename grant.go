@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
@@ -112,6 +113,16 @@ func (h *Handler) refused(s *UserSource, r *http.Request, err error) *problem {
 		return p
 	}
 	return newProblem(e.status, "the user (%s) is refused: %s", s.Source, e.public)
+}
+
+// complain logs a message once a minute at a level, and always at level debug. The message comes from a small set.
+func (h *Handler) complain(level zapcore.Level, message string, fields ...zap.Field) {
+	if !h.complaints.due(message) {
+		level = zap.DebugLevel
+	}
+	if c := h.log.Check(level, message); c != nil {
+		c.Write(fields...)
+	}
 }
 
 // complaints remembers what has been logged in the last minute. What it is given comes from a small set.

@@ -68,17 +68,17 @@ func checkStatus(text string) error {
 	return fmt.Errorf("%q must be a status from 200 to 599 other than 304, or a class such as 2xx", text)
 }
 
-// counts reports whether an answer was made by the app, just now, and meant well.
-func (p *PublishHeader) counts(status int, h http.Header) bool {
-	if status == http.StatusNotModified || status == http.StatusPartialContent || h.Get("Age") != "" || h.Get("Accept-Ranges") != "" {
-		return false // out of a cache, or a file
-	}
+// whyNot returns why an answer's X-SSE-Publish does not count, or "" if it does.
+func (p *PublishHeader) whyNot(status int, h http.Header) string {
 	text := strconv.Itoa(status)
 	list := p.Status
 	if len(list) == 0 {
 		list = []string{"2xx", "303"}
 	}
-	return slices.Contains(list, text) || slices.Contains(list, text[:1]+"xx")
+	if !slices.Contains(list, text) && !slices.Contains(list, text[:1]+"xx") {
+		return "the status " + text + " does not count"
+	}
+	return whyCached(status, h)
 }
 
 // permits reports whether an event has only targets that are listed.
@@ -179,8 +179,8 @@ func (a *answerWriter) FlushError() error {
 
 // publishAnswer publishes what an answer of the app asks for. Whatever becomes of it, the answer stays as it is.
 func (h *Handler) publishAnswer(ctx context.Context, texts []string, status int, header http.Header) {
-	if !h.PublishHeader.counts(status, header) {
-		h.log.Debug("X-SSE-Publish passed over", zap.Int("status", status))
+	if reason := h.PublishHeader.whyNot(status, header); reason != "" {
+		h.complain(zap.WarnLevel, "X-SSE-Publish is ignored: "+reason)
 		return
 	}
 	most := h.PublishHeader.Size

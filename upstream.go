@@ -61,62 +61,25 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		sub.LastEventID = position.String()
 	}
 
-	streams := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
-	stripRequest(asIs)
-	r.Header.Del("Accept-Encoding") // first events are to be read
-	first := &firstEvents{}
-	var hold, failed bool
-	var told http.Header
-	rec := caddyhttp.NewResponseRecorder(w, &first.Buffer, func(status int, header http.Header) bool {
-		taken := stripInstructions(header)
-		if status < 200 {
-			return false
-		}
-		if texts := taken[headerPublish]; len(texts) > 0 && h.PublishHeader != nil {
-			h.publishAnswer(r.Context(), texts, status, header)
-		}
-		failed = streams && status >= 500
-		hold = status == http.StatusOK && taken.Get(headerHold) == "stream"
-		told = taken
-		return hold || failed
-	})
-	err := next.ServeHTTP(bounded{rec, first}, asIs)
-	stripInstructions(w.Header()) // of an error, or trailers
-	var failure caddyhttp.HandlerError
-	failed = failed || streams && rec.Buffered() && errors.As(err, &failure) && failure.StatusCode >= 500
-	switch {
-	case failed: // EventSource would give up for good
-		h.log.Warn("the app behind the subscribe route failed", zap.Error(err))
-		unsay(w.Header())
-		h.reject(w, r, errUpstream)
-		return nil
-	case err != nil || !hold:
+	answer, err := h.askApp(w, r, asIs, next)
+	if answer == nil {
 		return err
 	}
 	unsay(w.Header())
-	g, err := readGrant(told, byUpstream, 0)
-	if err != nil {
-		h.log.Error("the app's answer to a subscribe request", zap.Error(err))
+	g := h.grantOf(answer)
+	if g == nil {
 		h.reject(w, r, errUpstream)
 		return nil
-	}
-	if g == nil {
-		g = &grant{by: byUpstream}
-		if g.topics, err = topicsOf(told.Values("X-SSE-Topics")); err != nil {
-			h.log.Error("the app's answer to a subscribe request: X-SSE-Topics", zap.Error(err))
-			h.reject(w, r, errUpstream)
-			return nil
-		}
 	}
 	if r.Method == http.MethodHead {
 		setStreamHeaders(w)
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if first.over {
+	if answer.first.over {
 		h.log.Warn("the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
-	sub.User, sub.Topics, sub.First = g.user, g.topics, first.frames()
+	sub.User, sub.Topics, sub.First = g.user, g.topics, answer.first.frames()
 	sub.Route = h.arrivalOf(r, Identity{User: g.user, grant: g})
 	conn, timing, err := h.begin(r.Context(), sub)
 	if err != nil {
@@ -127,6 +90,73 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 	return nil
 }
 
+// appAnswer is an app's answer to a subscribe request, which is not sent.
+type appAnswer struct {
+	status       int
+	header       http.Header
+	instructions http.Header
+	first        firstEvents
+	err          error // of the handlers behind
+}
+
+// askApp hands a subscribe request to the app behind. It returns nil if the answer has gone to the client as it is: one that
+// asks for no stream, unless an EventSource would give up for good at it.
+func (h *Handler) askApp(w http.ResponseWriter, r, asIs *http.Request, next caddyhttp.Handler) (*appAnswer, error) {
+	streams := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	stripRequest(asIs)
+	asIs.Header.Del("Accept-Encoding") // first events are to be read
+	a := &appAnswer{}
+	rec := caddyhttp.NewResponseRecorder(w, &a.first.Buffer, func(status int, header http.Header) bool {
+		taken := stripInstructions(header)
+		if status < 200 {
+			return false
+		}
+		if texts := taken[headerPublish]; len(texts) > 0 && h.PublishHeader != nil {
+			h.publishAnswer(r.Context(), texts, status, header)
+		}
+		a.status, a.header, a.instructions = status, header.Clone(), taken
+		return a.holds() || streams && status >= 500
+	})
+	err := next.ServeHTTP(bounded{rec, &a.first}, asIs)
+	stripInstructions(w.Header()) // of an error, or trailers
+	var failure caddyhttp.HandlerError
+	switch {
+	case streams && rec.Buffered() && errors.As(err, &failure) && failure.StatusCode >= 500:
+		a.status, a.err = failure.StatusCode, err
+	case streams && a.status >= 500:
+	case err != nil || !a.holds():
+		return nil, err
+	}
+	return a, nil
+}
+
+// holds reports whether the app asks for a stream.
+func (a *appAnswer) holds() bool {
+	return a.status == http.StatusOK && a.instructions.Get(headerHold) == "stream"
+}
+
+// grantOf reads whom the app lets in, and to what. It returns nil if the answer cannot be believed, and logs the reason.
+func (h *Handler) grantOf(a *appAnswer) *grant {
+	if !a.holds() {
+		h.complain(zap.WarnLevel, "the app behind the subscribe route failed", zap.Int("status", a.status), zap.Error(a.err))
+		return nil
+	}
+	if reason := whyCached(a.status, a.header); reason != "" {
+		h.complain(zap.WarnLevel, "X-SSE-Hold is ignored: "+reason)
+		return nil
+	}
+	g, err := readGrant(a.instructions, byUpstream, 0)
+	if g == nil && err == nil {
+		g = &grant{by: byUpstream}
+		g.topics, err = topicsOf(a.instructions.Values("X-SSE-Topics"))
+	}
+	if err != nil {
+		h.complain(zap.ErrorLevel, "the app's answer to a subscribe request cannot be read", zap.Error(err))
+		return nil
+	}
+	return g
+}
+
 // byUpstream vouches for what an app has said in its answer to a subscribe request.
 const byUpstream = "upstream"
 
@@ -134,7 +164,7 @@ const byUpstream = "upstream"
 func unsay(h http.Header) {
 	for _, name := range []string{
 		"Content-Length", "Transfer-Encoding", "Content-Encoding", "Content-Type", "Etag", "Last-Modified", "Accept-Ranges", "Trailer",
-		"Status", "Retry-After",
+		"Status", "Retry-After", "Age",
 	} {
 		h.Del(name)
 	}
