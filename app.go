@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -106,7 +107,10 @@ func (a *App) stopping() {
 	var drained sync.WaitGroup
 	for _, ref := range a.hubs {
 		if ref.hub != nil {
-			drained.Go(func() { ref.hub.Drain(ref.settings.drain()) })
+			drained.Go(func() {
+				ref.hub.Drain(ref.settings.drain())
+				ref.hub.endings.Flush(time.Second)
+			})
 		}
 	}
 	drained.Wait()

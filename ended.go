@@ -13,20 +13,24 @@ import (
 )
 
 // ended says in one line what a connection was, into the log of the config in force: the connection's own may
-// be long gone.
+// be long gone. The line is written later: this is called where other streams are served, which must not wait for a log.
 func (p *pooledHub) ended(c *hub.Conn, reason error) {
 	openStreams.Add(-1)
 	if a, ok := c.Route.(*arrival); ok {
 		a.leave()
 	}
-	e := p.routes.Load().log.Check(zap.InfoLevel, "connection ended")
+	log := p.routes.Load().log
+	e := log.Check(zap.InfoLevel, "connection ended")
 	if e == nil {
 		return
 	}
 	events, bytes := c.Delivered()
-	e.Write(zap.String("hub", p.Name), zap.String("connection", c.ID), zap.String("user", c.User),
+	fields := []zap.Field{zap.String("hub", p.Name), zap.String("connection", c.ID), zap.String("user", c.User),
 		zap.Duration("duration", time.Since(c.Since())), zap.Uint64("events", events), zap.Uint64("bytes", bytes),
-		zap.String("reason", endReason(c, reason)))
+		zap.String("reason", endReason(c, reason))}
+	p.endings.Put(func() { e.Write(fields...) }, func(dropped int) {
+		log.Warn("connections have ended without a line each, as the log took none", zap.String("hub", p.Name), zap.Int("lines", dropped))
+	})
 }
 
 // endReason is why a stream is over; nil is the hub's own will.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
@@ -92,20 +91,17 @@ func (s *UserSource) checkProof() error {
 func (h *Handler) refused(s *UserSource, r *http.Request, err error) *problem {
 	e := &refusal{status: http.StatusUnauthorized, public: "invalid", cause: err.Error()}
 	errors.As(err, &e)
-	level := zap.DebugLevel
-	if h.complaints.due(s.Source + ": " + e.cause) {
-		level = zap.WarnLevel
+	if r.Context().Err() == nil { // otherwise the client has left, and nothing is wrong with its proof
+		level := zap.WarnLevel
 		if e.status != 0 && e.public != "invalid" { // expired, or by the app: it happens
 			level = zap.InfoLevel
 		}
-	}
-	if c := h.log.Check(level, "user "+s.Source+" refused: "+e.cause); c != nil {
 		remote, _ := clientAddress(r)
 		fields := []zap.Field{zap.String("remote", remote)}
 		if e.detail != "" {
 			fields = append(fields, zap.String("detail", e.detail))
 		}
-		c.Write(fields...)
+		h.complain(level, "user "+s.Source+" refused: "+e.cause, fields...)
 	}
 	if e.status == 0 {
 		p := retryLater(http.StatusServiceUnavailable, e.again, "no stream just now (%s)", e.public)
@@ -113,36 +109,6 @@ func (h *Handler) refused(s *UserSource, r *http.Request, err error) *problem {
 		return p
 	}
 	return newProblem(e.status, "the user (%s) is refused: %s", s.Source, e.public)
-}
-
-// complain logs a message once a minute at a level, and always at level debug. The message comes from a small set.
-func (h *Handler) complain(level zapcore.Level, message string, fields ...zap.Field) {
-	if !h.complaints.due(message) {
-		level = zap.DebugLevel
-	}
-	if c := h.log.Check(level, message); c != nil {
-		c.Write(fields...)
-	}
-}
-
-// complaints remembers what has been logged in the last minute. What it is given comes from a small set.
-type complaints struct {
-	mu   sync.Mutex
-	last map[string]time.Time
-}
-
-func (c *complaints) due(what string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if at, ok := c.last[what]; ok && now.Sub(at) < warnEvery {
-		return false
-	}
-	if c.last == nil {
-		c.last = map[string]time.Time{}
-	}
-	c.last[what] = now
-	return true
 }
 
 // vouches reports whether a route still believes what a connection came with.

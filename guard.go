@@ -8,7 +8,6 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
@@ -27,8 +26,7 @@ type guard struct {
 	log *zap.Logger
 	now func() time.Time
 
-	mu     sync.Mutex
-	warned map[string]time.Time // reason -> when it was logged last
+	complaints complaints // of reasons
 }
 
 // Reasons for a refusal. Each is logged at most once in warnEvery.
@@ -48,7 +46,7 @@ func newGuard(in *Internal, log *zap.Logger) (*guard, error) {
 	if len(in.Tokens) == 0 && len(in.Allow) == 0 {
 		return nil, errors.New("internal needs token, allow, or both")
 	}
-	g := &guard{origins: slices.Clone(in.Origins), log: log, now: time.Now, warned: make(map[string]time.Time)}
+	g := &guard{origins: slices.Clone(in.Origins), log: log, now: time.Now}
 	for i, token := range in.Tokens {
 		token = strings.TrimSpace(token) // a secret read from a file often ends in a newline; a header could not carry it
 		which := ""
@@ -150,16 +148,10 @@ func (g *guard) isListed(r *http.Request) bool {
 }
 
 func (g *guard) warn(addr netip.Addr, reason string) {
-	now := g.now()
-	g.mu.Lock()
-	last, again := g.warned[reason]
-	if again && now.Sub(last) < warnEvery {
-		g.mu.Unlock()
+	more, due := g.complaints.take(reason, g.now())
+	if !due {
 		return
 	}
-	g.warned[reason] = now
-	g.mu.Unlock()
-
 	who, hint := addr.String(), reason
 	switch reason {
 	case strangePeer:
@@ -174,5 +166,5 @@ func (g *guard) warn(addr netip.Addr, reason string) {
 	case fromBrowser:
 		hint = `add "origins" to internal if pages may call`
 	}
-	g.log.Warn(fmt.Sprintf("peer %s refused; %s", who, hint), zap.String("peer", who), zap.String("reason", reason))
+	g.log.Warn(fmt.Sprintf("peer %s refused; %s", who, hint), append([]zap.Field{zap.String("peer", who), zap.String("reason", reason)}, leftOut(more)...)...)
 }

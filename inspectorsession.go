@@ -74,8 +74,9 @@ func (i *inspector) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *pro
 
 // complain logs a reason once a minute.
 func (i *inspector) complain(reason, remote string) {
-	if i.complaints.due(reason) {
-		i.log.Warn("inspector: sign-in refused", zap.String("reason", reason), zap.String("remote", remote))
+	if more, due := i.complaints.take(reason, time.Now()); due {
+		fields := []zap.Field{zap.String("reason", reason), zap.String("remote", remote)}
+		i.log.Warn("inspector: sign-in refused", append(fields, leftOut(more)...)...)
 	}
 }
 

@@ -31,10 +31,11 @@ const (
 
 // keySet is a set of public keys behind a URL. It is fetched when it is asked for, and by nobody otherwise.
 type keySet struct {
-	url     string
-	refresh time.Duration
-	client  *http.Client
-	log     *zap.Logger // nil: nothing is logged
+	url        string
+	refresh    time.Duration
+	client     *http.Client
+	log        *zap.Logger // nil: nothing is logged
+	complaints complaints
 
 	mu       sync.Mutex    // guards all below
 	keys     *fetchedKeys  // the newest, or nil
@@ -181,7 +182,7 @@ func (s *keySet) fetch(began time.Time) {
 		keys.began = began
 		s.keys = keys
 	} else if s.log != nil {
-		s.log.Warn("user jwt: the key set cannot be had", zap.String("url", s.url), zap.Error(err))
+		s.complaints.log(s.log, zap.WarnLevel, "user jwt: the key set cannot be had", zap.String("url", s.url), zap.Error(err))
 	}
 	close(s.fetching)
 	s.fetching = nil

@@ -40,7 +40,7 @@ var (
 	gapsMetric         = metric("gaps_total", "Gaps that clients were told of.", "reason")
 	coalescedMetric    = metric("coalesced_total", "Events not sent to a connection because a newer one of the same key has taken their place.")
 	expiredMetric      = metric("expired_total", "Events not sent to a connection because their ttl was over.")
-	rejectedMetric     = metric("rejected_total", "Clients that were not admitted, to come again later.", "reason")
+	rejectedMetric     = metric("rejected_total", "Clients that were told to come again later.", "reason")
 	pendingMetric      = metric("pending_bytes", "Bytes that wait for connections; an event that waits for several counts for each.")
 	lagMetric          = metric("lag_bytes", "Bytes of events that the hub has yet to take to connections. Past 32 MiB publishers wait.")
 	historyMetric      = metric("history_events", "Events in the history.")

@@ -190,7 +190,7 @@ func (h *Handler) publishAnswer(ctx context.Context, texts []string, status int,
 	var size int64
 	for _, text := range texts {
 		if size += int64(len(text)); size > most {
-			h.log.Error("X-SSE-Publish is too large", zap.Int64("limit", most))
+			h.complain(zap.ErrorLevel, "X-SSE-Publish is too large", zap.Int64("limit", most))
 			return
 		}
 	}
@@ -206,7 +206,7 @@ func (h *Handler) publishAnswer(ctx context.Context, texts []string, status int,
 			return
 		}
 	}
-	h.log.Error("X-SSE-Publish: nothing was published", zap.Error(err))
+	h.complain(zap.ErrorLevel, "X-SSE-Publish: nothing was published", zap.Error(err))
 }
 
 func (h *Handler) publishText(ctx context.Context, theHub *hub.Hub, text string) {
@@ -219,12 +219,12 @@ func (h *Handler) publishText(ctx context.Context, theHub *hub.Hub, text string)
 		Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)),
 	}, h.hub.settings.maxEvent())
 	if p != nil {
-		h.log.Error("X-SSE-Publish cannot be read", zap.Error(p))
+		h.complain(zap.ErrorLevel, "X-SSE-Publish cannot be read", zap.Error(p))
 		return
 	}
 	for _, answer := range publishAll(ctx, theHub, d, h.PublishHeader.permits) {
 		if answer.Error != nil {
-			h.log.Error("X-SSE-Publish: an event was not published", zap.Error(answer.Error))
+			h.complain(zap.ErrorLevel, "X-SSE-Publish: an event was not published", zap.Error(answer.Error))
 		}
 	}
 }

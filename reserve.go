@@ -3,7 +3,6 @@ package ssepush
 import (
 	"context"
 	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -39,14 +38,11 @@ func (p *pooledHub) subscribe(ctx context.Context, sub hub.Subscription, s *HubS
 	return conn, err
 }
 
-// scarce is when it was last said that descriptors run out, in seconds since 1970.
-var scarce atomic.Int64
+// scarce is the complaint that descriptors run out.
+var scarce complaints
 
 // warnScarce says, but not again and again, that streams get a goroutine each that should cost none.
 func (h *Handler) warnScarce(err error) {
-	now, last := time.Now().Unix(), scarce.Load()
-	if now-last >= int64(warnEvery/time.Second) && scarce.CompareAndSwap(last, now) {
-		h.log.Warn("connections cannot be taken over and cost more memory than they should; limit them, or let the process open more files",
-			zap.Error(err))
-	}
+	scarce.log(h.log, zap.WarnLevel, "connections cannot be taken over and cost more memory than they should; "+
+		"limit them, or let the process open more files", zap.Error(err))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/internal/asynclog"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
@@ -124,6 +125,7 @@ type pooledHub struct {
 	key      atomic.Pointer[[]byte]
 	routes   atomic.Pointer[routes]
 	timings  sync.Map // of a path: the *stream.Timing of its streams
+	endings  asynclog.Queue
 }
 
 // timing is what a stream of a handler is held by.

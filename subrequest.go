@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 )
 
 // maxUnread is how much of a body is let go by, in bytes: only the headers of an answer count.
@@ -98,10 +99,8 @@ func isQuestion(r *http.Request) bool {
 
 // refuseQuestion answers a question that came back to this Caddy over the network.
 func (h *Handler) refuseQuestion(w http.ResponseWriter) error {
-	if h.complaints.due("question") {
-		h.log.Error("a question of user authorize came back to this Caddy over the network, where its answer cannot be told from a client's; " +
-			"give authorize a path of the same site that leads to the app, or the app's own address")
-	}
+	h.complain(zap.ErrorLevel, "a question of user authorize came back to this Caddy over the network, where its answer cannot be "+
+		"told from a client's; give authorize a path of the same site that leads to the app, or the app's own address")
 	newProblem(http.StatusLoopDetected, "this Caddy cannot be asked who a client is").write(w)
 	return nil
 }

@@ -318,6 +318,9 @@ func clientAddress(r *http.Request) (remote, network string) {
 // reject sends a client off that may come again: an EventSource by a stream that says so and ends, since it
 // would give up for good at any status but 200.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil { // the client has left: nobody is there to be told, and nothing was wrong
+		return
+	}
 	if errors.Is(err, hub.ErrDenied) { // an EventSource does not come again
 		h.hub.rejected("denied")
 		w.Header().Set("Cache-Control", "no-store")

@@ -65,6 +65,9 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 	if answer == nil {
 		return err
 	}
+	if r.Context().Err() != nil { // the client has left: the app has not failed
+		return nil
+	}
 	unsay(w.Header())
 	g := h.grantOf(answer)
 	if g == nil {
@@ -77,7 +80,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		return nil
 	}
 	if answer.first.over {
-		h.log.Warn("the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
+		h.complain(zap.WarnLevel, "the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
 	sub.User, sub.Topics, sub.First = g.user, g.topics, answer.first.frames()
 	sub.Route = h.arrivalOf(r, Identity{User: g.user, grant: g})

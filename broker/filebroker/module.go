@@ -15,6 +15,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/asynclog"
 )
 
 func init() { caddy.RegisterModule(new(Broker)) }
@@ -102,7 +103,7 @@ func (b *Broker) set(name, value string) error {
 
 // Provision sets up the broker. It touches no file.
 func (b *Broker) Provision(ctx caddy.Context) (err error) {
-	return b.provision(ctx.Slogger())
+	return b.provision(asynclog.Logger(ctx.Slogger()))
 }
 
 func (b *Broker) provision(log *slog.Logger) (err error) {

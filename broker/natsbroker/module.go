@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/asynclog"
 )
 
 func init() { caddy.RegisterModule(Module{}) }
@@ -203,7 +204,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	}
 	m.options = Options{
 		Servers: m.Servers, Connect: connect, Prefix: m.Prefix, MaxEvents: m.MaxEvents, MaxAge: time.Duration(m.MaxAge),
-		MaxBytes: m.MaxBytes, Replicas: m.Replicas, Logger: ctx.Slogger(),
+		MaxBytes: m.MaxBytes, Replicas: m.Replicas, Logger: asynclog.Logger(ctx.Slogger()),
 	}
 	return nil
 }

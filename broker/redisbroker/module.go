@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/asynclog"
 )
 
 func init() { caddy.RegisterModule(Module{}) }
@@ -71,7 +72,7 @@ func (Module) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the module up. It connects to nothing.
 func (m *Module) Provision(ctx caddy.Context) error {
-	m.log = ctx.Slogger()
+	m.log = asynclog.Logger(ctx.Slogger())
 	replace := caddy.NewReplacer()
 	for name, s := range map[string]*string{
 		"url": &m.URL, "username": &m.Username, "password": &m.Password, "sentinel": &m.Sentinel,
