@@ -2,8 +2,11 @@ package hub_test
 
 import (
 	"context"
+	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
@@ -117,5 +120,60 @@ func BenchmarkResume(b *testing.B) {
 			b.Fatalf("got %d frames", total)
 		}
 		c.Close(nil)
+	}
+}
+
+// BenchmarkCatchUp is what a client costs that is given all of the window's 20,000 events of 2.5 KB: of one topic, or of one
+// topic each, by a pattern. publish-ns is how long another's publish takes meanwhile to get into the window.
+func BenchmarkCatchUp(b *testing.B) {
+	const events = 20_000
+	for _, topics := range []int{1, events} {
+		b.Run(fmt.Sprint(topics, " topics"), func(b *testing.B) {
+			s := settings(100_000, 64<<10)
+			s.History.Bytes = 128 << 20
+			h := hub.New("bench", membroker.New(), s)
+			defer h.Close()
+			data := make([]byte, 2500)
+			for i := range events {
+				h.Publish(context.Background(), []broker.Record{{
+					Targets: []broker.Target{{Kind: broker.Topic, Name: fmt.Sprint("public/", i%topics)}}, Data: data,
+				}})
+			}
+			stop := make(chan struct{})
+			var took, publishes atomic.Int64
+			defer close(stop)
+			go func() {
+				for {
+					select {
+					case <-stop:
+						return
+					case <-time.After(time.Millisecond):
+					}
+					began := time.Now()
+					h.Publish(context.Background(), []broker.Record{{Targets: []broker.Target{{Kind: broker.User, Name: "other"}}, Data: data[:100]}})
+					_, _ = h.Position(context.Background())
+					took.Add(int64(time.Since(began)))
+					publishes.Add(1)
+				}
+			}()
+			for b.Loop() {
+				c, err := h.Subscribe(context.Background(), hub.Subscription{Topics: []string{"public/*"}, Replay: events})
+				if err != nil {
+					b.Fatal(err)
+				}
+				total := -1 // connected
+				for frames := [][]byte(nil); ; {
+					if frames, err = c.Next(frames[:0], 16<<10); err != nil || len(frames) == 0 {
+						break
+					}
+					total += len(frames)
+				}
+				if total != events {
+					b.Fatalf("got %d events", total)
+				}
+				c.Close(nil)
+			}
+			b.ReportMetric(float64(took.Load())/float64(publishes.Load()), "publish-ns")
+		})
 	}
 }

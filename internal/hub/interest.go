@@ -27,8 +27,8 @@ func (in interest) meets(targets []broker.Target) bool {
 		case broker.User:
 			return t.Name == in.user
 		case broker.Topic:
-			return slices.Contains(in.topics.exact(), t.Name) ||
-				slices.ContainsFunc(in.topics.patterned(), func(p string) bool { return Match(p, t.Name) })
+			_, exact := slices.BinarySearch(in.topics.exact(), t.Name)
+			return exact || slices.ContainsFunc(in.topics.patterned(), func(p string) bool { return Match(p, t.Name) })
 		}
 		return true
 	})

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -89,34 +90,37 @@ func (w *window) unlink(p *postings) {
 	}
 }
 
-// lists visits the postings of all that an interest hears.
-func (w *window) lists(in interest, visit func(*postings)) {
-	look := func(kind broker.TargetKind, name string) {
-		if p := w.index[broker.Target{Kind: kind, Name: name}]; p != nil {
-			visit(p)
-		}
+// lists visits the postings of all that an interest hears, until visit returns false, and reports whether it visited all.
+func (w *window) lists(in interest, visit func(*postings) bool) bool {
+	look := func(kind broker.TargetKind, name string) bool {
+		p := w.index[broker.Target{Kind: kind, Name: name}]
+		return p == nil || visit(p)
 	}
-	look(broker.Broadcast, "")
-	look(broker.Connection, in.id)
-	if in.user != "" {
-		look(broker.User, in.user)
+	if !look(broker.Broadcast, "") || !look(broker.Connection, in.id) || in.user != "" && !look(broker.User, in.user) {
+		return false
 	}
 	for _, name := range in.topics.exact() {
-		look(broker.Topic, name)
+		if !look(broker.Topic, name) {
+			return false
+		}
 	}
 	for _, pattern := range in.topics.patterned() {
-		w.topics.covered(pattern, visit)
+		if !w.topics.covered(pattern, visit) {
+			return false
+		}
 	}
+	return true
 }
 
 // missed reports whether something that matches an interest may have been trimmed behind a place, which
 // newer tells to be older than a mark.
 func (w *window) missed(in interest, newer func(mark) bool) bool {
-	gone := newer(w.mark)
-	look := func(p *postings) { gone = gone || p.trimmed.seq > 0 && newer(p.trimmed) }
-	w.lists(in, look)
-	for _, pattern := range in.topics.patterned() {
-		w.quietTopics.covered(pattern, look)
+	if newer(w.mark) {
+		return true
 	}
-	return gone
+	kept := func(p *postings) bool { return p.trimmed.seq == 0 || !newer(p.trimmed) }
+	if !w.lists(in, kept) {
+		return true
+	}
+	return slices.ContainsFunc(in.topics.patterned(), func(pattern string) bool { return !w.quietTopics.covered(pattern, kept) })
 }

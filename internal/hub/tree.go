@@ -68,38 +68,44 @@ func (t *tree[V]) covering(topic string, visit func(V)) {
 	}
 }
 
-// covered visits the topics in the tree that pattern covers.
-func (t *tree[V]) covered(pattern string, visit func(V)) {
+// covered visits the topics in the tree that pattern covers, until visit returns false, and reports whether it visited all.
+func (t *tree[V]) covered(pattern string, visit func(V) bool) bool {
 	seg, rest, more := strings.Cut(pattern, "/")
-	step := func(child *tree[V]) {
-		switch {
-		case more:
-			child.covered(rest, visit)
-		case child.set:
-			visit(child.value)
+	step := func(child *tree[V]) bool {
+		if more {
+			return child.covered(rest, visit)
 		}
+		return !child.set || visit(child.value)
 	}
 	switch {
 	case seg == "**" && !more:
 		for _, child := range t.children {
-			child.all(visit)
+			if !child.all(visit) {
+				return false
+			}
 		}
 	case seg == "*":
 		for _, child := range t.children {
-			step(child)
+			if !step(child) {
+				return false
+			}
 		}
 	default:
 		if child := t.children[seg]; child != nil {
-			step(child)
+			return step(child)
 		}
 	}
+	return true
 }
 
-func (t *tree[V]) all(visit func(V)) {
-	if t.set {
-		visit(t.value)
+func (t *tree[V]) all(visit func(V) bool) bool {
+	if t.set && !visit(t.value) {
+		return false
 	}
 	for _, child := range t.children {
-		child.all(visit)
+		if !child.all(visit) {
+			return false
+		}
 	}
+	return true
 }
