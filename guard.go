@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/textproto"
 	"slices"
 	"strings"
 	"time"
@@ -111,18 +110,6 @@ func (g *guard) checkToken(h http.Header) string {
 		return wrongToken
 	}
 	return ""
-}
-
-// isForwarded reports whether a header says that the direct peer is a proxy.
-func isForwarded(h http.Header) bool {
-	for name := range h {
-		switch name = textproto.CanonicalMIMEHeaderKey(name); {
-		case name == "Forwarded", name == "X-Real-Ip", name == "Via",
-			strings.HasPrefix(name, "X-Forwarded"), strings.HasPrefix(name, "Cf-"):
-			return true
-		}
-	}
-	return false
 }
 
 func isFromBrowser(h http.Header) bool {
