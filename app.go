@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // App owns the hubs of a config. It needs no configuration: handlers name the hubs.
@@ -94,6 +95,12 @@ func (a *App) started() {
 	for _, ref := range a.hubs {
 		if ref.hub != nil { // another module may use the event's name
 			ref.hub.apply(&ref.settings, &ref.routes)
+			ref.warnUnheard()
+		}
+	}
+	if site, err := a.ctx.AppIfConfigured("http"); err == nil {
+		for _, server := range site.(*caddyhttp.App).Servers {
+			warnUnreachable(server.Routes, nil)
 		}
 	}
 }

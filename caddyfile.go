@@ -124,6 +124,9 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err := handler.check(); err != nil {
 		return nil, directive.wrap(err)
 	}
+	if err := handler.checkMatcher(matcher); err != nil {
+		return nil, directive.wrap(err)
+	}
 	if err := checkTogether(h, adapted{handler, directive, lines}); err != nil {
 		return nil, err
 	}

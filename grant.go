@@ -29,6 +29,21 @@ type grant struct {
 	by      string    // what has vouched for it: a key, an endpoint, with the rules that it was held to
 }
 
+// mayGrant reports whether a client of the route may be granted a topic: by topics, or by a proof that grants more.
+func (h *Handler) mayGrant(topic string) bool {
+	if h.Upstream {
+		return true
+	}
+	for _, s := range h.Users {
+		if s.Ticket != nil || s.Authorize != nil || s.JWT != nil && s.JWT.TopicsClaim != "" {
+			return true
+		}
+	}
+	return slices.ContainsFunc(h.Topics, func(entry string) bool {
+		return hub.Match(placeholder.ReplaceAllString(entry, "*"), topic)
+	})
+}
+
 // verifier tells who sent a request by something that a client cannot forge.
 type verifier interface {
 	// verify returns what a request proves; nil where it holds nothing of the kind. The error is a *refusal.

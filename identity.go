@@ -61,20 +61,18 @@ func (h *Handler) provisionUsers() error {
 	return nil
 }
 
-// warnings says which user sources a client can forge, and which can never name anyone.
+// warnings returns which user sources a client can forge, with what to use instead, and which can never name anyone.
 func (h *Handler) warnings() []string {
 	var warnings []string
+	const instead = "any client can set it to any user; use ticket, jwt or authorize, or have the app check it first (forward_auth)"
 	for _, s := range h.Users {
 		switch {
 		case s.Source == "header" && len(s.From) == 0:
-			warnings = append(warnings, fmt.Sprintf("user header %s: any client can set it to any user; "+
-				"name the proxies that may, with from, or have the app check it (forward_auth)", s.Name))
+			warnings = append(warnings, fmt.Sprintf("user header %s: %s, or name the proxies that may set it, with from", s.Name, instead))
 		case s.Source == "query", s.Source == "cookie":
-			warnings = append(warnings, fmt.Sprintf("user %s %s: any client can set it to any user, "+
-				"unless the app checks it first (forward_auth)", s.Source, s.Name))
+			warnings = append(warnings, fmt.Sprintf("user %s %s: %s", s.Source, s.Name, instead))
 		case s.Source == "placeholder" && strings.Contains(s.Name, "{http.request.uri.query."):
-			warnings = append(warnings, fmt.Sprintf("user %s: any client can set it to any user, "+
-				"unless the app checks it first (forward_auth)", s.Name))
+			warnings = append(warnings, fmt.Sprintf("user %s: %s", s.Name, instead))
 		case s.Source == "jwt":
 			warnings = append(warnings, s.JWT.warnings()...)
 		}

@@ -1,0 +1,89 @@
+package ssepush_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// A directive that no request can reach is named at start, and no other.
+func TestUnreachableIsNamed(t *testing.T) {
+	directive := func(path string) string { return "sse_push " + path + " {\nhub main\nanonymous\n}" }
+	s := serve(t, `
+		handle /a/* {
+			`+directive("/lost/a")+`
+			`+directive("/a/found")+`
+			sse_push {
+				hub main
+				internal /lost/internal {
+					allow loopback
+				}
+			}
+		}
+		handle /b {
+			route {
+				`+directive("/lost/b")+`
+			}
+		}
+		handle_path /c/* {
+			`+directive("/found/c")+`
+		}
+		@d path /d /found/d
+		handle @d {
+			`+directive("/found/d")+`
+			`+directive("/lost/d")+`
+		}
+		@post {
+			method POST
+			path {http.request.header.X-Path}
+		}
+		handle @post {
+			`+directive("/found/e")+`
+		}
+		handle {
+			`+directive("/found/f")+`
+		}
+		`+directive("/found/g"))
+	log := s.log()
+	for path, lost := range map[string]bool{
+		"/lost/a": true, "/lost/internal/publish": true, "/lost/b": true, "/lost/d": true, "/a/found": false,
+		"/found/c": false, "/found/d": false, "/found/e": false, "/found/f": false, "/found/g": false,
+	} {
+		if got := strings.Contains(log, path+": the routes around"); got != lost {
+			t.Errorf("%s is named: %v", path, got)
+		}
+	}
+}
+
+// A hub that says who comes and goes to a topic that nobody may hear says so at start.
+func TestPresenceUnheardIsNamed(t *testing.T) {
+	for body, want := range map[string]bool{
+		"presence room\nanonymous":                                             true,
+		"presence room\nanonymous\ntopics rooms room/*":                        true,
+		"presence room\nanonymous\ntopics room":                                false,
+		"presence room/1\nanonymous\ntopics room/{user}":                       false,
+		"presence room/1\nanonymous\ntopics **":                                false,
+		"presence room\nuser ticket " + secretA:                                false,
+		"presence room\nuser authorize /whoami":                                false,
+		"presence room\nupstream":                                              false,
+		"presence room\nuser jwt {\nsecret " + secretA + "\n}":                 true,
+		"presence room\nuser jwt {\nsecret " + secretA + "\ntopics_claim t\n}": false,
+	} {
+		s := serve(t, "sse_push /events {\n"+body+"\n}")
+		if got := strings.Contains(s.log(), "no sse_push of the hub grants that topic"); got != want {
+			t.Errorf("%s: named: %v", body, got)
+		}
+	}
+	// Another directive of the hub may grant it.
+	s := serve(t, "sse_push /events {\nhub a\npresence room\nanonymous\n}\nsse_push /other {\nhub a\nanonymous\ntopics room\n}")
+	if strings.Contains(s.log(), "no sse_push of the hub grants that topic") {
+		t.Error("a topic that another directive grants is named")
+	}
+}
+
+// The warning of an identity that anybody can forge names what to use instead.
+func TestForgeableIdentityNamesAlternatives(t *testing.T) {
+	s := serve(t, "sse_push /events {\nuser query userId\n}")
+	if log := s.log(); !strings.Contains(log, "user query userId: any client can set it to any user; use ticket, jwt or authorize") {
+		t.Error(log)
+	}
+}
