@@ -20,7 +20,7 @@ import (
 const (
 	// defaultDeny is how long a user is denied where it is not said, and maxDeny how long he may be.
 	defaultDeny = 30 * time.Second
-	maxDeny     = 24 * time.Hour
+	maxDeny     = hub.MaxDeny
 )
 
 // control is a call of the internal route that steers connections.

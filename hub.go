@@ -101,6 +101,7 @@ func (r *hubRef) open() error {
 		p.routes.Store(&r.routes)
 		p.setKey(&r.settings)
 		p.OnRevoke(p.revoked)
+		p.OnSkipped(p.skip)
 		return p, nil
 	})
 	if err != nil {

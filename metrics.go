@@ -41,6 +41,7 @@ var (
 	coalescedMetric    = metric("coalesced_total", "Events not sent to a connection because a newer one of the same key has taken their place.")
 	expiredMetric      = metric("expired_total", "Events not sent to a connection because their ttl was over.")
 	rejectedMetric     = metric("rejected_total", "Clients that were told to come again later.", "reason")
+	skippedMetric      = metric("records_skipped_total", "Records of the log that could not be read, or that no hub can have written.")
 	pendingMetric      = metric("pending_bytes", "Bytes that wait for connections; an event that waits for several counts for each.")
 	lagMetric          = metric("lag_bytes", "Bytes of events that the hub has yet to take to connections. Past 32 MiB publishers wait.")
 	historyMetric      = metric("history_events", "Events in the history.")
@@ -52,7 +53,7 @@ var (
 func (collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		connectionsMetric, usersMetric, publishedMetric, deliveredMetric, bytesMetric, delayMetric, catchupsMetric, gapsMetric,
-		coalescedMetric, expiredMetric, rejectedMetric, pendingMetric, lagMetric, historyMetric, historyBytesMetric, drainingMetric,
+		coalescedMetric, expiredMetric, rejectedMetric, skippedMetric, pendingMetric, lagMetric, historyMetric, historyBytesMetric, drainingMetric,
 	} {
 		out <- d
 	}
@@ -114,6 +115,7 @@ func collect(out chan<- prometheus.Metric, name string, s *hub.Stats) {
 	counter(coalescedMetric, s.Coalesced)
 	counter(expiredMetric, s.Expired)
 	counters(rejectedMetric, s.Rejected)
+	counter(skippedMetric, s.Skipped)
 	gauge(pendingMetric, float64(s.Pending))
 	gauge(lagMetric, float64(s.Lag))
 	gauge(historyMetric, float64(s.HistoryEvents))

@@ -124,6 +124,7 @@ type pooledHub struct {
 	ownKey   []byte       // for the ids of clients that name themselves, where the config has none
 	key      atomic.Pointer[[]byte]
 	routes   atomic.Pointer[routes]
+	skipped  skipped
 	timings  sync.Map // of a path: the *stream.Timing of its streams
 	endings  asynclog.Queue
 }

@@ -198,11 +198,12 @@ func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
 		return
 	}
 	health := struct {
-		Status string `json:"status"`
-		Hub    string `json:"hub"`
-		Reason string `json:"reason,omitempty"`
-		Lag    int64  `json:"lag"` // bytes
-	}{Status: "ready", Hub: theHub.Name, Lag: theHub.Lag()}
+		Status  string `json:"status"`
+		Hub     string `json:"hub"`
+		Reason  string `json:"reason,omitempty"`
+		Lag     int64  `json:"lag"`               // bytes
+		Skipped uint64 `json:"skipped,omitempty"` // records of the log that could not be read or believed
+	}{Status: "ready", Hub: theHub.Name, Lag: theHub.Lag(), Skipped: theHub.Skipped()}
 	status := http.StatusOK
 	if err := theHub.Health(); err != nil {
 		health.Status, health.Reason = "unavailable", err.Error()

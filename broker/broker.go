@@ -57,8 +57,8 @@ type Sink interface {
 type Entry struct {
 	Position Position
 	Record   Record
-	// Err wraps ErrNewer where the record is a Hole in place of one that this version cannot read. The hub is no longer
-	// healthy then, though it goes on.
+	// Err wraps ErrNewer or ErrMalformed if the record is a Hole in place of one that this version cannot read, or that no
+	// version can. After ErrNewer the hub is not healthy until the entry has left its window.
 	Err error
 }
 

@@ -89,6 +89,9 @@ func Decode(b []byte) (r Record, err error) {
 	if len(b) < 2 {
 		return r, ErrMalformed
 	}
+	if b[0] < formatVersion {
+		return r, ErrMalformed
+	}
 	if b[0] != formatVersion {
 		return r, fmt.Errorf("%w: format %d", ErrNewer, b[0])
 	}
@@ -127,7 +130,10 @@ func (r *Record) set(tag uint64, v []byte) error {
 			return ErrMalformed
 		}
 		t := Target{TargetKind(v[0]), string(v[1:])}
-		if t.Kind < Broadcast || t.Kind > Connection {
+		if t.Kind < Broadcast {
+			return ErrMalformed
+		}
+		if t.Kind > Connection {
 			return fmt.Errorf("%w: target of kind %d", ErrNewer, t.Kind)
 		}
 		r.Targets = append(r.Targets, t)

@@ -44,6 +44,17 @@ func TestRecordOfAnotherVersion(t *testing.T) {
 	}
 }
 
+// What no version has ever written is not of a newer one.
+func TestRecordOfNoVersion(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"nothing": nil, "one byte": {1}, "format": {0, 0}, "target": {1, 0, fieldTarget, 1, 0}, "empty target": {1, 0, fieldTarget, 0}, "cut off": {1, 0, fieldData, 9, 1},
+	} {
+		if _, err := Decode(b); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func FuzzRecord(f *testing.F) {
 	f.Add(full.Encode(nil))
 	f.Add([]byte{1, 0, fieldTarget, 0})

@@ -19,6 +19,7 @@ var hubs = []check{
 	{name: "trimmed while quiet", run: trimmedWhileQuiet, asks: trims},
 	{name: "full for a while", run: fullForAWhile, asks: fills},
 	{name: "newer node", run: newerNode, asks: takesPut},
+	{name: "forged records", run: forgedRecords, asks: takesPut},
 	{name: "clocks apart", run: clocksApart, asks: shared},
 	{name: "clock back", run: clockBack, asks: movesClock},
 	{name: "clock back, rolled back", run: clockBackRolledBack, asks: func(h Harness) bool { return movesClock(h) && hasEngine(h) }},

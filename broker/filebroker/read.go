@@ -171,11 +171,12 @@ func (p *page) take(f *frame) {
 	switch {
 	case errors.Is(err, broker.ErrNewer):
 		p.log.faults.newer.say(p.log.slog, slog.LevelError, "an entry was written by a newer program: clients are told of a gap", "position", position, "error", err)
-		p.add(f.seq, broker.Record{Kind: broker.Hole})
+		p.add(f.seq, broker.Record{Kind: broker.Hole, Time: r.Time})
 		p.entries[len(p.entries)-1].Err = err
 	case err != nil:
-		p.log.faults.junk.say(p.log.slog, slog.LevelWarn, "an entry is no event and is passed over", "position", position, "error", err)
-		p.next = f.seq + 1
+		p.log.faults.junk.say(p.log.slog, slog.LevelWarn, "an entry is no event: clients are told of a gap", "position", position, "error", err)
+		p.add(f.seq, broker.Record{Kind: broker.Hole, Time: r.Time})
+		p.entries[len(p.entries)-1].Err = err
 	default:
 		p.add(f.seq, r)
 	}

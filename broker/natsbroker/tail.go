@@ -359,6 +359,9 @@ func (b *Broker) entry(from *message, epoch uint64) (e broker.Entry, ok bool) {
 	case errors.Is(err, broker.ErrNewer) && isOurs(from.id):
 		b.newer.note(b, slog.LevelError, "an event that only a newer version understands: clients are told of a gap; update this node", seq, err)
 		r, e.Err = broker.Record{Kind: broker.Hole}, err
+	case err != nil && isOurs(from.id): // damaged, or forged
+		b.passOver(seq, err)
+		r, e.Err = broker.Record{Kind: broker.Hole}, err
 	case err != nil:
 		b.passOver(seq, err)
 		return e, false

@@ -12,7 +12,7 @@
 //
 // An entry of ours has two fields: "r", the record as broker.Record.Encode writes it, and "by", a token of the append
 // that stored it. An entry with the field "epoch" opens a new life of the log. Any other entry is one that an app
-// has published with its own Redis client; see plain.go for its fields.
+// has published with its own Redis client; see plain.go for its fields. Where an entry of ours cannot be read, a hole stands for it.
 //
 // A log that lost entries, as one that was restored from a snapshot, is noticed by those who saw them: a tail that
 // does not find the entry it read last, and a node whose append was acknowledged and never comes. It opens a new

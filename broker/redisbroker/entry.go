@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 
@@ -49,8 +50,9 @@ func (e *raw) own() (record, by string, ok bool) {
 	return e.fields[1], e.fields[3], true
 }
 
-// entry reads an entry. The error is broker.ErrMalformed for what belongs to nobody here, or broker.ErrNewer, with a hole as
-// the entry.
+// entry reads an entry. If the error is also the entry's, a hole stands for what a node has written and this one cannot
+// read: it may be of a newer version, or damaged. Otherwise the error is broker.ErrMalformed: an app's entry that a publish
+// would have refused, or one that belongs to nobody here.
 func (e *raw) entry(all epochs) (broker.Entry, error) {
 	life := all.at(e.id)
 	out := broker.Entry{Position: e.id.position(life.name, checkOf(e.fields))}
@@ -59,7 +61,9 @@ func (e *raw) entry(all epochs) (broker.Entry, error) {
 	}
 	var err error
 	if record, _, ok := e.own(); ok {
-		out.Record, err = broker.Decode([]byte(record))
+		if out.Record, err = broker.Decode([]byte(record)); err != nil {
+			out.Record, out.Err = broker.Record{Kind: broker.Hole, Time: time.UnixMilli(int64(e.id.ms))}, err
+		}
 	} else if len(e.fields) == 2 && e.fields[0] == fieldEpoch {
 		if life.from != e.id || life.start() != out.Position {
 			err = fmt.Errorf("%w: an epoch that is not on record", broker.ErrMalformed)
@@ -67,9 +71,6 @@ func (e *raw) entry(all epochs) (broker.Entry, error) {
 		out.Record.Kind = broker.Hole
 	} else {
 		out.Record, err = plain(e)
-	}
-	if errors.Is(err, broker.ErrNewer) {
-		out.Record, out.Err = broker.Record{Kind: broker.Hole}, err
 	}
 	return out, err
 }

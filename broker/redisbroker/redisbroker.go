@@ -3,7 +3,6 @@ package redisbroker
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -164,7 +163,7 @@ func (b *Broker) Read(ctx context.Context, after, upTo broker.Position, limit in
 		for _, raw := range v.page {
 			e, err := raw.entry(v.epochs)
 			after = e.Position
-			if err != nil && !errors.Is(err, broker.ErrNewer) {
+			if err != nil && e.Err == nil {
 				continue
 			}
 			e.Record.Time = b.clock.Correct(e.Record.Time)

@@ -320,7 +320,11 @@ func (t *tail) deliver(page []raw, all epochs) {
 			t.b.ledger.Read(by)
 		}
 		e, err := raw.entry(all)
-		if t.at = e.Position; err != nil && !t.bad(raw, err) {
+		t.at = e.Position
+		if err != nil {
+			t.bad(raw, err)
+		}
+		if err != nil && e.Err == nil {
 			continue
 		}
 		e.Record.Time = t.b.clock.Correct(e.Record.Time)
@@ -331,17 +335,14 @@ func (t *tail) deliver(page []raw, all epochs) {
 	}
 }
 
-// bad notes an entry that cannot be read, and reports whether it is to be handed on, as a hole.
-func (t *tail) bad(e *raw, err error) bool {
+// bad notes an entry that cannot be read.
+func (t *tail) bad(e *raw, err error) {
 	if !errors.Is(err, broker.ErrNewer) {
 		t.junk.add(e.id, err)
-		return false
-	}
-	if !t.newer {
+	} else if !t.newer {
 		t.newer = true
 		t.b.log.Error("redis: the log holds what only a newer version understands; update this node", "entry", e.id.String(), "error", err)
 	}
-	return true
 }
 
 // wait returns when there is something to read, or after a while.

@@ -109,7 +109,7 @@ func TestJunk(t *testing.T) {
 		{"user", "u", "retry", "0"}, {"user", "u", "ttl", "1.5"}, {"user", "u", "coalesce", ""},
 		{"user", "u", "exclude", "?"}, {"user", "u", "exclude", "[]"},
 		{"user", "u", "data", "a", "data", "b"}, {"user", "u", "data", "\xff"}, {"user", "u", "colour", "red"},
-		{"r", "\x01\x00\xff", "by", "me"}, {"r", "", "by", ""}, {"epoch", "zzz"},
+		{"epoch", "zzz"},
 	} {
 		add(fields...)
 	}
@@ -124,11 +124,28 @@ func TestJunk(t *testing.T) {
 		t.Errorf("%d lines about junk", n)
 	}
 	tail.stop()
-	if !strings.Contains(l.String(), "count=25") {
+	if !strings.Contains(l.String(), "count=23") {
 		t.Errorf("the rest is not counted:\n%s", &l)
 	}
 	later := started(t, s.node(t), 100)
 	later.comes(t, "first good last")
+}
+
+// What a node has appended, or somebody who passes for one, is not passed over where it cannot be read: an event may be
+// missing.
+func TestDamagedRecord(t *testing.T) {
+	s := start(t)
+	b := s.node(t)
+	tail := started(t, b, 0)
+	first := store(t, b, "first")
+	s.do(t, "XADD", b.keys.log, "*", "r", "\x01\x00\xff", "by", "me")
+	s.do(t, "XADD", b.keys.log, "*", "r", "", "by", "")
+	last := store(t, b, "last")
+	tail.comes(t, "first hole hole last")
+	got, err := b.Read(t.Context(), first, last, 10)
+	if err != nil || len(got) != 3 || !errors.Is(got[0].Err, broker.ErrMalformed) || got[0].Record.Time.IsZero() {
+		t.Errorf("Read: %+v, %v", got, err)
+	}
 }
 
 func TestPlain(t *testing.T) {

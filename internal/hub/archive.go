@@ -210,6 +210,7 @@ func (a *archive) page(after broker.Position) (archived, error) {
 	if err != nil || len(entries) == 0 {
 		return *p, err
 	}
+	a.hub.intake.take(entries)
 	for i := range entries {
 		e := newEntry(0, &entries[i])
 		e.receipt = a.hub.window.receipts.of(entries[i].Record.Receipt)

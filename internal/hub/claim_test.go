@@ -149,10 +149,10 @@ func TestClaimsSpareTheHistory(t *testing.T) {
 	for range 89 {
 		publish(t, a, user("x", "x"))
 	}
-	if refused := wander(t, 300, "on one node", a); refused != 0 || e.length() != 90 {
+	if refused := wander(t, 300, "on-one-node", a); refused != 0 || e.length() != 90 {
 		t.Errorf("on one node: %d refused, %d records in the log", refused, e.length()-90)
 	}
-	if refused := wander(t, 300, "on two nodes", a, b); refused < 100 || e.length() != 100 {
+	if refused := wander(t, 300, "on-two-nodes", a, b); refused < 100 || e.length() != 100 {
 		t.Errorf("on two nodes: %d refused, %d records in the log", refused, e.length()-90)
 	}
 	if err := a.DisconnectUser(t.Context(), "nobody"); err != nil { // which is an app's

@@ -42,9 +42,14 @@ const entryOverhead = 256
 func newEntry(seq uint64, e *broker.Entry) *entry {
 	r := &e.Record
 	n := &entry{seq: seq, pos: e.Position, at: r.Time}
+	if n.at.IsZero() { // nobody knows when what is missing was appended
+		n.at = time.Now()
+	}
 	switch r.Kind {
 	case broker.Hole:
-		n.targets = everyone
+		if n.targets = everyone; len(r.Targets) > 0 {
+			n.targets, n.names = r.Targets, r.NamesSize()
+		}
 		return n
 	case broker.Event:
 	default:

@@ -66,8 +66,8 @@ type Hub struct {
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 	state  atomic.Pointer[error] // why nothing is heard from the broker, if so
-	newer  atomic.Pointer[error] // what has come that only a newer version understands
-	expiry *time.Timer           // trims the window by age
+	intake intake
+	expiry *time.Timer // trims the window by age
 
 	published  atomic.Uint64
 	appendedMu sync.Mutex
@@ -111,6 +111,7 @@ func (h *Hub) Configure(s Settings) {
 	h.memory.configure(s.Limits.Memory)
 	h.window.configure(s.History)
 	h.admission.configure(s.Limits)
+	h.intake.presents(s.Presence.Topic)
 	h.who.configure(s.Presence)
 	h.expire()
 }
@@ -183,8 +184,8 @@ func (h *Hub) Health() error {
 	if err := h.Available(); err != nil {
 		return err
 	}
-	if err := h.newer.Load(); err != nil {
-		return fmt.Errorf("clients were told of a gap, as this node is too old for what another one publishes: %w", *err)
+	if err := h.intake.tooNew(h.window); err != nil {
+		return fmt.Errorf("clients were told of a gap, as this node is too old for what another one publishes: %w", err)
 	}
 	return nil
 }

@@ -17,6 +17,12 @@ const (
 	MaxTargets    = 1000 // and connections that it excludes
 	MaxConnection = 128  // bytes of a connection's id
 	MaxCoalesce   = 128  // bytes of a coalescing key
+
+	// MaxDeny is how long a user may be denied.
+	MaxDeny = 24 * time.Hour
+
+	maxRetry = 24 * time.Hour
+	maxTTL   = 365 * 24 * time.Hour
 )
 
 // CheckConnection reports what is wrong with a connection's id.
@@ -49,11 +55,11 @@ func CheckCoalesce(s string) error {
 
 // RetryOf and TTLOf make durations of what is given in milliseconds, and in seconds.
 func RetryOf(n int64) (time.Duration, error) {
-	return span(n, 24*time.Hour, time.Millisecond, "milliseconds")
+	return span(n, maxRetry, time.Millisecond, "milliseconds")
 }
 
 func TTLOf(n int64) (time.Duration, error) {
-	return span(n, 365*24*time.Hour, time.Second, "seconds")
+	return span(n, maxTTL, time.Second, "seconds")
 }
 
 func span(n int64, most, unit time.Duration, units string) (time.Duration, error) {

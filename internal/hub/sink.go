@@ -25,15 +25,12 @@ func (s *sink) State(err error) {
 // Deliver implements broker.Sink.
 func (s *sink) Deliver(batch []broker.Entry) {
 	h := (*Hub)(s)
+	h.intake.take(batch)
 	for _, t := range h.taps.all() {
 		t.see(batch)
 	}
-	for i := range batch {
-		if err := batch[i].Err; err != nil {
-			h.newer.Store(&err)
-		}
-	}
 	entries := h.window.add(batch, make([]*entry, 0, len(batch)))
+	h.intake.count(batch, entries[0].seq)
 	for _, e := range entries {
 		if e.control != nil {
 			h.heed(e)

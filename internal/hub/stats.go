@@ -14,6 +14,7 @@ type Stats struct {
 	Catchups  map[string]uint64
 	Gaps      map[string]uint64
 	Rejected  map[string]uint64
+	Skipped   uint64 // records of the log that could not be read, or that no hub can have written
 
 	Lag           int64 // as Hub.Lag says
 	HistoryEvents int
@@ -92,6 +93,7 @@ func (t *Traffic) add(o *Traffic) {
 func (s *Stats) Add(o Stats) {
 	s.Traffic.add(&o.Traffic)
 	s.Published += o.Published
+	s.Skipped += o.Skipped
 	for _, c := range []struct{ to, from map[string]uint64 }{
 		{s.Catchups, o.Catchups}, {s.Gaps, o.Gaps}, {s.Rejected, o.Rejected},
 	} {
@@ -121,7 +123,7 @@ func (h *Hub) Stats() Stats {
 
 	s.Lag = h.Lag()
 
-	s.Published = h.published.Load()
+	s.Published, s.Skipped = h.published.Load(), h.Skipped()
 
 	h.window.mu.RLock()
 	s.HistoryEvents, s.HistoryBytes = len(h.window.entries), h.window.bytes

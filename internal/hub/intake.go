@@ -1,0 +1,237 @@
+package hub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// intake checks what comes from the log. Others may write to the engine behind it: a record that no version known to this
+// node could have written is replaced by a hole, so that a gap covers it.
+type intake struct {
+	skipped atomic.Uint64 // such records, by Deliver
+	noted   atomic.Pointer[func(broker.Position, error)]
+
+	mu     sync.Mutex // guards all below
+	topics []string   // that presence is or was published to, the newest last
+	newer  error      // the newest record that only a newer version understands,
+	at     uint64     // and its place
+}
+
+// maxTopics bounds how many earlier presence topics are remembered. The history may still hold events of them.
+const maxTopics = 16
+
+// presents takes note of the topic that presence is published to.
+func (in *intake) presents(topic string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if topic != "" && !slices.Contains(in.topics, topic) {
+		in.topics = append(in.topics[max(len(in.topics)+1-maxTopics, 0):len(in.topics):len(in.topics)], topic)
+	}
+}
+
+// take replaces the entries that could not have been written by a hub.
+func (in *intake) take(batch []broker.Entry) {
+	for i := range batch {
+		e := &batch[i]
+		if e.Err != nil || e.Record.Kind == broker.Hole {
+			continue
+		}
+		if err := in.check(&e.Record); err != nil {
+			e.Err = fmt.Errorf("%w: %w", broker.ErrMalformed, err)
+			e.Record = broker.Record{Kind: broker.Hole, Targets: missing(&e.Record), Time: e.Record.Time}
+		}
+	}
+}
+
+// missing returns the targets of an event that cannot be believed: nobody else misses anything. It returns none for
+// everybody, if the targets are no better than the rest.
+func missing(r *broker.Record) []broker.Target {
+	if r.Kind != broker.Event || len(r.Targets) > MaxTargets {
+		return nil
+	}
+	for _, t := range r.Targets {
+		if checkTarget(t) != nil {
+			return nil
+		}
+	}
+	return r.Targets
+}
+
+// count takes note of what was replaced by holes, here or by the broker. seq is the place of the batch's first entry.
+func (in *intake) count(batch []broker.Entry, seq uint64) {
+	for i := range batch {
+		e := &batch[i]
+		switch {
+		case e.Err == nil:
+		case errors.Is(e.Err, broker.ErrNewer):
+			in.mu.Lock()
+			in.newer, in.at = e.Err, seq+uint64(i)
+			in.mu.Unlock()
+		default:
+			in.skipped.Add(1)
+			if f := in.noted.Load(); f != nil {
+				(*f)(e.Position, e.Err)
+			}
+		}
+	}
+}
+
+// tooNew returns what a record in the window says that only a newer version understands.
+func (in *intake) tooNew(w *window) error {
+	oldest, _ := w.oldest()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.newer != nil && in.at <= oldest {
+		in.newer = nil
+	}
+	return in.newer
+}
+
+// Skipped returns how many records this node could not read, or has refused to believe.
+func (h *Hub) Skipped() uint64 { return h.intake.skipped.Load() }
+
+// OnSkipped sets what is called with each record that is skipped.
+func (h *Hub) OnSkipped(f func(broker.Position, error)) { h.intake.noted.Store(&f) }
+
+// check returns why no hub can have written a record.
+func (in *intake) check(r *broker.Record) error {
+	if r.Kind == broker.Event {
+		return in.checkEvent(r)
+	}
+	if len(r.Exclude) > 0 || r.Type != "" || r.ID != "" || len(r.Data) > 0 || r.Retry != 0 || r.Coalesce != "" || r.Key != "" {
+		return errors.New("a record that steers connections has fields of an event")
+	}
+	if len(r.Targets) != 1 {
+		return fmt.Errorf("a record that steers connections has %d targets", len(r.Targets))
+	}
+	return checkControl(r, r.Targets[0])
+}
+
+func checkControl(r *broker.Record, t broker.Target) error {
+	kinds := map[broker.Kind][]broker.TargetKind{
+		broker.Disconnect: {broker.User, broker.Topic, broker.Connection},
+		broker.Deny:       {broker.User},
+		broker.Supersede:  {broker.Connection},
+		broker.Join:       {broker.User, broker.Connection},
+		broker.Leave:      {broker.User, broker.Connection},
+	}[r.Kind]
+	member := r.Kind == broker.Join || r.Kind == broker.Leave
+	switch {
+	case !slices.Contains(kinds, t.Kind):
+		return fmt.Errorf("kind %d with a target of kind %d", r.Kind, t.Kind)
+	case member != (len(r.Topics) > 0), len(r.Topics) > MaxTargets:
+		return fmt.Errorf("kind %d with %d topics", r.Kind, len(r.Topics))
+	case r.TTL < 0, r.TTL > MaxDeny, r.TTL != 0 && r.Kind != broker.Deny:
+		return fmt.Errorf("kind %d with a ttl of %s", r.Kind, r.TTL)
+	case len(r.Ends) > 0 && r.Kind != broker.Supersede:
+		return fmt.Errorf("kind %d ends claims", r.Kind)
+	}
+	for _, topic := range r.Topics {
+		if err := CheckPattern(topic); err != nil {
+			return fmt.Errorf("topic: %w", err)
+		}
+	}
+	for _, claim := range r.Ends {
+		if len(claim) > MaxName || strings.ContainsFunc(claim, unicode.IsControl) {
+			return errors.New("a claim of another form")
+		}
+	}
+	return checkTarget(t)
+}
+
+func (in *intake) checkEvent(r *broker.Record) error {
+	switch {
+	case len(r.Targets) == 0:
+		return errors.New("no target")
+	case len(r.Targets) > MaxTargets, len(r.Exclude) > MaxTargets:
+		return fmt.Errorf("more than %d targets or exclusions", MaxTargets)
+	case len(r.Topics) > 0, len(r.Ends) > 0:
+		return errors.New("an event has fields of a record that steers connections")
+	}
+	for _, t := range r.Targets {
+		if err := checkTarget(t); err != nil {
+			return err
+		}
+	}
+	for _, id := range r.Exclude {
+		if err := CheckConnection(id); err != nil {
+			return fmt.Errorf("exclude: %w", err)
+		}
+	}
+	if r.Type == presenceType {
+		return in.checkPresence(r)
+	}
+	check := func(field, value string, rule func(string) error) error {
+		if value == "" {
+			return nil
+		}
+		if err := rule(value); err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+		return nil
+	}
+	err := errors.Join(check("event", r.Type, sse.CheckType), check("id", r.ID, sse.CheckID),
+		check("coalesce", r.Coalesce, CheckCoalesce), checkSpan("retry", r.Retry, maxRetry), checkSpan("ttl", r.TTL, maxTTL))
+	if err == nil {
+		if bad := sse.CheckData(r.Data); bad != nil {
+			err = fmt.Errorf("data: %w", bad)
+		}
+	}
+	return err
+}
+
+// checkPresence lets the hub's own events pass: on the topic of presence, or, where this node publishes none, on that of
+// another node.
+func (in *intake) checkPresence(r *broker.Record) error {
+	var p presenceEvent
+	if len(r.Targets) != 1 || r.Targets[0].Kind != broker.Topic || len(r.Exclude) > 0 || r.ID != "" || r.Retry != 0 || r.TTL != 0 || r.Coalesce != "" {
+		return errors.New("a presence event of another form")
+	}
+	if err := json.Unmarshal(r.Data, &p); err != nil || p.State == "" || CheckName(p.User) != nil || sse.CheckData(r.Data) != nil {
+		return errors.New("a presence event with other data")
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.topics) > 0 && !slices.Contains(in.topics, r.Targets[0].Name) {
+		return errors.New("a presence event on another topic")
+	}
+	return nil
+}
+
+func checkTarget(t broker.Target) (err error) {
+	switch t.Kind {
+	case broker.Broadcast:
+		if t.Name != "" {
+			err = errors.New("a broadcast with a name")
+		}
+	case broker.User:
+		err = CheckName(t.Name)
+	case broker.Topic:
+		err = CheckTopic(t.Name)
+	case broker.Connection:
+		err = CheckConnection(t.Name)
+	default:
+		err = errors.New("unknown kind")
+	}
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	return nil
+}
+
+func checkSpan(field string, d, most time.Duration) error {
+	if d < 0 || d > most {
+		return fmt.Errorf("%s: %s is out of range", field, d)
+	}
+	return nil
+}
