@@ -229,7 +229,7 @@ func handlerOptions(h *Handler) []option {
 			h.PublishHeader, fromHeader.Targets = fromHeader, args
 			return checkEach(args, checkTarget)
 		}, block: []option{
-			{usage: "status <status...>", min: 1, max: many, set: func(args []string) error {
+			{usage: "status <code|class...>", min: 1, max: many, set: func(args []string) error {
 				fromHeader.Status = args
 				return checkEach(args, checkStatus)
 			}},

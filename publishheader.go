@@ -23,7 +23,8 @@ import (
 type PublishHeader struct {
 	// What such events may be sent to: `user`, `topic`, `connection`, `broadcast`. At least one.
 	Targets []string `json:"targets"`
-	// The statuses of answers that count: `200`, or a class such as `2xx`. Default: 2xx, 303.
+	// The statuses of answers that count, each as a code such as `201` or a class such as `2xx`. 206 and 304 never count: the
+	// app has not made such an answer for the request. Default: 2xx, 3xx.
 	Status []string `json:"status,omitempty"`
 	// How many bytes the header may have. Default: 16 KiB.
 	Size int64 `json:"size,omitempty"`
@@ -59,13 +60,16 @@ func checkTarget(name string) error {
 }
 
 func checkStatus(text string) error {
+	if text == "206" || text == "304" {
+		return fmt.Errorf("%q never counts: it is a part of an answer, or stands for an earlier one", text)
+	}
 	if len(text) == 3 && strings.HasSuffix(text, "xx") && text[0] >= '2' && text[0] <= '5' {
 		return nil
 	}
-	if n, err := strconv.Atoi(text); err == nil && n >= 200 && n <= 599 && n != http.StatusNotModified {
+	if n, err := strconv.Atoi(text); err == nil && n >= 200 && n <= 599 {
 		return nil
 	}
-	return fmt.Errorf("%q must be a status from 200 to 599 other than 304, or a class such as 2xx", text)
+	return fmt.Errorf("%q must be a status from 200 to 599, or a class such as 2xx", text)
 }
 
 // whyNot returns why an answer's X-SSE-Publish does not count, or "" if it does.
@@ -73,7 +77,7 @@ func (p *PublishHeader) whyNot(status int, h http.Header) string {
 	text := strconv.Itoa(status)
 	list := p.Status
 	if len(list) == 0 {
-		list = []string{"2xx", "303"}
+		list = []string{"2xx", "3xx"}
 	}
 	if !slices.Contains(list, text) && !slices.Contains(list, text[:1]+"xx") {
 		return "the status " + text + " does not count"

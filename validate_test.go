@@ -21,6 +21,8 @@ func TestCheck(t *testing.T) {
 		{`{"anonymous": true, "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "anonymous: has no effect without a subscribe path"},
 		{`{"users": [{"source": "query", "name": "u"}], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "users: has no effect without a subscribe path"},
 		{`{"topics": ["a"], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "topics: has no effect without a subscribe path"},
+		{`{"publish_header": {"targets": ["user"], "status": ["2xx", "206"]}}`, `publish_header: status: "206" never counts`},
+		{`{"publish_header": {"targets": ["user"], "status": ["6xx"]}}`, `publish_header: status: "6xx" must be a status from 200 to 599`},
 		{`{"cors_origins": ["*"], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "cors_origins: has no effect without a subscribe path"},
 		{`{"path": "events", "anonymous": true}`, `path: "events" must start with /`},
 		{`{"path": "/events"}`, "neither a user source nor anonymous"},
