@@ -59,6 +59,10 @@ func (h *Handler) clientHeaders() (names []string) {
 // request (done). A page of an origin that may not subscribe is a problem.
 func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem) {
 	if origins := r.Header["Origin"]; len(origins) > 0 {
+		if len(origins[0]) > maxOrigin { // it is kept for as long as the stream lives
+			w.Header().Add("Vary", "Origin")
+			return false, newProblem(http.StatusForbidden, "the Origin is longer than %d bytes", maxOrigin)
+		}
 		if len(origins) > 1 || !c.cors.OriginAllowed(r) && !isOwnOrigin(r) {
 			w.Header().Add("Vary", "Origin")
 			return false, newProblem(http.StatusForbidden, "pages of this origin may not subscribe here (cors_origins)")

@@ -24,6 +24,9 @@ func checkCORS(origins []string) error {
 	return nil
 }
 
+// maxOrigin is how long an origin may be, in bytes. A host's name has 253 at most.
+const maxOrigin = 512
+
 // defaultPorts are those that a browser leaves out of an origin.
 var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
@@ -34,6 +37,8 @@ func checkOrigin(o string) error {
 		return fmt.Errorf("%q must be of the form scheme://host[:port], with nothing behind it", o)
 	}
 	switch {
+	case len(o) > maxOrigin:
+		return fmt.Errorf("%.40q… is longer than %d bytes", o, maxOrigin)
 	case strings.ToLower(o) != o:
 		return fmt.Errorf("%q must be in lower case, as browsers send it", o)
 	case strings.ContainsFunc(o, func(r rune) bool { return r <= ' ' || r > '~' }):

@@ -51,6 +51,23 @@ func (h *Handler) arrivalOf(r *http.Request, id Identity) *arrival {
 	return a
 }
 
+// size is how many bytes the connection keeps by it. What connections may share is charged to each, as it is up to clients
+// whether they do.
+func (a *arrival) size() int64 {
+	const each = 48 // of a string in a map or a list
+	n := len(a.page)
+	for _, topic := range a.filled {
+		n += len(topic) + each
+	}
+	if a.grant != nil {
+		n += len(a.grant.user) + len(a.grant.once)
+		for _, topic := range a.grant.topics {
+			n += len(topic) + each
+		}
+	}
+	return int64(n)
+}
+
 // grantTo is the grant of a connection that came under an earlier config. What the request's placeholders stood for
 // cannot be told any more: such entries are as they were, and new ones are not granted.
 func (h *Handler) grantTo(a *arrival, user string, repl *caddy.Replacer) (id Identity) {

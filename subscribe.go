@@ -181,7 +181,8 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 		return sub, p
 	}
 	sub = h.asked(r)
-	sub.User, sub.Topics, sub.Route = id.User, params["topic"], h.arrivalOf(r, id)
+	a := h.arrivalOf(r, id)
+	sub.User, sub.Topics, sub.Route, sub.Keeps = id.User, params["topic"], a, a.size()
 	if len(sub.Topics) > maxTopics {
 		return sub, fieldError("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
 	}

@@ -83,7 +83,8 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		h.complain(zap.WarnLevel, "the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
 	sub.User, sub.Topics, sub.First = g.user, g.topics, answer.first.frames()
-	sub.Route = h.arrivalOf(r, Identity{User: g.user, grant: g})
+	a := h.arrivalOf(r, Identity{User: g.user, grant: g})
+	sub.Route, sub.Keeps = a, a.size()
 	conn, timing, err := h.begin(r.Context(), sub)
 	if err != nil {
 		h.reject(w, r, err)

@@ -17,7 +17,7 @@ type Limits struct {
 
 // Refusal says why a client is not admitted now; it may try again later.
 type Refusal struct {
-	Reason string        // rate, connections, per_user, per_ip, draining or broker
+	Reason string        // rate, connections, per_user, per_ip, memory, draining or broker
 	Err    error         // what is behind it, or nil
 	Again  time.Duration // when to come again, at the earliest; 0: whenever the client likes
 	Latest time.Duration // and at the latest; 0: that does not matter

@@ -24,6 +24,7 @@ type Conn struct {
 
 	shard   *shard
 	address string        // what limits count it by
+	own     int64         // bytes that its Route takes
 	since   time.Duration // from the hub's beginning
 
 	// Guarded by shard.mu.

@@ -84,10 +84,7 @@ func (c *Conn) join(topics []string, e *entry) {
 	if len(more) == 0 || c.ended || c.place == gone {
 		return
 	}
-	index := &c.shard.index
-	index.unsubscribe(c)
-	c.topics = c.shard.hub.recent.topics(append(list, more...))
-	index.subscribe(c)
+	c.resubscribe(c.shard.hub.recent.topics(append(list, more...)))
 	if c.extra == nil {
 		c.extra = &extra{}
 	}

@@ -14,6 +14,7 @@ import (
 // much has been added since the last count that the budget may be over, it is counted what is really held.
 type memory struct {
 	budget atomic.Int64 // 0: none
+	kept   atomic.Int64 // of it, what connections keep for as long as they live
 	sum    atomic.Int64 // of pending lists and pages, as last told by each shard, and of the kept pages
 	added  atomic.Int64 // to them since the last count
 	slack  atomic.Int64 // what may be added before the next one
@@ -30,7 +31,7 @@ func (m *memory) configure(budget int64) {
 
 // share is how much a shard may add before it tells of it.
 func (m *memory) share(shards int) int64 {
-	if budget := m.budget.Load(); budget > 0 {
+	if budget := m.left(); budget > 0 {
 		return budget / int64(16*shards)
 	}
 	return 1 << 62
@@ -38,7 +39,7 @@ func (m *memory) share(shards int) int64 {
 
 // over notes what a shard has added, and reports whether it is time to count.
 func (m *memory) over(delta, added int64) bool {
-	budget := m.budget.Load()
+	budget := m.left()
 	sum, all := m.sum.Add(delta), m.added.Add(added)
 	return budget > 0 && sum > budget && all > m.slack.Load()
 }
@@ -62,7 +63,7 @@ func (h *Hub) relieve() {
 	m := &h.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	budget := m.budget.Load()
+	budget := m.left()
 	if !m.over(0, 0) { // another shard was first
 		return
 	}

@@ -21,10 +21,8 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 	if c.place == gone || !slices.ContainsFunc(c.topics.list(), revoked) {
 		return false
 	}
-	s.index.unsubscribe(c)
 	// The old topics stay as they are: others may share them, and the writer may be reading the window for them.
-	c.topics = newTopics(slices.DeleteFunc(slices.Clone(c.topics.all), revoked))
-	s.index.subscribe(c)
+	c.resubscribe(newTopics(slices.DeleteFunc(slices.Clone(c.topics.all), revoked)))
 
 	// Where all is complete: before what has yet to be sent, so that a client which is cut off now misses none of it.
 	at := c.cursor

@@ -143,6 +143,7 @@ func (s *shard) remove(c *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.index.remove(c)
+	s.hub.memory.kept.Add(-c.keeps())
 	s.fail(c)
 	c.live = false
 	c.drop()

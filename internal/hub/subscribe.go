@@ -26,6 +26,7 @@ type Subscription struct {
 	Route       any    // what the caller wants to find at the connection again
 	First       []byte // frames that come before all events
 	ID          string // of the connection, where it is to be the same again; "" for a new one
+	Keeps       int64  // bytes that the caller keeps for the connection: its Route, and a request that stays
 	Arrived     uint64 // what Hub.Arrived said before it was looked up who the client is; 0: that does not matter
 }
 
@@ -49,7 +50,13 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 			sub.Arrived = h.Arrived() // another one may take the id from now on
 		}
 	}
+	topics := h.recent.topics(slices.Clone(sub.Topics))
+	kept := h.keep(sub.Keeps, topics.list())
+	if !h.memory.take(kept) {
+		return nil, &Refusal{Reason: "memory"}
+	}
 	if err := h.admission.enter(sub.User, sub.Address); err != nil {
+		h.memory.kept.Add(-kept)
 		if r := new(Refusal); errors.As(err, &r) && r.Reason == "per_user" {
 			return nil, h.Crowded(r.Reason, sub.User)
 		}
@@ -58,7 +65,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	c := &Conn{
 		ID: cmp.Or(sub.ID, newID()), User: sub.User, Remote: sub.Remote, Route: sub.Route,
 		address: sub.Address, since: time.Since(h.began), protocol: min(sub.Protocol, 3), old: sub.Old,
-		shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: h.recent.topics(slices.Clone(sub.Topics)),
+		shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: topics, own: sub.Keeps,
 	}
 	err := h.claim(ctx, c, sub.ID)
 	if err == nil {
@@ -66,6 +73,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	}
 	if err != nil {
 		h.unclaim(c)
+		h.memory.kept.Add(-kept)
 		h.admission.exit(sub.User, sub.Address)
 		return nil, asRefusal(err)
 	}
