@@ -40,6 +40,14 @@ type Broker interface {
 // does not ask for it.
 type Forgetful interface{ Forgets() }
 
+// Keeper is implemented by brokers for one node whose log outlives the process: a hub keeps a small note beside the log.
+type Keeper interface {
+	// Keep stores a note under a name, in place of the one before.
+	Keep(name string, note []byte) error
+	// Kept returns it; nil where there is none.
+	Kept(name string) ([]byte, error)
+}
+
 // Sink takes what Tail reads. Its methods are called by one goroutine at a time, and may block: that is
 // how a hub that lags slows its broker down.
 type Sink interface {

@@ -1,8 +1,21 @@
 package hub
 
-import "time"
+import (
+	"strconv"
+	"time"
 
-// answers are what this node has to say to receipts of other nodes. nodes.mu guards them.
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+const (
+	// answerTime is how long what a receipt was told stays in the directory: longer than a publisher may wait for it.
+	answerTime = 15 * time.Second
+	// maxAnswers bounds how many counts answers take. Receipts beyond that are not answered.
+	maxAnswers = 1 << 16
+)
+
+// answers are what this node has to say to receipts of other nodes: of each that it has passed the event's place in the log,
+// and which of its users were connected there. nodes.mu guards them.
 type answers struct {
 	counts map[string]int // as the directory has them
 	given  []answer       // oldest first
@@ -25,4 +38,85 @@ func (a *answers) current() map[string]int {
 	}
 	a.given = a.given[n:]
 	return a.counts
+}
+
+// answerOf is the name under which a node says that it has passed the place of an event with a receipt, and with a user how
+// many connections it had there.
+func answerOf(receipt uint64) string { return answerName + strconv.FormatUint(receipt, 36) }
+
+func answerFor(receipt uint64, user string) string { return answerOf(receipt) + ":" + user }
+
+// rollCall is an event that is followed, and which names users.
+type rollCall struct {
+	number uint64
+	own    *Receipt // nil: another node follows it
+	users  []string
+	here   []int // connections of these users
+}
+
+// rollCalls returns the events of a batch about which a publisher wants to know whether users are there.
+func (h *Hub) rollCalls(batch []broker.Entry) (list []rollCall) {
+	for i := range batch {
+		r := &batch[i].Record
+		if r.Receipt == 0 || r.Kind != broker.Event || time.Since(r.Time) > answerTime {
+			continue
+		}
+		q := rollCall{number: r.Receipt, own: h.window.receipts.of(r.Receipt)}
+		for _, t := range r.Targets {
+			if t.Kind == broker.User {
+				q.users = append(q.users, t.Name)
+			}
+		}
+		if q.own == nil && h.nodes == nil || len(q.users) == 0 {
+			continue
+		}
+		q.here = make([]int, len(q.users))
+		list = append(list, q)
+	}
+	return list
+}
+
+// callRoll notes who is connected. It is called before the window has the events and after: a stream that a client opens or
+// closes meanwhile may have got them.
+func (h *Hub) callRoll(list []rollCall) {
+	if len(list) == 0 {
+		return
+	}
+	h.admission.mu.Lock()
+	defer h.admission.mu.Unlock()
+	for _, q := range list {
+		for i, user := range q.users {
+			q.here[i] = max(q.here[i], h.admission.users[user])
+		}
+	}
+}
+
+// answer tells those who follow events who was connected.
+func (h *Hub) answer(list []rollCall) {
+	for _, q := range list {
+		if q.own != nil {
+			q.own.attend(q.users, q.here)
+		} else {
+			h.nodes.answer(q)
+		}
+	}
+}
+
+func (n *nodes) answer(q rollCall) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.answers.counts)+1+len(q.users) > maxAnswers {
+		return
+	}
+	a := answer{[]string{answerOf(q.number)}, time.Now().Add(answerTime)}
+	n.answers.counts[a.names[0]] = 1
+	for i, user := range q.users {
+		if q.here[i] > 0 {
+			name := answerFor(q.number, user)
+			n.answers.counts[name] = q.here[i]
+			a.names = append(a.names, name)
+		}
+	}
+	n.answers.given = append(n.answers.given, a)
+	n.note(a.names...)
 }

@@ -213,6 +213,9 @@ func (a *archive) page(after broker.Position) (archived, error) {
 	a.hub.intake.take(entries)
 	for i := range entries {
 		e := newEntry(0, &entries[i])
+		if e.chatter && a.hub.who.passedOver(e.pos) {
+			e.targets = nil
+		}
 		e.receipt = a.hub.window.receipts.of(entries[i].Record.Receipt)
 		p.entries = append(p.entries, e)
 		p.bytes += e.held()

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/filebroker"
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
@@ -30,6 +32,9 @@ func (r *reader) after(d time.Duration) (said []string) {
 	time.Sleep(d)
 	synctest.Wait()
 	for _, m := range r.poll() {
+		if m.Type == "sse:position" {
+			continue
+		}
 		if m.Type != "sse:presence" || m.ID == "" {
 			r.t.Errorf("got %q", m)
 		}
@@ -175,4 +180,114 @@ func TestPresenceElsewhere(t *testing.T) {
 		subscribe(t, h, hub.Subscription{User: "u"})
 		wantList(t, r.after(time.Second), "join u")
 	})
+}
+
+// A node that has fallen silent may hold a user's stream still: no leave is said until it has been silent for long.
+func TestNoLeaveWhileANodeIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		a, _ := e.hub(t, attended())
+		_, n := e.hub(t, attended())
+		r := watch(t, a)
+		one := subscribe(t, a, hub.Subscription{User: "u"})
+		wantList(t, r.after(3*time.Second), "join u")
+		close(n.dead)
+		one.conn.Close(nil)
+		wantList(t, r.after(29*time.Second))
+		wantList(t, r.after(10*time.Second), "leave u")
+	})
+}
+
+// Whoever comes and goes takes a tenth of a history that others use as well. What there is no room for is said later.
+func TestPresenceSparesTheHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		s := attended()
+		s.History.Events = 100
+		a, _ := e.hub(t, s)
+		r := watch(t, a)
+		for range 60 {
+			publish(t, a, user("x", "x"))
+		}
+		var want []string
+		for i := range 30 {
+			name := fmt.Sprintf("u%02d", i)
+			subscribe(t, a, hub.Subscription{User: name})
+			want = append(want, "join "+name)
+		}
+		said := r.after(20 * time.Second)
+		if len(said) != 10 || e.length() != 70 {
+			t.Errorf("%d joins are said; the log has %d records", len(said), e.length())
+		}
+		for range 3 {
+			for range 100 {
+				publish(t, a, user("x", "x"))
+			}
+			said = append(said, r.after(3*time.Second)...)
+		}
+		slices.Sort(said)
+		slices.Sort(want)
+		wantList(t, said, want...)
+	})
+}
+
+// A hub that starts again knows who was there, though its window does not reach back so far.
+func TestPresenceOverRestart(t *testing.T) {
+	for _, name := range []string{"shared", "file"} {
+		for _, before := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, left before: %v", name, before), func(t *testing.T) {
+				dir := t.TempDir()
+				synctest.Test(t, func(t *testing.T) {
+					e := newEngine()
+					open := func() broker.Broker { return e.node() }
+					if name == "file" {
+						open = func() broker.Broker { return openLog(t, dir) }
+					}
+					presenceOverRestart(t, open, before)
+				})
+			})
+		}
+	}
+}
+
+func openLog(t *testing.T, dir string) broker.Broker {
+	t.Helper()
+	b, err := filebroker.Open(dir, filebroker.Options{Sync: filebroker.Never})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func presenceOverRestart(t *testing.T, open func() broker.Broker, before bool) {
+	s := attended()
+	s.History.Events = 5
+	h := hub.New("test", open(), s)
+	r := watch(t, h)
+	ghost := subscribe(t, h, hub.Subscription{User: "ghost"})
+	wantList(t, r.after(time.Second), "join ghost")
+	var last broker.Position
+	for range 20 {
+		last = publish(t, h, topic("who", "x"))
+	}
+	time.Sleep(15 * time.Second)
+	if before {
+		ghost.conn.Close(nil)
+		time.Sleep(10 * time.Second)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	h = hub.New("test", open(), s)
+	defer h.Close()
+	r = subscribe(t, h, hub.Subscription{Topics: []string{"who"}, LastEventID: last.String()})
+	if m := r.next(); m.Type != "sse:connected" {
+		t.Errorf("got %+v", m)
+	}
+	if !before {
+		wantList(t, r.after(5*time.Second)) // it may come back
+	}
+	wantList(t, r.after(40*time.Second), "leave ghost")
+	wantList(t, r.after(time.Minute))
 }

@@ -97,7 +97,13 @@ func (n *nodes) list(ctx context.Context, names []string) ([]broker.Node, error)
 	roster, ok := n.directory.(broker.Roster)
 	if ok {
 		nodes, err := roster.Nodes(ctx, names...)
-		return slices.DeleteFunc(nodes, func(o broker.Node) bool { return o.Name == n.name || o.Name == memoName }), err
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(nodes, func(o broker.Node) bool { return o.Name == n.name && !o.Silent }) && n.hasLease() {
+			n.blindfold()
+		}
+		return slices.DeleteFunc(nodes, func(o broker.Node) bool { return o.Name == n.name || o.Name == memoName }), nil
 	}
 	counts, err := n.directory.Counts(ctx, names...)
 	if err != nil {
@@ -114,6 +120,16 @@ func (n *nodes) list(ctx context.Context, names []string) ([]broker.Node, error)
 	return []broker.Node{{Counts: others}}, nil
 }
 
+// hasLease reports whether the node has ever had one.
+func (n *nodes) hasLease() bool {
+	select {
+	case <-n.leased:
+		return true
+	default:
+		return false
+	}
+}
+
 // able reports whether a node answers receipts and registers its connections before it admits them.
 func able(o broker.Node) bool { return o.Counts[beatName] > 0 }
 
@@ -122,22 +138,4 @@ func (n *nodes) blinded() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return time.Now().Before(n.blind)
-}
-
-// elsewhere asks how many connections users have on other nodes. The answer comes when ctx is done at the latest: nil
-// where it is not known. There is none, and the channel is nil, without other nodes or users.
-func (n *nodes) elsewhere(ctx context.Context, users []string) <-chan map[string]int {
-	if n == nil || len(users) == 0 {
-		return nil
-	}
-	answer := make(chan map[string]int, 1)
-	go func() {
-		names := make([]string, len(users))
-		for i, user := range users {
-			names[i] = userName + user
-		}
-		counts, _ := n.others(ctx, userName, names...) // nil with an error
-		answer <- counts
-	}()
-	return answer
 }

@@ -48,40 +48,37 @@ func (h *Hub) Await(ctx context.Context, list []Awaited) []Delivery {
 		return nil
 	}
 	var latest time.Time
-	var names []string
 	for _, a := range list {
 		if a.Until.After(latest) {
 			latest = a.Until
 		}
-		names = append(names, a.users...)
 	}
 	ctx, cancel := context.WithDeadline(ctx, latest)
 	defer cancel()
-	elsewhere := h.nodes.elsewhere(ctx, names)
+	surveys := h.nodes.surveyAll(ctx, list)
 	deliveries := make([]Delivery, len(list))
 	for i, a := range list {
 		a.wait(ctx)
 		deliveries[i] = a.read(a.Written)
 		a.Close()
 	}
-	if elsewhere == nil { // there are no other nodes, or nobody to ask them about
+	if surveys == nil { // there are no other nodes, or nobody to ask them about
 		return deliveries
 	}
-	counts := <-elsewhere // by ctx at the latest
-	for i := range deliveries {
-		deliveries[i].add(counts)
+	for i, s := range <-surveys { // by ctx at the latest
+		deliveries[i].add(s)
 	}
 	return deliveries
 }
 
-// add says who is connected to other nodes; nil: that is not known, so nobody is known to be offline.
-func (d *Delivery) add(elsewhere map[string]int) {
-	if elsewhere != nil && d.Users != nil {
+// add says who is connected to other nodes. Unless that is sure, nobody is known to be offline.
+func (d *Delivery) add(s survey) {
+	if s.known && d.Users != nil {
 		d.Scope = "cluster"
 	}
 	for name, u := range d.Users {
-		u.Elsewhere = elsewhere[name]
-		u.Offline = u.Offline && elsewhere != nil && u.Elsewhere == 0
+		u.Elsewhere = s.elsewhere[name]
+		u.Offline = u.Offline && s.sure && u.Elsewhere == 0
 		d.Users[name] = u
 	}
 }
@@ -122,7 +119,7 @@ func (r *Receipt) read(toWriters bool) Delivery {
 		if d.Users == nil {
 			d.Users = make(map[string]UserTally, len(r.users))
 		}
-		d.Users[user] = UserTally{Tally: tally(), Offline: !d.Partial}
+		d.Users[user] = UserTally{Tally: tally(), Offline: !d.Partial && !r.present[user]}
 	}
 	for c, f := range r.fates {
 		u, named := d.Users[c.User]

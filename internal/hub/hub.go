@@ -127,6 +127,7 @@ func (h *Hub) Close() error {
 	h.archive.close()
 	h.nodes.close()
 	h.nodes.wait()
+	h.who.work.Wait()
 	err := h.broker.Close()
 	h.done.Wait()
 	h.expiry.Stop()

@@ -176,14 +176,21 @@ func (n *nodes) report(ctx context.Context, full bool) {
 		}
 	}
 	changes[beatName] = beat
-	err := n.send(ctx, fresh, changes)
+	first := changes
+	if fresh && !n.at.IsZero() { // is there anything to be replaced?
+		first = map[string]int{beatName: beat}
+	}
+	err := n.send(ctx, fresh && n.at.IsZero(), first)
 	forgotten := errors.Is(err, broker.ErrForgotten)
-	if forgotten {
+	if forgotten || lapsed {
+		n.blindfold()
+	}
+	if forgotten || err == nil && fresh && !n.at.IsZero() {
 		fresh, changes = true, n.present()
 		changes[beatName] = beat
 		err = n.send(ctx, fresh, changes)
 	}
-	n.reported(now, fresh, changes, err, forgotten || lapsed)
+	n.reported(now, fresh, changes, err)
 	if waiting != nil {
 		waiting.err = err
 		close(waiting.done)
@@ -199,13 +206,17 @@ func (n *nodes) send(ctx context.Context, fresh bool, changes map[string]int) er
 	return n.directory.Report(ctx, n.name, leaseTime, fresh, changes)
 }
 
-// reported notes what the engine has now.
-func (n *nodes) reported(now time.Time, fresh bool, changes map[string]int, err error, forgotten bool) {
+// blindfold is called when the engine has forgotten its nodes: for a while there may be some that it does not know.
+func (n *nodes) blindfold() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if forgotten {
-		n.blind = now.Add(broker.Silence)
-	}
+	n.blind = time.Now().Add(broker.Silence)
+}
+
+// reported notes what the engine has now.
+func (n *nodes) reported(now time.Time, fresh bool, changes map[string]int, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if err != nil {
 		n.told = nil
 		return
@@ -315,7 +326,7 @@ func (n *nodes) present() map[string]int {
 		all[topicName+name] = connections
 	}
 	for _, name := range n.hub.who.held() {
-		all[presentName+name] = 1
+		all[presentName+name] = n.hub.who.holds(name)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

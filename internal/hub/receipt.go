@@ -15,7 +15,8 @@ type Receipt struct {
 	number uint64
 	users  []string // that the event is for by name
 
-	mu      sync.Mutex // guards all below; taken inside of shard.mu
+	mu      sync.Mutex      // guards all below; taken inside of shard.mu
+	present map[string]bool // users that were connected here at the event's place, whether or not it reached them
 	fates   map[*Conn]fate
 	open    int           // fates that are not final
 	left    int           // shards that have yet to take the event to theirs
@@ -95,6 +96,16 @@ func (r *Receipt) Close() {
 		if f == meant || f == given {
 			c.shard.forgive(c, r)
 		}
+	}
+}
+
+// attend notes which users were connected at the event's place in the log.
+func (r *Receipt) attend(users []string, connections []int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.present = map[string]bool{}
+	for i, user := range users {
+		r.present[user] = connections[i] > 0
 	}
 }
 

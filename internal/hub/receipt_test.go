@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -158,8 +160,12 @@ func TestReceiptOfExpired(t *testing.T) {
 // appended has come back, and it can keep everything to itself.
 type directed struct {
 	broker.Broker
+	mu     sync.Mutex // guards counts, err, silent and mute
 	counts map[string]int
 	err    error
+	silent bool // there is a node that has not been heard of for a while
+	mute   bool // the other node confirms nothing
+	name   string
 	hub    *hub.Hub
 	frozen bool
 }
@@ -177,21 +183,54 @@ func (b *directed) Append(ctx context.Context, records []broker.Record) []broker
 	}
 }
 
-func (b *directed) Report(context.Context, string, time.Duration, bool, map[string]int) error {
+func (b *directed) Report(_ context.Context, node string, _ time.Duration, _ bool, _ map[string]int) error {
+	b.set(func() { b.name = node })
 	return nil
 }
 
-func (b *directed) Counts(ctx context.Context, names ...string) (map[string]int, error) {
-	if b.counts == nil {
+func (b *directed) Counts(context.Context, ...string) (map[string]int, error) {
+	return nil, errors.New("is not called")
+}
+
+// Nodes implements broker.Roster. The other node confirms whatever it is asked.
+func (b *directed) Nodes(ctx context.Context, names ...string) ([]broker.Node, error) {
+	b.mu.Lock()
+	counts, err, silent, mute, name := maps.Clone(b.counts), b.err, b.silent, b.mute, b.name
+	b.mu.Unlock()
+	if counts == nil {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	return b.counts, b.err
+	other := broker.Node{Name: "other", Counts: map[string]int{"~b": 1}}
+	for _, name := range names {
+		receipt, user, found := strings.Cut(strings.TrimPrefix(name, "~r:"), ":")
+		switch {
+		case receipt == name || mute:
+		case found:
+			other.Counts[name] = counts["u:"+user]
+		default:
+			other.Counts[name] = 1
+		}
+	}
+	for name, count := range counts {
+		other.Counts[name] = count
+	}
+	nodes := []broker.Node{other, {Name: name}}
+	if silent {
+		nodes = append(nodes, broker.Node{Name: "silent", Silent: true})
+	}
+	return nodes, err
+}
+
+func (b *directed) set(change func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change()
 }
 
 func TestReceiptAcrossNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &directed{Broker: membroker.New(), counts: map[string]int{"u:here": 1, "u:both": 3, "u:there": 2}}
+		b := &directed{Broker: membroker.New(), counts: map[string]int{"u:both": 2, "u:there": 2}}
 		h := hub.New("test", b, settings(100, 1<<20))
 		b.hub = h
 		stop := make(chan struct{})
@@ -212,11 +251,19 @@ func TestReceiptAcrossNodes(t *testing.T) {
 		}
 		check("all known", `{"scope":"cluster","matched":2,"users":{"both":{"matched":1,"elsewhere":2},"here":{"matched":1},"nowhere":{"matched":0,"offline":true},"there":{"matched":0,"elsewhere":2}}}`, 0)
 		unknown := `{"scope":"node","matched":2,"users":{"both":{"matched":1},"here":{"matched":1},"nowhere":{"matched":0},"there":{"matched":0}}}`
-		b.err = errors.New("away")
+		unsure := `{"scope":"cluster","matched":2,"users":{"both":{"matched":1,"elsewhere":2},"here":{"matched":1},"nowhere":{"matched":0},"there":{"matched":0,"elsewhere":2}}}`
+		b.set(func() { b.silent = true })
+		check("a node is silent", unsure, 0)
+		b.set(func() { b.silent, b.mute = false, true })
+		check("a node does not confirm", unsure, 4*time.Second)
+		b.set(func() { b.counts["~b"] = 0 })
+		check("a node is of an older version", unsure, 0)
+		b.set(func() { b.mute = false; delete(b.counts, "~b") })
+		b.set(func() { b.err = errors.New("away") })
 		check("the directory is away", unknown, 0)
-		b.counts = nil
+		b.set(func() { b.counts = nil })
 		check("the directory does not answer", unknown, 4*time.Second)
-		b.err, b.counts, b.frozen = nil, map[string]int{}, true
+		b.set(func() { b.err, b.counts, b.frozen = nil, map[string]int{}, true })
 		check("the event does not come back", `{"scope":"cluster","matched":0,"partial":true,"users":{"both":{"matched":0},"here":{"matched":0},"nowhere":{"matched":0},"there":{"matched":0}}}`, 4*time.Second)
 		if n := h.Followed(); n != 0 {
 			t.Errorf("%d is left of receipts", n)

@@ -1,6 +1,10 @@
 package hub
 
-import "github.com/sse-push/caddy-sse-push/broker"
+import (
+	"slices"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
 
 // sink is the hub as its broker sees it.
 type sink Hub
@@ -14,7 +18,9 @@ func (s *sink) State(err error) {
 		s.state.Store(&err)
 		return
 	}
-	s.state.Store(nil)
+	if s.state.Swap(nil) != nil {
+		s.nodes.retell() // the engine may have come back without it
+	}
 	select {
 	case <-s.ready:
 	default:
@@ -25,11 +31,18 @@ func (s *sink) State(err error) {
 // Deliver implements broker.Sink.
 func (s *sink) Deliver(batch []broker.Entry) {
 	h := (*Hub)(s)
+	if slices.ContainsFunc(batch, func(e broker.Entry) bool { return e.Record.Kind == broker.Hole && e.Err == nil }) {
+		h.nodes.retell() // the engine may have been put back to an older state
+	}
 	h.intake.take(batch)
 	for _, t := range h.taps.all() {
 		t.see(batch)
 	}
+	calls := h.rollCalls(batch)
+	h.callRoll(calls)
 	entries := h.window.add(batch, make([]*entry, 0, len(batch)))
+	h.callRoll(calls)
+	h.answer(calls)
 	h.intake.count(batch, entries[0].seq)
 	for _, e := range entries {
 		if e.control != nil {

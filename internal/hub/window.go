@@ -22,7 +22,7 @@ type window struct {
 	steered []uint64          // the seqs of entries that steer connections
 	chatter int               // how many entries clients have caused
 
-	redundant func(*broker.Record) bool // whether an event is to be passed over; nil: none is
+	redundant func(*broker.Entry) bool // whether an event is to be passed over; nil: none is
 
 	index  map[broker.Target]*postings
 	topics tree[*postings] // of the index those that have entries
@@ -112,7 +112,7 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 		if e.chatter {
 			w.chatter++
 		}
-		if w.redundant != nil && w.redundant(&batch[i].Record) {
+		if w.redundant != nil && w.redundant(&batch[i]) {
 			e.targets = nil
 		}
 		w.entries = append(w.entries, e)

@@ -1,0 +1,194 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+const (
+	// keepEvery is how often it is kept who is here, and keptTime for how long.
+	keepEvery = 10 * time.Second
+	keptTime  = 7 * 24 * time.Hour
+	// maxRecall bounds how many records are read to bring what was kept up to date.
+	maxRecall, recallPage = maxScan, 500
+)
+
+// A hub that starts learns from its window who has come and who has left, but not of those whose join is older. So it is kept
+// beside the log who is here, with the place in the log up to which that holds: in the directory, or, where there is none, in
+// what the broker keeps otherwise.
+const (
+	memoUser  = "w:"
+	memoPlace = broker.Brief + "at:"
+	memoFile  = "presence"
+)
+
+// memo is what is kept.
+type memo struct {
+	Topic string   `json:"topic"`
+	Place string   `json:"place"`
+	Users []string `json:"users"`
+}
+
+// keep stores who is here, if that has changed. Of several nodes, the one whose name comes first does.
+func (a *attendance) keep(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, reportEvery)
+	defer cancel()
+	_, end, _ := a.hub.window.end() // before who is here is read: what comes between is taken twice
+	a.mu.Lock()
+	changed := a.changed
+	m := memo{Topic: a.presence.Topic, Place: end.String()}
+	for user := range a.said {
+		m.Users = append(m.Users, user)
+	}
+	a.mu.Unlock()
+	if !changed || m.Topic == "" || a.hub.isLed(ctx) {
+		return
+	}
+	if a.hub.keep(ctx, &m) == nil {
+		a.mu.Lock()
+		a.changed = false
+		a.mu.Unlock()
+	}
+}
+
+// isLed reports whether another node comes first.
+func (h *Hub) isLed(ctx context.Context) bool {
+	if h.nodes == nil {
+		return false
+	}
+	nodes, err := h.nodes.ask(ctx)
+	for _, o := range nodes {
+		if able(o) && o.Name < h.nodes.name {
+			return true
+		}
+	}
+	return err != nil && ctx.Err() == nil && !errors.Is(err, broker.ErrClosed)
+}
+
+func (h *Hub) keep(ctx context.Context, m *memo) error {
+	if h.nodes != nil {
+		counts := map[string]int{memoPlace + m.Place + " " + m.Topic: 1}
+		for _, user := range m.Users {
+			counts[memoUser+user] = 1
+		}
+		return h.nodes.directory.Report(ctx, memoName, keptTime, true, counts)
+	}
+	k, ok := h.broker.(broker.Keeper)
+	if !ok {
+		return nil
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return k.Keep(memoFile, text)
+}
+
+// kept returns what keep has stored; nil where there is nothing.
+func (h *Hub) kept(ctx context.Context) (*memo, error) {
+	if h.nodes != nil {
+		return h.nodes.memo(ctx)
+	}
+	k, ok := h.broker.(broker.Keeper)
+	if !ok {
+		return nil, nil
+	}
+	text, err := k.Kept(memoFile)
+	m := new(memo)
+	if err != nil || json.Unmarshal(text, m) != nil { // without it, the hub knows what its window tells
+		return nil, nil
+	}
+	return m, nil
+}
+
+// memo reads what is kept in the directory.
+func (n *nodes) memo(ctx context.Context) (*memo, error) {
+	roster, ok := n.directory.(broker.Roster)
+	if !ok {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	defer cancel()
+	nodes, err := roster.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(nodes, func(o broker.Node) bool { return o.Name == memoName && !o.Silent })
+	if i < 0 {
+		return nil, nil
+	}
+	m := new(memo)
+	for name := range nodes[i].Counts {
+		if user, ok := strings.CutPrefix(name, memoUser); ok {
+			m.Users = append(m.Users, user)
+		} else if place, ok := strings.CutPrefix(name, memoPlace); ok {
+			m.Place, m.Topic, _ = strings.Cut(place, " ")
+		}
+	}
+	return m, nil
+}
+
+// recall takes over what was kept, of all those of whom the window does not tell.
+func (a *attendance) recall() error {
+	m, err := a.hub.kept(a.ctx)
+	if err != nil || m == nil {
+		return err
+	}
+	a.mu.Lock()
+	topic := a.presence.Topic
+	a.mu.Unlock()
+	if m.Topic != topic {
+		return nil
+	}
+	here := map[string]bool{}
+	for _, user := range m.Users {
+		here[user] = true
+	}
+	if place, ok := broker.ParsePosition(m.Place); ok {
+		if err := a.readOn(place, here); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for user, is := range here {
+		if is && !a.knows(user) {
+			a.said[user] = broker.Position{}
+		}
+	}
+	return nil
+}
+
+// readOn brings what was kept up to date, from a place in the log to where the window begins.
+func (a *attendance) readOn(at broker.Position, here map[string]bool) error {
+	for range maxRecall / recallPage {
+		_, start := a.hub.window.oldest()
+		if _, where := a.hub.window.locate(at); where == within || where == between || at == start {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(a.ctx, readTimeout)
+		entries, err := a.hub.broker.Read(ctx, at, start, recallPage)
+		cancel()
+		switch {
+		case errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrClosed):
+			return err
+		case err != nil || len(entries) == 0: // it is trimmed, or lost: what was kept is the best there is
+			return nil
+		}
+		a.mu.Lock()
+		for i := range entries {
+			if e := a.event(&entries[i].Record); e != nil {
+				here[e.User] = e.State == "join"
+			}
+		}
+		a.mu.Unlock()
+		at = entries[len(entries)-1].Position
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package hub
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// surveyEvery is how soon the directory is asked again at first, and surveyPause at most.
+	surveyEvery = 2 * time.Millisecond
+	surveyPause = 100 * time.Millisecond
+)
+
+// survey is what is known of an event's users on other nodes.
+type survey struct {
+	known bool // the directory has answered
+	// sure: each node with a lease has confirmed that it has passed the event's place, and none has fallen silent.
+	sure      bool
+	elsewhere map[string]int // connections on other nodes
+}
+
+// surveyAll asks the other nodes about the users of events. They answer once they have come to its place in the log: it is
+// asked until all have, as long as it may matter, or ctx is done. There are no other nodes, or nobody to ask about, where
+// the channel is nil.
+func (n *nodes) surveyAll(ctx context.Context, list []Awaited) <-chan []survey {
+	users := 0
+	for _, a := range list {
+		users += len(a.users)
+	}
+	if n == nil || users == 0 {
+		return nil
+	}
+	answer := make(chan []survey, 1)
+	go func() {
+		surveys := make([]survey, len(list))
+		for wait := surveyEvery; !n.survey(ctx, list, surveys); wait = min(2*wait, surveyPause) {
+			pause(ctx, wait)
+		}
+		answer <- surveys
+	}()
+	return answer
+}
+
+// survey asks once, and reports whether nothing more is to be expected.
+func (n *nodes) survey(ctx context.Context, list []Awaited, surveys []survey) (over bool) {
+	var names []string
+	for i, a := range list {
+		if surveys[i].known && surveys[i].sure {
+			continue
+		}
+		if names = append(names, answerOf(a.number)); len(a.users) > 0 {
+			for _, user := range a.users {
+				names = append(names, userName+user, answerFor(a.number, user))
+			}
+		}
+	}
+	others, err := n.ask(ctx, names...)
+	if err != nil {
+		return true
+	}
+	over = true
+	blind := n.blinded()
+	for i, a := range list {
+		s := &surveys[i]
+		if s.known && s.sure {
+			continue
+		}
+		s.known, s.sure, s.elsewhere = true, !blind, map[string]int{}
+		pending := false
+		for _, o := range others {
+			confirmed := o.Counts[answerOf(a.number)] > 0
+			switch {
+			case o.Silent || !able(o):
+				s.sure = false
+			case !confirmed:
+				pending = true
+			}
+			for _, user := range a.users {
+				if confirmed {
+					s.elsewhere[user] += o.Counts[answerFor(a.number, user)]
+				} else {
+					s.elsewhere[user] += o.Counts[userName+user]
+				}
+			}
+		}
+		if pending {
+			// Where it is not sure anyway, or all users are there, nobody need wait for the rest.
+			over = over && (!s.sure || a.allFound(s.elsewhere))
+			s.sure = false
+		}
+	}
+	return over || ctx.Err() != nil
+}
+
+// allFound reports whether each user is known to be connected, here or elsewhere.
+func (r *Receipt) allFound(elsewhere map[string]int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, user := range r.users {
+		if !r.present[user] && elsewhere[user] == 0 {
+			return false
+		}
+	}
+	return true
+}
