@@ -50,7 +50,7 @@ func (a *attendance) keep(ctx context.Context) {
 	if !changed || m.Topic == "" || a.hub.isLed(ctx) {
 		return
 	}
-	if a.hub.keep(ctx, &m) == nil {
+	if a.hub.keepMemo(ctx, &m) == nil {
 		a.mu.Lock()
 		a.changed = false
 		a.mu.Unlock()
@@ -71,7 +71,7 @@ func (h *Hub) isLed(ctx context.Context) bool {
 	return err != nil && ctx.Err() == nil && !errors.Is(err, broker.ErrClosed)
 }
 
-func (h *Hub) keep(ctx context.Context, m *memo) error {
+func (h *Hub) keepMemo(ctx context.Context, m *memo) error {
 	if h.nodes != nil {
 		counts := map[string]int{memoPlace + m.Place + " " + m.Topic: 1}
 		for _, user := range m.Users {
@@ -90,7 +90,7 @@ func (h *Hub) keep(ctx context.Context, m *memo) error {
 	return k.Keep(memoFile, text)
 }
 
-// kept returns what keep has stored; nil where there is nothing.
+// kept returns what keepMemo has stored; nil where there is nothing.
 func (h *Hub) kept(ctx context.Context) (*memo, error) {
 	if h.nodes != nil {
 		return h.nodes.memo(ctx)
