@@ -95,6 +95,8 @@ type Record struct {
 	Exclude []string // connections that do not get it
 	Topics  []string // of a Join or a Leave: names and patterns
 	Ends    []string // of a Supersede: the claims that it ends, as hubs name them; none: whatever is older
+	Since   Position // of a Join that repeats an older one: where that one stood; zero: it repeats none
+	Partial bool     // of such a Join: the node has more to repeat than it may
 
 	Type  string // the event's type; "" is "message"
 	ID    string // the app's own id; "" for none

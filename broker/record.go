@@ -36,6 +36,8 @@ const (
 	fieldTime     = 16 // nanoseconds since 1970
 	fieldReceipt  = 18
 	fieldEnds     = 20
+	fieldSince    = 22 // a position's text
+	fieldPartial  = 24
 )
 
 // Encode appends the record as it is stored.
@@ -63,6 +65,10 @@ func (r *Record) Encode(b []byte) []byte {
 	}
 	for _, claim := range r.Ends {
 		text(fieldEnds, claim)
+	}
+	text(fieldSince, r.Since.String())
+	if r.Partial {
+		text(fieldPartial, "1")
 	}
 	text(fieldType, r.Type)
 	text(fieldID, r.ID)
@@ -143,6 +149,10 @@ func (r *Record) set(tag uint64, v []byte) error {
 		r.Topics = append(r.Topics, string(v))
 	case fieldEnds:
 		r.Ends = append(r.Ends, string(v))
+	case fieldSince:
+		r.Since, _ = ParsePosition(string(v))
+	case fieldPartial:
+		r.Partial = true
 	case fieldType:
 		r.Type = string(v)
 	case fieldID:

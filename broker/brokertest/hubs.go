@@ -29,6 +29,7 @@ var hubs = []check{
 	{name: "joins once", run: joinsOnce, asks: shared},
 	{name: "presence over a restart", run: presenceOverRestart, asks: keeps},
 	{name: "counts of an emptied engine", run: countsOfEmptied, asks: func(h Harness) bool { return h.Shared && hasEngine(h) }},
+	{name: "additions", run: additions},
 	{name: "engine restarts", run: engineRestarts, asks: hasEngine},
 	{name: "engine rolls back", run: engineRollsBack, asks: hasEngine},
 	{name: "engine is emptied", run: engineEmptied, asks: hasEngine},

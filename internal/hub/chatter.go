@@ -7,7 +7,7 @@ import (
 )
 
 // chatter bounds what clients, by coming and going, put into the log: the records by which a stream takes the place of
-// another, and those of who comes and goes. They take a tenth of the history at most, so that what apps publish stays. What an
+// another, those of who comes and goes, and those that repeat what was added to living connections. They take a tenth of the history at most, so that what apps publish stays. What an
 // app asks for, such as a disconnect, is never held back.
 type chatter struct {
 	mu       sync.Mutex // guards all below
@@ -16,7 +16,7 @@ type chatter struct {
 
 // isChatter reports whether a record is one that clients have caused.
 func isChatter(r *broker.Record) bool {
-	return r.Kind == broker.Supersede || r.Kind == broker.Event && r.Type == presenceType
+	return r.Kind == broker.Supersede || r.Kind == broker.Event && r.Type == presenceType || r.Kind == broker.Join && !r.Since.IsZero()
 }
 
 // reserve has room kept for n records, or reports false where there is none. With spare, those that are more than a tenth may

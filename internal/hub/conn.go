@@ -47,6 +47,7 @@ type Conn struct {
 	place    int32 // in index.all
 	protocol uint8 // HTTP's major version
 	old      bool  // asked for by HTTP/1.0
+	named    bool  // its client comes back with the same id
 	live     bool
 	ended    bool
 	held     bool  // no goroutine serves it

@@ -18,7 +18,9 @@ type control struct {
 	targets []broker.Target
 	topics  []string
 	ttl     time.Duration
-	ends    []string // claims, of a Supersede
+	ends    []string        // claims, of a Supersede
+	since   broker.Position // of a repeated Join: where it was made first
+	partial bool            // there are more to repeat
 }
 
 // cause is why a stream was ended by the hub.

@@ -10,16 +10,23 @@ import (
 // Disconnect ends a connection's stream, on whichever node it is. It reports false where there is none; of other nodes
 // that is not known, so that it reports true where there are any. The error says that they cannot be reached.
 func (h *Hub) Disconnect(ctx context.Context, id string) (bool, error) {
-	if c := h.connection(id); c != nil {
+	if h.nodes == nil {
+		if err := h.settle(ctx); err != nil { // what was added is known then
+			return false, err
+		}
+	}
+	c := h.connection(id)
+	if c != nil && !h.additions.has(id) {
 		c.shard.mu.Lock()
 		defer c.shard.mu.Unlock()
 		c.finish(disconnected)
 		return true, nil
 	}
-	if h.nodes == nil {
+	// If it comes back with the same id, the log has to say that what was added to it has ended.
+	if h.nodes == nil && c == nil && !h.additions.has(id) {
 		return false, nil
 	}
-	return true, h.steer(ctx, broker.Record{Kind: broker.Disconnect, Targets: []broker.Target{{Kind: broker.Connection, Name: id}}})
+	return h.nodes != nil || c != nil, h.steer(ctx, broker.Record{Kind: broker.Disconnect, Targets: []broker.Target{{Kind: broker.Connection, Name: id}}})
 }
 
 // DisconnectUser ends all of a user's streams, on all nodes. It keeps its place among the events: who is connected
@@ -52,7 +59,12 @@ func (h *Hub) Leave(ctx context.Context, t broker.Target, topics []string) (bool
 }
 
 func (h *Hub) turn(ctx context.Context, kind broker.Kind, t broker.Target, topics []string) (bool, error) {
-	if t.Kind == broker.Connection && h.nodes == nil && h.connection(t.Name) == nil {
+	if h.nodes == nil {
+		if err := h.settle(ctx); err != nil {
+			return false, err
+		}
+	}
+	if t.Kind == broker.Connection && h.nodes == nil && h.connection(t.Name) == nil && !h.additions.has(t.Name) {
 		return false, nil
 	}
 	return true, h.steer(ctx, broker.Record{Kind: kind, Targets: []broker.Target{t}, Topics: topics})

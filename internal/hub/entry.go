@@ -53,7 +53,7 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 		return n
 	case broker.Event:
 	default:
-		n.control, n.names = &control{r.Kind, r.Targets, r.Topics, r.TTL, r.Ends}, r.NamesSize()
+		n.control, n.names = &control{r.Kind, r.Targets, r.Topics, r.TTL, r.Ends, r.Since, r.Partial}, r.NamesSize()
 		n.chatter = isChatter(r)
 		return n
 	}
@@ -75,6 +75,9 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 		make([]byte, 0, len(r.Data)+len(r.Type)+len(id)+48)) // lines beyond the first few make it grow
 	return n
 }
+
+// repeats reports whether the entry is a Join that repeats an older one.
+func (e *entry) repeats() bool { return e.control != nil && !e.control.since.IsZero() }
 
 func (e *entry) hole() bool  { return e.frame == nil && e.control == nil }
 func (e *entry) size() int64 { return int64(len(e.frame)) + entryOverhead }

@@ -54,13 +54,15 @@ type Hub struct {
 	stats     stats
 	taps      taps
 
-	denials denials
-	chatter chatter
-	probes  probes
-	revoked atomic.Pointer[func(user string)]
-	archive archive
-	nodes   *nodes // nil: there is but this one
-	who     *attendance
+	denials   denials
+	additions additions
+	keeper    keeper
+	chatter   chatter
+	probes    probes
+	revoked   atomic.Pointer[func(user string)]
+	archive   archive
+	nodes     *nodes // nil: there is but this one
+	who       *attendance
 
 	ready  chan struct{} // closed when the window holds what it can of the log's past
 	stop   context.CancelFunc
@@ -80,6 +82,8 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 	h := &Hub{Name: name, broker: b, window: newWindow(s.History), stats: newStats(), ready: make(chan struct{}), stop: stop}
 	h.began, h.recent.seed = time.Now(), maphash.MakeSeed()
 	h.archive.hub, h.archive.ctx = h, ctx
+	h.additions.window, h.additions.asked = h.window, uint64(pastEntries(s.History.Events))
+	h.keeper.hub, h.keeper.poked = h, make(chan struct{}, 1)
 	_, h.archive.empty = b.(broker.Forgetful)
 	h.expiry = time.AfterFunc(time.Hour, h.expire)
 	h.who = newAttendance(ctx, h)
@@ -95,12 +99,16 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 	}
 	h.done.Go(func() {
 		h.nodes.attempted(ctx)
-		if err := b.Tail(ctx, s.History.Events, (*sink)(h)); err != nil && ctx.Err() == nil {
+		if err := b.Tail(ctx, int(h.additions.asked), (*sink)(h)); err != nil && ctx.Err() == nil {
 			h.state.Store(&err)
 		}
 	})
 	if h.nodes != nil {
 		go h.nodes.run(ctx)
+	}
+	if !h.archive.empty { // otherwise there is neither another node nor a restart to know of them
+		h.keeper.done = make(chan struct{})
+		go h.keeper.run(ctx)
 	}
 	return h
 }
@@ -128,6 +136,7 @@ func (h *Hub) Close() error {
 	h.nodes.close()
 	h.nodes.wait()
 	h.who.work.Wait()
+	h.keeper.wait()
 	err := h.broker.Close()
 	h.done.Wait()
 	h.expiry.Stop()

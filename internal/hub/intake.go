@@ -111,10 +111,22 @@ func (in *intake) check(r *broker.Record) error {
 	if len(r.Exclude) > 0 || r.Type != "" || r.ID != "" || len(r.Data) > 0 || r.Retry != 0 || r.Coalesce != "" || r.Key != "" {
 		return errors.New("a record that steers connections has fields of an event")
 	}
-	if len(r.Targets) != 1 {
+	repeats := r.Kind == broker.Join && !r.Since.IsZero()
+	switch {
+	case len(r.Targets) != 1 && (!repeats || len(r.Targets) == 0 || len(r.Targets) > keptTargets):
 		return fmt.Errorf("a record that steers connections has %d targets", len(r.Targets))
+	case !repeats && (r.Partial || !r.Since.IsZero()):
+		return fmt.Errorf("kind %d repeats something", r.Kind)
 	}
-	return checkControl(r, r.Targets[0])
+	for _, t := range r.Targets {
+		if repeats && t.Kind != broker.Connection {
+			return fmt.Errorf("a repetition with a target of kind %d", t.Kind)
+		}
+		if err := checkControl(r, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func checkControl(r *broker.Record, t broker.Target) error {
@@ -155,7 +167,7 @@ func (in *intake) checkEvent(r *broker.Record) error {
 		return errors.New("no target")
 	case len(r.Targets) > MaxTargets, len(r.Exclude) > MaxTargets:
 		return fmt.Errorf("more than %d targets or exclusions", MaxTargets)
-	case len(r.Topics) > 0, len(r.Ends) > 0:
+	case len(r.Topics) > 0, len(r.Ends) > 0, !r.Since.IsZero(), r.Partial:
 		return errors.New("an event has fields of a record that steers connections")
 	}
 	for _, t := range r.Targets {

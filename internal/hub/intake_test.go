@@ -55,6 +55,10 @@ func forged() map[string]broker.Record {
 		"join without topics":       control(broker.Join, u),
 		"join a topic with NUL":     {Kind: broker.Join, Targets: []broker.Target{u}, Topics: []string{"a\x00"}},
 		"leave of a topic":          {Kind: broker.Leave, Targets: []broker.Target{{Kind: broker.Topic, Name: "who"}}, Topics: []string{"who"}},
+		"join many":                 {Kind: broker.Join, Targets: many(2, u), Topics: []string{"who"}},
+		"repeated join of a user":   {Kind: broker.Join, Targets: []broker.Target{u}, Topics: []string{"who"}, Since: broker.Position{Epoch: 1, Minor: 1}},
+		"repeated leave":            {Kind: broker.Leave, Targets: []broker.Target{u}, Topics: []string{"who"}, Since: broker.Position{Epoch: 1, Minor: 1}},
+		"incomplete join":           {Kind: broker.Join, Targets: []broker.Target{u}, Topics: []string{"who"}, Partial: true},
 		"disconnect without target": control(broker.Disconnect),
 	}
 	return all

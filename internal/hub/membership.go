@@ -2,6 +2,7 @@ package hub
 
 import (
 	"slices"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
@@ -21,11 +22,13 @@ func (c *Conn) claimed() *claim {
 	return c.extra.claim
 }
 
-// addition is a topic that an app has added, and the place of the log from which on it is heard.
+// addition is a topic that an app has added, and the place of the log after which it is heard.
 type addition struct {
 	topic string
-	seq   uint64
+	seq   uint64 // 0: before the window
 	pos   broker.Position
+	kept  uint64 // the newest place at which the log says so of this connection; 0: it says so only of its user
+	at    time.Time
 }
 
 // added reports whether an app has added a topic. The caller holds shard.mu.
@@ -74,6 +77,18 @@ func (w *window) precedes(e *entry, seq uint64, p broker.Position) bool {
 
 // join subscribes the connection to topics, from an entry on. The caller holds shard.mu.
 func (c *Conn) join(topics []string, e *entry) {
+	kept := uint64(0)
+	if slices.Contains(e.control.targets, broker.Target{Kind: broker.Connection, Name: c.ID}) {
+		kept = e.seq
+	}
+	for _, t := range topics {
+		if a := c.addition(t); a != nil {
+			a.kept = max(a.kept, kept)
+		}
+	}
+	if e.repeats() { // what it does not have any more was taken away meanwhile
+		return
+	}
 	list := slices.Clone(c.topics.list())
 	var more []string
 	for _, t := range topics {
@@ -89,8 +104,9 @@ func (c *Conn) join(topics []string, e *entry) {
 		c.extra = &extra{}
 	}
 	for _, t := range more {
-		c.extra.topics = append(c.extra.topics, addition{t, e.seq, e.pos})
+		c.extra.topics = append(c.extra.topics, addition{t, e.seq, e.pos, kept, e.at})
 	}
+	c.shard.keep(c)
 	c.tellTopics()
 }
 
@@ -98,13 +114,16 @@ func (c *Conn) join(topics []string, e *entry) {
 // caller holds shard.mu.
 func (c *Conn) leave(topics []string, e *entry) {
 	revoked := func(own string) bool {
-		return slices.ContainsFunc(topics, func(t string) bool { return Match(own, t) || Match(t, own) })
+		return slices.ContainsFunc(topics, func(t string) bool { return revokes(t, own) })
 	}
 	if c.ended || !c.narrow(revoked, e.seq) {
 		return
 	}
 	if c.extra != nil {
 		c.extra.topics = slices.DeleteFunc(c.extra.topics, func(a addition) bool { return revoked(a.topic) })
+		if len(c.extra.topics) == 0 {
+			c.shard.unkeep(c)
+		}
 	}
 	c.tellTopics()
 }

@@ -31,6 +31,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 		from = ids[0]
 	}
 	for _, p := range ids {
+		h.rejoin(ctx, c, sub.Topics, p)
 		found, why, err := r.resolve(ctx, p)
 		switch {
 		case err != nil:
@@ -40,13 +41,44 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 			return nil
 		case found:
 			c.wait().head = c.connected(p.String(), sub.Retry)
+			if c.named && h.additions.unsure(p) {
+				c.wait().head = append(c.wait().head, c.gap("lost", p, p)...)
+			}
 			return nil
 		case reason == "unknown" && why != "unknown":
 			reason, from = why, p
 		}
 	}
+	h.rejoin(ctx, c, sub.Topics, broker.Position{})
 	h.fromGap(c, sub, reason, from)
 	return nil
+}
+
+// rejoin gives a connection what was added to the earlier ones of its client, and what was added to its user after the place
+// that it goes on from. Nobody else may know the connection yet.
+func (h *Hub) rejoin(ctx context.Context, c *Conn, own []string, p broker.Position) {
+	if !c.named {
+		return
+	}
+	if !p.IsZero() {
+		h.adopted(ctx, c, p)
+	}
+	topics := slices.Clone(own)
+	var added []addition
+	for _, a := range h.additions.standing(c.ID, c.User, func(a addition) bool { return !p.IsZero() && h.window.later(a, p) }) {
+		if !slices.Contains(own, a.topic) {
+			topics, added = append(topics, a.topic), append(added, a)
+		}
+	}
+	now := h.recent.topics(topics)
+	h.memory.kept.Add(h.keep(c.own, now.list()) - c.keeps())
+	c.topics = now
+	if c.extra == nil && len(added) > 0 {
+		c.extra = &extra{}
+	}
+	if c.extra != nil {
+		c.extra.topics = added
+	}
 }
 
 // fromGap starts with all that the window holds. The client's own id stays in force until it has heard of

@@ -23,7 +23,8 @@ type shard struct {
 	owed    map[*Conn][]*Receipt // those that wait for a connection; nil: there never were any
 
 	steering steering
-	stalled  []*Conn // that wait until the shard has come further
+	kept     map[*Conn]struct{} // those with additions that the keeper looks after
+	stalled  []*Conn            // that wait until the shard has come further
 
 	trace trace
 
@@ -135,6 +136,9 @@ func (s *shard) add(c *Conn, arrived uint64) {
 	defer s.mu.Unlock()
 	s.index.add(c)
 	c.countOpen(1)
+	if c.extra != nil && len(c.extra.topics) > 0 {
+		s.keep(c)
+	}
 	s.steering.catchUp(c, arrived, s.cursor)
 }
 
@@ -144,6 +148,7 @@ func (s *shard) remove(c *Conn) bool {
 	defer s.mu.Unlock()
 	s.index.remove(c)
 	s.hub.memory.kept.Add(-c.keeps())
+	s.unkeep(c)
 	s.fail(c)
 	c.live = false
 	c.drop()

@@ -24,6 +24,8 @@ func (s *sink) State(err error) {
 	select {
 	case <-s.ready:
 	default:
+		tail, _, _ := s.window.end()
+		s.additions.begin(!s.archive.empty && tail >= s.additions.asked)
 		close(s.ready)
 	}
 }
@@ -47,8 +49,10 @@ func (s *sink) Deliver(batch []broker.Entry) {
 	for _, e := range entries {
 		if e.control != nil {
 			h.heed(e)
+			h.additions.see(e)
 		}
 	}
+	h.keeper.look()
 	small := toFew(entries)
 	for _, sh := range h.shards {
 		if small && sh.idle() {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
 )
 
 // Subscription is what a client asks for, checked and granted.
@@ -47,7 +49,10 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	}
 	if sub.ID = strings.Clone(sub.ID); sub.ID != "" {
 		if h.replace(sub.ID); sub.Arrived == 0 {
-			sub.Arrived = h.Arrived() // another one may take the id from now on
+			if err := h.settle(ctx); err != nil { // the log's past does not steer it
+				return nil, asRefusal(err)
+			}
+			sub.Arrived = h.Arrived() // another one may take the id from now on, or something be added
 		}
 	}
 	topics := h.recent.topics(slices.Clone(sub.Topics))
@@ -65,7 +70,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	c := &Conn{
 		ID: cmp.Or(sub.ID, newID()), User: sub.User, Remote: sub.Remote, Route: sub.Route,
 		address: sub.Address, since: time.Since(h.began), protocol: min(sub.Protocol, 3), old: sub.Old,
-		shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: topics, own: sub.Keeps,
+		named: sub.ID != "", shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: topics, own: sub.Keeps,
 	}
 	err := h.claim(ctx, c, sub.ID)
 	if err == nil {
@@ -73,7 +78,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	}
 	if err != nil {
 		h.unclaim(c)
-		h.memory.kept.Add(-kept)
+		h.memory.kept.Add(-c.keeps())
 		h.admission.exit(sub.User, sub.Address)
 		return nil, asRefusal(err)
 	}
@@ -112,6 +117,7 @@ func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 	if err := h.settle(ctx); err != nil {
 		return err
 	}
+	h.rejoin(ctx, c, sub.Topics, broker.Position{})
 	if sub.LastEventID != "" {
 		return h.resume(ctx, c, sub)
 	}

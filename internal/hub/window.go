@@ -13,14 +13,15 @@ import (
 type window struct {
 	mu sync.RWMutex // guards all below
 
-	entries []*entry        // by seq, without holes: entries[0].seq == base
-	base    uint64          // seq of the oldest entry kept, or of the next to come
-	start   broker.Position // of the entry before base
-	bytes   int64
-	newest  map[string]*entry // by coalesce key
-	epochs  []epoch           // oldest first; the last is that of the log's present life
-	steered []uint64          // the seqs of entries that steer connections
-	chatter int               // how many entries clients have caused
+	entries  []*entry        // by seq, without holes: entries[0].seq == base
+	base     uint64          // seq of the oldest entry kept, or of the next to come
+	start    broker.Position // of the entry before base
+	bytes    int64
+	newest   map[string]*entry // by coalesce key
+	epochs   []epoch           // oldest first; the last is that of the log's present life
+	steered  []uint64          // the seqs of entries that steer connections
+	chatter  int               // how many entries clients have caused
+	repeated int               // entries that repeat a Join
 
 	redundant func(*broker.Entry) bool // whether an event is to be passed over; nil: none is
 
@@ -108,6 +109,9 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 		}
 		if e.control != nil {
 			w.steered = append(w.steered, e.seq)
+			if e.repeats() {
+				w.repeated++
+			}
 		}
 		if e.chatter {
 			w.chatter++
@@ -172,6 +176,9 @@ func (w *window) trim(now time.Time) {
 		w.bytes -= e.held()
 		if e.chatter {
 			w.chatter--
+		}
+		if e.repeats() {
+			w.repeated--
 		}
 		if w.newest[e.coalesce] == e {
 			delete(w.newest, e.coalesce)

@@ -1,0 +1,295 @@
+package hub
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// keeper repeats in the log what was added to living connections, before it ages out of the history: other nodes, and this
+// one after a restart, know of it from there alone. It does so for connections whose clients keep their ids; a random one
+// does not come back.
+type keeper struct {
+	hub    *Hub
+	conns  atomic.Int64  // that have additions
+	oldest atomic.Uint64 // the place of the oldest record that one of them depends on, or an earlier one
+	poked  chan struct{}
+	done   chan struct{} // closed when run has ended; nil: it does not run
+
+	marked uint64 // the tail when the last incomplete repetition was appended
+
+	mu       sync.Mutex // guards what follows; taken inside of shard.mu
+	adopted  []adoption // that the log has yet to say
+	overflow bool       // there were more
+}
+
+// adoption is a topic that was added to a user, and so to a connection. The log says so of the connection, too: it would not
+// tell otherwise which clients were there when it was added.
+type adoption struct {
+	id    string
+	topic string
+	since broker.Position
+}
+
+const (
+	// keeperPause is the time between two rounds, at least.
+	keeperPause = 10 * time.Millisecond
+	// keptTargets is how many connections one record repeats additions of, at most.
+	keptTargets = 500
+	// maxAdopted bounds how many adoptions wait.
+	maxAdopted = 10_000
+)
+
+// keep notes that the connection has additions, and depends on the records of some place. The caller holds mu.
+func (s *shard) keep(c *Conn) {
+	if !c.named || c.place == gone {
+		return
+	}
+	k := &s.hub.keeper
+	for i := range c.extra.topics {
+		if a := &c.extra.topics[i]; a.kept == 0 {
+			a.kept = max(a.seq, s.cursor, 1)
+			s.hub.additions.adopt(c.ID, *a)
+			k.adopt(adoption{c.ID, a.topic, a.pos})
+		}
+	}
+	if s.hub.archive.empty {
+		return
+	}
+	if _, ok := s.kept[c]; !ok {
+		if s.kept == nil {
+			s.kept = map[*Conn]struct{}{}
+		}
+		s.kept[c] = struct{}{}
+		k.conns.Add(1)
+		k.oldest.Store(0) // to be looked for
+	}
+	k.poke()
+}
+
+// unkeep notes that the connection has no additions any more. The caller holds mu.
+func (s *shard) unkeep(c *Conn) {
+	if _, ok := s.kept[c]; ok {
+		delete(s.kept, c)
+		s.hub.keeper.conns.Add(-1)
+	}
+}
+
+// adopt has the log say what a connection was given by its user.
+func (k *keeper) adopt(a adoption) {
+	if k.hub.archive.empty {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.adopted) >= maxAdopted {
+		k.overflow = true
+		return
+	}
+	k.adopted = append(k.adopted, a)
+}
+
+// adoptions takes what waits.
+func (k *keeper) adoptions() (list []adoption, more bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	list, more = k.adopted, k.overflow
+	k.adopted, k.overflow = nil, false
+	return list, more
+}
+
+func (k *keeper) poke() {
+	select {
+	case k.poked <- struct{}{}:
+	default:
+	}
+}
+
+// due reports whether an addition has to be repeated.
+func (k *keeper) due() bool {
+	return k.conns.Load() > 0 && k.oldest.Load() <= k.hub.window.aged(time.Now())
+}
+
+// look is called when the log has grown.
+func (k *keeper) look() {
+	if k.due() {
+		k.poke()
+	}
+}
+
+// run repeats additions until ctx is done, and then says what the log would not know after a restart.
+func (k *keeper) run(ctx context.Context) {
+	defer close(k.done)
+	for ctx.Err() == nil {
+		var tick <-chan time.Time
+		if k.conns.Load() > 0 {
+			tick = time.After(k.hub.window.eighth())
+		}
+		select {
+		case <-ctx.Done():
+			continue
+		case <-k.poked:
+		case <-tick:
+		}
+		k.round(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(keeperPause):
+		}
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportEvery)
+	defer cancel()
+	k.round(last)
+}
+
+// wait waits until run has ended.
+func (k *keeper) wait() {
+	if k.done != nil {
+		<-k.done
+	}
+}
+
+// eighth is how often is looked at the age of what has to be repeated at half of the history's.
+func (w *window) eighth() time.Duration {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return min(max(w.history.Age/8, time.Second), time.Minute)
+}
+
+// repetition is a record that repeats what was added to some connections at one place of the log.
+type repetition struct {
+	record broker.Record
+	conns  []*Conn
+	adopts []adoption
+}
+
+// repetitions are those of a round.
+type repetitions struct {
+	list  []*repetition
+	byKey map[string]*repetition // the one of them that has room for more targets
+}
+
+// of returns the repetition of topics that were added at a position.
+func (r *repetitions) of(topics []string, since broker.Position) *repetition {
+	key := since.String() + "\x00" + strings.Join(topics, "\x00")
+	one := r.byKey[key]
+	if one == nil || len(one.record.Targets) == keptTargets {
+		one = &repetition{record: broker.Record{Kind: broker.Join, Topics: topics, Since: since}}
+		r.list, r.byKey[key] = append(r.list, one), one
+	}
+	return one
+}
+
+func (r *repetition) add(id string) {
+	r.record.Targets = append(r.record.Targets, broker.Target{Kind: broker.Connection, Name: id})
+}
+
+// round repeats what is due.
+func (k *keeper) round(ctx context.Context) {
+	adopted, partial := k.adoptions()
+	if len(adopted) == 0 && !partial && !k.due() {
+		return
+	}
+	tail, _, _ := k.hub.window.end()
+	r := &repetitions{byKey: map[string]*repetition{}}
+	for _, a := range adopted {
+		one := r.of([]string{a.topic}, a.since)
+		one.adopts = append(one.adopts, a)
+		one.add(a.id)
+	}
+	oldest := k.collect(r, k.hub.window.aged(time.Now()))
+	list := r.list
+	if most := k.hub.window.roomToRepeat(); len(list) > most || partial {
+		if most == 0 && tail < k.marked+k.hub.window.memory()/8 {
+			list = nil // it has been said not long ago that some are left out
+		} else {
+			k.marked = tail
+			list = list[:min(max(most, 1), len(list))]
+			if len(list) > 0 {
+				list[len(list)-1].record.Partial = true
+			}
+		}
+		oldest = 0
+	}
+	if !k.repeat(ctx, list, tail) {
+		oldest = 0 // it is tried again
+	}
+	k.oldest.Store(oldest)
+	if oldest == 0 {
+		time.AfterFunc(time.Second, k.poke)
+	}
+}
+
+// repeat appends repetitions, and reports whether all are stored.
+func (k *keeper) repeat(ctx context.Context, list []*repetition, tail uint64) (stored bool) {
+	stored = true
+	for chunk := range slices.Chunk(list, 100) {
+		records := make([]broker.Record, len(chunk))
+		for i := range chunk {
+			records[i] = chunk[i].record
+		}
+		for i, result := range k.hub.append(ctx, records) {
+			if result.Err != nil {
+				stored = false
+				for _, a := range chunk[i].adopts {
+					k.adopt(a)
+				}
+				continue
+			}
+			for _, c := range chunk[i].conns {
+				c.keptSince(chunk[i].record.Since, tail)
+			}
+		}
+	}
+	return stored
+}
+
+// collect adds what is aged, and returns the place of the oldest record that the other additions depend on.
+func (k *keeper) collect(r *repetitions, aged uint64) (oldest uint64) {
+	oldest, _, _ = k.hub.window.end()
+	for _, s := range k.hub.shards {
+		s.mu.Lock()
+		for c := range s.kept {
+			since := map[broker.Position][]string{}
+			for _, a := range c.extra.topics {
+				if a.kept <= aged && !c.ended {
+					since[a.pos] = append(since[a.pos], a.topic)
+				} else if !c.ended {
+					oldest = min(oldest, a.kept)
+				}
+			}
+			for p, topics := range since {
+				slices.Sort(topics)
+				one := r.of(topics, p)
+				one.conns = append(one.conns, c)
+				one.add(c.ID)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return oldest
+}
+
+// keptSince notes that what was added to the connection at a position has been repeated, behind a place of the log.
+func (c *Conn) keptSince(p broker.Position, seq uint64) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	for i := range c.extra.topics {
+		if a := &c.extra.topics[i]; a.pos == p {
+			a.kept = max(a.kept, seq)
+		}
+	}
+}
+
+// roomToRepeat returns how many more repetitions the window may hold. They take a twentieth of the history at most, and a tenth
+// together with all else that clients cause.
+func (w *window) roomToRepeat() int {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return max(0, min(max(1, w.history.Events/20)-w.repeated, max(1, w.history.Events/10)-w.chatter))
+}
