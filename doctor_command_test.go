@@ -33,7 +33,7 @@ func TestDoctorCommand(t *testing.T) {
 	defer server.Close()
 
 	out, stderr, failed := doctorSays(t, t.Context(), server.URL+"/events?ticket=t0p", "-H", "Cookie: session=s1", "--quick")
-	if !failed || stderr != "" || !strings.Contains(out, "FAULT status") || !strings.Contains(out, "\nNot healthy\n") {
+	if !failed || stderr != "" || !strings.Contains(out, "FAULT no-directive") || !strings.Contains(out, "FAULT status") || !strings.Contains(out, "\nNot healthy\n") {
 		t.Errorf("failed: %v, stderr %q, stdout:\n%s", failed, stderr, out)
 	}
 	if strings.Contains(out, "\x1b") || strings.Contains(out, "t0p") {
@@ -56,7 +56,7 @@ func TestDoctorCommand(t *testing.T) {
 			Mend []struct{ In, Line string }
 		}
 	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil || !failed || report.Healthy || report.Findings[0].Code != "status" || len(report.Findings[0].Mend) < 6 {
+	if err := json.Unmarshal([]byte(out), &report); err != nil || !failed || report.Healthy || report.Findings[0].Code != "no-directive" || len(report.Findings[0].Mend) < 6 {
 		t.Errorf("%v, failed: %v: %s", err, failed, out)
 	}
 }

@@ -1,8 +1,14 @@
 package ssepush_test
 
 import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sse-push/caddy-sse-push/internal/doctor"
 )
 
 // A directive that no request can reach is named at start, and no other.
@@ -85,5 +91,46 @@ func TestForgeableIdentityNamesAlternatives(t *testing.T) {
 	s := serve(t, "sse_push /events {\nuser query userId\n}")
 	if log := s.log(); !strings.Contains(log, "user query userId: any client can set it to any user; use ticket, jwt or authorize") {
 		t.Error(log)
+	}
+}
+
+// What a directive cannot see from where it stands, caddy sse-push doctor says: that something else answers at its URL.
+func TestDoctorNamesMissingDirective(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "index.html"), []byte("page"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	directive := "sse_push /events {\nhub main\nuser header X-User\n}\n"
+	for name, c := range map[string]struct {
+		body, user string
+		missing    bool
+	}{
+		"in a handle for others": {"handle /app/* {\n" + directive + "}\nrespond 404", "ann", true},
+		"a file server answers":  {"handle /app/* {\n" + directive + "}\nhandle {\nroot * " + root + "\ntry_files {path} /index.html\nfile_server\n}", "ann", true},
+		"an app answers":         {"route {\nrespond app\n" + directive + "}", "ann", true},
+		"a redirect":             {"redir https://example.com{uri}\n" + directive, "ann", true},
+		"a login":                {"@stranger not header Cookie *\nrespond @stranger login 401\nroute {\nrespond @stranger login 401\n" + directive + "}", "ann", true},
+		"another path":           {"sse_push /other {\nhub main\nanonymous\n}", "ann", true},
+		"a refusal of its own":   {directive, "", false},
+		"an app's refusal":       {"sse_push /events {\nhub main\nupstream\n}\nrespond 403", "", false},
+		"a stream":               {directive, "ann", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, c.body)
+			o := doctor.Options{URL: s.url + "/events", Header: http.Header{}}
+			if c.user != "" {
+				o.Header.Set("X-User", c.user)
+			}
+			r, err := doctor.Examine(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			missing := slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool {
+				return f.Code == "no-directive" && strings.Contains(f.Seen, o.URL) && f.Mend[0].In == "Caddy" && strings.Contains(f.Mend[0].Line, "handle")
+			})
+			if missing != c.missing {
+				t.Errorf("the directive is said to be missing: %v; %+v", missing, r.Findings)
+			}
+		})
 	}
 }

@@ -123,6 +123,7 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	e.directive(ctx)
 	e.judge()
 	return e.report(), nil
 }

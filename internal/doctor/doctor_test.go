@@ -116,9 +116,23 @@ func TestAnswers(t *testing.T) {
 	}{
 		"redirect": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://u:pw@example.com/login?back=t0ps3cret", http.StatusFound)
-		}, []string{"redirect", here}, "https://example.com/login?…"},
-		"status":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, []string{"status", here}, "502"},
-		"a page":  {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<p>hello") }, []string{"not-event-stream", here}, "text/html"},
+		}, []string{"no-directive", "redirect", here}, "https://example.com/login?…"},
+		"status": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, []string{"status", here}, "502"},
+		"a page": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<p>hello") }, []string{"no-directive", "not-event-stream", here}, "text/html"},
+		"a login": {func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodOptions {
+				w.Header().Set("Allow", "GET, POST")
+			}
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+		}, []string{"no-directive", "status", here}, "OPTIONS gets status 401 (Unauthorized), with Allow: GET, POST"},
+		"a directive's own refusal": {func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodOptions {
+				w.Header().Set("Allow", "GET, HEAD, OPTIONS, POST, QUERY")
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			w.WriteHeader(http.StatusForbidden)
+		}, []string{"status", here}, "status 403 (Forbidden); sse_push is there"},
 		"silence": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, []string{"no-answer"}, "connected, but"},
 		"only headers": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
@@ -174,7 +188,7 @@ func TestAnswers(t *testing.T) {
 	t.Run("TLS without HTTP/2", func(t *testing.T) {
 		server := httptest.NewTLSServer(http.NotFoundHandler())
 		defer server.Close()
-		examine(t, doctor.Options{URL: server.URL, Insecure: true}, "h1-only", "status")
+		examine(t, doctor.Options{URL: server.URL, Insecure: true}, "h1-only", "no-directive", "status")
 	})
 }
 
@@ -193,6 +207,12 @@ func TestComparison(t *testing.T) {
 	f.back = func(string) string { return "HELLOevent: sse:gap\ndata: {}\n\n" }
 	r = examine(t, o, "cacheable", here)
 	if got := r.Findings[0]; got.Where != doctor.AtHub {
+		t.Errorf("%+v", got)
+	}
+	// The hub streams, and the front answers in its place.
+	o = doctor.Options{URL: f.URL + "/elsewhere", Hub: f.URL + "/events", Timeout: 300 * time.Millisecond}
+	r = examine(t, o, "cacheable", "no-directive", "status", here)
+	if got := r.Findings[0]; got.Code != "no-directive" || got.Where != doctor.Between || !strings.Contains(got.Seen, f.URL+"/elsewhere") {
 		t.Errorf("%+v", got)
 	}
 }

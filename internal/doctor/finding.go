@@ -85,7 +85,7 @@ func merge(all []Finding, compared bool) (merged []Finding) {
 
 // comparableCodes are the codes that a stream of the hub's own would show as well.
 var comparableCodes = []string{
-	"buffered", "compressed", "content-length", "cacheable", "cut", "delayed", "http10", "idle-cut", "no-answer", "no-heartbeat",
+	"buffered", "compressed", "content-length", "cacheable", "cut", "delayed", "http10", "idle-cut", "no-answer", "no-directive", "no-heartbeat",
 	"no-ids", "no-retry", "not-event-stream", "redirect", "status", "unreachable",
 }
 

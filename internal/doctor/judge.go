@@ -90,17 +90,36 @@ func judgeError(err error) (code, seen string) {
 
 // judgeRefusal is about an answer that is no stream.
 func (e *examination) judgeRefusal(s *stream, r *record) {
+	code := "not-event-stream"
+	switch {
+	case r.status >= 300 && r.status < 400:
+		code = "redirect"
+	case r.status != http.StatusOK:
+		code = "status"
+	}
+	seen := r.refusal()
+	if r.directive {
+		seen += "; sse_push is there, as it answers OPTIONS"
+	}
+	e.find(code, s.name, "%s", seen)
+}
+
+// refusal says what came instead of a stream.
+func (r *record) refusal() string {
 	kind := r.header.Get("Content-Type")
 	switch {
 	case r.status >= 300 && r.status < 400:
-		e.find("redirect", s.name, "status %d, to %s", r.status, withoutQuery(r.header.Get("Location")))
+		return fmt.Sprintf("status %d, to %s", r.status, withoutQuery(r.header.Get("Location")))
 	case r.status != http.StatusOK:
-		e.find("status", s.name, "status %d (%s)", r.status, http.StatusText(r.status))
+		return statusText(r.status)
 	case kind == "":
-		e.find("not-event-stream", s.name, "the answer has no Content-Type")
-	default:
-		e.find("not-event-stream", s.name, "the Content-Type is %s", kind)
+		return "the answer has no Content-Type"
 	}
+	return "the Content-Type is " + kind
+}
+
+func statusText(status int) string {
+	return fmt.Sprintf("status %d (%s)", status, http.StatusText(status))
 }
 
 // judgeHeaders is about the headers of a stream.

@@ -124,6 +124,16 @@ var knowledge = map[string]entry{
 		{alb, "a listener rule for /events, before the redirect's"},
 		{caddy, "sse_push stands before redir: keep redir off the path by a matcher"},
 	}},
+	"no-directive": {Fault, "No page hears anything: something else answers at this URL, in front of sse_push or in its place.", []Line{
+		{caddy, "sse_push /events in the site that is asked, outside of any handle or matcher that lets other paths in only; in a route, before what answers"},
+		{caddy, "a redirect, a login or a file that answers: keep it off by a matcher: @pages not path /events"},
+		{page, "is the path that of the directive, and does the examination need --header 'Cookie: …'?"},
+		{nginx, "location = /events { proxy_pass http://hub:8080; }, without auth_request, above try_files and return"},
+		{apache, "ProxyPass /events http://hub:8080/events, above the rewrite to index.php"},
+		{haproxy, "use_backend hub if { path /events }"},
+		{cloudflare, "no Worker, Access login, challenge or redirect on the path"},
+		{alb, "a listener rule that takes /events to the hub's target group, before those that redirect or sign in"},
+	}},
 	"status": {Fault, "EventSource gives up for good at any status but 200, and does not say why.", []Line{
 		{page, "401 and 403: does the examination need --header 'Cookie: …' or a ticket in the URL?"},
 		{nginx, "404: location /events { proxy_pass http://hub:8080; }; 502, 504: is the hub there?"},
@@ -131,7 +141,7 @@ var knowledge = map[string]entry{
 		{haproxy, "503: the backend has no server that is up"},
 		{cloudflare, "403: a firewall rule or a challenge holds for the path; 52x: the origin is not reached"},
 		{alb, "502, 503, 504: are the targets healthy?"},
-		{caddy, "404: sse_push /events stands in another site, or in a handle that is not reached"},
+		{caddy, "404: sse_push /events stands in another site, or in a handle that is not reached; 401: does a user of the directive name the client?"},
 	}},
 	"not-event-stream": {Fault, "EventSource gives up for good: an answer that is not text/event-stream is no stream.", []Line{
 		{nginx, "location /events { proxy_pass http://hub:8080; }, above try_files"},

@@ -41,6 +41,7 @@ type record struct {
 	major      int
 	header     http.Header
 	length     int64 // Content-Length; -1: none
+	directive  bool  // sse_push is known to stand at the URL
 	err        error // before the headers, or at the end
 	bytes      int
 	opaque     bool // compressed by what is not known here: only its bytes are seen
@@ -128,12 +129,7 @@ func (s *stream) run(ctx context.Context, header http.Header) error {
 	if err != nil {
 		return err
 	}
-	for name, values := range header {
-		req.Header[http.CanonicalHeaderKey(name)] = values
-	}
-	if host := req.Header.Get("Host"); host != "" {
-		req.Host = host
-	}
+	setHeader(req, header)
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("Cache-Control", "no-cache") // as browsers do
 	req.Header.Set("Accept-Encoding", "identity")
@@ -152,6 +148,16 @@ func (s *stream) run(ctx context.Context, header http.Header) error {
 		return nil
 	}
 	return s.listen(res)
+}
+
+// setHeader gives a request the headers that the options name.
+func setHeader(req *http.Request, header http.Header) {
+	for name, values := range header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+	}
 }
 
 // listen reads the stream to its end.
