@@ -17,7 +17,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"golang.org/x/net/http/httpguts"
-	"golang.org/x/sync/singleflight"
+
+	"github.com/sse-push/caddy-sse-push/internal/fair"
 )
 
 const (
@@ -51,14 +52,15 @@ type Authorize struct {
 	// direct peer, server address and name, client certificate. Up to 10m. Default: 10s.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
-	// How long the app may take. Default: 5s.
+	// How long the app may take. The time that a question waits for its turn is not counted; that may be twice as long. Default: 5s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// How long a stream lives where the app does not say so by `X-SSE-Expires` (in seconds). The browser then comes back, and the app is
 	// asked again. Default: 1h.
 	Expires caddy.Duration `json:"expires,omitempty"`
 
-	// How many questions may be under way at once; others wait. Default: 8.
+	// How many questions may be under way at once. Others wait, and take turns by the clients' addresses (IPv6: by /64).
+	// Default: 8.
 	Concurrency int `json:"concurrency,omitempty"`
 }
 
@@ -120,8 +122,9 @@ func (a *Authorize) provision() (verifier, error) {
 		name: "authorize " + a.Target, cookies: a.Cookies,
 		ttl: orElse(time.Duration(a.TTL), defaultTTL), timeout: orElse(time.Duration(a.Timeout), defaultAskTimeout),
 		lifetime: orElse(time.Duration(a.Expires), defaultExpires),
-		slots:    make(chan struct{}, cmp.Or(a.Concurrency, defaultConcurrency)),
+		queue:    fair.New(cmp.Or(a.Concurrency, defaultConcurrency), maxQueued),
 		answers:  map[answerKey]kept{},
+		flights:  map[string]*flight{},
 		site:     strings.HasPrefix(a.Target, "/"),
 	}
 	for _, name := range a.Headers {
@@ -142,13 +145,13 @@ type authorizer struct {
 	ttl, timeout     time.Duration
 	lifetime         time.Duration
 	ask              asker
-	site             bool          // the app is asked through the handlers of the site
-	slots            chan struct{} // as many as may ask at once
-	flights          singleflight.Group
+	site             bool        // the app is asked through the handlers of the site
+	queue            *fair.Queue // of questions, by the clients' addresses
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards all below
 	answers map[answerKey]kept
-	purged  uint64 // how often
+	flights map[string]*flight // by key and number of purges
+	purged  uint64             // how often
 }
 
 // answerKey stands for all of a request that the app is shown. A hash, so that no cookie is kept.
@@ -171,24 +174,14 @@ func (v *authorizer) verify(r *http.Request, params url.Values, route string) (*
 	if g != nil {
 		return g, nil
 	}
-	// Who asks behind a purge is not to get an answer from before it.
-	flight := string(key[:]) + strconv.FormatUint(purged, 10)
-	done := v.flights.DoChan(flight, func() (any, error) {
-		if g, _ := v.known(key); g != nil { // another flight has just landed
-			return g, nil
-		}
-		g, err := v.get(q)
-		if g != nil {
-			v.keep(key, g, purged)
-		}
-		return g, err
-	})
-	select {
-	case result := <-done:
-		return result.Val.(*grant), result.Err
-	case <-r.Context().Done():
-		return nil, failing("the client left")
-	}
+	// A client that asks after a purge must not get an answer from before it.
+	id := string(key[:]) + strconv.FormatUint(purged, 10)
+	return v.wait(r.Context(), v.board(id, q, key, purged))
+}
+
+// asks reports whether the app would be asked about a request, which holds something to be shown.
+func (v *authorizer) asks(r *http.Request) bool {
+	return slices.ContainsFunc(v.headers, func(name string) bool { return len(r.Header[name]) > 0 }) || v.shown(r) != ""
 }
 
 // known returns what the app has said a moment ago, and how often that was purged.
@@ -255,16 +248,11 @@ func (rs *routes) purge(user string) {
 
 func failing(cause string) *refusal { return &refusal{public: "authorize", cause: cause} }
 
-// get asks the app, when there is a place.
+// get asks the app. The caller has a place in the queue, which is given back when no more of the question is under way.
 func (v *authorizer) get(q *question) (*grant, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), v.timeout) // its own: others may wait for the answer too
+	ctx, cancel := context.WithTimeout(context.Background(), v.timeout) // not a client's: others may wait for the answer too
 	defer cancel()
-	select {
-	case v.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, failing("too many questions to the app are under way")
-	}
-	status, header, err := v.ask(ctx, q, func() { <-v.slots })
+	status, header, err := v.ask(ctx, q, func() { v.queue.Leave(q.network) })
 	cached := whyCached(status, header)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:

@@ -304,8 +304,8 @@ func TestAuthorizeFailures(t *testing.T) {
 			if g, err := v.verify(asClient("id=1"), nil, "/events"); g != nil || !isSoft(err, "authorize") {
 				t.Errorf("got %+v, %v", g, err)
 			}
-			if len(v.slots) != 0 {
-				t.Error("a slot is left taken")
+			if n := v.queue.Keys(); n != 0 {
+				t.Error("a place is left taken")
 			}
 		})
 	}

@@ -49,7 +49,7 @@ func listPackages(t *testing.T) map[string]listed {
 // Who may import whom.
 func TestDependencies(t *testing.T) {
 	packages := listPackages(t)
-	for _, path := range []string{"", "/broker", "/broker/membroker", "/broker/filebroker", "/internal/asynclog", "/internal/hub", "/internal/secret", "/internal/sse", "/internal/stream", "/cmd/caddy"} {
+	for _, path := range []string{"", "/broker", "/broker/membroker", "/broker/filebroker", "/internal/asynclog", "/internal/fair", "/internal/hub", "/internal/secret", "/internal/sse", "/internal/stream", "/cmd/caddy"} {
 		if packages[module+path].ImportPath == "" {
 			t.Fatalf("there is no package %s", module+path)
 		}
@@ -65,6 +65,7 @@ func TestDependencies(t *testing.T) {
 	}
 	onlyStandardAnd("/broker")
 	onlyStandardAnd("/internal/asynclog")
+	onlyStandardAnd("/internal/fair")
 	onlyStandardAnd("/internal/secret")
 	onlyStandardAnd("/internal/sse")
 	onlyStandardAnd("/internal/hub", "/broker", "/internal/sse")

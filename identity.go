@@ -85,8 +85,10 @@ func (h *Handler) warnings() []string {
 }
 
 // identify finds out who sent a request. params are its parameters, those of the URL and those of a body
-// together; nil stands for the URL's.
-func (h *Handler) identify(r *http.Request, params url.Values) (Identity, *problem) {
+// together; nil stands for the URL's. Before the app is asked, or at the latest before a client is taken for known, enter is
+// called, if there is one: it admits the client or says why not. One that is nobody, or not who it claims to be, does not
+// get so far.
+func (h *Handler) identify(r *http.Request, params url.Values, enter func() error) (Identity, *problem) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if params == nil {
 		params = r.URL.Query()
@@ -95,12 +97,20 @@ func (h *Handler) identify(r *http.Request, params url.Values) (Identity, *probl
 	for i := range h.Users {
 		s := &h.Users[i]
 		if s.verifier != nil {
+			if a, ok := s.verifier.(*authorizer); ok && a.asks(r) {
+				if p := entered(&enter); p != nil {
+					return Identity{}, p
+				}
+			}
 			g, err := s.verifier.verify(r, params, h.Path)
 			if err != nil {
 				return Identity{}, h.refused(s, r, err)
 			}
 			if g == nil {
 				continue
+			}
+			if p := entered(&enter); p != nil {
+				return Identity{}, p
 			}
 			topics := slices.Concat(expandGrant(h.Topics, g.user, repl), g.topics)
 			return Identity{User: g.user, Topics: topics, Expires: g.expires, grant: g}, nil
@@ -119,6 +129,9 @@ func (h *Handler) identify(r *http.Request, params url.Values) (Identity, *probl
 	}
 	if user == "" && !h.Anonymous {
 		return Identity{}, newProblem(http.StatusUnauthorized, "the request names no user, and clients without one are refused")
+	}
+	if p := entered(&enter); p != nil {
+		return Identity{}, p
 	}
 	return Identity{User: user, Topics: expandGrant(h.Topics, user, repl)}, nil
 }

@@ -103,7 +103,7 @@ func TestIdentify(t *testing.T) {
 			for name, value := range test.vars {
 				repl.Set(name, value)
 			}
-			id, p := h.identify(r, nil)
+			id, p := h.identify(r, nil, nil)
 			switch {
 			case p != nil && p.Status != http.StatusUnauthorized:
 				t.Errorf("got status %d", p.Status)
@@ -123,10 +123,10 @@ func TestIdentifyByParameters(t *testing.T) {
 	h := &Handler{Users: []UserSource{{Source: "query", Name: "userId"}}}
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	caddyhttp.NewTestReplacer(r)
-	if id, p := h.identify(r, url.Values{"userId": {"u1"}}); p != nil || id.User != "u1" {
+	if id, p := h.identify(r, url.Values{"userId": {"u1"}}, nil); p != nil || id.User != "u1" {
 		t.Errorf("got %q, %v", id.User, p)
 	}
-	if _, p := h.identify(r, url.Values{"userId": {"u1", "u2"}}); p == nil || p.Status != http.StatusUnauthorized || p.Field != "userId" {
+	if _, p := h.identify(r, url.Values{"userId": {"u1", "u2"}}, nil); p == nil || p.Status != http.StatusUnauthorized || p.Field != "userId" {
 		t.Errorf("got %v", p)
 	}
 }
@@ -173,7 +173,7 @@ func TestGrant(t *testing.T) {
 		for name, value := range test.vars {
 			repl.Set(name, value)
 		}
-		id, p := h.identify(r, nil)
+		id, p := h.identify(r, nil, nil)
 		if p != nil || id.User != test.user {
 			t.Fatalf("got user %q, %v", id.User, p)
 		}
@@ -188,7 +188,7 @@ func TestGrantIsShared(t *testing.T) {
 	h := &Handler{Anonymous: true, Topics: []string{"public/*"}}
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	caddyhttp.NewTestReplacer(r)
-	if id, _ := h.identify(r, nil); &id.Topics[0] != &h.Topics[0] {
+	if id, _ := h.identify(r, nil, nil); &id.Topics[0] != &h.Topics[0] {
 		t.Error("the grant was copied")
 	}
 }

@@ -184,7 +184,8 @@ type Limits struct {
 	// Bytes that may wait for all connections of the hub; an event that waits for several counts once. Past it, those with
 	// most are put back to catching up. Default: 1 GiB. -1: no limit.
 	Memory int64 `json:"memory,omitempty"`
-	// New connections a second, and as many at once. Who comes too early is told when to come again. Default: no limit.
+	// New connections a second, and as many at once. A client that comes too early is told when to come again. Addresses (IPv6:
+	// networks of /64) that come at the same time have equal shares, and one alone may have all. Default: no limit.
 	Rate int `json:"rate,omitempty"`
 }
 

@@ -23,6 +23,7 @@ type problem struct {
 	allow []string      // the methods that a 405 names
 	after time.Duration // when a 429 or a 503 asks to come back; default: 1s
 	again string        // why a client is sent off that may come again; "" for good
+	cause error         // what is behind it, where reject is to say so
 }
 
 // newProblem leaves the detail out where the format is empty.

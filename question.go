@@ -24,9 +24,10 @@ import (
 type question struct {
 	r      *http.Request // the client's
 	header http.Header   // of it, what the app is shown
-	remote string        // its address
 	topics []string      // what it asks for
 	site   bool          // it goes through the handlers of the site, which see the client's connection as well
+
+	remote, network string // its address, and what it counts by where clients take turns
 }
 
 func (q *question) scheme() string {
@@ -132,7 +133,7 @@ func (v *authorizer) question(r *http.Request, topics []string) (*question, erro
 			q.topics = append(q.topics, t)
 		}
 	}
-	q.remote, _ = clientAddress(r)
+	q.remote, q.network = clientAddress(r)
 	return q, nil
 }
 

@@ -16,10 +16,14 @@ var openStreams atomic.Int64
 // the internal route, and for all else that Caddy serves.
 func mostStreams() int { return descriptors() / 5 * 4 }
 
-// reserve counts a stream in, or refuses it. Hubs whose number of connections the config sets are not bounded.
+// exceeds reports whether there would be too many streams. Hubs whose number of connections the config sets are not bounded.
+func (s *HubSettings) exceeds(streams int64) bool {
+	return (s.Limits == nil || s.Limits.Connections == 0) && streams > int64(mostStreams())
+}
+
+// reserve counts a stream in, or refuses it.
 func (s *HubSettings) reserve() error {
-	n := openStreams.Add(1)
-	if (s.Limits == nil || s.Limits.Connections == 0) && n > int64(mostStreams()) {
+	if s.exceeds(openStreams.Add(1)) {
 		openStreams.Add(-1)
 		return &hub.Refusal{Reason: "connections"}
 	}

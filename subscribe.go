@@ -1,6 +1,7 @@
 package ssepush
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,10 +62,6 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *str
 	if p == nil {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodPost, "QUERY":
-			if err := h.arrive(r); err != nil {
-				h.reject(w, r, err)
-				return nil, nil
-			}
 			sub, p = h.subscription(w, r)
 			sub.Arrived = arrived
 		case http.MethodOptions:
@@ -77,7 +74,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *str
 	}
 	if p != nil {
 		if p.again != "" {
-			h.reject(w, r, &hub.Refusal{Reason: p.again, Again: p.after})
+			h.reject(w, r, cmp.Or[error](p.cause, &hub.Refusal{Reason: p.again, Again: p.after}))
 			return nil, nil
 		}
 		p.write(w)
@@ -134,20 +131,6 @@ func (h *Handler) hold(w http.ResponseWriter, r *http.Request, conn *hub.Conn, t
 	stream.Serve(r.Context(), w, c, conn, timing)
 }
 
-// arrive asks for admission before anything is looked up: whoever asks for it too often is to cost nothing.
-func (h *Handler) arrive(r *http.Request) error {
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
-	defer cancel()
-	theHub, err := h.hub.get(ctx)
-	if err != nil {
-		return err
-	}
-	return theHub.Arrive()
-}
-
 // place is what a client is held to that comes now, while it is looked up who it is.
 func (h *Handler) place() uint64 {
 	select {
@@ -172,17 +155,18 @@ func (h *Handler) asked(r *http.Request) hub.Subscription {
 
 // subscription reads and checks all that a client asks for.
 func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.Subscription, p *problem) {
+	enter := func() error { return h.arrive(r) }
+	if r.ContentLength != 0 { // before it is waited for
+		if p := entered(&enter); p != nil {
+			return sub, p
+		}
+	}
 	params, p := subscribeParams(w, r)
 	if p != nil {
 		return sub, p
 	}
-	id, p := h.identify(r, params)
-	if p != nil {
-		return sub, p
-	}
 	sub = h.asked(r)
-	a := h.arrivalOf(r, id)
-	sub.User, sub.Topics, sub.Route, sub.Keeps = id.User, params["topic"], a, a.size()
+	sub.Topics = params["topic"]
 	if len(sub.Topics) > maxTopics {
 		return sub, fieldError("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
 	}
@@ -190,12 +174,22 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 		if err := hub.CheckPattern(t); err != nil {
 			return sub, fieldError("topic", "%v", err)
 		}
+	}
+	if p = since(&sub, r.Header, params); p != nil {
+		return sub, p
+	}
+	id, p := h.identify(r, params, enter)
+	if p != nil {
+		return sub, p
+	}
+	a := h.arrivalOf(r, id)
+	sub.User, sub.Route, sub.Keeps = id.User, a, a.size()
+	for _, t := range sub.Topics {
 		if !id.granted(t) {
 			return sub, newProblem(http.StatusForbidden, "the topic %q is not granted", clip(t)).of("topic")
 		}
 	}
-	p = since(&sub, r.Header, params)
-	return sub, p
+	return sub, nil
 }
 
 // since reads where a stream is to begin, and what the client calls itself.

@@ -69,7 +69,7 @@ func (h *Handler) isOwnPage(r *http.Request) bool {
 // poster finds out who posts to a connection, which is to be open, and his. Where it is not open here, but on another node
 // perhaps, his it has to be.
 func (h *Handler) poster(r *http.Request, id string) (string, *problem) {
-	caller, p := h.identify(r, nil)
+	caller, p := h.identify(r, nil, nil)
 	if p != nil {
 		return "", p
 	}

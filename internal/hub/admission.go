@@ -57,10 +57,15 @@ func (a *admission) configure(l Limits) {
 	}
 }
 
-// enter counts a connection in, or returns a *Refusal.
-func (a *admission) enter(user, address string) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// HasRoom reports, by a *Refusal, that a client would not be admitted, whoever it is.
+func (h *Hub) HasRoom(address string) error {
+	h.admission.mu.Lock()
+	defer h.admission.mu.Unlock()
+	return h.admission.room("", address)
+}
+
+// room is called with mu held.
+func (a *admission) room(user, address string) error {
 	full := func(limit, n int) bool { return limit > 0 && n >= limit }
 	switch {
 	case a.closed:
@@ -71,6 +76,16 @@ func (a *admission) enter(user, address string) error {
 		return &Refusal{Reason: "per_user"}
 	case address != "" && full(a.limits.PerIP, a.addresses[address]):
 		return &Refusal{Reason: "per_ip"}
+	}
+	return nil
+}
+
+// enter counts a connection in, or returns a *Refusal.
+func (a *admission) enter(user, address string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.room(user, address); err != nil {
+		return err
 	}
 	a.total++
 	count(a.users, user, 1)

@@ -102,7 +102,7 @@ func TestRate(t *testing.T) {
 		h := newHub(t, s)
 		arrive := func(n int) (admitted int, again []time.Duration) {
 			for range n {
-				err := h.Arrive()
+				err := h.Arrive("")
 				if err == nil {
 					admitted++
 					continue

@@ -1,0 +1,58 @@
+package ssepush
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// arrive asks for admission before anything is looked up for a client: one that comes too often, or for which there is no
+// place in any case, costs nothing more.
+func (h *Handler) arrive(r *http.Request) error {
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, network := clientAddress(r)
+	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+	defer cancel()
+	theHub, err := h.hub.get(ctx)
+	if err != nil {
+		return err
+	}
+	// With a client's name the stream may take another one's place.
+	if r.ContentLength == 0 && !r.URL.Query().Has("client") {
+		if h.hub.settings.exceeds(openStreams.Load() + 1) {
+			return &hub.Refusal{Reason: "connections"}
+		}
+		if err := theHub.HasRoom(network); err != nil {
+			return err
+		}
+	}
+	return theHub.Arrive(network)
+}
+
+// comeAgain is a problem for a client that is sent off by an error, and may come again.
+func comeAgain(err error) *problem {
+	p := newProblem(http.StatusServiceUnavailable, "no stream just now")
+	p.again, p.cause = "broker", err
+	var refusal *hub.Refusal
+	if errors.As(err, &refusal) {
+		p.again, p.after = refusal.Reason, refusal.Again
+	}
+	return p
+}
+
+// entered calls a function once.
+func entered(enter *func() error) *problem {
+	if *enter == nil {
+		return nil
+	}
+	err := (*enter)()
+	*enter = nil
+	if err != nil {
+		return comeAgain(err)
+	}
+	return nil
+}
