@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -15,7 +16,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	own, r := h.route(r)
 	switch own {
 	case subscribeRoute:
-		if h.Upstream && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		if h.Upstream && slices.Contains(streamMethods, r.Method) {
 			return h.serveUpstream(w, r, asIs, next)
 		}
 		h.serveSubscribe(w, r)

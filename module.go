@@ -45,7 +45,7 @@ type Handler struct {
 	// A page on which operators see what the hub does. Default: none.
 	Inspector *Inspector `json:"inspector,omitempty"`
 
-	// Whether the app behind says who a client is and what it hears: the subscribe request goes on to it, and an answer with
+	// Whether the app behind says who a client is and what it hears: the subscribe request goes on to it (GET, POST or QUERY), and an answer with
 	// the status 200 and `X-SSE-Hold: stream` begins a stream, for the user in `X-SSE-User`, subscribed to the topics in
 	// `X-SSE-Topics`, with the events in its body first. Any other answer goes to the client as it is. Default: false.
 	Upstream bool `json:"upstream,omitempty"`

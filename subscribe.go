@@ -3,12 +3,9 @@ package ssepush
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -141,6 +138,9 @@ func (h *Handler) place() uint64 {
 	}
 }
 
+// streamMethods are those that a stream is asked for by.
+var streamMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, "QUERY"}
+
 var subscribeMethods = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, "QUERY"}
 
 // asked is what every subscription takes from its request.
@@ -211,85 +211,6 @@ func since(sub *hub.Subscription, header http.Header, params url.Values) *proble
 		sub.Replay = int(n)
 	}
 	return nil
-}
-
-// subscribeParams returns the parameters of the URL and, for a method that has one, of the body.
-func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *problem) {
-	params, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, newProblem(http.StatusBadRequest, "the query cannot be read: %v", err)
-	}
-	if r.ContentLength == 0 {
-		return params, nil
-	}
-	// A body that means nothing is read as well: net/http would wait for it, without end, before it lets a
-	// stream's first byte out.
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // where it is not supported, the server's own timeouts hold
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSubscribeBody))
-	if err != nil {
-		return nil, readProblem(err)
-	}
-	_ = rc.SetReadDeadline(time.Time{})
-	if len(body) == 0 || r.Method != http.MethodPost && r.Method != "QUERY" {
-		return params, nil
-	}
-	var more url.Values
-	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
-	case "application/x-www-form-urlencoded":
-		if more, err = url.ParseQuery(string(body)); err != nil {
-			return nil, newProblem(http.StatusBadRequest, "the body cannot be read: %v", err)
-		}
-	case "application/json":
-		if more, err = jsonParams(body); err != nil {
-			return nil, newProblem(http.StatusBadRequest, "the body cannot be read: %v", err)
-		}
-	default:
-		return nil, newProblem(http.StatusUnsupportedMediaType, "send application/json or application/x-www-form-urlencoded")
-	}
-	for name, values := range more {
-		params[name] = append(params[name], values...)
-	}
-	return params, nil
-}
-
-// jsonParams reads an object of strings, whole numbers, and lists of them.
-func jsonParams(body []byte) (url.Values, error) {
-	if err := checkText(body); err != nil {
-		return nil, err
-	}
-	var object map[string]any
-	decoder := json.NewDecoder(strings.NewReader(string(body)))
-	decoder.UseNumber()
-	if err := decoder.Decode(&object); err != nil {
-		return nil, err
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errors.New("something stands behind the object")
-	}
-	params := url.Values{}
-	for name, value := range object {
-		list, ok := value.([]any)
-		if !ok {
-			list = []any{value}
-		}
-		for _, v := range list {
-			switch v := v.(type) {
-			case string:
-				params.Add(name, v)
-			case json.Number:
-				text, err := wholeNumber([]byte(v))
-				if err != nil {
-					return nil, fmt.Errorf("%s %w", clip(name), err)
-				}
-				params.Add(name, text)
-			case nil:
-			default:
-				return nil, fmt.Errorf("%s must be a string or a list of strings", clip(name))
-			}
-		}
-	}
-	return params, nil
 }
 
 // clientAddress is the client's address, and what limits count it by: of IPv6 the network, since a client has

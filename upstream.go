@@ -44,8 +44,12 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		h.reject(w, r, err)
 		return nil
 	}
+	params, p := upstreamParams(w, r, asIs)
 	sub := h.asked(r)
-	if p := since(&sub, r.Header, r.URL.Query()); p != nil {
+	if p == nil {
+		p = since(&sub, r.Header, params)
+	}
+	if p != nil {
 		p.write(w)
 		return nil
 	}

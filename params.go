@@ -1,0 +1,153 @@
+package ssepush
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// subscribeParams returns the parameters of the URL and, for a method that has one, of the body. All topics are under `topic`.
+func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *problem) {
+	params, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, newProblem(http.StatusBadRequest, "the query cannot be read: %v", err)
+	}
+	body, p := readParamsBody(w, r)
+	if p != nil {
+		return nil, p
+	}
+	if len(body) > 0 && (r.Method == http.MethodPost || r.Method == "QUERY") {
+		more, p := bodyParams(r, body, false)
+		if p != nil {
+			return nil, p
+		}
+		addParams(params, more)
+	}
+	return params, gatherTopics(params)
+}
+
+// upstreamParams returns the parameters of a request that the app behind answers. The body is the app's, which gets it
+// again: what of it is no parameter is no error.
+func upstreamParams(w http.ResponseWriter, r, asIs *http.Request) (url.Values, *problem) {
+	params := r.URL.Query()
+	body, p := readParamsBody(w, asIs)
+	if p != nil || len(body) == 0 {
+		return params, p
+	}
+	asIs.Body, asIs.ContentLength, asIs.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	asIs.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method == http.MethodPost || r.Method == "QUERY" {
+		if more, p := bodyParams(r, body, true); p == nil {
+			addParams(params, more)
+		}
+	}
+	return params, nil
+}
+
+func addParams(params, more url.Values) {
+	for name, values := range more {
+		params[name] = append(params[name], values...)
+	}
+}
+
+// readParamsBody reads the body of a subscribe request. One that means nothing is read as well: net/http would wait for it,
+// without end, before it lets a stream's first byte out.
+func readParamsBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // where it is not supported, the server's own timeouts hold
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSubscribeBody))
+	if err != nil {
+		return nil, readProblem(err)
+	}
+	_ = rc.SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+// bodyParams reads a form, or an object of JSON, of which values that are no parameters are an error or left out.
+func bodyParams(r *http.Request, body []byte, leaveOut bool) (params url.Values, p *problem) {
+	var err error
+	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
+	case "application/x-www-form-urlencoded":
+		params, err = url.ParseQuery(string(body))
+	case "application/json":
+		params, err = jsonParams(body, leaveOut)
+	default:
+		return nil, newProblem(http.StatusUnsupportedMediaType, "send application/json or application/x-www-form-urlencoded")
+	}
+	if err != nil {
+		return nil, newProblem(http.StatusBadRequest, "the body cannot be read: %v", err)
+	}
+	return params, nil
+}
+
+// gatherTopics adds to `topic` what other names for it bear: `topics`, and both as PHP, Rails and jQuery spell lists. A value
+// is one topic, whatever commas are in it.
+func gatherTopics(params url.Values) *problem {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		base, index, list := strings.Cut(name, "[")
+		if base != "topic" && base != "topics" || name == "topic" {
+			continue
+		}
+		if index, closed := strings.CutSuffix(index, "]"); list && (!closed || strings.ContainsAny(index, "[]")) {
+			return fieldError(clip(name), "must be topic, topics, topic[] or topic[0]")
+		}
+		params["topic"] = append(params["topic"], params[name]...)
+	}
+	return nil
+}
+
+// jsonParams reads an object of strings, whole numbers, and lists of them. Values of other kinds are an error, or left out.
+func jsonParams(body []byte, leaveOut bool) (url.Values, error) {
+	if err := checkText(body); err != nil {
+		return nil, err
+	}
+	var object map[string]any
+	decoder := json.NewDecoder(strings.NewReader(string(body)))
+	decoder.UseNumber()
+	if err := decoder.Decode(&object); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errors.New("something stands behind the object")
+	}
+	params := url.Values{}
+	for name, value := range object {
+		list, ok := value.([]any)
+		if !ok {
+			list = []any{value}
+		}
+		for _, v := range list {
+			switch v := v.(type) {
+			case string:
+				params.Add(name, v)
+			case json.Number:
+				text, err := wholeNumber([]byte(v))
+				if err == nil {
+					params.Add(name, text)
+				} else if !leaveOut {
+					return nil, fmt.Errorf("%s %w", clip(name), err)
+				}
+			case nil:
+			default:
+				if leaveOut {
+					continue
+				}
+				return nil, fmt.Errorf("%s must be a string or a list of strings", clip(name))
+			}
+		}
+	}
+	return params, nil
+}
