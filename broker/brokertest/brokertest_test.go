@@ -44,6 +44,7 @@ func TestPlantedFaults(t *testing.T) {
 		"skips it, before clients":      {fault{skips: true}, "newer node", "was told of 0 gaps"},
 		"believes its clock":            {fault{distant: true}, "clocks apart", "have not come"},
 		"remembers keys for ever":       {fault{recalls: true}, "keys after their time", "after its key's time"},
+		"forgets what nobody read":      {fault{forgets: true}, "engine rolled back before a tail has read", "and no hole have come"},
 		"reuses a position":             {fault{reuses: true}, "engine rolls back", "were both acknowledged at"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -149,10 +149,15 @@ func (c *client) take(told []sse.Message) {
 			it.kind = isPosition
 		case "sse:gap":
 			it.kind = isGap
-			var g struct{ To string }
+			var g struct{ Reason, From, To string }
 			if json.Unmarshal([]byte(m.Data), &g) != nil || g.To != id {
 				it.text = "malformed: " + m.Data
 			}
+			var known bool
+			if it.from, known = broker.ParsePosition(g.From); known {
+				c.cluster.ledger.sight(it.from)
+			}
+			it.reason = g.Reason
 		default:
 			it.kind, it.number = isEvent, parseNumber(m.Data)
 		}

@@ -48,6 +48,7 @@ func newCluster(t testing.TB, r Reporter, h Harness, sites, window int) *cluster
 	t.Helper()
 	c := &cluster{t: t, r: r, h: h, window: window, keyed: !h.Forgets}
 	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.ledger.forgets = !h.Keeps
 	c.presence.begin()
 	if !h.Shared {
 		sites = 1

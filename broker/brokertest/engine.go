@@ -140,7 +140,7 @@ func unreadRolledBack(t testing.TB, r Reporter, h Harness) {
 			all := s.all()
 			return len(all) > 0 && all[len(all)-1].Record.Kind == broker.Hole
 		}
-		if !until(holed) || !until(s.healthy) {
+		if !within(limit/2, holed) || !until(s.healthy) {
 			r.Errorf("round %d: %d entries and no hole have come, and State is %v", round, len(s.all()), s.state)
 			return
 		}

@@ -127,8 +127,11 @@ func ages(h Harness) bool      { return h.Later != nil || h.InProcess }
 const limit = 60 * time.Second
 
 // until waits for a condition, and reports whether it came to hold.
-func until(holds func() bool) bool {
-	deadline, look := time.After(limit), time.NewTicker(2*time.Millisecond)
+func until(holds func() bool) bool { return within(limit, holds) }
+
+// within is until for at most d.
+func within(d time.Duration, holds func() bool) bool {
+	deadline, look := time.After(d), time.NewTicker(2*time.Millisecond)
 	defer look.Stop()
 	for !holds() {
 		select {

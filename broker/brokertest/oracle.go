@@ -35,6 +35,7 @@ type ledger struct {
 	mu       sync.Mutex // guards all below
 	outcomes []*outcome // by number
 	lives    []uint64   // epochs in the order in which they were first seen
+	forgets  bool       // the log keeps nothing, so that a gap need not know where it begins
 	steady   bool       // nothing is rolled back, so that numbers tell the order: a life may be short, and seen late
 	faults   []string   // noticed by a publisher
 }
@@ -93,6 +94,21 @@ func (l *ledger) compare(p, q broker.Position) int {
 	return p.Compare(q)
 }
 
+// covers reports whether a gap says that an event may be missing: one between its ends, or, unless the reason is that the
+// history was trimmed, one of an earlier life of the log, of which nobody knows what was lost.
+func (l *ledger) covers(gap *item, p broker.Position) bool {
+	switch {
+	case l.compare(p, gap.pos) > 0:
+		return false
+	case gap.from.IsZero():
+		return l.forgets
+	case l.compare(p, gap.from) > 0:
+		return true
+	}
+	earlier := p.Epoch != gap.pos.Epoch && slices.Index(l.lives, p.Epoch) < slices.Index(l.lives, gap.pos.Epoch)
+	return earlier && gap.reason != "trimmed"
+}
+
 // counts of what publishers were told.
 func (l *ledger) counts() (acked, refusals, unsure int) {
 	l.mu.Lock()
@@ -114,6 +130,8 @@ func (l *ledger) counts() (acked, refusals, unsure int) {
 type item struct {
 	kind   itemKind
 	pos    broker.Position // of its id; of a gap: where all is complete again
+	from   broker.Position // of a gap: behind which something may be missing
+	reason string          // of a gap
 	number int             // of an event
 	text   string
 }
@@ -193,6 +211,12 @@ func (l *ledger) checkClient(r Reporter, c *client, acked []*outcome, places map
 		}
 		at = to
 	}
+	missed := func(to broker.Position) { // it has come to a place otherwise than by an event there
+		pass(to)
+		if n := len(due); next > 0 && next <= n && due[next-1].pos == to && !c.has(due[next-1].number) && !slices.Contains(owed, due[next-1]) {
+			owed = append(owed, due[next-1])
+		}
+	}
 	moveTo := func(to broker.Position) {
 		at = to
 		next, _ = slices.BinarySearchFunc(due, to, func(o *outcome, p broker.Position) int {
@@ -205,7 +229,23 @@ func (l *ledger) checkClient(r Reporter, c *client, acked []*outcome, places map
 			moveTo(it.pos)
 		case isGap:
 			gapsSeen++
-			owed, elsewhere = nil, nil // what is behind the gap is due again
+			switch {
+			case !it.from.IsZero():
+				if l.compare(it.from, at) < 0 {
+					report("a gap from %s, was at %s: %s", it.from, at, it.text)
+				}
+				missed(it.from)
+			case !l.forgets:
+				report("a gap from nowhere: %s", it.text)
+			default:
+				missed(it.pos)
+			}
+			owed = slices.DeleteFunc(owed, func(o *outcome) bool { // what is behind the gap is due again
+				return l.compare(o.pos, it.pos) > 0 || l.covers(&it, o.pos)
+			})
+			if it.reason != "trimmed" {
+				elsewhere = nil
+			}
 			moveTo(it.pos)
 			if allowed == noGaps || allowed == busyGaps && c.quiet {
 				report("a false gap: %s", it.text)
@@ -214,10 +254,7 @@ func (l *ledger) checkClient(r Reporter, c *client, acked []*outcome, places map
 			if l.compare(it.pos, at) < 0 {
 				report("told to be at %s, was at %s", it.pos, at)
 			}
-			pass(it.pos)
-			if n := len(due); next > 0 && next <= n && due[next-1].pos == it.pos && !c.has(due[next-1].number) {
-				owed = append(owed, due[next-1])
-			}
+			missed(it.pos)
 		case isEvent:
 			if it.number < 0 || it.number >= len(l.outcomes) {
 				report("event %q was never published", it.text)

@@ -26,7 +26,10 @@ func TestOracle(t *testing.T) {
 	got := func(number int, epoch, minor uint64) item {
 		return item{kind: isEvent, number: number, pos: at(epoch, minor)}
 	}
-	gap := func(epoch, minor uint64) item { return item{kind: isGap, pos: at(epoch, minor)} }
+	gapFor := func(reason string, from, to broker.Position) item {
+		return item{kind: isGap, from: from, pos: to, reason: reason}
+	}
+	gap := func(from, to broker.Position) item { return gapFor("lost", from, to) }
 	here := func(epoch, minor uint64) item { return item{kind: isPosition, pos: at(epoch, minor)} }
 	zero, one, three, four := got(0, 7, 11), got(1, 7, 12), got(3, 7, 14), got(4, 5, 1)
 
@@ -39,12 +42,17 @@ func TestOracle(t *testing.T) {
 		"all, and the unknown":    {[]item{start, zero, one, three, four}, noGaps, ""},
 		"positions between":       {[]item{start, here(7, 10), zero, here(7, 11), one, here(7, 13), four, here(5, 1)}, noGaps, ""},
 		"one is missing":          {[]item{start, zero, four}, anyGaps, "1 acknowledged events have not come"},
-		"covered":                 {[]item{start, zero, gap(5, 0), four}, anyGaps, ""},
-		"covered later":           {[]item{start, one, gap(5, 0), four}, anyGaps, ""},
-		"covered, but not far":    {[]item{start, gap(7, 11), four}, anyGaps, "1 acknowledged events have not come"},
-		"a gap nobody may have":   {[]item{start, zero, one, gap(5, 0), four}, noGaps, "a false gap"},
-		"all again after a gap":   {[]item{start, zero, one, gap(7, 10), zero, one, four}, anyGaps, ""},
-		"not all after a gap":     {[]item{start, zero, one, gap(7, 10), one, four}, anyGaps, "1 acknowledged events have not come"},
+		"covered":                 {[]item{start, zero, gap(at(7, 11), at(5, 0)), four}, anyGaps, ""},
+		"covered by another life": {[]item{start, one, gap(at(7, 12), at(5, 0)), four}, anyGaps, ""},
+		"not by one trimmed":      {[]item{start, one, gapFor("trimmed", at(7, 12), at(5, 0)), four}, anyGaps, "1 acknowledged events have not come"},
+		"covered too late":        {[]item{start, one, gap(at(7, 12), at(7, 13)), four}, anyGaps, "1 acknowledged events have not come"},
+		"a gap that begins early": {[]item{start, zero, gap(at(7, 10), at(7, 12)), four}, anyGaps, "a gap from"},
+		"a gap that begins late":  {[]item{start, gap(at(7, 11), at(7, 12)), four}, anyGaps, "1 acknowledged events have not come"},
+		"a gap from nowhere":      {[]item{start, zero, gap(broker.Position{}, at(7, 12)), four}, anyGaps, "from nowhere"},
+		"covered, but not far":    {[]item{start, gap(at(7, 10), at(7, 11)), four}, anyGaps, "1 acknowledged events have not come"},
+		"a gap nobody may have":   {[]item{start, zero, one, gap(at(7, 12), at(5, 0)), four}, noGaps, "a false gap"},
+		"all again after a gap":   {[]item{start, zero, one, gap(at(7, 12), at(7, 10)), zero, one, four}, anyGaps, ""},
+		"not all after a gap":     {[]item{start, zero, one, gap(at(7, 12), at(7, 10)), one, four}, anyGaps, "1 acknowledged events have not come"},
 		"the end is missing":      {[]item{start, zero, one}, noGaps, "without 1 events"},
 		"twice":                   {[]item{start, zero, zero, one, four}, noGaps, "twice or out of order"},
 		"out of order":            {[]item{start, one, zero, four}, noGaps, "twice or out of order"},

@@ -211,11 +211,14 @@ func (a *archive) page(after broker.Position) (archived, error) {
 		return *p, err
 	}
 	a.hub.intake.take(entries)
+	previous := after
 	for i := range entries {
 		e := newEntry(0, &entries[i])
 		if e.chatter && a.hub.who.passedOver(e.pos) {
 			e.targets = nil
 		}
+		e.follows(previous)
+		previous = e.pos
 		e.receipt = a.hub.window.receipts.of(entries[i].Record.Receipt)
 		p.entries = append(p.entries, e)
 		p.bytes += e.held()

@@ -246,3 +246,42 @@ func (r *reader) single() sse.Message {
 		}
 	}
 }
+
+// The gap of a hole says behind which place something may be missing: where the client is.
+func TestGapOfAHoleKnowsWhereItBegins(t *testing.T) {
+	for name, window := range map[string]int{"live": 100, "from the log": 1} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine()
+			h, n := e.hub(t, settings(window, 1<<20))
+			first := publish(t, h, user("u", "1"))
+			sub := hub.Subscription{User: "u", LastEventID: first.String()}
+			var r *reader
+			if name == "live" {
+				r = subscribe(t, h, sub)
+			}
+			publish(t, h, user("v", "for another"))
+			before := publish(t, h, user("u", "2"))
+			n.mu.Lock()
+			e.entries = append(e.entries, broker.Entry{
+				Position: broker.Position{Epoch: e.epoch, Minor: uint64(len(e.entries) + 1)}, Record: broker.Record{Kind: broker.Hole},
+			})
+			n.mu.Unlock()
+			publish(t, h, user("u", "3"), user("u", "4"))
+			if r == nil {
+				r = subscribe(t, h, sub)
+			}
+			for m := r.next(); ; m = r.next() {
+				if m.Data == "4" {
+					t.Fatal("no gap came")
+				}
+				if m.Type != "sse:gap" {
+					continue
+				}
+				if want := fmt.Sprintf(`{"reason":"lost","from":"%s",`, before); !strings.HasPrefix(m.Data, want) {
+					t.Errorf("got %s, want %s…", m.Data, want)
+				}
+				break
+			}
+		})
+	}
+}

@@ -228,7 +228,7 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 	for _, e := range entries {
 		switch {
 		case e.hole():
-			frames, passed = append(frames, c.gap("lost", broker.Position{}, e.pos)), nil
+			frames, passed = append(frames, c.gap("lost", e.since(), e.pos)), nil
 			c.told = e.seq
 		case c.excluded(e):
 			passed = e

@@ -24,7 +24,9 @@ type entry struct {
 	control  *control  // of what steers connections
 	names    int64     // what targets and exclusions cost, in bytes, roughly
 	receipt  *Receipt  // nil: nobody follows it
-	chatter  bool      // clients have caused it
+
+	before  *broker.Position // of a hole: the place of the entry before it
+	chatter bool             // clients have caused it
 
 	superseded atomic.Bool
 
@@ -78,6 +80,21 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 
 // repeats reports whether the entry is a Join that repeats an older one.
 func (e *entry) repeats() bool { return e.control != nil && !e.control.since.IsZero() }
+
+// follows notes the place of the entry before. Only a hole needs it: it tells from where something may be missing.
+func (e *entry) follows(p broker.Position) {
+	if e.hole() {
+		e.before = &p
+	}
+}
+
+// since returns the place behind which a hole has something missing; zero if that is not known.
+func (e *entry) since() broker.Position {
+	if e.before == nil {
+		return broker.Position{}
+	}
+	return *e.before
+}
 
 func (e *entry) hole() bool  { return e.frame == nil && e.control == nil }
 func (e *entry) size() int64 { return int64(len(e.frame)) + entryOverhead }

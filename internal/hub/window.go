@@ -102,6 +102,7 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 	defer w.mu.Unlock()
 	for i := range batch {
 		e := newEntry(w.tail()+1, &batch[i])
+		e.follows(w.position(w.tail()))
 		e.receipt = w.receipts.of(batch[i].Record.Receipt)
 		if w.epochs[len(w.epochs)-1].id != e.pos.Epoch {
 			w.epochs = append(w.epochs, epoch{e.pos.Epoch, e.seq})

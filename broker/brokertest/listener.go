@@ -1,0 +1,115 @@
+package brokertest
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// listener is one stream, read by the case itself: as little at a time as it wants.
+type listener struct {
+	t     testing.TB
+	conn  *hub.Conn
+	wake  chan struct{}
+	close func()        // cuts the stream off, once
+	told  []sse.Message // read, and not yet asked for
+	last  string        // the id in force
+}
+
+// listen subscribes, and closes the stream at the end.
+func listen(t testing.TB, h *hub.Hub, sub hub.Subscription) *listener {
+	t.Helper()
+	conn, err := h.Subscribe(t.Context(), sub)
+	if err != nil {
+		t.Fatalf("subscribing: %v", err)
+	}
+	l := &listener{t: t, conn: conn, wake: make(chan struct{}, 1)}
+	conn.OnWake(func() {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	})
+	l.close = sync.OnceFunc(func() { conn.Close(nil) })
+	t.Cleanup(l.close)
+	return l
+}
+
+// next waits for one event. It takes no more than that from the hub.
+func (l *listener) next() sse.Message {
+	l.t.Helper()
+	for deadline := time.After(limit); len(l.told) == 0; {
+		frames, err := l.conn.Next(nil, 1)
+		if err != nil {
+			l.t.Fatalf("the stream has ended: %v", err)
+		}
+		if l.told = parse(frames); len(frames) > 0 {
+			continue
+		}
+		select {
+		case <-l.wake:
+		case <-deadline:
+			l.t.Fatal("no event comes")
+		}
+	}
+	m := l.told[0]
+	if l.told = l.told[1:]; m.ID != "" {
+		l.last = m.ID
+	}
+	return m
+}
+
+// until reads on to the event with some data, and returns the data of the app's events, and "gap" for each gap.
+func (l *listener) until(data string) (list []string) {
+	l.t.Helper()
+	for {
+		switch m := l.next(); {
+		case m.Type == "sse:gap":
+			list = append(list, "gap")
+		case len(m.Type) > 4 && m.Type[:4] == "sse:":
+		case m.Data == data:
+			return list
+		default:
+			list = append(list, m.Data)
+		}
+	}
+}
+
+// hub starts a hub on another node. window is how many events it keeps.
+func (h Harness) hub(t testing.TB, window int, limits hub.Limits) *hub.Hub {
+	t.Helper()
+	if limits.Pending == 0 {
+		limits.Pending = 64 << 10
+	}
+	theHub := hub.New("hub", h.Open(t, nil), hub.Settings{
+		History: hub.History{Events: window, Age: time.Hour, Bytes: 256 << 20}, Limits: limits,
+	})
+	t.Cleanup(func() {
+		if err := theHub.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
+	await(t, "the hub is ready", func() bool { return well(theHub) })
+	return theHub
+}
+
+// tell publishes records in one batch, and returns their positions.
+func tell(t testing.TB, h *hub.Hub, records ...broker.Record) (positions []broker.Position) {
+	t.Helper()
+	for _, res := range h.Publish(t.Context(), records) {
+		if res.Err != nil {
+			t.Fatalf("publishing: %v", res.Err)
+		}
+		positions = append(positions, res.Position)
+	}
+	return positions
+}
+
+// about is an event for a topic.
+func about(topic, data string) broker.Record {
+	return broker.Record{Targets: []broker.Target{{Kind: broker.Topic, Name: topic}}, Data: []byte(data)}
+}
