@@ -7,6 +7,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // Instructions are headers by which the app behind steers the proxy: in its answers alone, never in what a client sends.
@@ -71,9 +73,47 @@ func unlisted(lines []string) []string {
 	return kept
 }
 
-// stripRequest removes every instruction from a request. Trailers are not there yet: net/http adds them to the request once
+// innerVar is the variable of a request that is set while it passes what stands behind a directive that deals with
+// instructions. Another directive there keeps what the first one has added to the request, and leaves it what it waits for in
+// the answer.
+const innerVar = "sse_push.inner"
+
+// isInner reports whether another directive around this one deals with instructions.
+func isInner(r *http.Request) bool {
+	inner, _ := caddyhttp.GetVar(r.Context(), innerVar).(bool)
+	return inner
+}
+
+// enclose marks a request for the directives behind this one. The function that it returns takes the mark off, as what
+// answers an error stands behind none.
+func enclose(r *http.Request) (leave func()) {
+	if isInner(r) {
+		return func() {}
+	}
+	caddyhttp.SetVar(r.Context(), innerVar, true)
+	return func() { caddyhttp.SetVar(r.Context(), innerVar, nil) }
+}
+
+// takeInstructions removes from an answer the instructions that a directive deals with, and returns them: all, or of an
+// inner one its own. X-SSE-Publish is left to the directive around unless this one publishes.
+func (h *Handler) takeInstructions(header http.Header, inner bool) (taken http.Header) {
+	if !inner {
+		return stripInstructions(header)
+	}
+	taken = http.Header{}
+	if h.PublishHeader != nil {
+		taken[headerPublish] = header[headerPublish]
+		delete(header, headerPublish)
+	}
+	return taken
+}
+
+// stripRequest removes every instruction from a request, unless a directive around has done so. Trailers are not there yet: net/http adds them to the request once
 // the body has been read, so the request gets a map of its own, and a body that fills it in.
 func stripRequest(r *http.Request) {
+	if isInner(r) {
+		return
+	}
 	stripInstructions(r.Header)
 	if r.Body == nil || r.Body == http.NoBody {
 		r.Trailer = nil

@@ -130,3 +130,47 @@ func TestUpstreamTrailers(t *testing.T) {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
 }
+
+// Two directives on one request's way: neither takes from the other what it adds for the app, or waits for from it.
+func TestInstructionsOfTwoDirectives(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/streams" {
+			w.Header().Set("X-SSE-Hold", "stream")
+			w.Header().Set("X-SSE-User", "u2")
+		}
+		w.Header().Set("X-SSE-Publish", "user=watcher&data="+r.URL.Path[1:4])
+		fmt.Fprintf(w, "%s %q", r.Header["X-Sse-User"], r.Header["X-Sse-Topics"])
+	}))
+	t.Cleanup(app.Close)
+	const (
+		twoWays   = "sse_push /events {\nhub main\nuser query userId\ntwo_way\ninternal /_sse {\nallow loopback\n}\n}\n"
+		streams   = "sse_push /streams {\nhub main\nupstream\n}\n"
+		publishes = "sse_push /others {\nhub main\nanonymous\npublish_header user\n}\n"
+	)
+	for name, directives := range map[string]string{
+		"publish_header last": twoWays + streams + publishes, "publish_header first": publishes + streams + twoWays,
+		"publish_header in the middle": streams + publishes + twoWays,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, "route {\n"+directives+"reverse_proxy "+strings.TrimPrefix(app.URL, "http://")+"\n}")
+			watcher := s.open("/events?userId=watcher")
+			c := s.open("/events?userId=u1&client=" + clientName)
+			a := s.do(http.MethodPost, "/events/"+c.connected.Connection+"?userId=u1", "hello", "Origin", s.url, "X-SSE-User", "admin", "X-SSE-Topics", "**")
+			if a.status != http.StatusOK || a.body != `[u1] []` {
+				t.Errorf("the app was sent %d %s", a.status, a.body)
+			}
+			watcher.want("eve")
+			if held := s.open("/streams"); held.connected.User == nil || *held.connected.User != "u2" || held.header.Get("X-SSE-Publish") != "" {
+				t.Errorf("got %+v, %v", held.connected, held.header)
+			}
+			watcher.want("str")
+			a = s.do(http.MethodGet, "/pages", "", "X-SSE-User", "admin")
+			if a.body != `[] []` || a.header.Get("X-SSE-Publish") != "" {
+				t.Errorf("a client that claims to be somebody: %s, %v", a.body, a.header)
+			}
+			watcher.want("pag")
+			s.publish("user", "watcher", "data", "and no more")
+			watcher.want("and no more")
+		})
+	}
+}

@@ -113,8 +113,9 @@ func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.
 // forward is passOn for a request that bears only what is to reach the app.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	a := &answerWriter{
-		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context(), asked: isAsked(r),
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context(), inner: isAsked(r) || isInner(r),
 	}
+	defer enclose(r)()
 	err := next.ServeHTTP(a, r)
 	if !a.begun && err == nil {
 		a.begin(http.StatusOK) // as net/http does it
@@ -131,20 +132,12 @@ type answerWriter struct {
 	*caddyhttp.ResponseWriterWrapper
 	handler *Handler
 	ctx     context.Context
-	asked   bool // the answer is to a question of user authorize
+	inner   bool // others wait for the answer's instructions: a directive around this one, or a question of user authorize
 	begun   bool
 }
 
-// take removes the instructions from the answer's header and returns them. Those that answer a question stay.
-func (a *answerWriter) take() http.Header {
-	header := a.Header()
-	if !a.asked {
-		return stripInstructions(header)
-	}
-	taken := http.Header{headerPublish: header[headerPublish]}
-	delete(header, headerPublish)
-	return taken
-}
+// take removes the instructions that are the directive's own, and returns them.
+func (a *answerWriter) take() http.Header { return a.handler.takeInstructions(a.Header(), a.inner) }
 
 func (a *answerWriter) begin(status int) {
 	taken := a.take() // of 103 as well

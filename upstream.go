@@ -119,14 +119,22 @@ func (h *Handler) askApp(w http.ResponseWriter, r, asIs *http.Request, next cadd
 		if status < 200 {
 			return false
 		}
-		if texts := taken[headerPublish]; len(texts) > 0 && h.PublishHeader != nil {
+		switch texts := taken[headerPublish]; {
+		case len(texts) == 0:
+		case h.PublishHeader != nil:
 			h.publishAnswer(r.Context(), texts, status, header)
+		case isInner(asIs) && whyCached(status, header) == "":
+			header[headerPublish] = texts // for the directive around this one
 		}
 		a.status, a.header, a.instructions = status, header.Clone(), taken
 		return a.holds() || streams && status >= 500
 	})
+	leave := enclose(asIs)
 	err := next.ServeHTTP(bounded{rec, &a.first}, asIs)
-	stripInstructions(w.Header()) // of an error, or trailers
+	leave()
+	if !isInner(asIs) {
+		stripInstructions(w.Header()) // of an error, or trailers
+	}
 	var failure caddyhttp.HandlerError
 	switch {
 	case streams && rec.Buffered() && errors.As(err, &failure) && failure.StatusCode >= 500:
