@@ -57,9 +57,6 @@ func ownGoroutines() (own []string) {
 		if strings.Contains(stack, "created by github.com/sse-push/caddy-sse-push/internal/stream.newPoller") {
 			continue // one for each core, and one more, for as long as the process lives
 		}
-		if strings.Contains(stack, "internal/stream.(*workers).next(") {
-			continue // a few wait for what is next to be written with TLS
-		}
 		if strings.Contains(stack, "github.com/sse-push/caddy-sse-push") {
 			own = append(own, stack)
 		}

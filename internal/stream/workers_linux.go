@@ -11,8 +11,10 @@ const (
 	stuckAfter = 50 * time.Millisecond
 	// maxStuck is how many turns may be stuck at once.
 	maxStuck = 1000
-	// workersPerProcessor is how many shared workers there are for each processor.
+	// workersPerProcessor is how many shared workers there are for each processor at most.
 	workersPerProcessor = 4
+	// restAfter is how long nothing has to be written before the shared workers end.
+	restAfter = time.Second
 )
 
 // workers write to connections with TLS. A poll of the socket says whether there is room, but not whether a whole record
@@ -31,6 +33,9 @@ type workers struct {
 	active  list.List // the turns of shared workers, oldest first
 	stuck   list.List // those that take too long, oldest first
 	watched bool      // check is to be called
+	puts    uint64    // how often put was called
+	resting bool      // rest is to be called
+	leaving int       // how many idle workers are to end
 }
 
 // turn is a worker's turn of writing.
@@ -56,6 +61,8 @@ func (p *workers) put(s *held) {
 		return
 	}
 	p.queue = append(p.queue, s)
+	p.puts++
+	p.leaving = 0
 	switch {
 	case p.idle > 0:
 		p.more.Signal()
@@ -79,11 +86,15 @@ func (p *workers) begin(s *held, in *list.List) *turn {
 	return t
 }
 
-// work is a shared worker: it ends when it was stuck and another one has its place.
+// work is a shared worker. It ends when there has been nothing to write for a while, and when it was stuck and another one
+// has its place.
 func (p *workers) work() {
 	var w writer
 	for {
 		t := p.next()
+		if t == nil {
+			return
+		}
 		r := w.run(t.held)
 		goOn := p.end(t)
 		t.held.loop.giveBack(t.held, r)
@@ -103,12 +114,18 @@ func (p *workers) apart(t *turn) {
 	t.held.loop.giveBack(t.held, r)
 }
 
-// next waits for the next connection to write to.
+// next waits for the next connection to write to. It returns nil if the worker is to end.
 func (p *workers) next() *turn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.queue) == 0 {
+		if p.leaving > 0 {
+			p.leaving--
+			p.count--
+			return nil
+		}
 		p.idle++
+		p.restLater(p.puts)
 		p.more.Wait()
 		p.idle--
 	}
@@ -120,6 +137,29 @@ func (p *workers) next() *turn {
 	t := p.begin(s, &p.active)
 	p.watch()
 	return t
+}
+
+// restLater has rest called. The caller holds mu.
+func (p *workers) restLater(puts uint64) {
+	if !p.resting {
+		p.resting = true
+		time.AfterFunc(restAfter, func() { p.rest(puts) })
+	}
+}
+
+// rest has the idle workers end, if nothing was put since.
+func (p *workers) rest(puts uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.resting = false
+	switch {
+	case p.idle == 0:
+	case p.puts != puts:
+		p.restLater(p.puts)
+	default:
+		p.leaving = p.idle
+		p.more.Broadcast()
+	}
 }
 
 // end ends a turn of work, and reports whether its worker is a shared one still or again.

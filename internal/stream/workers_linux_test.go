@@ -11,7 +11,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -101,7 +100,6 @@ func TestStuckWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const shared, most = 2, 3
 		c := newCrew(t, shared, most)
-		defer c.dismiss()
 		var all []*held
 		var clients []*tls.Conn
 		for range most + shared - 1 {
@@ -153,27 +151,41 @@ func TestStuckWorkers(t *testing.T) {
 		for _, s := range append(all, more...) {
 			s.hurry()
 		}
+		time.Sleep(2*restAfter + time.Millisecond) // until the workers have ended
 		synctest.Wait()
 	})
 }
 
-// leaver is a source that ends the worker that asks it.
-type leaver struct{ Source }
-
-func (leaver) Next([][]byte, int64) ([][]byte, error) {
-	runtime.Goexit()
-	return nil, nil
-}
-
-// dismiss ends the workers that wait for work.
-func (c *crew) dismiss() {
-	synctest.Wait()
-	c.mu.Lock()
-	idle := c.idle
-	c.mu.Unlock()
-	for range idle {
-		c.put(&held{src: leaver{}, loop: c.loop, tls: &secured{}})
-	}
+// Workers with nothing to write end, and new ones take their place.
+func TestWorkersRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 2, 1)
+		count := func() int {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.count
+		}
+		for range 3 {
+			for range 3 {
+				s, client := c.connect()
+				go io.Copy(io.Discard, client)
+				c.put(s)
+				time.Sleep(restAfter / 2)
+				if count() == 0 {
+					t.Fatal("the workers have ended between two writes")
+				}
+				if list := c.results(); len(list) != 1 {
+					t.Fatalf("got %+v", list)
+				}
+				client.NetConn().Close()
+			}
+			time.Sleep(2*restAfter + time.Millisecond)
+			synctest.Wait()
+			if n := count(); n != 0 {
+				t.Fatalf("%d workers are left", n)
+			}
+		}
+	})
 }
 
 // A write's time begins when a worker begins it: one that waits for a worker is not given up.
