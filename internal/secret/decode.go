@@ -36,7 +36,7 @@ const (
 )
 
 // guesses returns what b may stand for, damaged or not: without the zero bytes of UTF-16, without percent-encoding, as hex,
-// and as base64 that begins at any of the first words, whatever follows it.
+// and as base64 that begins at any of the first words, whatever follows it, and may have lost its first characters.
 func guesses(b []byte) (found [][]byte) {
 	if len(b) > maxLooked {
 		b = b[:maxLooked]
@@ -53,17 +53,29 @@ func guesses(b []byte) (found [][]byte) {
 		found = append(found, []byte(plain))
 	}
 	found = append(found, Decodings(text)...)
+	if b, err := hex.DecodeString(bytesInCode.Replace(squeeze(text))); err == nil && len(b) > 0 {
+		found = append(found, b)
+	}
 	text = strings.NewReplacer(`\r`, "\n", `\n`, "\n").Replace(text)
 	words := strings.FieldsFunc(text, func(r rune) bool { return !isBase64(r) })
 	for i := range min(len(words), maxStarts) {
 		joined := standard(strings.Join(words[i:], ""))
-		decoded := make([]byte, base64.RawStdEncoding.DecodedLen(len(joined)))
-		n, _ := base64.RawStdEncoding.Decode(decoded, []byte(joined)) // as far as it goes
-		if n > 0 {
-			found = append(found, decoded[:n])
+		found = append(found, prefix64(joined))
+		for lost := 1; i == 0 && lost < 4; lost++ {
+			found = append(found, prefix64(strings.Repeat("A", lost)+joined))
 		}
 	}
 	return found
+}
+
+// bytesInCode removes what stands between bytes that are written as in C: 0x30, 0x82.
+var bytesInCode = strings.NewReplacer("0x", "", "0X", "", ",", "", `\x`, "", "{", "", "}", "", "[", "", "]", "", ";", "")
+
+// prefix64 decodes base64 as far as it goes.
+func prefix64(text string) []byte {
+	decoded := make([]byte, base64.RawStdEncoding.DecodedLen(len(text)))
+	n, _ := base64.RawStdEncoding.Decode(decoded, []byte(text))
+	return decoded[:n]
 }
 
 func isBase64(r rune) bool {

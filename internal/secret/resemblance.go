@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +25,10 @@ func Resembles(text string) string {
 		return "the path of a file"
 	case keyFileName.MatchString(text):
 		return "the name of a key file"
+	case token.MatchString(text):
+		return "a JSON Web Token"
+	case unfilled.MatchString(text):
+		return "a variable that was not filled in"
 	}
 	return resembles([]byte(text), 3)
 }
@@ -53,8 +58,11 @@ var (
 	sshName     = regexp.MustCompile(`(?i)\b(?:ssh[-_ ](?:rsa|dss|ed25519|ed448)|ecdsa[-_ ]sha2)`)
 	sshBody     = regexp.MustCompile(`AAAA..(?:NzaC1|VjZHNhL|NrLXNza|NrLWVjZ)`) // a length, then ssh-, ecdsa-, sk-ssh- or sk-ecdsa-
 	sshWire     = regexp.MustCompile(`^\x00\x00\x00.(?:sk-)?(?:ssh-|ecdsa-sha2-)`)
-	jwkMember   = regexp.MustCompile(`kty\\*["']?\s*:`)
-	address     = regexp.MustCompile(`^(?i:(?:file|data|https?|unix|vault):|[a-z][a-z0-9+.-]*://(?:[\w.@:-]*\.[a-z]|localhost|\[))\S`)
+	jwkMember   = regexp.MustCompile(`(?:kty\\*["']?\s*(?::|(?:=>|=)\s*["']?(?:RSA|EC|OKP|oct)\b)|\be\\*["']?\s*(?:=>|[:=])\s*\\*["']?AQAB\b)`)
+	xmlElement  = regexp.MustCompile(`(?i)<(?:\w+:)?(?:(?:RSA|DSA|EC)KeyValue|Modulus|X509Certificate)>`)
+	address     = regexp.MustCompile(`^(?i:(?:file|data|https?|unix|vault):|[a-z][a-z0-9+.-]*://(?:[\w.@:-]*\.[a-z]|localhost|\[))\S|/\.well-known/|/jwks\.json$`)
+	token       = regexp.MustCompile(`^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*$`)
+	unfilled    = regexp.MustCompile(`^(?:\$\{[^{}]+\}|\$\([^()]+\)|%env\([^()]+\)%)$`)
 	keyFileName = regexp.MustCompile(`(?i)^[\w./\\:~ -]*[/\\\w]\.(?:pem|pub|crt|cer|der|jwks?)$`)
 )
 
@@ -72,6 +80,8 @@ func resemblesAsIs(b []byte) string {
 		return "an SSH key"
 	case jwkMember.Match(b):
 		return "a JSON Web Key"
+	case xmlElement.Match(b):
+		return "a key in XML"
 	}
 	return resemblesDER(b)
 }
@@ -89,6 +99,9 @@ var identifiers = [][]byte{
 	{0x06, 0x03, 0x2b, 0x65, 0x70}, {0x06, 0x03, 0x2b, 0x65, 0x71}, // Ed25519, Ed448
 }
 
+// exponent is the number 65537, which almost every RSA key holds after its modulus.
+var exponent = []byte{0x02, 0x03, 0x01, 0x00, 0x01}
+
 // pkcs1 is how an RSA key without an identifier begins: a sequence of numbers, the modulus first or after a version.
 var pkcs1 = regexp.MustCompile(`(?s)^\x30(?:\x81.|\x82..)\x02(?:\x01\x00\x02)?(?:\x81.|\x82..)\x00`)
 
@@ -96,6 +109,13 @@ var pkcs1 = regexp.MustCompile(`(?s)^\x30(?:\x81.|\x82..)\x02(?:\x01\x00\x02)?(?
 func resemblesDER(b []byte) string {
 	if isPoint(b) {
 		return "a public key"
+	}
+	// These two tell what has lost its beginning, too.
+	if bytes.Contains(b, exponent) {
+		return "an RSA key"
+	}
+	if slices.ContainsFunc(identifiers, func(id []byte) bool { return bytes.Contains(b, id) }) {
+		return "a key or a certificate"
 	}
 	if len(b) == 0 || b[0] != 0x30 { // a sequence, as all of them are
 		return ""
@@ -111,11 +131,6 @@ func resemblesDER(b []byte) string {
 	}
 	if pkcs1.Match(latin1(b[:min(len(b), 16)])) {
 		return "an RSA key"
-	}
-	for _, id := range identifiers {
-		if bytes.Contains(b, id) {
-			return "a key or a certificate"
-		}
 	}
 	return ""
 }

@@ -93,6 +93,10 @@ func disguises(kind string, der []byte) map[string]string {
 		"body in URL-safe base64":     base64.URLEncoding.EncodeToString(der),
 		"body, cut off":               body[:len(body)*3/4],
 		"body that has lost a letter": body[:len(body)-20] + body[len(body)-19:],
+		"body that lost its first 1":  strings.ReplaceAll(body, "\n", "")[1:],
+		"body that lost its first 6":  strings.ReplaceAll(body, "\n", "")[6:],
+		"hex with 0x":                 "0x" + hex.EncodeToString(der),
+		"hex as in C":                 "{ 0x" + strings.Join(chunks(hex.EncodeToString(der), 2), ", 0x") + " }",
 		"hex":                         hex.EncodeToString(der),
 		"hex in upper case":           strings.ToUpper(hex.EncodeToString(der)),
 		"hex of the PEM":              hex.EncodeToString([]byte(text)),
@@ -158,11 +162,25 @@ func TestJSONWebKeysAreNoSecrets(t *testing.T) {
 		for name, text := range map[string]string{
 			"as it stands": jwk, "in brackets": "[" + jwk + "]", "as a set": `{"keys":[` + jwk + `]}`, "as a string": string(quoted),
 			"without its end": jwk[:len(jwk)-1], "without its quotes": strings.ReplaceAll(jwk, `"`, ""), "in single quotes": strings.ReplaceAll(jwk, `"`, "'"),
+			"as PHP": strings.NewReplacer(`"`, "'", ":", "=>", "{", "[", "}", "]").Replace(jwk), "as a query": strings.NewReplacer(`"`, "", ":", "=", ",", "&", " ", "").Replace(jwk),
 			"in base64": base64.StdEncoding.EncodeToString([]byte(jwk)), "in base64url": base64.RawURLEncoding.EncodeToString([]byte(jwk)),
 			"in hex": hex.EncodeToString([]byte(jwk)), "in base64 twice": base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(jwk)))),
 		} {
 			wantRefused(t, kind+", "+name, text)
 		}
+	}
+}
+
+func TestOtherFormsAreNoSecrets(t *testing.T) {
+	modulus := strings.Repeat("0vx7agoebGcQ", 30)
+	for name, text := range map[string]string{
+		"a key in XML":                    "<RSAKeyValue><Modulus>" + modulus + "</Modulus><Exponent>AQAB</Exponent></RSAKeyValue>",
+		"a JSON Web Key without its kind": `{"n":"` + modulus + `","e":"AQAB"}`,
+		"a token":                         "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+		"a variable of a shell":           "${JWT_PUBLIC_KEY_OF_THE_ISSUER_IN_PEM}", "a command of a shell": "$(cat /run/secrets/jwt_public_key_of_the_app)",
+		"a variable of Symfony": "%env(file:JWT_PUBLIC_KEY_OF_THE_ISSUER)%", "a URL without its scheme": "login.example.com/.well-known/jwks.json",
+	} {
+		wantRefused(t, name, text)
 	}
 }
 
