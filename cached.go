@@ -1,16 +1,21 @@
 package ssepush
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"unicode"
 )
 
-// cacheHeaders say whether a cache on the way had the answer: `hit` (RFC 9211), `TCP_HIT`, `Hit from cloudfront`.
-var cacheHeaders = []string{"Cache-Status", "X-Cache", "X-Cache-Status", "X-Proxy-Cache", "Cf-Cache-Status"}
+// saysCache reports whether a header says if a cache had the answer: `Cache-Status` (RFC 9211), and what proxies and the page
+// caches of PHP applications have of their own, such as `X-Cache`, `CF-Cache-Status` or `X-Drupal-Cache`.
+func saysCache(name string) bool {
+	name = strings.ToLower(name)
+	return name == "cache-status" || strings.HasSuffix(name, "-cache") || strings.HasSuffix(name, "-cache-status")
+}
 
-// cacheWords are the words in cacheHeaders that stand for an answer out of a cache.
+// cacheWords are the words in such a header that stand for an answer out of a cache.
 var cacheWords = []string{"hit", "stale", "updating", "revalidated"}
 
 // whyCached returns why an answer was not made by the app for the request that it answers, or "" if it was, as far as its
@@ -31,8 +36,8 @@ func whyCached(status int, h http.Header) string {
 	if slices.ContainsFunc(varnish, func(ids string) bool { return len(strings.Fields(ids)) > 1 }) {
 		return "X-Varnish with two ids: it comes from a cache"
 	}
-	for _, name := range cacheHeaders {
-		if slices.ContainsFunc(h[name], isHit) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if saysCache(name) && slices.ContainsFunc(h[name], isHit) {
 			return name + ": it comes from a cache"
 		}
 	}

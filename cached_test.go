@@ -30,7 +30,7 @@ func TestCachedAnswersAreNotBelieved(t *testing.T) {
 		app("hub a\nuser query userId\npublish_header user", behind),
 		app("hub b\nupstream", behind),
 		app("hub c\nuser authorize "+server.URL+` {
-			headers Give-Age Give-X-Cache Give-Accept-Ranges Give-X-Varnish Give-Cache-Status Id
+			headers Give-Age Give-X-Cache Give-Accept-Ranges Give-X-Varnish Give-Cache-Status Give-X-Drupal-Cache Give-X-Litespeed-Cache Give-X-Fastcgi-Cache-Status Give-X-Cache-Tags Id
 		}`, ""))
 	header, upstream, authorize := sites[0], sites[1], sites[2]
 	c := header.open("/events?userId=u1")
@@ -44,7 +44,11 @@ func TestCachedAnswersAreNotBelieved(t *testing.T) {
 		"Varnish, without its ids":  {[]string{"Give-Age", "0"}, ""},
 		"no ranges":                 {[]string{"Give-Accept-Ranges", "none"}, ""},
 		"a miss":                    {[]string{"Give-X-Cache", "MISS from squid", "Give-Cache-Status", "Caddy; fwd=miss; stored"}, ""},
+		"tags of a cache":           {[]string{"Give-X-Cache-Tags", "hit"}, ""},
 
+		"a page cache of PHP":    {[]string{"Give-X-Drupal-Cache", "HIT"}, "X-Drupal-Cache"},
+		"a page cache of a host": {[]string{"Give-X-Litespeed-Cache", "hit,private"}, "X-Litespeed-Cache"},
+		"a header of one's own":  {[]string{"Give-X-Fastcgi-Cache-Status", "STALE"}, "X-Fastcgi-Cache-Status"},
 		"kept for 7 s":           {[]string{"Give-Age", "7"}, "Age"},
 		"an unreadable age":      {[]string{"Give-Age", "x"}, "Age"},
 		"two ages":               {[]string{"Give-Age", "0", "Give-Age", "7"}, "Age"},

@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// Signs of forwarding, beside all that has `forward` in its name: headers that proxies, balancers and CDNs add to what they pass on, and clients do not. Names are in
-// lower case, with `-`.
+// Signs of forwarding are headers that proxies, balancers and CDNs add to what they pass on, and clients do not: those below,
+// and all that have `forward` in their name. Names are in lower case, with `-`, and without `x-` at the beginning.
 var (
-	forwardingNames    = []string{"via", "surrogate-capability", "x-varnish", "front-end-https", "x-original-url", "x-original-host"}
+	forwardingNames    = []string{"via", "surrogate-capability", "varnish", "front-end-https", "original-url", "original-host", "nginx-proxy"}
 	forwardingSuffixes = []string{"client-ip", "clientip", "real-ip", "realip", "-via", "remote-ip", "remote-addr", "source-ip", "originating-ip"}
 	forwardingPrefixes = []string{
 		"cf-", "cdn-", "fastly-", "akamai-", "fly-", "cloudfront-", "incap-",
-		"x-envoy-", "x-amzn-", "x-amz-cf-", "x-azure-", "x-vercel-", "x-arr-", "x-nf-", "x-sucuri-", "x-appengine-",
+		"envoy-", "amzn-", "amz-cf-", "azure-", "vercel-", "arr-", "nf-", "sucuri-", "appengine-",
 	}
 )
 
 // isForwarded reports whether a header says that the direct peer is a proxy.
 func isForwarded(h http.Header) bool {
 	for name := range h {
-		name = strings.ToLower(dashes.Replace(name))
+		name = strings.TrimPrefix(strings.ToLower(dashes.Replace(name)), "x-")
 		if strings.Contains(name, "forward") || slices.Contains(forwardingNames, name) ||
 			slices.ContainsFunc(forwardingSuffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) }) ||
 			slices.ContainsFunc(forwardingPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {

@@ -12,7 +12,8 @@ func TestSignsOfForwarding(t *testing.T) {
 		X-Real-IP Real-IP Ali-CDN-Real-IP X-RealIP X-Remote-IP X-Remote-Addr Remote-Addr X-Originating-IP X-Source-IP
 		Via X-Via X-Bluecoat-Via X-Iinfo-Via CF-Connecting-IP CF-Ray CF-Visitor CDN-Loop Cdn-Src-Ip Fastly-FF Fastly-SSL Akamai-Origin-Hop Fly-Region Fly-Request-Id
 		CloudFront-Viewer-Address X-Amz-Cf-Id X-Envoy-External-Address X-Amzn-Trace-Id X-Azure-FDID X-Azure-SocketIP X-Vercel-Id X-Vercel-IP-Country
-		X-ARR-LOG-ID X-Nf-Client-Connection-Ip X-AppEngine-Country Surrogate-Capability X-Varnish Front-End-Https X-Original-URL X-Original-Host`)
+		X-ARR-LOG-ID X-Nf-Client-Connection-Ip X-AppEngine-Country Surrogate-Capability X-Varnish Front-End-Https X-Original-URL X-Original-Host
+		X-Akamai-Config-Log-Detail X-Fastly-Client X-CDN-Provider X-Fly-Region X-CF-Instance X-NginX-Proxy`)
 	var lines strings.Builder
 	for _, name := range names {
 		if strings.Contains(name, "-") {
