@@ -227,6 +227,9 @@ func fillIn(text string, repl *caddy.Replacer) (filled string, err error) {
 	}
 	filled = loadTime.ReplaceAllStringFunc(text, func(p string) string {
 		value, missing := placeholderValue(p, repl)
+		if missing == nil && dotted.MatchString(value) {
+			missing = fmt.Errorf("%s stands for another placeholder, which is not filled in", p)
+		}
 		if missing != nil && err == nil {
 			err = missing
 		}

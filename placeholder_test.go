@@ -154,6 +154,7 @@ func TestPlaceholders(t *testing.T) {
 			}
 			t.Setenv("SSE_PUSH_TEST_TEXT", s.value)
 			t.Setenv("SSE_PUSH_TEST_NESTED", "{env.SSE_PUSH_TEST_TEXT}")
+			t.Setenv("SSE_PUSH_TEST_OF_REQUEST", "{http.request.host.labels.2}")
 			t.Setenv("SSE_PUSH_TEST_EMPTY", " ")
 			testTreatment(t, option, s)
 		})
@@ -236,7 +237,7 @@ func testTreatment(t *testing.T, option string, s sample) {
 	// One of the environment, from a Caddyfile.
 	for variable, want := range map[string]string{
 		"TEXT": "", "NONE": "the environment variable SSE_PUSH_TEST_NONE is not set", "EMPTY": "SSE_PUSH_TEST_EMPTY is empty",
-		"NESTED": "stands for another placeholder",
+		"NESTED": "stands for another placeholder", "OF_REQUEST": "stands for another placeholder",
 	} {
 		p := "{env.SSE_PUSH_TEST_" + variable + "}"
 		handler, config, err := adaptedHandler(t, caddyfile(p))
