@@ -20,6 +20,7 @@ type window struct {
 	newest   map[string]*entry // by coalesce key
 	epochs   []epoch           // oldest first; the last is that of the log's present life
 	steered  []uint64          // the seqs of entries that steer connections
+	steering uint64            // of those that were trimmed, the newest
 	chatter  int               // how many entries clients have caused
 	repeated int               // entries that repeat a Join
 
@@ -200,13 +201,16 @@ func (w *window) trim(now time.Time) {
 	}
 	w.entries = w.entries[n:]
 	for len(w.steered) > 0 && w.steered[0] < w.base {
-		w.steered = w.steered[1:]
+		w.steering, w.steered = w.steered[0], w.steered[1:]
 	}
 }
 
-// readable is how far the window may be read for a connection whose shard has come to a place: not past what may
-// steer the connection.
+// readable returns how far the window may be read for a connection whose shard has come to a place: not past what may
+// steer the connection. Where such an entry was trimmed already, the shard has to come to it first.
 func (w *window) readable(shard uint64) uint64 {
+	if shard < w.steering {
+		return shard
+	}
 	if i := sort.Search(len(w.steered), func(i int) bool { return w.steered[i] > shard }); i < len(w.steered) {
 		return w.steered[i] - 1
 	}

@@ -1,0 +1,31 @@
+package hub
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// A shard may lag by more than a small window holds. What steers a connection and was trimmed before the shard came to it
+// counts all the same: nothing behind it is read.
+func TestReadWaitsForWhatWasTrimmed(t *testing.T) {
+	w := newWindow(History{Events: 2, Age: time.Hour, Bytes: 1 << 20})
+	w.begin(broker.Position{Epoch: 1})
+	room := []broker.Target{{Kind: broker.Topic, Name: "room"}}
+	var batch []broker.Entry
+	for i, r := range []broker.Record{
+		{Targets: room}, {Kind: broker.Leave, Targets: []broker.Target{{Kind: broker.User, Name: "u"}}, Topics: []string{"room"}}, {Targets: room}, {Targets: room},
+	} {
+		r.Time = time.Now()
+		batch = append(batch, broker.Entry{Position: broker.Position{Epoch: 1, Minor: uint64(i + 1)}, Record: r})
+	}
+	w.add(batch, nil)
+	in := interest{user: "u", topics: newTopics([]string{"room"})}
+	for shard, want := range map[uint64]int{0: 0, 1: 0, 2: 2, 4: 2} {
+		pg := w.read(in, 2, 1<<20, shard) // the window begins behind the Leave
+		if len(pg.entries) != want || pg.stalled != (want == 0) {
+			t.Errorf("the shard at %d: got %d entries, stalled is %v", shard, len(pg.entries), pg.stalled)
+		}
+	}
+}
