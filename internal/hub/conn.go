@@ -24,7 +24,6 @@ type Conn struct {
 
 	shard   *shard
 	address string        // what limits count it by
-	own     int64         // bytes that its Route takes
 	since   time.Duration // from the hub's beginning
 
 	// Guarded by shard.mu.
@@ -45,6 +44,7 @@ type Conn struct {
 	extra *extra // nil: nothing of it
 
 	place    int32 // in index.all
+	own      int32 // bytes that its Route takes; in this place it makes the Conn no larger
 	protocol uint8 // HTTP's major version
 	old      bool  // asked for by HTTP/1.0
 	named    bool  // its client comes back with the same id

@@ -46,10 +46,10 @@ func (m *memory) left() int64 {
 func (c *Conn) resubscribe(t *topics) {
 	h := c.shard.hub
 	c.shard.index.unsubscribe(c)
-	h.memory.kept.Add(h.keep(c.own, t.list()) - c.keeps())
+	h.memory.kept.Add(h.keep(int64(c.own), t.list()) - c.keeps())
 	c.topics = t
 	c.shard.index.subscribe(c)
 }
 
 // keeps is what the connection is charged for. The caller holds shard.mu.
-func (c *Conn) keeps() int64 { return c.shard.hub.keep(c.own, c.topics.list()) }
+func (c *Conn) keeps() int64 { return c.shard.hub.keep(int64(c.own), c.topics.list()) }

@@ -71,7 +71,7 @@ func (h *Hub) rejoin(ctx context.Context, c *Conn, own []string, p broker.Positi
 		}
 	}
 	now := h.recent.topics(topics)
-	h.memory.kept.Add(h.keep(c.own, now.list()) - c.keeps())
+	h.memory.kept.Add(h.keep(int64(c.own), now.list()) - c.keeps())
 	c.topics = now
 	if c.extra == nil && len(added) > 0 {
 		c.extra = &extra{}

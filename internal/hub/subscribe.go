@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -56,6 +57,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		}
 	}
 	topics := h.recent.topics(slices.Clone(sub.Topics))
+	sub.Keeps = min(sub.Keeps, math.MaxInt32)
 	kept := h.keep(sub.Keeps, topics.list())
 	if !h.memory.take(kept) {
 		return nil, &Refusal{Reason: "memory"}
@@ -70,7 +72,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	c := &Conn{
 		ID: cmp.Or(sub.ID, newID()), User: sub.User, Remote: sub.Remote, Route: sub.Route,
 		address: sub.Address, since: time.Since(h.began), protocol: min(sub.Protocol, 3), old: sub.Old,
-		named: sub.ID != "", shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: topics, own: sub.Keeps,
+		named: sub.ID != "", shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: topics, own: int32(sub.Keeps),
 	}
 	err := h.claim(ctx, c, sub.ID)
 	if err == nil {
