@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ const (
 	maxKeys     = 100
 	maxHops     = 3
 )
+
+// unnamed begins what stands for the id of a key that has none.
+const unnamed = "\x00"
 
 // keySet is a set of public keys behind a URL. It is fetched when it is asked for, and by nobody otherwise.
 type keySet struct {
@@ -106,7 +110,7 @@ func (s *keySet) current() *fetchedKeys {
 // missed is called for a token without a key id that no key of a set fits. It has the set fetched where that may be, and
 // returns nil if there is a newer one to try, or else why the token is refused.
 func (s *keySet) missed(ctx context.Context, token string, tried *fetchedKeys) error {
-	_, err := s.find(ctx, "\x00"+token, true)
+	_, err := s.find(ctx, unnamed+token, true)
 	if s.current() != tried {
 		return nil
 	}
@@ -155,7 +159,9 @@ func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys,
 		if !final {
 			e = &refusal{public: "auth", cause: "of a key (kid) that the key set does not hold yet", again: max(0, next)}
 		}
-		e.detail = "kid " + strconv.Quote(clip(id))
+		if !strings.HasPrefix(id, unnamed) { // which would tell a part of the token
+			e.detail = "kid " + strconv.Quote(clip(id))
+		}
 		return nil, e
 	}
 }
@@ -233,7 +239,7 @@ func readKeySet(ctx context.Context, body []byte) (*fetchedKeys, error) {
 		}
 		m.X5U, m.X5C, m.X5T, m.X5TS256 = "", nil, "", "" // a certificate says nothing that is asked here
 		if m.KID == "" {
-			m.KID = "\x00" + strconv.Itoa(i) // the storage keeps one of each id
+			m.KID = unnamed + strconv.Itoa(i) // the storage keeps one of each id
 		}
 		jwk, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 		if err != nil || kindOf(jwk.Key()) == "" {

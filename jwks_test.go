@@ -88,6 +88,11 @@ func TestKeySet(t *testing.T) {
 			t.Errorf("kid %q: got %+v, %v", kid, g, err)
 		}
 	}
+	// The error goes to the log, which must not hold a part of a token.
+	unnamed := tokenOf(t, jwt.SigningMethodRS256, k.otherRSA, claimsOf())
+	if _, err := v.read(t.Context(), unnamed); !isSoft(err, "auth") || strings.Contains(fmt.Sprintf("%+v", *err.(*refusal)), unnamed[:16]) {
+		t.Errorf("without a kid: got %+v", err)
+	}
 	if n := asked.Load(); n != 1 {
 		t.Errorf("unknown key ids made %d fetches", n)
 	}

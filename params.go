@@ -2,7 +2,6 @@ package ssepush
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -109,43 +108,40 @@ func gatherTopics(params url.Values) *problem {
 	return nil
 }
 
-// jsonParams reads an object of strings, whole numbers, and lists of them. Values of other kinds are an error, or left out.
+// jsonParams reads an object of strings, whole numbers, and lists of them. Values of other kinds, and a name that is given
+// twice, are an error, or left out.
 func jsonParams(body []byte, leaveOut bool) (url.Values, error) {
-	if err := checkText(body); err != nil {
+	object, err := parseJSON(body)
+	if err != nil {
 		return nil, err
 	}
-	var object map[string]any
-	decoder := json.NewDecoder(strings.NewReader(string(body)))
-	decoder.UseNumber()
-	if err := decoder.Decode(&object); err != nil {
-		return nil, err
+	if object.what() != "an object" {
+		return nil, errors.New("must be an object, got " + object.what())
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errors.New("something stands behind the object")
-	}
-	params := url.Values{}
-	for name, value := range object {
-		list, ok := value.([]any)
-		if !ok {
-			list = []any{value}
+	params, given := url.Values{}, map[string]bool{}
+	for key, value := range object.members() {
+		name, err := key.unquote()
+		if err != nil {
+			return nil, err
 		}
-		for _, v := range list {
-			switch v := v.(type) {
-			case string:
-				params.Add(name, v)
-			case json.Number:
-				text, err := wholeNumber([]byte(v))
-				if err == nil {
-					params.Add(name, text)
-				} else if !leaveOut {
-					return nil, fmt.Errorf("%s %w", clip(name), err)
-				}
-			case nil:
-			default:
-				if leaveOut {
-					continue
-				}
-				return nil, fmt.Errorf("%s must be a string or a list of strings", clip(name))
+		if given[name] && !leaveOut { // which one counts would differ from one reader to the next
+			return nil, errors.New(clip(name) + " is given twice")
+		}
+		given[name] = true
+		delete(params, name)
+		items := slices.Values([]jsonValue{value})
+		if value.what() == "an array" {
+			items = value.items()
+		}
+		for item := range items {
+			if item.isNull() {
+				continue
+			}
+			text, err := item.name()
+			if err == nil {
+				params.Add(name, text)
+			} else if !leaveOut {
+				return nil, fmt.Errorf("%s %w", clip(name), err)
 			}
 		}
 	}
