@@ -32,7 +32,7 @@ type guard struct {
 const (
 	strangePeer  = "peer not in allow"
 	forwarded    = "forwarded request"
-	strangeHost  = "host of nobody here"
+	strangeHost  = "unknown host"
 	fromBrowser  = "request from a browser"
 	missingToken = "missing token"
 	wrongToken   = "wrong token"
@@ -88,7 +88,7 @@ func (g *guard) check(r *http.Request) *problem {
 	case len(g.tokens) > 0:
 		reason = g.checkToken(r.Header)
 	case !isFromBrowser(r.Header) && !ownHost(r):
-		reason = strangeHost // of a browser after all, which says so only to hosts that it deems secure
+		reason = strangeHost // may be a browser: it sends no Sec-Fetch headers to hosts that it deems insecure
 	}
 	if reason == "" {
 		return nil

@@ -16,7 +16,7 @@ type unknownKeys struct {
 
 // see returns when a key was first asked for, which is now if it is not remembered. settled is the beginning of the last
 // fetch: keys from before it make room, since that fetch has decided about them. Where there is no room, ok is false, and
-// nothing is known of the key. So those who make up ids displace none that is yet to be decided about.
+// nothing is known of the key. So made-up ids displace none that is yet to be decided about.
 func (u *unknownKeys) see(id string, now, settled time.Time) (first time.Time, ok bool) {
 	key := sha256.Sum256([]byte(id))
 	if first, ok = u.first[key]; ok {
