@@ -214,7 +214,7 @@ func (a *archive) page(after broker.Position) (archived, error) {
 	previous := after
 	for i := range entries {
 		e := newEntry(0, &entries[i])
-		if e.chatter && a.hub.who.passedOver(e.pos) {
+		if e.share == presenceShare && a.hub.who.passedOver(e.pos) {
 			e.targets = nil
 		}
 		e.follows(previous)

@@ -406,14 +406,9 @@ func (a *attendance) key(state, user string) string {
 func (a *attendance) say(state string, users []string) (failed []string, repeated map[string]broker.Position) {
 	repeated = map[string]broker.Position{}
 	for group := range slices.Chunk(users, 256) {
-		room := a.hub.chatter.room(a.hub.window, len(group))
+		room, done := a.hub.chatter.reserve(a.hub.window, presenceShare, len(group))
 		failed = append(failed, group[room:]...)
 		if group = group[:room]; room == 0 {
-			continue
-		}
-		done, ok := a.hub.chatter.reserve(a.hub.window, room, true)
-		if !ok { // somebody else has taken it
-			failed = append(failed, group...)
 			continue
 		}
 		records := make([]broker.Record, len(group))

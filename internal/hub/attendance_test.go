@@ -198,7 +198,7 @@ func TestNoLeaveWhileANodeIsSilent(t *testing.T) {
 	})
 }
 
-// Whoever comes and goes takes a tenth of a history that others use as well. What there is no room for is said later.
+// Whoever comes and goes takes a twentieth of a history that others use as well. What there is no room for is said later.
 func TestPresenceSparesTheHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -216,10 +216,10 @@ func TestPresenceSparesTheHistory(t *testing.T) {
 			want = append(want, "join "+name)
 		}
 		said := r.after(20 * time.Second)
-		if len(said) != 10 || e.length() != 70 {
+		if len(said) != 5 || e.length() != 65 {
 			t.Errorf("%d joins are said; the log has %d records", len(said), e.length())
 		}
-		for range 3 {
+		for range 6 {
 			for range 100 {
 				publish(t, a, user("x", "x"))
 			}

@@ -6,45 +6,63 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// chatter bounds what clients, by coming and going, put into the log: the records by which a stream takes the place of
-// another, those of who comes and goes, and those that repeat what was added to living connections. They take a tenth of the history at most, so that what apps publish stays. What an
-// app asks for, such as a disconnect, is never held back.
+// chatter bounds the records that clients cause by coming and going. They take a tenth of the history at most, so that what
+// apps publish stays. Each kind has a share of its own: no crowd of one kind keeps out the others. What an app asks for, such
+// as a disconnect, is never held back.
 type chatter struct {
-	mu       sync.Mutex // guards all below
-	reserved int        // on their way into the log
+	mu       sync.Mutex  // guards all below
+	reserved [shares]int // records on their way into the log
 }
 
-// isChatter reports whether a record is one that clients have caused.
-func isChatter(r *broker.Record) bool {
-	return r.Kind == broker.Supersede || r.Kind == broker.Event && r.Type == presenceType || r.Kind == broker.Join && !r.Since.IsZero()
-}
+// share is the kind of a record that clients cause.
+type share uint8
 
-// reserve has room kept for n records, or reports false where there is none. With spare, those that are more than a tenth may
-// take what is free as long as half of the history is. The caller calls done when they are in the window, or have failed.
-func (c *chatter) reserve(w *window, n int, spare bool) (done func(), ok bool) {
-	w.mu.RLock()
-	there, entries, most, bytes := w.chatter, len(w.entries), w.history.Events, w.bytes > w.history.Bytes/2
-	w.mu.RUnlock()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	free := spare && !bytes && entries+c.reserved+n <= most/2
-	if !free && there+c.reserved+n > max(1, most/10) {
-		return nil, false
+const (
+	noShare         share = iota // apps cause it
+	presenceShare                // a user comes or goes
+	takeoverShare                // a stream takes the place of another
+	repetitionShare              // it repeats what was added to living connections
+	shares                       // how many there are
+)
+
+// parts says which part of the history each share is: a twentieth, or a fortieth.
+var parts = [shares]int{noShare: 1, presenceShare: 20, takeoverShare: 40, repetitionShare: 40}
+
+// shareOf returns the share that a record counts against.
+func shareOf(r *broker.Record) share {
+	switch {
+	case r.Kind == broker.Event && r.Type == presenceType:
+		return presenceShare
+	case r.Kind == broker.Supersede:
+		return takeoverShare
+	case r.Kind == broker.Join && !r.Since.IsZero():
+		return repetitionShare
 	}
-	c.reserved += n
-	return func() {
-		c.mu.Lock()
-		c.reserved -= n
-		c.mu.Unlock()
-	}, true
+	return noShare
 }
 
-// room is how many of n records reserve would take.
-func (c *chatter) room(w *window, n int) int {
-	w.mu.RLock()
-	there, entries, most := w.chatter, len(w.entries), w.history.Events
-	w.mu.RUnlock()
+// reserve reserves room for up to n records of a share, and returns for how many. The caller calls done when they are in the
+// window, or have failed.
+func (c *chatter) reserve(w *window, s share, n int) (room int, done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return max(0, min(n, max(most/2-entries, max(1, most/10)-there)-c.reserved))
+	room = max(0, min(n, w.free(s)-c.reserved[s]))
+	c.reserved[s] += room
+	return room, func() {
+		c.mu.Lock()
+		c.reserved[s] -= room
+		c.mu.Unlock()
+	}
+}
+
+// free returns how many more records of a share the history has room for. Presence may take more than its share while half of
+// the history is free.
+func (w *window) free(s share) int {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	free := max(1, w.history.Events/parts[s]) - w.chatter[s]
+	if s == presenceShare && w.bytes <= w.history.Bytes/2 {
+		free = max(free, w.history.Events/2-len(w.entries))
+	}
+	return free
 }

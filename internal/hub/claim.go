@@ -57,6 +57,9 @@ func (h *Hub) claim(ctx context.Context, c *Conn, id string) error {
 	_, end, _ := h.window.end()
 	c.extra = &extra{claim: h.nodes.claim(id, end)}
 	held, all := h.nodes.holders(ctx, id)
+	if ctx.Err() != nil { // the client has gone, perhaps to come again: that stream must not be ended by this one's record
+		return ErrNotReady
+	}
 	if len(held) == 0 && !all {
 		return nil
 	}
@@ -64,11 +67,11 @@ func (h *Hub) claim(ctx context.Context, c *Conn, id string) error {
 	if !all {
 		r.Ends = held
 	}
-	done, ok := h.chatter.reserve(h.window, 1, false)
-	if !ok {
+	room, done := h.chatter.reserve(h.window, takeoverShare, 1)
+	defer done()
+	if room == 0 {
 		return &Refusal{Reason: "rate", Again: claimAgain}
 	}
-	defer done()
 	result := h.append(ctx, []broker.Record{r})[0]
 	c.extra.claim.appended = result.Position
 	if result.Err == nil {
@@ -197,11 +200,11 @@ func (n *nodes) reclaim(ctx context.Context) {
 
 // supersede has other nodes end streams, as far as clients may take so much of the log.
 func (h *Hub) supersede(ctx context.Context, id string, claims []string) {
-	done, ok := h.chatter.reserve(h.window, 1, false)
-	if !ok {
+	room, done := h.chatter.reserve(h.window, takeoverShare, 1)
+	defer done()
+	if room == 0 {
 		return
 	}
-	defer done()
 	h.append(ctx, []broker.Record{{Kind: broker.Supersede, Targets: []broker.Target{{Kind: broker.Connection, Name: id}}, Ends: claims}})
 }
 

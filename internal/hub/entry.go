@@ -25,8 +25,8 @@ type entry struct {
 	names    int64     // what targets and exclusions cost, in bytes, roughly
 	receipt  *Receipt  // nil: nobody follows it
 
-	before  *broker.Position // of a hole: the place of the entry before it
-	chatter bool             // clients have caused it
+	before *broker.Position // of a hole: the place of the entry before it
+	share  share            // that it counts against
 
 	superseded atomic.Bool
 
@@ -56,10 +56,10 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 	case broker.Event:
 	default:
 		n.control, n.names = &control{r.Kind, r.Targets, r.Topics, r.TTL, r.Ends, r.Since, r.Partial}, r.NamesSize()
-		n.chatter = isChatter(r)
+		n.share = shareOf(r)
 		return n
 	}
-	n.chatter = isChatter(r)
+	n.share = shareOf(r)
 	n.targets, n.exclude = r.Targets, r.Exclude
 	n.names = r.NamesSize()
 	if r.TTL > 0 {

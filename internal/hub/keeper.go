@@ -204,12 +204,14 @@ func (k *keeper) round(ctx context.Context) {
 	}
 	oldest := k.collect(r, k.hub.window.aged(time.Now()))
 	list := r.list
-	if most := k.hub.window.roomToRepeat(); len(list) > most || partial {
-		if most == 0 && tail < k.marked+k.hub.window.memory()/8 {
+	room, done := k.hub.chatter.reserve(k.hub.window, repetitionShare, len(list))
+	defer done()
+	if len(list) > room || partial {
+		if room == 0 && tail < k.marked+k.hub.window.memory()/8 {
 			list = nil // it has been said not long ago that some are left out
 		} else {
 			k.marked = tail
-			list = list[:min(max(most, 1), len(list))]
+			list = list[:min(max(room, 1), len(list))]
 			if len(list) > 0 {
 				list[len(list)-1].record.Partial = true
 			}
@@ -228,6 +230,7 @@ func (k *keeper) round(ctx context.Context) {
 // repeat appends repetitions, and reports whether all are stored.
 func (k *keeper) repeat(ctx context.Context, list []*repetition, tail uint64) (stored bool) {
 	stored = true
+	var last broker.Position
 	for chunk := range slices.Chunk(list, 100) {
 		records := make([]broker.Record, len(chunk))
 		for i := range chunk {
@@ -241,10 +244,14 @@ func (k *keeper) repeat(ctx context.Context, list []*repetition, tail uint64) (s
 				}
 				continue
 			}
+			last = result.Position
 			for _, c := range chunk[i].conns {
 				c.keptSince(chunk[i].record.Since, tail)
 			}
 		}
+	}
+	if !last.IsZero() {
+		_ = k.hub.reach(k.hub.who.ctx, last) // they count against their share from then on
 	}
 	return stored
 }
@@ -284,12 +291,4 @@ func (c *Conn) keptSince(p broker.Position, seq uint64) {
 			a.kept = max(a.kept, seq)
 		}
 	}
-}
-
-// roomToRepeat returns how many more repetitions the window may hold. They take a twentieth of the history at most, and a tenth
-// together with all else that clients cause.
-func (w *window) roomToRepeat() int {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	return max(0, min(max(1, w.history.Events/20)-w.repeated, max(1, w.history.Events/10)-w.chatter))
 }

@@ -21,8 +21,7 @@ type window struct {
 	epochs   []epoch           // oldest first; the last is that of the log's present life
 	steered  []uint64          // the seqs of entries that steer connections
 	steering uint64            // of those that were trimmed, the newest
-	chatter  int               // how many entries clients have caused
-	repeated int               // entries that repeat a Join
+	chatter  [shares]int       // how many entries count against each share
 
 	redundant func(*broker.Entry) bool // whether an event is to be passed over; nil: none is
 
@@ -111,13 +110,8 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 		}
 		if e.control != nil {
 			w.steered = append(w.steered, e.seq)
-			if e.repeats() {
-				w.repeated++
-			}
 		}
-		if e.chatter {
-			w.chatter++
-		}
+		w.chatter[e.share]++
 		if w.redundant != nil && w.redundant(&batch[i]) {
 			e.targets = nil
 		}
@@ -176,12 +170,7 @@ func (w *window) trim(now time.Time) {
 			break
 		}
 		w.bytes -= e.held()
-		if e.chatter {
-			w.chatter--
-		}
-		if e.repeats() {
-			w.repeated--
-		}
+		w.chatter[e.share]--
 		if w.newest[e.coalesce] == e {
 			delete(w.newest, e.coalesce)
 		}
