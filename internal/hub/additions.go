@@ -19,6 +19,7 @@ type additions struct {
 	byTarget map[broker.Target]*changes
 	ends     []removal // topics whose subscribers were disconnected
 	bytes    int
+	begun    bool   // all of the log's past has been read
 	known    uint64 // a client that has nothing newer than this place may have additions that are not known here
 }
 
@@ -136,9 +137,10 @@ func (a *additions) adopt(id string, n addition) {
 	}
 }
 
-// leave takes away what a removal covers. It is remembered only where something may have been added. The caller holds mu.
+// leave takes away what a removal covers. It is remembered only where something may have been added: a node that begins in
+// the middle of the log may read a removal first, and then a Join that was being repeated meanwhile. The caller holds mu.
 func (a *additions) leave(t broker.Target, d removal) {
-	if len(a.byTarget) == 0 {
+	if a.begun && len(a.byTarget) == 0 {
 		return
 	}
 	if t.Kind == broker.Topic {
@@ -223,12 +225,11 @@ func (a *additions) unsure(p broker.Position) bool {
 
 // begin is called when all of the log's past has been read that there is to read; older is whether there is more of it.
 func (a *additions) begin(older bool) {
-	if !older {
-		return
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.known = max(a.known, a.window.memory())
+	if a.begun = true; older {
+		a.known = max(a.known, a.window.memory())
+	}
 }
 
 // memory is how many entries may pass, at most, until a living connection repeats an addition: half of the history, and

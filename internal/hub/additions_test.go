@@ -239,3 +239,22 @@ func TestAdditionsAreUndone(t *testing.T) {
 }
 
 var joinedAt string
+
+// A node that begins in the middle of the log reads that a topic was taken away, and after that a Join which another node was
+// repeating at that moment: the topic stays taken away.
+func TestRepeatedAfterItWasTakenAway(t *testing.T) {
+	e := newEngine()
+	h, _ := e.hub(t, settings(40, 1<<20))
+	joined := publish(t, h, user("other", "x"))
+	for range 100 {
+		publish(t, h, user("other", "x"))
+	}
+	to := []broker.Target{connTarget("the-same-client")}
+	last := publish(t, h, broker.Record{Kind: broker.Leave, Targets: to, Topics: []string{"room"}},
+		broker.Record{Kind: broker.Join, Targets: to, Topics: []string{"room"}, Since: joined})
+	h, _ = e.hub(t, settings(40, 1<<20))
+	r := subscribe(t, h, hub.Subscription{User: "u", ID: "the-same-client", LastEventID: last.String()})
+	if m := r.next(); !strings.Contains(m.Data, `"topics":[]`) {
+		t.Errorf("got %v", m)
+	}
+}
