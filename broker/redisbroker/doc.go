@@ -18,7 +18,8 @@
 // does not find the entry it read last, and a node whose append was acknowledged and never comes. It opens a new
 // epoch, whose first entry is a hole for everybody.
 //
-// A user of an ACL needs the keys sse:* and the commands EVAL, EVALSHA, those that the scripts call (scripts.go), EXISTS, XREAD,
+// A user of an ACL needs the keys sse:* and the commands EVAL, EVALSHA, those that the scripts call (scripts.go; RENAME is optional, and spares a
+// copy where a node has more than 1,000 names to report), EXISTS, XREAD,
 // SMEMBERS, HGETALL, HMGET; SELECT for another database than 0, and ROLE behind Sentinels; INFO only for the warning of a
 // policy that evicts.
 //

@@ -10,10 +10,12 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +43,25 @@ func works(t *testing.T, open func() *Broker) {
 	}
 	if got := counts(t, b); got["u"] != 1 {
 		t.Errorf("counts %v", got)
+	}
+	many := map[string]int{}
+	for i := range 2*reportNames + 1 {
+		many[strconv.Itoa(i)] = i + 1
+	}
+	for range 2 {
+		if err := a.Report(t.Context(), "a", time.Minute, true, many); err != nil {
+			t.Error(err)
+		}
+		nodes, err := b.Nodes(t.Context())
+		if err != nil || len(nodes) != 1 || !maps.Equal(nodes[0].Counts, many) {
+			t.Errorf("of %d counts: %v, %v", len(many), nodes, err)
+		}
+	}
+	if err := a.Report(t.Context(), "a", 0, true, nil); err != nil {
+		t.Error(err)
+	}
+	if nodes, err := b.Nodes(t.Context()); err != nil || len(nodes) != 0 {
+		t.Errorf("of a node that has ended: %v, %v", nodes, err)
 	}
 }
 

@@ -128,26 +128,38 @@ var ageScript = newScript(luaNow + `
 return redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%d', math.max(0, now - ARGV[1])))
 `)
 
+// The scripts call no command that users of an ACL may lack, as it was not needed before. RENAME alone they try: it costs the
+// same however much is renamed.
+const luaReplace = `
+local function replace(from, to)
+  redis.call('DEL', to)
+  if type(redis.pcall('RENAME', from, to)) == 'table' and redis.call('EXISTS', from) == 1 then
+    local all = redis.call('HGETALL', from)
+    for i = 1, #all, 2 do redis.call('HSET', to, all[i], all[i+1]) end
+    redis.call('DEL', from)
+  end
+end
+`
+
 // reportScript writes what a node reports. Its hash lives as long as its lease, and holds a field without a name, so that
 // it exists without counts, too. It returns -1 where it is to add to a hash that is gone.
 //
 // KEYS: the nodes' names, the node's hash, when nodes have reported last, a hash that is staged. ARGV: the node, its lease in
 // milliseconds, "add", "replace" or "staged", for how many milliseconds a silent node is remembered, name and count…
-var reportScript = newScript(luaNow + `
+var reportScript = newScript(luaNow + luaReplace + `
 if ARGV[2] == '0' then
-  redis.call('UNLINK', KEYS[2], KEYS[4])
+  redis.call('DEL', KEYS[2], KEYS[4])
   redis.call('SREM', KEYS[1], ARGV[1])
-  redis.call('ZREM', KEYS[3], ARGV[1])
+  redis.call('HDEL', KEYS[3], ARGV[1])
   return 0
 end
 if ARGV[3] == 'add' then
   if redis.call('EXISTS', KEYS[2]) == 0 then return -1 end
+elseif ARGV[3] == 'staged' then
+  if redis.call('EXISTS', KEYS[4]) == 0 then return -1 end
+  replace(KEYS[4], KEYS[2])
 else
-  redis.call('UNLINK', KEYS[2])
-  if ARGV[3] == 'staged' then
-    if redis.call('EXISTS', KEYS[4]) == 0 then return -1 end
-    redis.call('RENAME', KEYS[4], KEYS[2])
-  end
+  redis.call('DEL', KEYS[2])
 end
 for i = 5, #ARGV, 2 do
   if ARGV[i+1] == '0' then redis.call('HDEL', KEYS[2], ARGV[i]) else redis.call('HSET', KEYS[2], ARGV[i], ARGV[i+1]) end
@@ -155,8 +167,11 @@ end
 redis.call('HSET', KEYS[2], '', 'lease')
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 redis.call('SADD', KEYS[1], ARGV[1])
-redis.call('ZADD', KEYS[3], now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('(%d', now - ARGV[4]))
+redis.call('HSET', KEYS[3], ARGV[1], string.format('%d', now))
+local heard = redis.call('HGETALL', KEYS[3])
+for i = 1, #heard, 2 do
+  if tonumber(heard[i+1]) < now - ARGV[4] then redis.call('HDEL', KEYS[3], heard[i]) end
+end
 return 0
 `)
 
@@ -164,7 +179,7 @@ return 0
 //
 // KEYS: the staged hash. ARGV: "1" for the first part, name and count…
 var stageScript = newScript(`
-if ARGV[1] == '1' then redis.call('UNLINK', KEYS[1]) end
+if ARGV[1] == '1' then redis.call('DEL', KEYS[1]) end
 for i = 2, #ARGV, 2 do
   if ARGV[i+1] ~= '0' then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i+1]) end
 end
@@ -176,5 +191,9 @@ return 0
 //
 // KEYS: when nodes have reported last. ARGV: the milliseconds.
 var heardScript = newScript(luaNow + `
-return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('%d', now - ARGV[1]), '+inf')
+local all, names = redis.call('HGETALL', KEYS[1]), {}
+for i = 1, #all, 2 do
+  if tonumber(all[i+1]) >= now - ARGV[1] then names[#names+1] = all[i] end
+end
+return names
 `)
