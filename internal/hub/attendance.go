@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -23,10 +22,6 @@ const (
 
 	// attendEvery is how often it is looked for who has left.
 	attendEvery = time.Second
-	// goneTime is how long it is remembered who has left, and maxGone of how many: a second leave within that time is passed
-	// over.
-	goneTime = 10 * time.Minute
-	maxGone  = 1 << 17
 	// maxPassed bounds how many records are remembered that were passed over.
 	maxPassed = 1 << 14
 )
@@ -42,36 +37,19 @@ type attendance struct {
 
 	mu       sync.Mutex // guards all below; taken inside of admission.mu and window.mu
 	presence Presence
-	here     map[string]struct{}  // connected to this node
-	news     map[string]struct{}  // those of them that are to be said
-	away     map[string]time.Time // not connected to it any more, since when
-	leaving  map[string]*leaver   // for too long, or their node has gone
-	missing  map[string]int       // in how many sweeps users who are said to be here were on no node
+	users    map[string]*attendee
+	news     map[string]struct{} // users here whose join may have to be said
+	going    map[string]struct{} // users who are away, or seem to have left
 
-	// As the log has it: who is here, and who has left, with the places of the records, which are zero where they are not
-	// known. Of all others it is not known.
-	said map[string]broker.Position
-	gone map[string]departure
-
-	repeated map[string]broker.Position // joins that the log had before, under the same key
-	passed   map[broker.Position]struct{}
-	order    []broker.Position // of passed, the oldest first
-	changed  bool              // said, since it was kept
-}
-
-// departure is when and where the log says that a user has left.
-type departure struct {
-	at    broker.Position
-	heard time.Time
+	passed  map[broker.Position]struct{}
+	order   []broker.Position // of passed, the oldest first
+	changed bool              // who is here, as the log has it, since that was kept
 }
 
 func newAttendance(ctx context.Context, h *Hub) *attendance {
 	return &attendance{
 		hub: h, ctx: ctx, wake: make(chan struct{}, 1),
-		here: map[string]struct{}{}, news: map[string]struct{}{}, away: map[string]time.Time{},
-		leaving: map[string]*leaver{}, missing: map[string]int{},
-		said: map[string]broker.Position{}, gone: map[string]departure{},
-		repeated: map[string]broker.Position{}, passed: map[broker.Position]struct{}{},
+		users: map[string]*attendee{}, news: map[string]struct{}{}, going: map[string]struct{}{}, passed: map[broker.Position]struct{}{},
 	}
 }
 
@@ -81,13 +59,9 @@ func (a *attendance) configure(p Presence) {
 	changed := a.presence.Topic != p.Topic
 	a.presence = p
 	if changed {
-		clear(a.here)
+		clear(a.users)
 		clear(a.news)
-		clear(a.away)
-		clear(a.leaving)
-		clear(a.missing)
-		clear(a.said)
-		clear(a.gone)
+		clear(a.going)
 	}
 	a.mu.Unlock()
 	if p.Topic == "" || !changed {
@@ -106,15 +80,15 @@ func (a *attendance) arrived(user string) {
 	if a.presence.Topic == "" {
 		return
 	}
-	a.here[user] = struct{}{}
-	delete(a.away, user)
-	delete(a.leaving, user)
+	u := a.of(user)
+	u.here, u.away, u.leaver = true, time.Time{}, nil
+	delete(a.going, user)
 	a.announce(user)
 }
 
 // announce has it said that a user is here. The caller holds mu.
 func (a *attendance) announce(user string) {
-	if _, ok := a.said[user]; ok {
+	if a.look(user).logged == joinLogged {
 		return
 	}
 	a.news[user] = struct{}{}
@@ -128,40 +102,48 @@ func (a *attendance) announce(user string) {
 func (a *attendance) left(user string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.here[user]; ok {
-		delete(a.here, user)
-		a.away[user] = time.Now()
+	if u := a.users[user]; u != nil && u.here {
+		u.here, u.away = false, time.Now()
+		a.going[user] = struct{}{}
 	}
 }
 
-// held are the users whom other nodes are to count as here: who is away may come back.
-func (a *attendance) held() []string {
+// held returns the users whom other nodes are to count as here, with their counts.
+func (a *attendance) held() map[string]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return append(slices.Collect(maps.Keys(a.here)), slices.Collect(maps.Keys(a.away))...)
+	held := map[string]int{}
+	for user, u := range a.users {
+		if n := u.count(); n > 0 {
+			held[user] = n
+		}
+	}
+	return held
 }
 
-// holds is 1 where held has a user, 2 where the log has the join as well, else 0.
+// holds returns the count that held has of a user.
 func (a *attendance) holds(user string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, here := a.here[user]
-	_, away := a.away[user]
-	_, said := a.said[user]
-	switch {
-	case !here && !away:
-		return 0
-	case said:
-		return 2
-	}
-	return 1
+	u := a.look(user)
+	return u.count()
 }
 
-// present are the users who have come and not left, as the log has it.
+// present returns the users who have come and not left, as the log has it.
 func (a *attendance) present() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Collect(maps.Keys(a.said))
+	return a.joined()
+}
+
+// joined is present for a caller that holds mu.
+func (a *attendance) joined() (users []string) {
+	for user, u := range a.users {
+		if u.logged == joinLogged {
+			users = append(users, user)
+		}
+	}
+	return users
 }
 
 type presenceEvent struct {
@@ -181,16 +163,16 @@ func (a *attendance) heard(entry *broker.Entry) bool {
 	if e == nil {
 		return false
 	}
-	again := a.take(e, entry.Position)
+	u := a.of(e.User)
+	again := u.hear(e.State, entry.Position)
 	if again {
 		a.pass(entry.Position)
 	}
-	_, here := a.here[e.User]
-	_, away := a.away[e.User]
-	if here && e.State != "join" { // whoever said so did not know
+	a.changed = true
+	if u.here && e.State != "join" { // whoever said so did not know
 		a.announce(e.User)
 	}
-	if n := a.hub.nodes; n != nil && (here || away) {
+	if n := a.hub.nodes; n != nil && u.count() > 0 {
 		n.mu.Lock()
 		n.note(presentName + e.User)
 		n.mu.Unlock()
@@ -205,35 +187,6 @@ func (a *attendance) event(r *broker.Record) *presenceEvent {
 		return nil
 	}
 	return &e
-}
-
-// take notes what the log says of a user, and reports whether it has said the same before. The caller holds mu.
-func (a *attendance) take(e *presenceEvent, at broker.Position) (again bool) {
-	a.changed = true
-	if e.State == "join" {
-		_, again = a.said[e.User]
-		if !again {
-			a.said[e.User] = at
-		}
-		delete(a.gone, e.User)
-		return again
-	}
-	// The join of one of whom nothing is known is older than the window.
-	if _, here := a.said[e.User]; !here {
-		_, again = a.gone[e.User]
-	}
-	delete(a.said, e.User)
-	if !again {
-		a.gone[e.User] = departure{at, time.Now()}
-	}
-	return again
-}
-
-// knows reports whether the log has told whether a user is here. The caller holds mu.
-func (a *attendance) knows(user string) bool {
-	_, said := a.said[user]
-	_, gone := a.gone[user]
-	return said || gone
 }
 
 // pass remembers a record that is passed over, for those who read it from the archive. The caller holds mu.
@@ -252,20 +205,6 @@ func (a *attendance) passedOver(p broker.Position) bool {
 	defer a.mu.Unlock()
 	_, ok := a.passed[p]
 	return ok
-}
-
-// forget drops those who have left long ago, or all of them where they are too many.
-func (a *attendance) forget(now time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for user, d := range a.gone {
-		if now.Sub(d.heard) >= goneTime {
-			delete(a.gone, user)
-		}
-	}
-	if len(a.gone) > maxGone {
-		clear(a.gone)
-	}
 }
 
 // run publishes until the hub is closed.
@@ -335,8 +274,8 @@ func (a *attendance) learnFromOthers() error {
 		for name, count := range o.Counts {
 			user, ok := strings.CutPrefix(name, presentName)
 			// A node of an older version does not say whether it has heard of the join.
-			if ok && (count > 1 || count == 1 && !able(o)) && !a.knows(user) {
-				a.said[user] = broker.Position{}
+			if ok && (count > 1 || count == 1 && !able(o)) && a.look(user).logged == nothingLogged {
+				a.of(user).logged = joinLogged
 			}
 		}
 	}
@@ -349,15 +288,16 @@ func (a *attendance) sayJoins() {
 	a.mu.Lock()
 	var users []string
 	for user := range a.news {
-		_, here := a.here[user]
-		_, said := a.said[user]
-		if at, ok := a.repeated[user]; ok && here && !said && (at.Epoch != end.Epoch || end.Compare(at) < 0) {
+		u := a.of(user)
+		waits := u.here && u.logged != joinLogged
+		if waits && u.repeated.Epoch == end.Epoch && end.Compare(u.repeated) < 0 {
 			continue // it is on its way
 		}
-		if delete(a.news, user); here && !said {
+		delete(a.news, user)
+		if waits {
 			users = append(users, user)
 		} else {
-			delete(a.repeated, user)
+			u.repeated = broker.Position{}
 		}
 	}
 	a.mu.Unlock()
@@ -365,15 +305,10 @@ func (a *attendance) sayJoins() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, user := range users {
-		if at, again := repeated[user]; again {
-			a.repeated[user] = at
-		} else {
-			delete(a.repeated, user)
-			if !slices.Contains(failed, user) {
-				continue
-			}
+		u, at := a.of(user), repeated[user] // zero: it was not
+		if u.repeated = at; !at.IsZero() || slices.Contains(failed, user) {
+			a.news[user] = struct{}{} // next time
 		}
-		a.news[user] = struct{}{} // next time
 	}
 }
 
@@ -383,17 +318,14 @@ func (a *attendance) key(state, user string) string {
 	if a.hub.nodes == nil {
 		return ""
 	}
-	at, known := a.said[user]
-	if state == "join" {
-		var d departure
-		if d, known = a.gone[user]; known {
-			at = d.at
-		}
-		if again, ok := a.repeated[user]; ok { // of a join that was followed by a leave, and nobody here knows of either
-			at = again
-		} else if !known {
-			return "sse:presence join " + user
-		}
+	u := a.look(user)
+	at := u.at
+	switch {
+	case state != "join":
+	case !u.repeated.IsZero(): // of a join that was followed by a leave, and nobody here knows of either
+		at = u.repeated
+	case u.logged != leaveLogged:
+		return "sse:presence join " + user
 	}
 	if at.IsZero() {
 		return ""

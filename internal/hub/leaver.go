@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -30,13 +29,16 @@ type leaver struct {
 // since that it has no stream of the user, and none has fallen silent a short while ago.
 func (a *attendance) sayLeaves(now time.Time) {
 	a.mu.Lock()
-	for user, since := range a.away {
-		if now.Sub(since) >= a.presence.Debounce {
-			delete(a.away, user)
-			a.leaving[user] = &leaver{}
+	var users []string
+	for user := range a.going {
+		u := a.of(user)
+		if u.leaver == nil && now.Sub(u.away) >= a.presence.Debounce {
+			u.away, u.leaver = time.Time{}, &leaver{}
+		}
+		if u.leaver != nil {
+			users = append(users, user)
 		}
 	}
-	users := slices.Collect(maps.Keys(a.leaving))
 	a.mu.Unlock()
 	if len(users) == 0 {
 		return
@@ -46,22 +48,30 @@ func (a *attendance) sayLeaves(now time.Time) {
 		return
 	}
 	a.mu.Lock()
-	var left []string
+	var gone []string
 	for _, user := range users {
-		if l := a.leaving[user]; l != nil && l.left(user, nodes) {
-			left = append(left, user)
+		if l := a.look(user).leaver; l != nil && l.left(user, nodes) {
+			gone = append(gone, user)
 		} else if l != nil && l.asked > askAgain {
-			delete(a.leaving, user) // whoever has the user says it
+			a.settle(user) // whoever has the user says it
 		}
 	}
 	a.mu.Unlock()
-	failed, _ := a.say("leave", left)
+	failed, _ := a.say("leave", gone)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, user := range left {
+	for _, user := range gone {
 		if !slices.Contains(failed, user) {
-			delete(a.leaving, user)
+			a.settle(user)
 		}
+	}
+}
+
+// settle notes that a user is no longer to be looked for. The caller holds mu.
+func (a *attendance) settle(user string) {
+	if u := a.users[user]; u != nil && u.leaver != nil {
+		u.leaver = nil
+		delete(a.going, user)
 	}
 }
 
@@ -116,16 +126,16 @@ func (a *attendance) others(users []string) ([]broker.Node, error) {
 // the others only if it does not.
 func (a *attendance) sweep() {
 	a.mu.Lock()
-	missing := map[string]int{}
-	for user := range a.said {
-		_, here := a.here[user]
-		_, away := a.away[user]
-		if _, leaving := a.leaving[user]; !here && !away && !leaving {
-			missing[user] = a.missing[user]
+	var missing []string
+	for user, u := range a.users {
+		if u.missing() {
+			missing = append(missing, user)
+		} else {
+			u.missed = 0
 		}
 	}
 	a.mu.Unlock()
-	nodes, err := a.others(slices.Collect(maps.Keys(missing)))
+	nodes, err := a.others(missing)
 	if err != nil {
 		return
 	}
@@ -137,13 +147,22 @@ func (a *attendance) sweep() {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for user := range missing {
-		if slices.ContainsFunc(nodes, func(o broker.Node) bool { return o.Counts[presentName+user] > 0 }) {
-			delete(missing, user)
-		} else if missing[user]++; missing[user] >= sweeps {
-			a.leaving[user] = &leaver{}
-			delete(missing, user)
+	for _, user := range missing {
+		u := a.users[user]
+		switch {
+		case u == nil || !u.missing(): // any more
+		case slices.ContainsFunc(nodes, func(o broker.Node) bool { return o.Counts[presentName+user] > 0 }):
+			u.missed = 0
+		default:
+			if u.missed++; u.missed >= sweeps {
+				u.missed, u.leaver = 0, &leaver{}
+				a.going[user] = struct{}{}
+			}
 		}
 	}
-	a.missing = missing
+}
+
+// missing reports whether the log has a user as here, and this node does not.
+func (u *attendee) missing() bool {
+	return u.logged == joinLogged && !u.here && u.away.IsZero() && u.leaver == nil
 }

@@ -42,10 +42,7 @@ func (a *attendance) keep(ctx context.Context) {
 	_, end, _ := a.hub.window.end() // before who is here is read: what comes between is taken twice
 	a.mu.Lock()
 	changed := a.changed
-	m := memo{Topic: a.presence.Topic, Place: end.String()}
-	for user := range a.said {
-		m.Users = append(m.Users, user)
-	}
+	m := memo{Topic: a.presence.Topic, Place: end.String(), Users: a.joined()}
 	a.mu.Unlock()
 	if !changed || m.Topic == "" || a.hub.isLed(ctx) {
 		return
@@ -158,8 +155,8 @@ func (a *attendance) recall() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for user, is := range here {
-		if is && !a.knows(user) {
-			a.said[user] = broker.Position{}
+		if is && a.look(user).logged == nothingLogged {
+			a.of(user).logged = joinLogged
 		}
 	}
 	return nil

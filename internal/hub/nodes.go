@@ -325,8 +325,8 @@ func (n *nodes) present() map[string]int {
 	for name, connections := range n.hub.topics() {
 		all[topicName+name] = connections
 	}
-	for _, name := range n.hub.who.held() {
-		all[presentName+name] = n.hub.who.holds(name)
+	for name, count := range n.hub.who.held() {
+		all[presentName+name] = count
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
