@@ -96,10 +96,12 @@ func (n *nodes) close() {
 func (n *nodes) list(ctx context.Context, names []string) ([]broker.Node, error) {
 	roster, ok := n.directory.(broker.Roster)
 	if ok {
+		asked := time.Now()
 		nodes, err := roster.Nodes(ctx, names...)
 		if err != nil {
 			return nil, err
 		}
+		n.feel(nodes, asked)
 		if !slices.ContainsFunc(nodes, func(o broker.Node) bool { return o.Name == n.name && !o.Silent }) && n.hasLease() {
 			n.blindfold()
 		}
@@ -118,6 +120,39 @@ func (n *nodes) list(ctx context.Context, names []string) ([]broker.Node, error)
 		}
 	}
 	return []broker.Node{{Counts: others}}, nil
+}
+
+// stallTime is how long a node makes no report until it counts as stalled, or dead. Its lease may last for longer.
+const stallTime = 5 * time.Second
+
+// pulse is the number of a node's newest report, and since when it is that.
+type pulse struct {
+	beat    int
+	since   time.Time
+	stalled bool
+}
+
+// feel takes the pulses of nodes, as they were after asked at the earliest.
+func (n *nodes) feel(nodes []broker.Node, asked time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	old := n.pulses
+	n.pulses = map[string]pulse{}
+	for _, o := range nodes {
+		p := old[o.Name]
+		if beat := o.Counts[beatName]; beat == 0 || beat != p.beat {
+			p = pulse{beat: beat, since: time.Now()}
+		}
+		p.stalled = asked.Sub(p.since) > stallTime
+		n.pulses[o.Name] = p
+	}
+}
+
+// stalled reports whether a node has made no report for a while.
+func (n *nodes) stalled(o broker.Node) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return able(o) && n.pulses[o.Name].stalled
 }
 
 // hasLease reports whether the node has ever had one.

@@ -130,7 +130,7 @@ func (n *nodes) holders(ctx context.Context, id string) (held []string, all bool
 	}
 	for _, o := range nodes {
 		switch {
-		case o.Silent: // back again, it gives up what others have taken
+		case o.Silent || n.stalled(o): // back again, it gives up what others have taken
 		case !able(o):
 			all = true
 		case o.Counts[name] > 0:
@@ -159,7 +159,7 @@ func (h *Hub) unclaim(c *Conn) {
 	n.note(claimName + c.ID)
 }
 
-// reclaim is called when this node's claims have been out of the others' sight. Streams whose ids newer ones of other nodes
+// reclaim is called when this node's claims have been out of the others' sight, or seemed to be a dead node's. Streams whose ids newer ones of other nodes
 // have taken are ended; those that are the newer ones have the others end theirs.
 func (n *nodes) reclaim(ctx context.Context) {
 	n.mu.Lock()

@@ -253,6 +253,61 @@ func TestStreamGivenUpSupersedesNone(t *testing.T) {
 	})
 }
 
+// The clients of a node that has died come to another one, and leave no record once it is known to have stalled. A node that
+// has only stalled ends the streams whose ids others have taken.
+func TestClaimsOfStalledNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		slow := &deaf{node: e.node()}
+		a := hub.New("test", slow, settings(400, 1<<20))
+		defer a.Close()
+		if _, err := a.Position(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b, _ := e.hub(t, settings(400, 1<<20))
+		sub := func(i int) hub.Subscription { return hub.Subscription{User: "u", ID: "the-client-" + strconv.Itoa(i)} }
+		var old []*reader
+		for i := range 50 {
+			old = append(old, subscribe(t, a, sub(i)))
+		}
+		slow.held.Store(true)
+		time.Sleep(time.Second)
+		move := func() (refused int) {
+			for i := range old {
+				if b.Open(sub(i).ID) != nil {
+					continue
+				}
+				c, err := b.Subscribe(t.Context(), sub(i))
+				var refusal *hub.Refusal
+				switch {
+				case errors.As(err, &refusal) && refusal.Reason == "rate":
+					refused++
+				case err != nil:
+					t.Fatal(err)
+				default:
+					t.Cleanup(func() { c.Close(nil) })
+				}
+			}
+			return refused
+		}
+		if refused := move(); refused != 40 {
+			t.Errorf("%d were refused at once", refused)
+		}
+		time.Sleep(6 * time.Second)
+		if refused := move(); refused != 0 || e.length() != 10 {
+			t.Errorf("later, %d were refused; %d records are in the log", refused, e.length())
+		}
+		slow.held.Store(false)
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		for i, r := range old {
+			if r.conn.Cause() != "superseded" || b.Open(sub(i).ID) == nil {
+				t.Errorf("client %d: the older stream %q", i, r.conn.Cause())
+			}
+		}
+	})
+}
+
 // An engine that has forgotten who has which name is told again, and of two streams the newer one stays.
 func TestClaimsOutliveTheDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

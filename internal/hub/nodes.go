@@ -48,6 +48,7 @@ type nodes struct {
 	next    *report             // that will have them
 	beat    int                 // counts the reports
 	blind   time.Time           // until then other nodes may be unknown, as the engine has forgotten its nodes
+	pulses  map[string]pulse    // of the other nodes, by name
 	census  census
 	claims  claims
 	answers answers
@@ -190,12 +191,13 @@ func (n *nodes) report(ctx context.Context, full bool) {
 		changes[beatName] = beat
 		err = n.send(ctx, fresh, changes)
 	}
+	stalled := !n.at.IsZero() && time.Since(n.at) > stallTime/2 // other nodes may have taken ids without a record
 	n.reported(now, fresh, changes, err)
 	if waiting != nil {
 		waiting.err = err
 		close(waiting.done)
 	}
-	if err == nil && (forgotten || lapsed) {
+	if err == nil && (forgotten || lapsed || stalled) {
 		n.reclaim(ctx)
 	}
 }
