@@ -14,14 +14,14 @@ const (
 	maxAnswers = 1 << 16
 )
 
-// answers are what this node has to say to receipts of other nodes: of each that it has passed the event's place in the log,
-// and which of its users were connected there. nodes.mu guards them.
+// answers are what this node tells receipts of other nodes: that it has passed the event's place in the log, and which of the
+// event's users were connected there. nodes.mu guards them.
 type answers struct {
 	counts map[string]int // as the directory has them
 	given  []answer       // oldest first
 }
 
-// answer is what one receipt was told.
+// answer is what one receipt is told.
 type answer struct {
 	names []string
 	until time.Time
@@ -40,13 +40,13 @@ func (a *answers) current() map[string]int {
 	return a.counts
 }
 
-// answerOf is the name under which a node says that it has passed the place of an event with a receipt, and with a user how
-// many connections it had there.
+// answerOf returns the name under which a node says that it has passed the place of a receipt's event, and answerFor the one
+// under which it counts a user's connections there.
 func answerOf(receipt uint64) string { return answerName + strconv.FormatUint(receipt, 36) }
 
 func answerFor(receipt uint64, user string) string { return answerOf(receipt) + ":" + user }
 
-// rollCall is an event that is followed, and which names users.
+// rollCall asks which of an event's users are connected when it comes.
 type rollCall struct {
 	number uint64
 	own    *Receipt // nil: another node follows it
@@ -54,7 +54,7 @@ type rollCall struct {
 	here   []int // connections of these users
 }
 
-// rollCalls returns the events of a batch about which a publisher wants to know whether users are there.
+// rollCalls returns those that the events of a batch with a receipt ask for.
 func (h *Hub) rollCalls(batch []broker.Entry) (list []rollCall) {
 	for i := range batch {
 		r := &batch[i].Record
@@ -76,7 +76,7 @@ func (h *Hub) rollCalls(batch []broker.Entry) (list []rollCall) {
 	return list
 }
 
-// callRoll notes who is connected. It is called before the window has the events and after: a stream that a client opens or
+// callRoll counts who is connected. It is called before the window has the events and after: a stream that a client opens or
 // closes meanwhile may have got them.
 func (h *Hub) callRoll(list []rollCall) {
 	if len(list) == 0 {
@@ -91,7 +91,7 @@ func (h *Hub) callRoll(list []rollCall) {
 	}
 }
 
-// answer tells those who follow events who was connected.
+// answer tells the receipts, here or on other nodes, who was connected.
 func (h *Hub) answer(list []rollCall) {
 	for _, q := range list {
 		if q.own != nil {

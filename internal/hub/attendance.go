@@ -11,7 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// Presence is where it is published who comes and goes.
+// Presence says where it is published which users come and go.
 type Presence struct {
 	Topic    string        // "" for nowhere
 	Debounce time.Duration // how long a user may be away without having left
@@ -20,7 +20,7 @@ type Presence struct {
 const (
 	presenceType = "sse:presence"
 
-	// attendEvery is how often it is looked for who has left.
+	// attendEvery is how often a node looks for users who have left.
 	attendEvery = time.Second
 	// maxPassed bounds how many records are remembered that were passed over.
 	maxPassed = 1 << 14
@@ -73,7 +73,7 @@ func (a *attendance) configure(p Presence) {
 	a.begins.Do(func() { a.work.Go(a.run) })
 }
 
-// arrived is called when a user has his first connection.
+// arrived is called when a user gets a first connection.
 func (a *attendance) arrived(user string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -333,8 +333,8 @@ func (a *attendance) key(state, user string) string {
 	return "sse:presence " + state + " " + at.String() + " " + user
 }
 
-// say publishes what users do, as far as the log has room for it. It returns those of whom it could not, and where it was
-// said before of others.
+// say publishes that users come or go, as far as the log has room for it. It returns the users for whom it failed, and for
+// whom the log has the same record already, with its place.
 func (a *attendance) say(state string, users []string) (failed []string, repeated map[string]broker.Position) {
 	repeated = map[string]broker.Position{}
 	for group := range slices.Chunk(users, 256) {

@@ -10,8 +10,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// census puts what is asked of the directory at about the same time into one call. What is asked while a call is under way
-// waits for the next one: nobody gets an answer that is older than the question.
+// census makes one call of the directory for all questions that come at about the same time. A question that comes during a
+// call waits for the next one: no answer is older than its question.
 type census struct {
 	mu     sync.Mutex // guards all below
 	next   *inquiry
@@ -27,11 +27,8 @@ type inquiry struct {
 	err   error
 }
 
-// memoName is the name under which the directory has what is no node.
-const memoName = "presence~"
-
-// ask returns what the other nodes have under names, or under all where none is given, and how many reports they have made.
-// The counts are shared, and may hold other names as well.
+// ask returns what the other nodes have under names, or under all if none is given, and how many reports they have made. The
+// counts are shared with other callers, and may hold names that those have asked for.
 func (n *nodes) ask(ctx context.Context, names ...string) ([]broker.Node, error) {
 	c := &n.census
 	c.mu.Lock()
@@ -92,7 +89,7 @@ func (n *nodes) close() {
 	}
 }
 
-// list calls the directory. Where that does not tell nodes apart, the others are one.
+// list calls the directory. If it does not tell nodes apart, it returns the others as one.
 func (n *nodes) list(ctx context.Context, names []string) ([]broker.Node, error) {
 	roster, ok := n.directory.(broker.Roster)
 	if ok {

@@ -28,15 +28,15 @@ func (c *claims) newest(id string) int {
 	return 0
 }
 
-// claim is how a connection has got an id that an older stream may have.
+// claim is a connection's claim to an id that an older stream may have.
 type claim struct {
 	node     string
 	number   int             // on this node
-	appended broker.Position // of the record by which it ends streams on other nodes; zero: there were none to end
-	after    broker.Position // the end of the log, as this node had it
+	appended broker.Position // the place of the record by which it ends streams on other nodes; zero: there were none to end
+	after    broker.Position // the end of the log when it was made, as this node had it
 }
 
-// claimAgain is when a client is to come again that would have taken more of the log than clients may.
+// claimAgain is how long a client is to stay away if the log has no room for the record that its claim needs.
 const claimAgain = 5 * time.Second
 
 // claim gives a connection an id that an older stream may have. All that have it on this node are in one shard. It is held in
@@ -208,7 +208,7 @@ func (h *Hub) supersede(ctx context.Context, id string, claims []string) {
 	h.append(ctx, []broker.Record{{Kind: broker.Supersede, Targets: []broker.Target{{Kind: broker.Connection, Name: id}}, Ends: claims}})
 }
 
-// since reports whether a claim was made after another one of this node.
+// since reports whether a claim was made after another one on this node.
 func (c *claim) since(o *claim) bool {
 	return c != nil && o != nil && c.number > o.number
 }

@@ -154,7 +154,8 @@ func (k *keeper) wait() {
 	}
 }
 
-// eighth is how often is looked at the age of what has to be repeated at half of the history's.
+// eighth returns how often to look for additions that have aged: an eighth of the history's age, within bounds. They are
+// repeated at half of it.
 func (w *window) eighth() time.Duration {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -282,7 +283,7 @@ func (k *keeper) collect(r *repetitions, aged uint64) (oldest uint64) {
 	return oldest
 }
 
-// keptSince notes that what was added to the connection at a position has been repeated, behind a place of the log.
+// keptSince notes that what was added to the connection at a position has been repeated after a place of the log.
 func (c *Conn) keptSince(p broker.Position, seq uint64) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// sweepEvery is how often those are looked for who are said to be here, and are on no node: theirs has gone.
+	// sweepEvery is how often a node looks for users who are said to be here, and are on no node: theirs has gone.
 	sweepEvery = 10 * time.Second
 	// askAgain is how often it is asked whether a user who has left is on another node, which says the leave then.
 	askAgain = 3

@@ -12,30 +12,31 @@ import (
 )
 
 const (
-	// keepEvery is how often it is kept who is here, and keptTime for how long.
+	// keepEvery is how often a hub stores who is here, and keptTime how long the directory has it.
 	keepEvery = 10 * time.Second
 	keptTime  = 7 * 24 * time.Hour
 	// maxRecall bounds how many records are read to bring what was kept up to date.
 	maxRecall, recallPage = maxScan, 500
 )
 
-// A hub that starts learns from its window who has come and who has left, but not of those whose join is older. So it is kept
-// beside the log who is here, with the place in the log up to which that holds: in the directory, or, where there is none, in
-// what the broker keeps otherwise.
+// A hub that starts learns from its window who has come and who has left, but not of users whose join is older. So a memo
+// beside the log says who is here, and up to which place in the log that holds. It is in the directory, under the name of a
+// node, or in a broker.Keeper.
 const (
+	memoName  = "presence~"
 	memoUser  = "w:"
 	memoPlace = broker.Brief + "at:"
 	memoFile  = "presence"
 )
 
-// memo is what is kept.
+// memo says who is here, as the log has it.
 type memo struct {
 	Topic string   `json:"topic"`
 	Place string   `json:"place"`
 	Users []string `json:"users"`
 }
 
-// keep stores who is here, if that has changed. Of several nodes, the one whose name comes first does.
+// keep stores a memo if who is here has changed. Of several nodes, only the one whose name comes first does.
 func (a *attendance) keep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, reportEvery)
 	defer cancel()
@@ -54,7 +55,7 @@ func (a *attendance) keep(ctx context.Context) {
 	}
 }
 
-// isLed reports whether another node comes first.
+// isLed reports whether the name of another node comes first, or may.
 func (h *Hub) isLed(ctx context.Context) bool {
 	if h.nodes == nil {
 		return false
@@ -131,7 +132,7 @@ func (n *nodes) memo(ctx context.Context) (*memo, error) {
 	return m, nil
 }
 
-// recall takes over what was kept, of all those of whom the window does not tell.
+// recall takes over the memo's users, except those of whom the window tells.
 func (a *attendance) recall() error {
 	m, err := a.hub.kept(a.ctx)
 	if err != nil || m == nil {
@@ -162,7 +163,7 @@ func (a *attendance) recall() error {
 	return nil
 }
 
-// readOn brings what was kept up to date, from a place in the log to where the window begins.
+// readOn brings a memo's users up to date, from the memo's place in the log to where the window begins.
 func (a *attendance) readOn(at broker.Position, here map[string]bool) error {
 	for range maxRecall / recallPage {
 		_, start := a.hub.window.oldest()

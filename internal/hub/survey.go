@@ -19,9 +19,9 @@ type survey struct {
 	elsewhere map[string]int // connections on other nodes
 }
 
-// surveyAll asks the other nodes about the users of events. They answer once they have come to its place in the log: it is
-// asked until all have, as long as it may matter, or ctx is done. There are no other nodes, or nobody to ask about, where
-// the channel is nil.
+// surveyAll asks the other nodes about the users of events. A node answers once it has come to an event's place in the log:
+// surveyAll asks until all have, or the rest cannot matter, or ctx is done. The channel is nil if there are no other nodes or
+// no users.
 func (n *nodes) surveyAll(ctx context.Context, list []Awaited) <-chan []survey {
 	users := 0
 	for _, a := range list {
