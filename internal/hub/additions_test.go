@@ -95,7 +95,7 @@ func TestAdditionsOutliveTheConnection(t *testing.T) {
 	for name, open := range fleets {
 		for _, to := range []broker.Target{connTarget("the-same-client"), userU} {
 			t.Run(fmt.Sprint(name, ", kind ", to.Kind), func(t *testing.T) {
-				next := open(t, settings(100, 1<<20))
+				next := open(t, settings(400, 1<<20)) // room for ten takeovers between nodes
 				h := next()
 				sub := hub.Subscription{User: "u", ID: "the-same-client", Topics: []string{"own"}}
 				ctx := t.Context()
@@ -145,7 +145,7 @@ func TestAdditionsOutliveTheConnection(t *testing.T) {
 func TestAddedWhileAway(t *testing.T) {
 	for name, open := range fleets {
 		t.Run(name, func(t *testing.T) {
-			next := open(t, settings(100, 1<<20))
+			next := open(t, settings(400, 1<<20)) // room for ten takeovers between nodes
 			h := next()
 			_, err := h.Join(t.Context(), userU, []string{"early"})
 			mustSteer(t, true, err)
@@ -200,7 +200,7 @@ func TestAdditionsAreUndone(t *testing.T) {
 		for name, open := range fleets {
 			for _, away := range []bool{false, true} {
 				t.Run(fmt.Sprint(what, ", ", name, ", away ", away), func(t *testing.T) {
-					next := open(t, settings(100, 1<<20))
+					next := open(t, settings(400, 1<<20)) // room for ten takeovers between nodes
 					h := next()
 					sub := hub.Subscription{User: "u", ID: "the-same-client"}
 					r := subscribe(t, h, sub)
