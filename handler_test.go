@@ -232,7 +232,7 @@ func TestJSONConfig(t *testing.T) {
 		{[]string{handler(`, "colour": "red"`)}, []string{"colour"}},
 		{[]string{handler(`, "heartbeat": "10ms"`)}, []string{"heartbeat"}},
 		{[]string{handler(`, "internal": {"prefix": "/_sse"}`)}, []string{"internal", "allow"}},
-		{[]string{handler(`, "internal": {"prefix": "/_sse", "tokens": ["{env.SSE_PUSH_NO_SUCH_VARIABLE}"]}`)}, []string{"internal", "token", "empty"}},
+		{[]string{handler(`, "internal": {"prefix": "/_sse", "tokens": ["{env.SSE_PUSH_NO_SUCH_VARIABLE}"]}`)}, []string{"internal", "token", "is not set"}},
 		{[]string{handler(`, "broker": {"name": "pigeon"}`)}, []string{"broker", "pigeon"}},
 	} {
 		err := caddy.Load(config(tt.handlers...), true)

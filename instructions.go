@@ -1,14 +1,13 @@
 package ssepush
 
 import (
+	"context"
 	"io"
 	"maps"
 	"net/http"
 	"net/textproto"
 	"slices"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // Instructions are headers by which the app behind steers the proxy: in its answers alone, never in what a client sends.
@@ -73,25 +72,20 @@ func unlisted(lines []string) []string {
 	return kept
 }
 
-// innerVar is the variable of a request that is set while it passes what stands behind a directive that deals with
-// instructions. Another directive there keeps what the first one has added to the request, and leaves it what it waits for in
-// the answer.
-const innerVar = "sse_push.inner"
+// innerKey is the context key of a request that passes what stands behind a directive that deals with instructions. Another
+// directive there keeps what the first one has added to the request, and leaves it what it waits for in the answer.
+type innerKey struct{}
 
 // isInner reports whether another directive around this one deals with instructions.
-func isInner(r *http.Request) bool {
-	inner, _ := caddyhttp.GetVar(r.Context(), innerVar).(bool)
-	return inner
-}
+func isInner(r *http.Request) bool { return r.Context().Value(innerKey{}) != nil }
 
-// enclose marks a request for the directives behind this one. The function that it returns takes the mark off, as what
-// answers an error stands behind none.
-func enclose(r *http.Request) (leave func()) {
+// enclosed returns a request as the directives behind this one are to see it. The request's variables cannot say this: a dial
+// of reverse_proxy reads them even after the handlers have returned.
+func enclosed(r *http.Request) *http.Request {
 	if isInner(r) {
-		return func() {}
+		return r
 	}
-	caddyhttp.SetVar(r.Context(), innerVar, true)
-	return func() { caddyhttp.SetVar(r.Context(), innerVar, nil) }
+	return r.WithContext(context.WithValue(r.Context(), innerKey{}, true))
 }
 
 // takeInstructions removes from an answer the instructions that a directive deals with, and returns them: all, or of an
@@ -108,8 +102,9 @@ func (h *Handler) takeInstructions(header http.Header, inner bool) (taken http.H
 	return taken
 }
 
-// stripRequest removes every instruction from a request, unless a directive around has done so. Trailers are not there yet: net/http adds them to the request once
-// the body has been read, so the request gets a map of its own, and a body that fills it in.
+// stripRequest removes every instruction from a request, unless a directive around has done so. Trailers are not there yet:
+// net/http adds them to the request once the body has been read, so the request gets a map of its own, and a body that fills
+// it in.
 func stripRequest(r *http.Request) {
 	if isInner(r) {
 		return

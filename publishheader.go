@@ -115,8 +115,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 	a := &answerWriter{
 		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context(), inner: isAsked(r) || isInner(r),
 	}
-	defer enclose(r)()
-	err := next.ServeHTTP(a, r)
+	err := next.ServeHTTP(a, enclosed(r))
 	if !a.begun && err == nil {
 		a.begin(http.StatusOK) // as net/http does it
 	}

@@ -129,9 +129,7 @@ func (h *Handler) askApp(w http.ResponseWriter, r, asIs *http.Request, next cadd
 		a.status, a.header, a.instructions = status, header.Clone(), taken
 		return a.holds() || streams && status >= 500
 	})
-	leave := enclose(asIs)
-	err := next.ServeHTTP(bounded{rec, &a.first}, asIs)
-	leave()
+	err := next.ServeHTTP(bounded{rec, &a.first}, enclosed(asIs))
 	if !isInner(asIs) {
 		stripInstructions(w.Header()) // of an error, or trailers
 	}

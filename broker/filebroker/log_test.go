@@ -334,7 +334,7 @@ func TestForeignRecords(t *testing.T) {
 		<-r.done
 	}
 	put(t, h, "b")
-	if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "-", "b"}) {
+	if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "-", "-", "b"}) {
 		t.Errorf("got %q", got)
 	}
 }
