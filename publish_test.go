@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -297,15 +296,11 @@ func TestHalfAPublish(t *testing.T) {
 // A client that does not read delays neither a publisher nor another client. Once it reads, it has missed nothing.
 func TestClientThatNeverReads(t *testing.T) {
 	s := serve(t, route(""))
-	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) {
-			if err := syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096); err != nil {
-				t.Error(err)
-			}
-		})
-	}}
-	slow, err := dialer.Dial("tcp", s.addr)
+	slow, err := net.Dial("tcp", s.addr)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := slow.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 		t.Fatal(err)
 	}
 	defer slow.Close()
