@@ -97,6 +97,7 @@ type Record struct {
 	Ends    []string // of a Supersede: the claims that it ends, as hubs name them; none: whatever is older
 	Since   Position // of a Join that repeats an older one: where that one stood; zero: it repeats none
 	Partial bool     // of such a Join: the node has more to repeat than it may
+	Read    Position // of such a Join: what stands behind this may take away what it repeats; zero: a node of an older version wrote it
 
 	Type  string // the event's type; "" is "message"
 	ID    string // the app's own id; "" for none

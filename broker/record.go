@@ -38,6 +38,7 @@ const (
 	fieldEnds     = 20
 	fieldSince    = 22 // a position's text
 	fieldPartial  = 24
+	fieldRead     = 26 // a position's text
 )
 
 // Encode appends the record as it is stored.
@@ -70,6 +71,7 @@ func (r *Record) Encode(b []byte) []byte {
 	if r.Partial {
 		text(fieldPartial, "1")
 	}
+	text(fieldRead, r.Read.String())
 	text(fieldType, r.Type)
 	text(fieldID, r.ID)
 	number(fieldRetry, r.Retry.Milliseconds())
@@ -153,6 +155,8 @@ func (r *Record) set(tag uint64, v []byte) error {
 		r.Since, _ = ParsePosition(string(v))
 	case fieldPartial:
 		r.Partial = true
+	case fieldRead:
+		r.Read, _ = ParsePosition(string(v))
 	case fieldType:
 		r.Type = string(v)
 	case fieldID:

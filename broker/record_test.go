@@ -20,7 +20,7 @@ func TestRecordComesBack(t *testing.T) {
 		{}, {Kind: Hole}, {Kind: Disconnect, Targets: []Target{{User, "u"}}}, full,
 		{Kind: Deny, Targets: []Target{{User, "u"}}, TTL: time.Second}, {Kind: Supersede, Targets: []Target{{Connection, "c"}}},
 		{Kind: Join, Targets: []Target{{User, "u"}}, Topics: []string{"a", "b/*"}}, {Kind: Leave, Topics: []string{"a"}},
-		{Kind: Join, Targets: []Target{{Connection, "c"}}, Topics: []string{"a"}, Since: Position{Epoch: 5, Major: 7, Minor: 9, Check: 3}, Partial: true},
+		{Kind: Join, Targets: []Target{{Connection, "c"}}, Topics: []string{"a"}, Since: Position{Epoch: 5, Major: 7, Minor: 9, Check: 3}, Partial: true, Read: Position{Epoch: 5, Major: 8}},
 	} {
 		got, err := Decode(r.Encode(nil))
 		if err != nil || !reflect.DeepEqual(got, r) {

@@ -104,7 +104,8 @@ func (a *additions) of(t broker.Target) *changes {
 	return c
 }
 
-// join adds a topic. One that is repeated is heard from where it was first added. The caller holds mu.
+// join adds a topic. One that is repeated is heard from where it was first added. It is not added if something that this node
+// has not read may have taken it away: clients are told instead that they may have had more. The caller holds mu.
 func (a *additions) join(t broker.Target, topic string, e *entry) {
 	c := a.of(t)
 	if i := slices.IndexFunc(c.joins, func(had addition) bool { return had.topic == topic }); i >= 0 {
@@ -115,6 +116,10 @@ func (a *additions) join(t broker.Target, topic string, e *entry) {
 	if since := e.control.since; !since.IsZero() {
 		n.seq, n.pos = a.window.seqOf(since), since
 		if undone(c.leaves, n) { // taken away while it was being repeated
+			return
+		}
+		if read := e.control.read; !read.IsZero() && !a.window.follows(read) {
+			a.known = max(a.known, e.seq+a.window.memory())
 			return
 		}
 	}

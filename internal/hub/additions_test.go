@@ -2,8 +2,10 @@ package hub_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -256,5 +258,57 @@ func TestRepeatedAfterItWasTakenAway(t *testing.T) {
 	r := subscribe(t, h, hub.Subscription{User: "u", ID: "the-same-client", LastEventID: last.String()})
 	if m := r.next(); !strings.Contains(m.Data, `"topics":[]`) {
 		t.Errorf("got %v", m)
+	}
+}
+
+// A node that is behind repeats that a topic was added, as it has not read yet that it was taken away. Another one, which
+// begins in the middle of the log between the two records, does not believe it.
+func TestRepeatedBeforeTheRemovalWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		s := settings(40, 1<<20)
+		s.History.Age = 8 * time.Second // it is looked every second what has to be repeated
+		h, _ := e.hub(t, s)
+		sub := hub.Subscription{User: "u", ID: "the-same-client"}
+		subscribe(t, h, sub).poll()
+		there, err := h.Join(t.Context(), connTarget(sub.ID), []string{"room"})
+		mustSteer(t, there, err)
+		free := make(chan struct{})
+		defer close(free)
+		h.OnRevoke(func(string) { <-free })
+		many := func(n int) []broker.Record { return slices.Repeat([]broker.Record{user("other", "x")}, n) }
+		removal := broker.Record{Kind: broker.Leave, Targets: []broker.Target{connTarget(sub.ID)}, Topics: []string{"room"}}
+		h.Publish(t.Context(), append([]broker.Record{removal}, many(30)...))
+		time.Sleep(3 * time.Second)
+		log := e.logged()
+		if !slices.ContainsFunc(log[3:], func(r broker.Record) bool { return !r.Since.IsZero() }) {
+			t.Fatal("nothing was repeated")
+		}
+		h.Publish(t.Context(), many(72-len(log)))
+		sub.LastEventID = h.Publish(t.Context(), many(1))[0].Position.String()
+		h, _ = e.hub(t, s)
+		if m := subscribe(t, h, sub).next(); !strings.Contains(m.Data, `"topics":[]`) {
+			t.Errorf("got %v", m)
+		}
+	})
+}
+
+// A client that comes while this node reads that a topic was taken away does not get it again.
+func TestTakenAwayWhileArriving(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	sub := hub.Subscription{User: "u", ID: "the-same-client"}
+	subscribe(t, h, sub)
+	there, err := h.Join(t.Context(), connTarget(sub.ID), []string{"room"})
+	mustSteer(t, there, err)
+	var r *reader
+	h.OnRevoke(func(string) { // it is in the window by now
+		sub.Arrived = h.Arrived()
+		r = subscribe(t, h, sub)
+	})
+	there, err = h.Leave(t.Context(), connTarget(sub.ID), []string{"room"})
+	mustSteer(t, there, err)
+	publish(t, h, topic("room", "secret"), user("u", "1"))
+	if got := collect(r, "1"); slices.Contains(got, "secret") {
+		t.Errorf("got %q", got)
 	}
 }

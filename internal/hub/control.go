@@ -21,6 +21,7 @@ type control struct {
 	ends    []string        // claims, of a Supersede
 	since   broker.Position // of a repeated Join: where it was made first
 	partial bool            // there are more to repeat
+	read    broker.Position // of a repeated Join: what stands behind this may have undone it; zero: that is not known
 }
 
 // cause is why a stream was ended by the hub.
@@ -165,8 +166,7 @@ func (st *steering) catchUp(c *Conn, arrived, shard uint64) {
 // Arrived is to be called before it is looked up who a client is, for Subscription.Arrived: what is revoked from then on
 // is revoked from this client, too. It is never 0.
 func (h *Hub) Arrived() uint64 {
-	seq, _, _ := h.window.end()
-	return seq + 1
+	return h.heeded.Load() + 1
 }
 
 // stall puts a connection to sleep until the shard has come further. The caller holds mu. It reports true.

@@ -55,7 +55,7 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 		return n
 	case broker.Event:
 	default:
-		n.control, n.names = &control{r.Kind, r.Targets, r.Topics, r.TTL, r.Ends, r.Since, r.Partial}, r.NamesSize()
+		n.control, n.names = &control{r.Kind, r.Targets, r.Topics, r.TTL, r.Ends, r.Since, r.Partial, r.Read}, r.NamesSize()
 		n.share = shareOf(r)
 		return n
 	}

@@ -54,6 +54,7 @@ type Hub struct {
 	stats     stats
 	taps      taps
 
+	heeded    atomic.Uint64 // all up to this place of the window has been done for the node as a whole
 	denials   denials
 	additions additions
 	keeper    keeper

@@ -115,7 +115,7 @@ func (in *intake) check(r *broker.Record) error {
 	switch {
 	case len(r.Targets) != 1 && (!repeats || len(r.Targets) == 0 || len(r.Targets) > keptTargets):
 		return fmt.Errorf("a record that steers connections has %d targets", len(r.Targets))
-	case !repeats && (r.Partial || !r.Since.IsZero()):
+	case !repeats && (r.Partial || !r.Since.IsZero() || !r.Read.IsZero()):
 		return fmt.Errorf("kind %d repeats something", r.Kind)
 	}
 	for _, t := range r.Targets {
@@ -167,7 +167,7 @@ func (in *intake) checkEvent(r *broker.Record) error {
 		return errors.New("no target")
 	case len(r.Targets) > MaxTargets, len(r.Exclude) > MaxTargets:
 		return fmt.Errorf("more than %d targets or exclusions", MaxTargets)
-	case len(r.Topics) > 0, len(r.Ends) > 0, !r.Since.IsZero(), r.Partial:
+	case len(r.Topics) > 0, len(r.Ends) > 0, !r.Since.IsZero(), r.Partial, !r.Read.IsZero():
 		return errors.New("an event has fields of a record that steers connections")
 	}
 	for _, t := range r.Targets {

@@ -59,6 +59,7 @@ func forged() map[string]broker.Record {
 		"repeated join of a user":   {Kind: broker.Join, Targets: []broker.Target{u}, Topics: []string{"who"}, Since: broker.Position{Epoch: 1, Minor: 1}},
 		"repeated leave":            {Kind: broker.Leave, Targets: []broker.Target{u}, Topics: []string{"who"}, Since: broker.Position{Epoch: 1, Minor: 1}},
 		"incomplete join":           {Kind: broker.Join, Targets: []broker.Target{u}, Topics: []string{"who"}, Partial: true},
+		"join read up to a place":   {Kind: broker.Join, Targets: []broker.Target{u}, Topics: []string{"who"}, Read: broker.Position{Epoch: 1, Minor: 1}},
 		"disconnect without target": control(broker.Disconnect),
 	}
 	return all

@@ -190,6 +190,16 @@ func (r *repetition) add(id string) {
 	r.record.Targets = append(r.record.Targets, broker.Target{Kind: broker.Connection, Name: id})
 }
 
+// read notes in the records up to where the log was read for them: a topic may have been taken away behind that, and a node
+// that begins in between must not believe that it is still there.
+func (r *repetitions) read(p broker.Position) {
+	for _, one := range r.list {
+		if one.record.Read = p; p.IsZero() || len(one.adopts) > 0 { // the shard is far behind, or an adoption has waited
+			one.record.Read = one.record.Since
+		}
+	}
+}
+
 // round repeats what is due.
 func (k *keeper) round(ctx context.Context) {
 	adopted, partial := k.adoptions()
@@ -203,8 +213,9 @@ func (k *keeper) round(ctx context.Context) {
 		one.adopts = append(one.adopts, a)
 		one.add(a.id)
 	}
-	oldest := k.collect(r, k.hub.window.aged(time.Now()))
+	oldest, obeyed := k.collect(r, k.hub.window.aged(time.Now()))
 	list := r.list
+	r.read(k.hub.window.positionOf(obeyed))
 	room, done := k.hub.chatter.reserve(k.hub.window, repetitionShare, len(list))
 	defer done()
 	if len(list) > room || partial {
@@ -257,11 +268,14 @@ func (k *keeper) repeat(ctx context.Context, list []*repetition, tail uint64) (s
 	return stored
 }
 
-// collect adds what is aged, and returns the place of the oldest record that the other additions depend on.
-func (k *keeper) collect(r *repetitions, aged uint64) (oldest uint64) {
+// collect adds what is aged, and returns the place of the oldest record that the other additions depend on, and the place up
+// to which all shards have obeyed the log.
+func (k *keeper) collect(r *repetitions, aged uint64) (oldest, obeyed uint64) {
 	oldest, _, _ = k.hub.window.end()
+	obeyed = oldest
 	for _, s := range k.hub.shards {
 		s.mu.Lock()
+		obeyed = min(obeyed, s.cursor)
 		for c := range s.kept {
 			since := map[broker.Position][]string{}
 			for _, a := range c.extra.topics {
@@ -280,7 +294,7 @@ func (k *keeper) collect(r *repetitions, aged uint64) (oldest uint64) {
 		}
 		s.mu.Unlock()
 	}
-	return oldest
+	return oldest, obeyed
 }
 
 // keptSince notes that what was added to the connection at a position has been repeated after a place of the log.

@@ -51,6 +51,7 @@ func (s *sink) Deliver(batch []broker.Entry) {
 			h.heed(e)
 			h.additions.see(e)
 		}
+		h.heeded.Store(e.seq)
 	}
 	h.keeper.look()
 	small := toFew(entries)

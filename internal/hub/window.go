@@ -16,6 +16,7 @@ type window struct {
 	entries  []*entry        // by seq, without holes: entries[0].seq == base
 	base     uint64          // seq of the oldest entry kept, or of the next to come
 	start    broker.Position // of the entry before base
+	begun    broker.Position // of the entry before the first that it ever had
 	bytes    int64
 	newest   map[string]*entry // by coalesce key
 	epochs   []epoch           // oldest first; the last is that of the log's present life
@@ -71,8 +72,18 @@ func newWindow(h History) *window {
 func (w *window) begin(p broker.Position) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.start, w.mark = p, mark{seq: w.base - 1, pos: p}
+	w.start, w.begun, w.mark = p, p, mark{seq: w.base - 1, pos: p}
 	w.epochs = append(w.epochs, epoch{p.Epoch, w.base})
+}
+
+// follows reports whether the window has had all that stands behind a position.
+func (w *window) follows(p broker.Position) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if p.Epoch == w.begun.Epoch {
+		return p.Compare(w.begun) >= 0
+	}
+	return w.rank(p.Epoch) > w.rank(w.begun.Epoch)
 }
 
 func (w *window) tail() uint64 { return w.base + uint64(len(w.entries)) - 1 }
