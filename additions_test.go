@@ -68,7 +68,7 @@ func TestAddedTopicsOfAnonymousConnections(t *testing.T) {
 
 // They come back over a restart, where the log does.
 func TestAddedTopicsComeBackAfterARestart(t *testing.T) {
-	body := route("hub main\nclient_key " + strings.Repeat("client-key-", 4) + "\nbroker file " + t.TempDir())
+	body := route("hub main\nclient_key " + strings.Repeat("client-key-", 4) + "\nbroker file " + logDir(t))
 	target := "/events?userId=u1&client=" + clientName
 	s := serve(t, body)
 	c := s.open(target)

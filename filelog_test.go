@@ -6,7 +6,30 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sse-push/caddy-sse-push/broker/filebroker"
 )
+
+// logDir returns the directory of a file log, which is not removed before its hubs have let go of it.
+func logDir(t *testing.T) string {
+	dir := filepath.Join(t.TempDir(), "sse")
+	t.Cleanup(func() {
+		locks, err := filepath.Glob(filepath.Join(dir, "*", "lock"))
+		if err != nil || len(locks) == 0 {
+			t.Errorf("no log was kept in %s: %v", dir, err)
+		}
+		for _, lock := range locks {
+			waitFor(t, "the log is let go of", func() bool {
+				b, err := filebroker.Open(filepath.Dir(lock), filebroker.Options{})
+				if err != nil {
+					return false
+				}
+				return b.Close() == nil
+			})
+		}
+	})
+	return dir
+}
 
 // Somebody removes the directory of a file log while it is in use: publishers are told, and the load balancer.
 func TestFileLogIsRemoved(t *testing.T) {

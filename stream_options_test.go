@@ -165,6 +165,7 @@ func TestOnlyHTTP1(t *testing.T) {
 			if err := loadConfig([]*site{s}, []byte(only)); err != nil {
 				t.Fatal(err)
 			}
+			s.reconnect()
 			if s.via(protocol); protocol != "h1" {
 				s.client.Transport.(*http.Transport).ForceAttemptHTTP2 = true
 			}
