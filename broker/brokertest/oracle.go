@@ -61,6 +61,8 @@ func (l *ledger) settle(o *outcome, res broker.Result) {
 		o.fate = max(o.fate, unknown)
 	case res.Err != nil:
 		o.fate = max(o.fate, refused)
+	case l.forgets && o.fate == acknowledged && o.pos.Epoch != res.Position.Epoch:
+		// Of a group that was under way when a life of such a log ended, all is published anew.
 	case o.fate == acknowledged && o.pos != res.Position:
 		fault("event %d is acknowledged at %s, and again at %s", o.number, o.pos, res.Position)
 	case o.fate < unknown && res.Repeated:
@@ -270,7 +272,7 @@ func (l *ledger) checkClient(r Reporter, c *client, acked []*outcome, places map
 			case o.fate < unknown:
 				report("event %d was refused, and has come at %s", it.number, it.pos)
 			case l.forgets && o.fate == acknowledged && o.pos.Epoch != it.pos.Epoch:
-				// Such a log knows no keys of an earlier life: of a group that was under way at its end, all is published anew.
+				// As settle has it: such a log knows no keys of an earlier life.
 			case o.fate == acknowledged && o.pos != it.pos:
 				elsewhere = append(elsewhere, fmt.Sprintf("event %d has come at %s, but was acknowledged at %s: stored twice", it.number, it.pos, o.pos))
 			case o.fate == unknown && !places[it.number].IsZero() && places[it.number] != it.pos:
