@@ -93,7 +93,7 @@ func withURL(r *http.Request, u *url.URL) *http.Request {
 func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 	if p := h.guard.check(r); p != nil {
 		if p.Status == http.StatusNotFound {
-			// As the site says it of any other path, so that the route is not to be found.
+			// As the site answers for any other path, so that the route cannot be probed.
 			return caddyhttp.Error(http.StatusNotFound, nil)
 		}
 		p.write(w)

@@ -162,7 +162,7 @@ func TestTwoWayRefuses(t *testing.T) {
 		headers []string
 		status  int
 	}{
-		"his own":                        {id, own, 200},
+		"the caller's own":               {id, own, 200},
 		"a listed page":                  {id, []string{"Origin", "https://listed.example", "Cookie", "id=u1"}, 200},
 		"same-origin, without an Origin": {id, []string{"Sec-Fetch-Site", "same-origin", "Cookie", "id=u1"}, 200},
 		"by a ticket":                    {id + "?ticket=" + ticketFor("u1", time.Minute), []string{"Origin", s.url}, 200},

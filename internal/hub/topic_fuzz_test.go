@@ -56,7 +56,7 @@ func FuzzPattern(f *testing.F) {
 	})
 }
 
-// However a user is called, his topics are his own: his name is one segment, no pattern, and no other user's.
+// Whatever a user's name is, escaped it is one segment, no pattern, and no other user's.
 func FuzzEscapeSegment(f *testing.F) {
 	for _, seed := range [][2]string{{"a/b", "a%2Fb"}, {"*", "**"}, {"..", "."}, {"%", "%25"}, {"a", "A"}, {"\u2028", "\x7f"}, {"é", "e\u0301"}} {
 		f.Add(seed[0], seed[1])

@@ -203,9 +203,9 @@ func claims(t *testing.T, site, way string, carl *visitor) {
 	for name, request := range map[string][2]string{ // what is added to the URL, and a cookie
 		"a name":                        {"&userId=ann", ""},
 		"a session out of thin air":     {"", "PHPSESSID=0123456789abcdef0123456789"},
-		"a ticket with his own secret":  {"&ticket=" + ticket + "." + hex.EncodeToString(sign(ticket, "a secret of carl's, who has no other one")), ""},
+		"a ticket by carl's secret":     {"&ticket=" + ticket + "." + hex.EncodeToString(sign(ticket, "a secret that only carl knows, of 32 bytes")), ""},
 		"a ticket with another secret":  {"&ticket=" + ticket + "." + hex.EncodeToString(sign(ticket, jwtSecret)), ""},
-		"a token with his own secret":   {"", "chat_token=" + hs256 + "." + encode(sign(hs256, "a secret of carl's, who has no other one"))},
+		"a token by carl's secret":      {"", "chat_token=" + hs256 + "." + encode(sign(hs256, "a secret that only carl knows, of 32 bytes"))},
 		"a token with another secret":   {"", "chat_token=" + hs256 + "." + encode(sign(hs256, ticketSecret))},
 		"a token without any signature": {"", "chat_token=" + none + "."},
 	} {
