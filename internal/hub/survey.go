@@ -66,6 +66,7 @@ func (n *nodes) survey(ctx context.Context, list []Awaited, surveys []survey) (o
 			continue
 		}
 		s.known, s.sure, s.elsewhere = true, !blind, map[string]int{}
+		found := map[string]bool{} // by a node that has confirmed: what another counts may have left since
 		pending := false
 		for _, o := range others {
 			confirmed := o.Counts[answerOf(a.number)] > 0
@@ -76,28 +77,29 @@ func (n *nodes) survey(ctx context.Context, list []Awaited, surveys []survey) (o
 				pending = true
 			}
 			for _, user := range a.users {
-				if confirmed {
-					s.elsewhere[user] += o.Counts[answerFor(a.number, user)]
+				if n := o.Counts[answerFor(a.number, user)]; confirmed {
+					s.elsewhere[user] += n
+					found[user] = found[user] || n > 0
 				} else {
 					s.elsewhere[user] += o.Counts[userName+user]
 				}
 			}
 		}
 		if pending {
-			// Where it is not sure anyway, or all users are there, nobody need wait for the rest.
-			over = over && (!s.sure || a.allFound(s.elsewhere))
+			// The rest cannot matter once it is unsure anyway, or all users are found.
+			over = over && (!s.sure || a.allFound(found))
 			s.sure = false
 		}
 	}
 	return over || ctx.Err() != nil
 }
 
-// allFound reports whether each user is known to be connected, here or elsewhere.
-func (r *Receipt) allFound(elsewhere map[string]int) bool {
+// allFound reports whether each user is connected, to this node or, by found, to another.
+func (r *Receipt) allFound(found map[string]bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, user := range r.users {
-		if !r.present[user] && elsewhere[user] == 0 {
+		if !r.present[user] && !found[user] {
 			return false
 		}
 	}

@@ -208,10 +208,18 @@ func (s *served) wait() {
 	s.begun, s.wrote = time.Time{}, time.Now()
 }
 
+// because names the reason of a failed write: errTimeout where guard or the kernel gave it up.
 func (s *served) because(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil && (s.late || errors.Is(err, syscall.ETIMEDOUT)) { // by guard, or by the kernel
+	switch {
+	case err == nil:
+		return nil
+	case s.late, errors.Is(err, syscall.ETIMEDOUT):
+		return errTimeout
+	case time.Since(s.begun) >= s.kernel-lastChance:
+		// The kernel tells its timeout once. If net/http reads in the background, that read is told, and this write gets
+		// EPIPE, or over HTTP/2 whatever a closed connection means there.
 		return errTimeout
 	}
 	return err
