@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // read reads the answer of an app that lets a client in. Who came at once is not to come again at once.
@@ -28,7 +28,7 @@ func readGrant(h http.Header, by string, lifetime time.Duration) (*grant, error)
 		return nil, failing("X-SSE-User is given more than once")
 	}
 	g := &grant{user: users[0], by: by}
-	if err := hub.CheckName(g.user); err != nil {
+	if err := rules.CheckName(g.user); err != nil {
 		return nil, failing("X-SSE-User " + err.Error())
 	}
 	var err error
@@ -70,7 +70,7 @@ func numberOf(h http.Header, name string, most int64) (n int64, given bool, err 
 func topicsOf(lines []string) (topics []string, err error) {
 	for _, line := range lines {
 		line = strings.TrimSpace(line)
-		if len(line) > (maxTopics+1)*(hub.MaxName+4) {
+		if len(line) > (maxTopics+1)*(rules.MaxName+4) {
 			return nil, fmt.Errorf("more than %d topics", maxTopics)
 		}
 		if strings.HasPrefix(line, "[") {

@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 func init() {
@@ -199,7 +199,7 @@ func handlerOptions(h *Handler) []option {
 	options := []option{
 		{usage: "hub <name>", min: 1, max: 1, set: func(args []string) error {
 			h.Hub = args[0]
-			return hub.CheckName(h.Hub)
+			return rules.CheckName(h.Hub)
 		}},
 		{usage: "user ticket|jwt|authorize|header|query|cookie …, or user <placeholder>", min: 1, max: many, repeats: true, subscribe: true,
 			set: func(args []string) error {

@@ -17,7 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
@@ -91,7 +91,7 @@ func mintTicket(_ context.Context, cmd *cobra.Command, args []string) error {
 	if secret == "" {
 		return fmt.Errorf("set %s to the secret, or give --secret-file", cmd.Flag("secret-env").Value)
 	}
-	if err := hub.CheckName(args[0]); err != nil {
+	if err := rules.CheckName(args[0]); err != nil {
 		return fmt.Errorf("user %w", err)
 	}
 	lifetime, _ := cmd.Flags().GetDuration("expires")

@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // The id of a connection whose client calls itself something (`?client=`) is the same whenever it comes again: 12 bytes
@@ -32,7 +32,7 @@ func checkClient(values []string) error {
 	if n := len(values[0]); n < minClient || n > maxClient {
 		return fmt.Errorf("must be %d to %d characters of a random name, got %d", minClient, maxClient, n)
 	}
-	if hub.CheckConnection(values[0]) != nil {
+	if rules.CheckConnection(values[0]) != nil {
 		return errors.New("may hold letters, digits, _ and - only")
 	}
 	return nil

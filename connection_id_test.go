@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 func keyed(name, key string) *pooledHub {
@@ -23,7 +24,7 @@ func TestConnectionID(t *testing.T) {
 	if !p.owns(id, "/events", "u1") || id != keyed("hub", "key").connectionID("/events", "u1", client) {
 		t.Error("it is not its owner's, or another one each time")
 	}
-	if hub.CheckConnection(id) != nil {
+	if rules.CheckConnection(id) != nil {
 		t.Errorf("%q is no connection's id", id)
 	}
 	for name, owns := range map[string]bool{

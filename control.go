@@ -14,13 +14,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 const (
 	// defaultDeny is how long a user is denied where it is not said, and maxDeny how long he may be.
 	defaultDeny = 30 * time.Second
-	maxDeny     = hub.MaxDeny
+	maxDeny     = rules.MaxDeny
 )
 
 // control is a call of the internal route that steers connections.
@@ -111,7 +111,7 @@ func (asked called) readControl(w http.ResponseWriter, r *http.Request) (c contr
 		case topic != "" && r.Method == http.MethodDelete:
 			c.what, c.topics = "leave", []string{topic}
 			if p = checkCall(r, []string{http.MethodDelete}, nil); p == nil {
-				p = asProblem("topic", hub.CheckPattern(topic))
+				p = asProblem("topic", rules.CheckPattern(topic))
 			}
 		case topic == "":
 			p = methodNotAllowed(http.MethodPost)
@@ -145,11 +145,11 @@ func (asked called) readControl(w http.ResponseWriter, r *http.Request) (c contr
 func checkTargetName(t broker.Target) *problem {
 	switch t.Kind {
 	case broker.User:
-		return asProblem("user", hub.CheckName(t.Name))
+		return asProblem("user", rules.CheckName(t.Name))
 	case broker.Topic:
-		return asProblem("topic", hub.CheckTopic(t.Name))
+		return asProblem("topic", rules.CheckTopic(t.Name))
 	}
-	if hub.CheckConnection(t.Name) != nil {
+	if rules.CheckConnection(t.Name) != nil {
 		return noConnection(t.Name)
 	}
 	return nil

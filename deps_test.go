@@ -49,7 +49,7 @@ func listPackages(t *testing.T) map[string]listed {
 // Who may import whom.
 func TestDependencies(t *testing.T) {
 	packages := listPackages(t)
-	for _, path := range []string{"", "/broker", "/broker/membroker", "/broker/filebroker", "/internal/asynclog", "/internal/fair", "/internal/hub", "/internal/secret", "/internal/sse", "/internal/stream", "/cmd/caddy"} {
+	for _, path := range []string{"", "/broker", "/broker/membroker", "/broker/filebroker", "/internal/asynclog", "/internal/fair", "/internal/hub", "/internal/rules", "/internal/secret", "/internal/sse", "/internal/stream", "/cmd/caddy"} {
 		if packages[module+path].ImportPath == "" {
 			t.Fatalf("there is no package %s", module+path)
 		}
@@ -68,7 +68,8 @@ func TestDependencies(t *testing.T) {
 	onlyStandardAnd("/internal/fair")
 	onlyStandardAnd("/internal/secret")
 	onlyStandardAnd("/internal/sse")
-	onlyStandardAnd("/internal/hub", "/broker", "/internal/sse")
+	onlyStandardAnd("/internal/rules", "/broker")
+	onlyStandardAnd("/internal/hub", "/broker", "/internal/rules", "/internal/sse")
 	onlyStandardAnd("/broker/membroker", "/broker")
 	if slices.Contains(packages[module+"/internal/hub"].Deps, "net/http") {
 		t.Error("internal/hub reaches net/http")
@@ -85,7 +86,7 @@ func TestDependencies(t *testing.T) {
 		if guest := strings.HasPrefix(rest, "/broker/"); guest && rest != "/broker/brokertest" { // which runs hubs on them
 			for _, dep := range p.Deps {
 				// What apps write into Redis themselves is held to the same rules as what they publish.
-				rules := rest == "/broker/redisbroker" && (dep == module+"/internal/hub" || dep == module+"/internal/sse")
+				rules := rest == "/broker/redisbroker" && (dep == module+"/internal/rules" || dep == module+"/internal/sse")
 				if strings.HasPrefix(dep, module+"/internal/") && !rules && dep != module+"/internal/asynclog" {
 					t.Errorf("%s reaches %s", path, dep)
 				}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // grant is what a proof (a ticket, a token, an answer of the app) says of its bearer. It may be shared by connections,
@@ -40,7 +41,7 @@ func (h *Handler) mayGrant(topic string) bool {
 		}
 	}
 	return slices.ContainsFunc(h.Topics, func(entry string) bool {
-		return hub.Match(placeholder.ReplaceAllString(entry, "*"), topic)
+		return rules.Match(placeholder.ReplaceAllString(entry, "*"), topic)
 	})
 }
 
@@ -199,7 +200,7 @@ func checkTopics(topics []string) error {
 		return fmt.Errorf("more than %d topics", maxTopics)
 	}
 	for _, t := range topics {
-		if err := hub.CheckPattern(t); err != nil {
+		if err := rules.CheckPattern(t); err != nil {
 			return fmt.Errorf("a topic %w", err)
 		}
 	}

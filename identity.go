@@ -13,7 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // Identity is who a client is and what it may hear.
@@ -34,7 +34,7 @@ func (id Identity) granted(topic string) bool {
 	if slices.Contains(id.Topics, topic) {
 		return true
 	}
-	return !hub.IsPattern(topic) && slices.ContainsFunc(id.Topics, func(p string) bool { return hub.Match(p, topic) })
+	return !rules.IsPattern(topic) && slices.ContainsFunc(id.Topics, func(p string) bool { return rules.Match(p, topic) })
 }
 
 // provisionUsers makes the user sources ready for requests.
@@ -164,7 +164,7 @@ func (s *UserSource) user(r *http.Request, params url.Values, repl *caddy.Replac
 	if len(values) > 1 {
 		return "", errors.New("is given more than once")
 	}
-	return values[0], hub.CheckName(values[0])
+	return values[0], rules.CheckName(values[0])
 }
 
 // cookies returns the values of the cookies of a name. Unlike net/http it keeps those that hold bytes
@@ -203,9 +203,9 @@ func expandGrant(entries []string, user string, repl *caddy.Replacer) []string {
 			if s == "" || !utf8.ValidString(s) {
 				return nil, errDrop
 			}
-			return hub.EscapeSegment(s), nil
+			return rules.EscapeSegment(s), nil
 		})
-		if err == nil && hub.CheckPattern(topic) == nil {
+		if err == nil && rules.CheckPattern(topic) == nil {
 			grant = append(grant, topic)
 		}
 	}

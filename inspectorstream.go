@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -65,7 +66,7 @@ func (i *inspector) serveStream(w http.ResponseWriter, r *http.Request, theHub *
 	}
 	q := r.URL.Query()
 	if topic := q.Get("topic"); topic != "" {
-		if err := hub.CheckPattern(topic); err != nil {
+		if err := rules.CheckPattern(topic); err != nil {
 			return fieldError("topic", "%v", err)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -77,9 +77,9 @@ func FuzzPublishHeader(f *testing.F) {
 				t.Errorf("%q becomes %+v", text, r)
 			}
 			for _, target := range r.Targets {
-				bad := hub.CheckName(target.Name)
+				bad := rules.CheckName(target.Name)
 				if target.Kind == broker.Topic {
-					bad = hub.CheckTopic(target.Name)
+					bad = rules.CheckTopic(target.Name)
 				}
 				if bad != nil || target.Kind != broker.User && target.Kind != broker.Topic {
 					t.Errorf("%q goes to %+v: %v", text, target, bad)

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -62,11 +62,11 @@ func (p *publication) set(name string, v value) *problem {
 	var err error
 	switch name {
 	case "user", "users":
-		err = p.target(v, broker.User, name == "users", hub.CheckName)
+		err = p.target(v, broker.User, name == "users", rules.CheckName)
 	case "topic", "topics":
-		err = p.target(v, broker.Topic, name == "topics", hub.CheckTopic)
+		err = p.target(v, broker.Topic, name == "topics", rules.CheckTopic)
 	case "connection", "connections":
-		err = p.target(v, broker.Connection, name == "connections", hub.CheckConnection)
+		err = p.target(v, broker.Connection, name == "connections", rules.CheckConnection)
 	case "broadcast":
 		err = p.broadcast(v)
 	case "data":
@@ -166,17 +166,17 @@ func (p *publication) option(name string, v value) (err error) {
 			err = sse.CheckID(p.rec.ID)
 		}
 	case "retry":
-		p.rec.Retry, err = span(v, hub.RetryOf)
+		p.rec.Retry, err = span(v, rules.RetryOf)
 	case "ttl":
-		p.rec.TTL, err = span(v, hub.TTLOf)
+		p.rec.TTL, err = span(v, rules.TTLOf)
 	case "coalesce":
 		if p.rec.Coalesce, err = v.text(); err == nil {
-			err = hub.CheckCoalesce(p.rec.Coalesce)
+			err = rules.CheckCoalesce(p.rec.Coalesce)
 		}
 	case "exclude":
 		p.rec.Exclude, err = v.texts()
 		for i, id := range p.rec.Exclude {
-			if bad := hub.CheckConnection(id); bad != nil {
+			if bad := rules.CheckConnection(id); bad != nil {
 				return itemError(i, bad)
 			}
 		}
@@ -197,14 +197,14 @@ func (p *publication) option(name string, v value) (err error) {
 // record.
 func (p *publication) record() (broker.Record, *problem) {
 	r := &p.rec
-	hub.Tidy(r)
+	rules.Tidy(r)
 	switch {
 	case len(r.Targets) == 0:
 		return broker.Record{}, newProblem(http.StatusBadRequest, "no target: give user, topic, connection or broadcast")
-	case len(r.Targets) > hub.MaxTargets:
-		return broker.Record{}, newProblem(http.StatusBadRequest, "too many targets: %d, and at most %d may be given", len(r.Targets), hub.MaxTargets)
-	case len(r.Exclude) > hub.MaxTargets:
-		return broker.Record{}, fieldError("exclude", "must not name more than %d connections", hub.MaxTargets)
+	case len(r.Targets) > rules.MaxTargets:
+		return broker.Record{}, newProblem(http.StatusBadRequest, "too many targets: %d, and at most %d may be given", len(r.Targets), rules.MaxTargets)
+	case len(r.Exclude) > rules.MaxTargets:
+		return broker.Record{}, fieldError("exclude", "must not name more than %d connections", rules.MaxTargets)
 	}
 	if r.Key != "" {
 		r.Digest = digest(r)

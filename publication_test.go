@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-func user(name string) broker.Target  { return broker.Target{Kind: broker.User, Name: name} }
+func user(name string) broker.Target { return broker.Target{Kind: broker.User, Name: name} }
+
 func topic(name string) broker.Target { return broker.Target{Kind: broker.Topic, Name: name} }
 
 func TestFieldsFromJSON(t *testing.T) {
@@ -287,7 +288,7 @@ func TestDigest(t *testing.T) {
 // checkAccepted says what must hold of every record, whatever it was made of.
 func checkAccepted(t *testing.T, rec broker.Record, most int64) {
 	t.Helper()
-	if len(rec.Targets) == 0 || len(rec.Targets) > hub.MaxTargets {
+	if len(rec.Targets) == 0 || len(rec.Targets) > rules.MaxTargets {
 		t.Errorf("%d targets", len(rec.Targets))
 	}
 	if len(slices.Compact(slices.Clone(rec.Targets))) != len(rec.Targets) {

@@ -17,7 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // question is what of a client's request goes to the app.
@@ -129,7 +129,7 @@ func (v *authorizer) question(r *http.Request, topics []string) (*question, erro
 		return nil, invalid("cookies and headers are too long")
 	}
 	for _, t := range slices.Sorted(slices.Values(topics)) {
-		if len(q.topics) < maxTopics && hub.CheckPattern(t) == nil { // for others the request is refused later on
+		if len(q.topics) < maxTopics && rules.CheckPattern(t) == nil { // for others the request is refused later on
 			q.topics = append(q.topics, t)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
@@ -171,7 +172,7 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 		return sub, fieldError("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
 	}
 	for _, t := range sub.Topics {
-		if err := hub.CheckPattern(t); err != nil {
+		if err := rules.CheckPattern(t); err != nil {
 			return sub, fieldError("topic", "%v", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 const (
@@ -70,7 +71,7 @@ func (a *AdminAPI) serveTail(w http.ResponseWriter, r *http.Request, theHub *hub
 	query := r.URL.Query()
 	filter := hub.TapFilter{User: query.Get("user"), Topic: query.Get("topic"), Type: query.Get("event"), Text: query.Get("text")}
 	if filter.Topic != "" {
-		if err := hub.CheckPattern(filter.Topic); err != nil {
+		if err := rules.CheckPattern(filter.Topic); err != nil {
 			return fieldError("topic", "%v", err)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
@@ -195,5 +195,5 @@ func userName(raw json.RawMessage) (string, error) {
 			return "", err
 		}
 	}
-	return name, hub.CheckName(name)
+	return name, rules.CheckName(name)
 }

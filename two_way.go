@@ -8,7 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // isPost reports whether a request is a POST, or the preflight request of one. Preflights of other methods are the app's,
@@ -21,7 +21,7 @@ func isPost(r *http.Request) bool {
 // postsTo is the connection that a URL names; "" where it is not one of a connection.
 func (h *Handler) postsTo(u *url.URL) string {
 	id, ok := strings.CutPrefix(u.Path, h.Path+"/")
-	if !ok || hub.CheckConnection(id) != nil {
+	if !ok || rules.CheckConnection(id) != nil {
 		return ""
 	}
 	return id

@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
@@ -132,7 +132,7 @@ func (h *Handler) routeSetting() string {
 
 func (s *HubSettings) check() error {
 	if s.Hub != "" {
-		if err := hub.CheckName(s.Hub); err != nil {
+		if err := rules.CheckName(s.Hub); err != nil {
 			return fmt.Errorf("hub: %w", err)
 		}
 	}
@@ -204,7 +204,7 @@ func (h *History) check() error {
 }
 
 func (p *Presence) check() error {
-	if err := hub.CheckTopic(p.Topic); err != nil {
+	if err := rules.CheckTopic(p.Topic); err != nil {
 		return fmt.Errorf("topic: %w", err)
 	}
 	if d := time.Duration(p.Debounce); d < 0 || d > maxDebounce {
@@ -285,7 +285,7 @@ func checkGrant(entry string) error {
 	if strings.ContainsAny(probe, "{}") {
 		return fmt.Errorf("%q has a brace without its counterpart", entry)
 	}
-	if err := hub.CheckPattern(probe); err != nil {
+	if err := rules.CheckPattern(probe); err != nil {
 		return fmt.Errorf("%q: %w", entry, err)
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // fate is what is known of an event.
@@ -304,7 +304,7 @@ func (l *ledger) checkClient(r Reporter, c *client, acked []*outcome, places map
 func (c *client) hears(targets []broker.Target) bool {
 	return slices.ContainsFunc(targets, func(to broker.Target) bool {
 		return to.Kind == broker.Broadcast || to.Kind == broker.User && to.Name == c.user ||
-			to.Kind == broker.Topic && slices.ContainsFunc(c.topics, func(p string) bool { return hub.Match(p, to.Name) })
+			to.Kind == broker.Topic && slices.ContainsFunc(c.topics, func(p string) bool { return rules.Match(p, to.Name) })
 	})
 }
 

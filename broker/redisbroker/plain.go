@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -42,12 +42,12 @@ func plain(e *raw) (broker.Record, error) {
 			return r, fmt.Errorf("%w: %s: %w", broker.ErrMalformed, shown(name), err)
 		}
 	}
-	hub.Tidy(&r)
+	rules.Tidy(&r)
 	switch {
 	case len(r.Targets) == 0:
 		return r, fmt.Errorf("%w: no target: give user, topic, connection or broadcast", broker.ErrMalformed)
-	case len(r.Targets) > hub.MaxTargets, len(r.Exclude) > hub.MaxTargets:
-		return r, fmt.Errorf("%w: more than %d targets or exclusions", broker.ErrMalformed, hub.MaxTargets)
+	case len(r.Targets) > rules.MaxTargets, len(r.Exclude) > rules.MaxTargets:
+		return r, fmt.Errorf("%w: more than %d targets or exclusions", broker.ErrMalformed, rules.MaxTargets)
 	}
 	return r, nil
 }
@@ -63,11 +63,11 @@ func shown(name string) string {
 func setPlain(r *broker.Record, name, value string) (err error) {
 	switch name {
 	case "user", "users":
-		return setTargets(r, broker.User, name == "users", value, hub.CheckName)
+		return setTargets(r, broker.User, name == "users", value, rules.CheckName)
 	case "topic", "topics":
-		return setTargets(r, broker.Topic, name == "topics", value, hub.CheckTopic)
+		return setTargets(r, broker.Topic, name == "topics", value, rules.CheckTopic)
 	case "connection", "connections":
-		return setTargets(r, broker.Connection, name == "connections", value, hub.CheckConnection)
+		return setTargets(r, broker.Connection, name == "connections", value, rules.CheckConnection)
 	case "broadcast":
 		switch value {
 		case "1", "true":
@@ -89,12 +89,12 @@ func setPlain(r *broker.Record, name, value string) (err error) {
 		r.ID = value
 		return sse.CheckID(value)
 	case "retry":
-		r.Retry, err = span(value, hub.RetryOf)
+		r.Retry, err = span(value, rules.RetryOf)
 	case "ttl":
-		r.TTL, err = span(value, hub.TTLOf)
+		r.TTL, err = span(value, rules.TTLOf)
 	case "coalesce":
 		r.Coalesce = value
-		return hub.CheckCoalesce(value)
+		return rules.CheckCoalesce(value)
 	case "exclude":
 		ids := []string{value}
 		if strings.HasPrefix(value, "[") {
@@ -103,7 +103,7 @@ func setPlain(r *broker.Record, name, value string) (err error) {
 			}
 		}
 		for _, c := range ids {
-			if err := hub.CheckConnection(c); err != nil {
+			if err := rules.CheckConnection(c); err != nil {
 				return err
 			}
 		}

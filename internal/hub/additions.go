@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // additions remembers which topics apps have added to connections and users, and what has undone that, as far as this node
@@ -54,7 +55,7 @@ func undone(leaves []removal, a addition) bool {
 }
 
 // revokes reports whether what takes a topic away takes another one or a pattern away as well.
-func revokes(topic, own string) bool { return Match(own, topic) || Match(topic, own) }
+func revokes(topic, own string) bool { return rules.Match(own, topic) || rules.Match(topic, own) }
 
 // everything is the pattern that covers each topic.
 const everything = "**"

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -56,7 +57,7 @@ func (in *intake) take(batch []broker.Entry) {
 // missing returns the targets of an event that cannot be believed: nobody else misses anything. It returns none for
 // everybody, if the targets are no better than the rest.
 func missing(r *broker.Record) []broker.Target {
-	if r.Kind != broker.Event || len(r.Targets) > MaxTargets {
+	if r.Kind != broker.Event || len(r.Targets) > rules.MaxTargets {
 		return nil
 	}
 	for _, t := range r.Targets {
@@ -141,20 +142,20 @@ func checkControl(r *broker.Record, t broker.Target) error {
 	switch {
 	case !slices.Contains(kinds, t.Kind):
 		return fmt.Errorf("kind %d with a target of kind %d", r.Kind, t.Kind)
-	case member != (len(r.Topics) > 0), len(r.Topics) > MaxTargets:
+	case member != (len(r.Topics) > 0), len(r.Topics) > rules.MaxTargets:
 		return fmt.Errorf("kind %d with %d topics", r.Kind, len(r.Topics))
-	case r.TTL < 0, r.TTL > MaxDeny, r.TTL != 0 && r.Kind != broker.Deny:
+	case r.TTL < 0, r.TTL > rules.MaxDeny, r.TTL != 0 && r.Kind != broker.Deny:
 		return fmt.Errorf("kind %d with a ttl of %s", r.Kind, r.TTL)
 	case len(r.Ends) > 0 && r.Kind != broker.Supersede:
 		return fmt.Errorf("kind %d ends claims", r.Kind)
 	}
 	for _, topic := range r.Topics {
-		if err := CheckPattern(topic); err != nil {
+		if err := rules.CheckPattern(topic); err != nil {
 			return fmt.Errorf("topic: %w", err)
 		}
 	}
 	for _, claim := range r.Ends {
-		if len(claim) > MaxName || strings.ContainsFunc(claim, unicode.IsControl) {
+		if len(claim) > rules.MaxName || strings.ContainsFunc(claim, unicode.IsControl) {
 			return errors.New("a claim of another form")
 		}
 	}
@@ -165,8 +166,8 @@ func (in *intake) checkEvent(r *broker.Record) error {
 	switch {
 	case len(r.Targets) == 0:
 		return errors.New("no target")
-	case len(r.Targets) > MaxTargets, len(r.Exclude) > MaxTargets:
-		return fmt.Errorf("more than %d targets or exclusions", MaxTargets)
+	case len(r.Targets) > rules.MaxTargets, len(r.Exclude) > rules.MaxTargets:
+		return fmt.Errorf("more than %d targets or exclusions", rules.MaxTargets)
 	case len(r.Topics) > 0, len(r.Ends) > 0, !r.Since.IsZero(), r.Partial, !r.Read.IsZero():
 		return errors.New("an event has fields of a record that steers connections")
 	}
@@ -176,7 +177,7 @@ func (in *intake) checkEvent(r *broker.Record) error {
 		}
 	}
 	for _, id := range r.Exclude {
-		if err := CheckConnection(id); err != nil {
+		if err := rules.CheckConnection(id); err != nil {
 			return fmt.Errorf("exclude: %w", err)
 		}
 	}
@@ -193,7 +194,7 @@ func (in *intake) checkEvent(r *broker.Record) error {
 		return nil
 	}
 	err := errors.Join(check("event", r.Type, sse.CheckType), check("id", r.ID, sse.CheckID),
-		check("coalesce", r.Coalesce, CheckCoalesce), checkSpan("retry", r.Retry, maxRetry), checkSpan("ttl", r.TTL, maxTTL))
+		check("coalesce", r.Coalesce, rules.CheckCoalesce), checkSpan("retry", r.Retry, rules.MaxRetry), checkSpan("ttl", r.TTL, rules.MaxTTL))
 	if err == nil {
 		if bad := sse.CheckData(r.Data); bad != nil {
 			err = fmt.Errorf("data: %w", bad)
@@ -209,7 +210,7 @@ func (in *intake) checkPresence(r *broker.Record) error {
 	if len(r.Targets) != 1 || r.Targets[0].Kind != broker.Topic || len(r.Exclude) > 0 || r.ID != "" || r.Retry != 0 || r.TTL != 0 || r.Coalesce != "" {
 		return errors.New("a presence event of another form")
 	}
-	if err := json.Unmarshal(r.Data, &p); err != nil || p.State == "" || CheckName(p.User) != nil || sse.CheckData(r.Data) != nil {
+	if err := json.Unmarshal(r.Data, &p); err != nil || p.State == "" || rules.CheckName(p.User) != nil || sse.CheckData(r.Data) != nil {
 		return errors.New("a presence event with other data")
 	}
 	in.mu.Lock()
@@ -227,11 +228,11 @@ func checkTarget(t broker.Target) (err error) {
 			err = errors.New("a broadcast with a name")
 		}
 	case broker.User:
-		err = CheckName(t.Name)
+		err = rules.CheckName(t.Name)
 	case broker.Topic:
-		err = CheckTopic(t.Name)
+		err = rules.CheckTopic(t.Name)
 	case broker.Connection:
-		err = CheckConnection(t.Name)
+		err = rules.CheckConnection(t.Name)
 	default:
 		err = errors.New("unknown kind")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // forged are records that no hub writes, each meant to be heard by the user u or to end what u has.
@@ -42,7 +43,7 @@ func forged() map[string]broker.Record {
 		"broadcast with a name":     event(func(r *broker.Record) { r.Targets = []broker.Target{{Kind: broker.Broadcast, Name: "x"}} }),
 		"target with a control":     event(func(r *broker.Record) { r.Targets = append(r.Targets, broker.Target{Kind: broker.User, Name: "a\n"}) }),
 		"target that is a pattern":  event(func(r *broker.Record) { r.Targets = append(r.Targets, broker.Target{Kind: broker.Topic, Name: "a/*"}) }),
-		"too many targets":          event(func(r *broker.Record) { r.Targets = many(hub.MaxTargets+1, u) }),
+		"too many targets":          event(func(r *broker.Record) { r.Targets = many(rules.MaxTargets+1, u) }),
 		"presence for a user":       event(func(r *broker.Record) { r.Type, r.Data = "sse:presence", []byte(`{"user":"x","state":"join"}`) }),
 		"presence with other data":  presence("who", "forged"),
 		"no target":                 event(func(r *broker.Record) { r.Targets = nil }),

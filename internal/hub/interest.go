@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // interest is all that a connection hears: broadcasts, what is for itself, for its user, and its topics.
@@ -28,7 +29,7 @@ func (in interest) meets(targets []broker.Target) bool {
 			return t.Name == in.user
 		case broker.Topic:
 			_, exact := slices.BinarySearch(in.topics.exact(), t.Name)
-			return exact || slices.ContainsFunc(in.topics.patterned(), func(p string) bool { return Match(p, t.Name) })
+			return exact || slices.ContainsFunc(in.topics.patterned(), func(p string) bool { return rules.Match(p, t.Name) })
 		}
 		return true
 	})
@@ -46,7 +47,7 @@ func newTopics(list []string) *topics {
 	for _, name := range list {
 		name = strings.Clone(name) // of its own: else it would keep the request in memory
 		t.all = append(t.all, name)
-		if IsPattern(name) {
+		if rules.IsPattern(name) {
 			t.patterns = append(t.patterns, name)
 		} else {
 			t.names = append(t.names, name)

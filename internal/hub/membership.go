@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -57,7 +58,7 @@ func (c *Conn) early(e *entry) bool {
 		}
 		return slices.ContainsFunc(c.topics.list(), func(own string) bool {
 			a := c.addition(own)
-			return Match(own, t.Name) && (a == nil || !c.shard.hub.window.precedes(e, a.seq, a.pos))
+			return rules.Match(own, t.Name) && (a == nil || !c.shard.hub.window.precedes(e, a.seq, a.pos))
 		})
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -265,7 +266,7 @@ func testOracle(t *testing.T, events int, pending int64, gaps bool) {
 		hears := func(p published) bool {
 			return slices.ContainsFunc(p.target, func(to broker.Target) bool {
 				return to.Kind == broker.Broadcast || to.Kind == broker.User && to.Name == l.user ||
-					to.Kind == broker.Topic && slices.ContainsFunc(l.topics, func(s string) bool { return hub.Match(s, to.Name) })
+					to.Kind == broker.Topic && slices.ContainsFunc(l.topics, func(s string) bool { return rules.Match(s, to.Name) })
 			})
 		}
 		if !gaps && len(l.gaps) > 0 {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // Count is how many connections a user, or a topic, has.
@@ -93,7 +95,7 @@ func (h *Hub) Topic(ctx context.Context, name string) (n int, err error) {
 			return 0, err
 		}
 		for topic, connections := range all {
-			if Match(topic, name) {
+			if rules.Match(topic, name) {
 				n += connections
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -333,7 +334,7 @@ func stormPublish(h *hub.Hub, l *stormLog, rng *rand.Rand, each int, s stormSetu
 			case 4:
 				r.Exclude = []string{"client-0", "client-6"}
 			}
-			hub.Tidy(&r)
+			rules.Tidy(&r)
 			records = append(records, r)
 		}
 		h.Publish(context.Background(), records)

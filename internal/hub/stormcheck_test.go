@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // stormEvent is what the oracle knows of an event.
@@ -189,7 +189,7 @@ func (x *stormCheck) hears(n int, may bool) bool {
 		if to.Name == "v" {
 			return x.hearsV(n, may)
 		}
-		return slices.ContainsFunc(x.topics, func(p string) bool { return hub.Match(p, to.Name) })
+		return slices.ContainsFunc(x.topics, func(p string) bool { return rules.Match(p, to.Name) })
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // Tap is a look at the events that a hub delivers, whoever hears them. It holds few of them: what comes while it is full
@@ -137,7 +138,7 @@ func (f *TapFilter) chooses(r *broker.Record) bool {
 // goesTo reports whether a target of a kind is the wanted one.
 func (f *TapFilter) goesTo(r *broker.Record, kind broker.TargetKind, want string) bool {
 	return want == "" || slices.ContainsFunc(r.Targets, func(t broker.Target) bool {
-		return t.Kind == kind && (t.Name == want || kind == broker.Topic && strings.Contains(want, "*") && Match(want, t.Name))
+		return t.Kind == kind && (t.Name == want || kind == broker.Topic && strings.Contains(want, "*") && rules.Match(want, t.Name))
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // asRegexp is what a pattern means, said in another way.
@@ -37,11 +38,11 @@ func FuzzPattern(f *testing.F) {
 	h := hub.New("fuzz", membroker.New(), settings(10, 1<<20))
 	f.Cleanup(func() { _ = h.Close() })
 	f.Fuzz(func(t *testing.T, pattern, topic string) {
-		if hub.CheckPattern(pattern) != nil || hub.CheckTopic(topic) != nil {
+		if rules.CheckPattern(pattern) != nil || rules.CheckTopic(topic) != nil {
 			return
 		}
 		want := asRegexp(pattern).MatchString(topic)
-		if got := hub.Match(pattern, topic); got != want {
+		if got := rules.Match(pattern, topic); got != want {
 			t.Errorf("%q matches %q: got %v", pattern, topic, got)
 		}
 		c, err := h.Subscribe(t.Context(), hub.Subscription{Topics: []string{pattern}})
@@ -62,18 +63,18 @@ func FuzzEscapeSegment(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, user, other string) {
-		if hub.CheckName(user) != nil {
+		if rules.CheckName(user) != nil {
 			return
 		}
-		segment := hub.EscapeSegment(user)
-		if strings.Contains(segment, "/") || hub.IsPattern("user/"+segment+"/x") {
+		segment := rules.EscapeSegment(user)
+		if strings.Contains(segment, "/") || rules.IsPattern("user/"+segment+"/x") {
 			t.Errorf("%q becomes %q", user, segment)
 		}
 		if back, err := url.PathUnescape(segment); err != nil || back != user {
 			t.Errorf("%q becomes %q, which is %q, %v", user, segment, back, err)
 		}
 		grant := "user/" + segment + "/*"
-		if hub.CheckName(other) == nil && other != user && hub.Match(grant, "user/"+hub.EscapeSegment(other)+"/x") {
+		if rules.CheckName(other) == nil && other != user && rules.Match(grant, "user/"+rules.EscapeSegment(other)+"/x") {
 			t.Errorf("the grant of %q covers a topic of %q", user, other)
 		}
 	})

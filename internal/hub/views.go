@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // ConnectionInfo is what a list says of a connection.
@@ -86,7 +87,7 @@ func (c *Conn) subscribed() []string {
 
 // hears reports whether the connection is subscribed to a topic.
 func (c *Conn) hears(topic string) bool {
-	return slices.ContainsFunc(c.subscribed(), func(t string) bool { return Match(t, topic) })
+	return slices.ContainsFunc(c.subscribed(), func(t string) bool { return rules.Match(t, topic) })
 }
 
 // subscribers counts this node's connections that are subscribed to a topic, or a pattern, by that name.

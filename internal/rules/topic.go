@@ -1,4 +1,5 @@
-package hub
+// Package rules holds what names, topics and events may look like, by whichever route they come: characters, lengths, counts.
+package rules
 
 import (
 	"errors"

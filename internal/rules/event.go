@@ -1,4 +1,4 @@
-package hub
+package rules
 
 import (
 	"cmp"
@@ -21,8 +21,8 @@ const (
 	// MaxDeny is how long a user may be denied.
 	MaxDeny = 24 * time.Hour
 
-	maxRetry = 24 * time.Hour
-	maxTTL   = 365 * 24 * time.Hour
+	MaxRetry = 24 * time.Hour
+	MaxTTL   = 365 * 24 * time.Hour
 )
 
 // CheckConnection reports what is wrong with a connection's id.
@@ -55,11 +55,11 @@ func CheckCoalesce(s string) error {
 
 // RetryOf and TTLOf make durations of what is given in milliseconds, and in seconds.
 func RetryOf(n int64) (time.Duration, error) {
-	return span(n, maxRetry, time.Millisecond, "milliseconds")
+	return span(n, MaxRetry, time.Millisecond, "milliseconds")
 }
 
 func TTLOf(n int64) (time.Duration, error) {
-	return span(n, maxTTL, time.Second, "seconds")
+	return span(n, MaxTTL, time.Second, "seconds")
 }
 
 func span(n int64, most, unit time.Duration, units string) (time.Duration, error) {
