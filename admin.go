@@ -4,15 +4,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"go.uber.org/zap"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 func init() { caddy.RegisterModule(AdminAPI{}) }
@@ -56,7 +57,7 @@ const adminPrefix = "/sse_push/hubs"
 func (a *AdminAPI) Routes() []caddy.AdminRoute {
 	serve := caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		if p := a.serve(w, r); p != nil {
-			p.write(w)
+			p.Write(w)
 		}
 		return nil
 	})
@@ -64,7 +65,7 @@ func (a *AdminAPI) Routes() []caddy.AdminRoute {
 }
 
 // serve answers a call, unless it returns what is wrong with it.
-func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem {
+func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem.Problem {
 	// A hub's name may hold a slash, escaped.
 	name, call, within := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(r.URL.EscapedPath(), adminPrefix), "/"), "/")
 	escaped := call
@@ -73,7 +74,7 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem {
 		call, err = url.PathUnescape(call)
 	}
 	if err != nil {
-		return newProblem(http.StatusBadRequest, "the path cannot be read: %v", err)
+		return problem.New(http.StatusBadRequest, "the path cannot be read: %v", err)
 	}
 	live := livePooledHubs()
 	if name == "" {
@@ -83,9 +84,9 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem {
 	if i < 0 {
 		names := make([]string, 0, len(live))
 		for _, p := range live {
-			names = append(names, clip(p.Name))
+			names = append(names, problem.Clip(p.Name))
 		}
-		return newProblem(http.StatusNotFound, "there is no hub %s; there are: %s", clip(name), cmp.Or(strings.Join(names, ", "), "none")).of("hub")
+		return problem.New(http.StatusNotFound, "there is no hub %s; there are: %s", problem.Clip(name), cmp.Or(strings.Join(names, ", "), "none")).OfField("hub")
 	}
 	p := live[i]
 	switch {
@@ -182,7 +183,7 @@ func viewHub(h *hub.Hub) hubInfo {
 	return info
 }
 
-func serveHubs(w http.ResponseWriter, r *http.Request, live []*pooledHub) *problem {
+func serveHubs(w http.ResponseWriter, r *http.Request, live []*pooledHub) *problem.Problem {
 	if p := checkCall(r, []string{http.MethodGet, http.MethodHead}, []string{"limit", "after"}); p != nil {
 		return p
 	}
@@ -211,14 +212,14 @@ func serveHubs(w http.ResponseWriter, r *http.Request, live []*pooledHub) *probl
 }
 
 // serveExplain says why somebody did or did not get an event.
-func (p *pooledHub) serveExplain(w http.ResponseWriter, r *http.Request) *problem {
+func (p *pooledHub) serveExplain(w http.ResponseWriter, r *http.Request) *problem.Problem {
 	if bad := checkCall(r, []string{http.MethodGet, http.MethodHead}, []string{"who", "event"}); bad != nil {
 		return bad
 	}
 	query := r.URL.Query()
 	q := hub.Question{Who: query.Get("who"), Event: query.Get("event"), Granted: p.grants}
 	if q.Who == "" && q.Event == "" {
-		return newProblem(http.StatusBadRequest, "give who (a user or a connection), event (its id), or both")
+		return problem.New(http.StatusBadRequest, "give who (a user or a connection), event (its id), or both")
 	}
 	// What has just been published is to be seen, but not waited for without end.
 	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
@@ -228,7 +229,7 @@ func (p *pooledHub) serveExplain(w http.ResponseWriter, r *http.Request) *proble
 	}
 	explanation, err := p.Explain(q)
 	if err != nil {
-		return fieldError("event", "%v", err)
+		return problem.Field("event", "%v", err)
 	}
 	writeJSON(w, http.StatusOK, explanation)
 	return nil

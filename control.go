@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -63,14 +64,14 @@ func (p *pooledHub) serveControl(w http.ResponseWriter, r *http.Request, asked c
 		p.audit(r, asked.log, c, wrong)
 	}
 	if wrong != nil {
-		wrong.write(w)
+		wrong.Write(w)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
 // audit says who has had what done to whom.
-func (p *pooledHub) audit(r *http.Request, log *zap.Logger, c control, wrong *problem) {
+func (p *pooledHub) audit(r *http.Request, log *zap.Logger, c control, wrong *problem.Problem) {
 	peer, _ := peer(r)
 	fields := []zap.Field{
 		zap.String("call", c.what), zap.String("peer", peer.String()),
@@ -101,7 +102,7 @@ func targetName(kind broker.TargetKind) string {
 }
 
 // readControl reads and checks a call.
-func (asked called) readControl(w http.ResponseWriter, r *http.Request) (c control, p *problem) {
+func (asked called) readControl(w http.ResponseWriter, r *http.Request) (c control, p *problem.Problem) {
 	if target, topic, ok := asked.topicsCall(); ok {
 		c.target = target
 		switch {
@@ -114,9 +115,9 @@ func (asked called) readControl(w http.ResponseWriter, r *http.Request) (c contr
 				p = asProblem("topic", rules.CheckPattern(topic))
 			}
 		case topic == "":
-			p = methodNotAllowed(http.MethodPost)
+			p = problem.MethodNotAllowed(http.MethodPost)
 		default:
-			p = methodNotAllowed(http.MethodDelete)
+			p = problem.MethodNotAllowed(http.MethodDelete)
 		}
 		if p == nil {
 			p = checkTargetName(c.target)
@@ -142,7 +143,7 @@ func (asked called) readControl(w http.ResponseWriter, r *http.Request) (c contr
 	return c, checkTargetName(c.target)
 }
 
-func checkTargetName(t broker.Target) *problem {
+func checkTargetName(t broker.Target) *problem.Problem {
 	switch t.Kind {
 	case broker.User:
 		return asProblem("user", rules.CheckName(t.Name))
@@ -155,29 +156,29 @@ func checkTargetName(t broker.Target) *problem {
 	return nil
 }
 
-func asProblem(field string, err error) *problem {
+func asProblem(field string, err error) *problem.Problem {
 	if err == nil {
 		return nil
 	}
-	return fieldError(field, "%v", err)
+	return problem.Field(field, "%v", err)
 }
 
-func readDeny(values []string) (time.Duration, *problem) {
+func readDeny(values []string) (time.Duration, *problem.Problem) {
 	if len(values) > 1 {
-		return 0, fieldError("deny", "is given more than once")
+		return 0, problem.Field("deny", "is given more than once")
 	}
 	if values[0] == "" {
 		return defaultDeny, nil
 	}
 	d, err := caddy.ParseDuration(values[0])
 	if err != nil || d < 0 || d > maxDeny {
-		return 0, fieldError("deny", "must be a duration from 0s, which lets the user in again, to %s, got %q", maxDeny, clip(values[0]))
+		return 0, problem.Field("deny", "must be a duration from 0s, which lets the user in again, to %s, got %q", maxDeny, problem.Clip(values[0]))
 	}
 	return d, nil
 }
 
 // readTopics reads the topics of a call, from its query, a form or JSON, with the names that PHP gives lists.
-func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *problem) {
+func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *problem.Problem) {
 	params, p := subscribeParams(w, r)
 	if p != nil {
 		return nil, p
@@ -185,19 +186,19 @@ func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *pro
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		field, _, _ := strings.Cut(name, "[")
 		if field != "topic" && field != "topics" {
-			return nil, fieldError(name, "is not a parameter of this call")
+			return nil, problem.Field(name, "is not a parameter of this call")
 		}
 		topics = append(topics, params[name]...)
 	}
 	if len(topics) == 0 {
-		return nil, fieldError("topic", "is missing")
+		return nil, problem.Field("topic", "is missing")
 	}
 	return topics, asProblem("topic", checkTopics(topics))
 }
 
 // steer does what was asked for. What the app has said of who is concerned is forgotten before that: what it says from
 // now on counts.
-func (p *pooledHub) steer(ctx context.Context, c control) *problem {
+func (p *pooledHub) steer(ctx context.Context, c control) *problem.Problem {
 	there, err := true, error(nil)
 	switch c.target.Kind {
 	case broker.User:

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/rs/cors"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // corsPolicy says which pages may subscribe.
@@ -57,15 +59,15 @@ func (h *Handler) clientHeaders() (names []string) {
 
 // handle sets the response's CORS headers, which therefore stand on errors too, and answers a preflight
 // request (done). A page of an origin that may not subscribe is a problem.
-func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem) {
+func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem.Problem) {
 	if origins := r.Header["Origin"]; len(origins) > 0 {
 		if len(origins[0]) > maxOrigin { // it is kept for as long as the stream lives
 			w.Header().Add("Vary", "Origin")
-			return false, newProblem(http.StatusForbidden, "the Origin is longer than %d bytes", maxOrigin)
+			return false, problem.New(http.StatusForbidden, "the Origin is longer than %d bytes", maxOrigin)
 		}
 		if len(origins) > 1 || !c.cors.OriginAllowed(r) && !isOwnOrigin(r) {
 			w.Header().Add("Vary", "Origin")
-			return false, newProblem(http.StatusForbidden, "pages of this origin may not subscribe here (cors_origins)")
+			return false, problem.New(http.StatusForbidden, "pages of this origin may not subscribe here (cors_origins)")
 		}
 	}
 	c.cors.HandlerFunc(w, r)

@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 func TestCORS(t *testing.T) {
@@ -161,7 +163,7 @@ func TestCORSOnErrors(t *testing.T) {
 	if _, p := policy.handle(w, r); p != nil {
 		t.Fatal(p)
 	}
-	newProblem(http.StatusUnauthorized, "who are you?").write(w)
+	problem.New(http.StatusUnauthorized, "who are you?").Write(w)
 	got := w.Result().Header
 	expect(t, got, "Access-Control-Allow-Origin", "https://app.example.com")
 	expect(t, got, "Access-Control-Allow-Credentials", "true")

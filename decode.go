@@ -8,11 +8,11 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 const (
@@ -43,7 +43,7 @@ type decoder struct {
 }
 
 // newDecoder reads a whole body, save for NDJSON, which is read as next is called.
-func newDecoder(r *http.Request, maxEvent int64) (*decoder, *problem) {
+func newDecoder(r *http.Request, maxEvent int64) (*decoder, *problem.Problem) {
 	d := &decoder{maxEvent: maxEvent}
 	kind, params, p := contentType(r.Header)
 	if p != nil {
@@ -84,29 +84,29 @@ func newDecoder(r *http.Request, maxEvent int64) (*decoder, *problem) {
 	case "multipart/form-data":
 		d.form = fields
 		if r.ContentLength > d.maxItem() {
-			return nil, tooLarge(d.maxItem())
+			return nil, problem.TooLarge(d.maxItem())
 		}
 		return d, fields.parseMultipart(http.MaxBytesReader(nil, r.Body, d.maxItem()), params["boundary"])
 	case "text/plain":
 		d.form = fields
 		body, p := readBody(r, maxEvent)
 		if p != nil {
-			return nil, p.of("data")
+			return nil, p.OfField("data")
 		}
 		return d, fields.add("data", string(body))
 	}
-	return nil, newProblem(http.StatusUnsupportedMediaType, "the Content-Type %s is not supported: %s", clip(kind), accepted)
+	return nil, problem.New(http.StatusUnsupportedMediaType, "the Content-Type %s is not supported: %s", problem.Clip(kind), accepted)
 }
 
 // maxItem bounds an event before it is decoded: in JSON and in forms a byte of data may take three.
 func (d *decoder) maxItem() int64 { return 3*d.maxEvent + 64<<10 }
 
-func contentType(h http.Header) (kind string, params map[string]string, p *problem) {
-	refuse := func(format string, args ...any) (string, map[string]string, *problem) {
-		return "", nil, newProblem(http.StatusUnsupportedMediaType, format, args...)
+func contentType(h http.Header) (kind string, params map[string]string, p *problem.Problem) {
+	refuse := func(format string, args ...any) (string, map[string]string, *problem.Problem) {
+		return "", nil, problem.New(http.StatusUnsupportedMediaType, format, args...)
 	}
 	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return refuse("the Content-Encoding %s is not supported: send the body as it is", clip(enc))
+		return refuse("the Content-Encoding %s is not supported: send the body as it is", problem.Clip(enc))
 	}
 	header := h.Get("Content-Type")
 	if header == "" {
@@ -119,32 +119,32 @@ func contentType(h http.Header) (kind string, params map[string]string, p *probl
 	switch charset := params["charset"]; strings.ToLower(charset) {
 	case "", "utf-8", "us-ascii":
 	default:
-		return refuse("the charset %s is not supported: send UTF-8", clip(charset))
+		return refuse("the charset %s is not supported: send UTF-8", problem.Clip(charset))
 	}
 	return kind, params, nil
 }
 
 // takeKey reads the header Idempotency-Key. Its draft standard has the key in quotes, which most senders
 // leave out.
-func (d *decoder) takeKey(h http.Header) *problem {
+func (d *decoder) takeKey(h http.Header) *problem.Problem {
 	values, ok := h["Idempotency-Key"]
 	if !ok {
 		return nil
 	}
 	if len(values) != 1 {
-		return fieldError("idempotency_key", "the header Idempotency-Key is given twice")
+		return problem.Field("idempotency_key", "the header Idempotency-Key is given twice")
 	}
 	d.key = values[0]
 	if n := len(d.key); n > 2 && d.key[0] == '"' && d.key[n-1] == '"' {
 		d.key = d.key[1 : n-1]
 	}
 	if err := checkKey(d.key); err != nil {
-		return fieldError("idempotency_key", "the header Idempotency-Key %s", err)
+		return problem.Field("idempotency_key", "the header Idempotency-Key %s", err)
 	}
 	return nil
 }
 
-func refuseQuery(query string) *problem {
+func refuseQuery(query string) *problem.Problem {
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair == "" {
 			continue
@@ -153,16 +153,16 @@ func refuseQuery(query string) *problem {
 		if plain, err := url.QueryUnescape(name); err == nil {
 			name = plain
 		}
-		return fieldError(rootName(name), "must not be in the query, which holds fields only beside a text/plain body")
+		return problem.Field(rootName(name), "must not be in the query, which holds fields only beside a text/plain body")
 	}
 	return nil
 }
 
 // readJSON reads an object or a whole array, so that an array that is cut off stores nothing.
-func (d *decoder) readJSON(r *http.Request) *problem {
+func (d *decoder) readJSON(r *http.Request) *problem.Problem {
 	one, many := d.maxItem(), max(maxBatchBody, d.maxItem())
 	if r.ContentLength > many {
-		return tooLarge(many)
+		return problem.TooLarge(many)
 	}
 	var b bytes.Buffer
 	if p := readUpTo(&b, r, one+1); p != nil {
@@ -170,18 +170,18 @@ func (d *decoder) readJSON(r *http.Request) *problem {
 	}
 	if int64(b.Len()) > one {
 		if first := bytes.TrimLeft(b.Bytes(), " \t\r\n"); len(first) == 0 || first[0] != '[' {
-			return tooLarge(one)
+			return problem.TooLarge(one)
 		}
 		if p := readUpTo(&b, r, many+1); p != nil {
 			return p
 		}
 		if int64(b.Len()) > many {
-			return tooLarge(many)
+			return problem.TooLarge(many)
 		}
 	}
 	v, err := parseJSON(b.Bytes())
 	if err != nil {
-		return newProblem(http.StatusBadRequest, "%s", err)
+		return problem.New(http.StatusBadRequest, "%s", err)
 	}
 	switch v[0] {
 	case '{':
@@ -190,7 +190,7 @@ func (d *decoder) readJSON(r *http.Request) *problem {
 	case '[':
 		d.batch = true
 	default:
-		return newProblem(http.StatusBadRequest, "the body must be an object or an array of objects, got %s", v.what())
+		return problem.New(http.StatusBadRequest, "the body must be an object or an array of objects, got %s", v.what())
 	}
 	for item := range v.items() {
 		if len(d.items) == maxBatchItems {
@@ -206,7 +206,7 @@ func (d *decoder) readJSON(r *http.Request) *problem {
 
 // next returns the next event. With ok, it is rec, or p says what is wrong with it and the others go on. Without ok
 // there is no further one: all were read if p is nil, otherwise p says why the rest cannot be read.
-func (d *decoder) next() (rec broker.Record, p *problem, ok bool) {
+func (d *decoder) next() (rec broker.Record, p *problem.Problem, ok bool) {
 	if d.done {
 		return rec, nil, false
 	}
@@ -222,7 +222,7 @@ func (d *decoder) next() (rec broker.Record, p *problem, ok bool) {
 			return rec, d.place(end), false
 		}
 		if v, err := parseJSON(line); err != nil {
-			p = newProblem(http.StatusBadRequest, "%s", err)
+			p = problem.New(http.StatusBadRequest, "%s", err)
 		} else {
 			p = v.fill(&pub)
 		}
@@ -253,7 +253,7 @@ func (d *decoder) ready() bool {
 }
 
 // nextLine returns nil at the end, with the reason if it is not the proper one.
-func (d *decoder) nextLine() ([]byte, *problem) {
+func (d *decoder) nextLine() ([]byte, *problem.Problem) {
 	for {
 		line, err := d.lines.next()
 		switch {
@@ -262,9 +262,9 @@ func (d *decoder) nextLine() ([]byte, *problem) {
 		case err == io.EOF:
 			return nil, nil
 		case err == errLongLine:
-			return nil, newProblem(http.StatusRequestEntityTooLarge, "a line must not be longer than %d bytes", d.lines.most)
+			return nil, problem.New(http.StatusRequestEntityTooLarge, "a line must not be longer than %d bytes", d.lines.most)
 		case err != nil:
-			return nil, readProblem(err)
+			return nil, problem.OfBody(err)
 		case len(bytes.TrimSpace(line)) == 0:
 		case d.index == maxBatchItems:
 			return nil, tooManyItems()
@@ -275,7 +275,7 @@ func (d *decoder) nextLine() ([]byte, *problem) {
 }
 
 // giveKey sets the idempotency key that the header gave.
-func (d *decoder) giveKey(rec *broker.Record) *problem {
+func (d *decoder) giveKey(rec *broker.Record) *problem.Problem {
 	switch {
 	case d.key == "":
 	case rec.Key == "" && d.batch:
@@ -283,64 +283,49 @@ func (d *decoder) giveKey(rec *broker.Record) *problem {
 	case rec.Key == "":
 		rec.Key = d.key
 	case rec.Key != d.key && !d.batch:
-		return fieldError("idempotency_key", "must be the same as in the header Idempotency-Key")
+		return problem.Field("idempotency_key", "must be the same as in the header Idempotency-Key")
 	}
 	return nil
 }
 
 // place says which item of a batch a problem is about.
-func (d *decoder) place(p *problem) *problem {
+func (d *decoder) place(p *problem.Problem) *problem.Problem {
 	if p != nil && d.batch {
-		p.at(d.index)
+		p.AtIndex(d.index)
 	}
 	return p
 }
 
 // readBody reads a body of at most so many bytes.
-func readBody(r *http.Request, most int64) ([]byte, *problem) {
+func readBody(r *http.Request, most int64) ([]byte, *problem.Problem) {
 	if r.ContentLength > most {
-		return nil, tooLarge(most)
+		return nil, problem.TooLarge(most)
 	}
 	var b bytes.Buffer
 	if p := readUpTo(&b, r, most+1); p != nil {
 		return nil, p
 	}
 	if int64(b.Len()) > most {
-		return nil, tooLarge(most)
+		return nil, problem.TooLarge(most)
 	}
 	return b.Bytes(), nil
 }
 
 // readUpTo reads until b holds n bytes or the body ends.
-func readUpTo(b *bytes.Buffer, r *http.Request, n int64) *problem {
+func readUpTo(b *bytes.Buffer, r *http.Request, n int64) *problem.Problem {
 	const trust = 64 << 10 // a length that is only claimed takes no more memory than this
 	b.Grow(int(max(0, min(r.ContentLength-int64(b.Len()), trust))) + bytes.MinRead)
 	if _, err := b.ReadFrom(io.LimitReader(r.Body, n-int64(b.Len()))); err != nil {
-		return readProblem(err)
+		return problem.OfBody(err)
 	}
 	return nil
 }
 
-func readProblem(err error) *problem {
-	var limit *http.MaxBytesError
-	switch {
-	case errors.As(err, &limit): // ours, or one set elsewhere in the Caddyfile
-		return tooLarge(limit.Limit)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return newProblem(http.StatusRequestTimeout, "the body came too slowly")
-	}
-	return newProblem(http.StatusBadRequest, "the body is cut off or cannot be read")
+func tooManyItems() *problem.Problem {
+	return problem.New(http.StatusRequestEntityTooLarge, "a request must not hold more than %d events", maxBatchItems)
 }
 
-func tooLarge(most int64) *problem {
-	return newProblem(http.StatusRequestEntityTooLarge, "the body must not be longer than %d bytes", most)
-}
-
-func tooManyItems() *problem {
-	return newProblem(http.StatusRequestEntityTooLarge, "a request must not hold more than %d events", maxBatchItems)
-}
-
-func noEvent() *problem { return newProblem(http.StatusBadRequest, "the body holds no event") }
+func noEvent() *problem.Problem { return problem.New(http.StatusBadRequest, "the body holds no event") }
 
 // lineReader reads lines without holding more than one of them.
 type lineReader struct {

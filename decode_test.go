@@ -16,6 +16,7 @@ import (
 	"testing/iotest"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 const (
@@ -47,11 +48,11 @@ func part(name, val string) string {
 
 type decoded struct {
 	rec broker.Record
-	p   *problem
+	p   *problem.Problem
 }
 
 // decodeAll returns the items, and what kept the rest from being read.
-func decodeAll(r *http.Request, most int64) (items []decoded, fatal *problem) {
+func decodeAll(r *http.Request, most int64) (items []decoded, fatal *problem.Problem) {
 	d, p := newDecoder(r, most)
 	if p != nil {
 		return nil, p
@@ -69,7 +70,7 @@ func decodeAll(r *http.Request, most int64) (items []decoded, fatal *problem) {
 }
 
 // decodeOne expects one event, good or bad.
-func decodeOne(t *testing.T, r *http.Request) (broker.Record, *problem) {
+func decodeOne(t *testing.T, r *http.Request) (broker.Record, *problem.Problem) {
 	t.Helper()
 	items, fatal := decodeAll(r, testMost)
 	if fatal != nil {
@@ -84,7 +85,7 @@ func decodeOne(t *testing.T, r *http.Request) (broker.Record, *problem) {
 	return items[0].rec, items[0].p
 }
 
-func wantProblem(t *testing.T, p *problem, status int, field, detail string) {
+func wantProblem(t *testing.T, p *problem.Problem, status int, field, detail string) {
 	t.Helper()
 	if p == nil {
 		t.Fatalf("accepted, want %d for the field %q with %q", status, field, detail)

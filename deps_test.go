@@ -49,7 +49,7 @@ func listPackages(t *testing.T) map[string]listed {
 // Who may import whom.
 func TestDependencies(t *testing.T) {
 	packages := listPackages(t)
-	for _, path := range []string{"", "/broker", "/broker/membroker", "/broker/filebroker", "/internal/asynclog", "/internal/fair", "/internal/hub", "/internal/rules", "/internal/secret", "/internal/sse", "/internal/stream", "/cmd/caddy"} {
+	for _, path := range []string{"", "/broker", "/broker/membroker", "/broker/filebroker", "/internal/asynclog", "/internal/fair", "/internal/hub", "/internal/problem", "/internal/rules", "/internal/secret", "/internal/sse", "/internal/stream", "/cmd/caddy"} {
 		if packages[module+path].ImportPath == "" {
 			t.Fatalf("there is no package %s", module+path)
 		}
@@ -71,6 +71,11 @@ func TestDependencies(t *testing.T) {
 	onlyStandardAnd("/internal/rules", "/broker")
 	onlyStandardAnd("/internal/hub", "/broker", "/internal/rules", "/internal/sse")
 	onlyStandardAnd("/broker/membroker", "/broker")
+	for _, dep := range packages[module+"/internal/problem"].Deps {
+		if strings.HasPrefix(dep, "github.com/caddyserver/") || ours(dep) && dep != module+"/internal/problem" {
+			t.Errorf("internal/problem reaches %s", dep)
+		}
+	}
 	if slices.Contains(packages[module+"/internal/hub"].Deps, "net/http") {
 		t.Error("internal/hub reaches net/http")
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // arrive asks for admission before anything is looked up for a client: one that comes too often, or for which there is no
@@ -34,18 +35,18 @@ func (h *Handler) arrive(r *http.Request) error {
 }
 
 // comeAgain is a problem for a client that is sent off by an error, and may come again.
-func comeAgain(err error) *problem {
-	p := newProblem(http.StatusServiceUnavailable, "no stream just now")
-	p.again, p.cause = "broker", err
+func comeAgain(err error) *problem.Problem {
+	p := problem.New(http.StatusServiceUnavailable, "no stream just now")
+	p.Again, p.Cause = "broker", err
 	var refusal *hub.Refusal
 	if errors.As(err, &refusal) {
-		p.again, p.after = refusal.Reason, refusal.Again
+		p.Again, p.After = refusal.Reason, refusal.Again
 	}
 	return p
 }
 
 // entered calls a function once.
-func entered(enter *func() error) *problem {
+func entered(enter *func() error) *problem.Problem {
 	if *enter == nil {
 		return nil
 	}

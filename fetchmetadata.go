@@ -3,6 +3,8 @@ package ssepush
 import (
 	"net/http"
 	"slices"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // Browsers say where a request comes from in headers that no page can set (W3C Fetch Metadata). They leave them out over
@@ -20,10 +22,10 @@ func isOnly(values []string, want string) bool { return len(values) == 1 && valu
 
 // checkEmbedded refuses what a page of another origin loads in any way but by CORS: as an image, a frame, a form or a link.
 // The browser would send the user's cookies along and hold a stream that nobody can read.
-func checkEmbedded(r *http.Request) *problem {
+func checkEmbedded(r *http.Request) *problem.Problem {
 	foreign := slices.ContainsFunc(r.Header[headerSite], func(site string) bool { return site == "cross-site" || site == "same-site" })
 	if !foreign || isOnly(r.Header[headerMode], "cors") {
 		return nil
 	}
-	return newProblem(http.StatusForbidden, "a page of another origin may subscribe by EventSource or fetch only (Sec-Fetch-Mode: cors)")
+	return problem.New(http.StatusForbidden, "a page of another origin may subscribe by EventSource or fetch only (Sec-Fetch-Mode: cors)")
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 const (
@@ -40,7 +42,7 @@ type formValue struct {
 }
 
 // parseQuery adds the fields of a query or a urlencoded body.
-func (f *form) parseQuery(s string) *problem {
+func (f *form) parseQuery(s string) *problem.Problem {
 	for s != "" {
 		var pair string
 		pair, s, _ = strings.Cut(s, "&")
@@ -50,11 +52,11 @@ func (f *form) parseQuery(s string) *problem {
 		name, val, _ := strings.Cut(pair, "=")
 		plainName, err := url.QueryUnescape(name)
 		if err != nil {
-			return fieldError(name, "has a broken percent-encoding in its name")
+			return problem.Field(name, "has a broken percent-encoding in its name")
 		}
 		plainValue, err := url.QueryUnescape(val)
 		if err != nil {
-			return fieldError(plainName, "has a broken percent-encoding")
+			return problem.Field(plainName, "has a broken percent-encoding")
 		}
 		if p := f.add(plainName, plainValue); p != nil {
 			return p
@@ -64,9 +66,9 @@ func (f *form) parseQuery(s string) *problem {
 }
 
 // parseMultipart adds the fields of a multipart/form-data body, whose length the reader bounds.
-func (f *form) parseMultipart(body io.Reader, boundary string) *problem {
+func (f *form) parseMultipart(body io.Reader, boundary string) *problem.Problem {
 	if boundary == "" {
-		return newProblem(http.StatusBadRequest, "the Content-Type has no boundary")
+		return problem.New(http.StatusBadRequest, "the Content-Type has no boundary")
 	}
 	parts := multipart.NewReader(body, boundary)
 	for {
@@ -79,11 +81,11 @@ func (f *form) parseMultipart(body io.Reader, boundary string) *problem {
 		}
 		disposition, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
 		if err != nil || disposition != "form-data" {
-			return newProblem(http.StatusBadRequest, "a part of the body has no Content-Disposition: form-data with a name")
+			return problem.New(http.StatusBadRequest, "a part of the body has no Content-Disposition: form-data with a name")
 		}
 		name := params["name"]
 		if _, file := params["filename"]; file {
-			return fieldError(name, "must not be a file")
+			return problem.Field(name, "must not be a file")
 		}
 		in := io.Reader(part)
 		if rootName(name) == "data" {
@@ -102,8 +104,8 @@ func (f *form) parseMultipart(body io.Reader, boundary string) *problem {
 	}
 }
 
-func multipartProblem(err error) *problem {
-	p := readProblem(err)
+func multipartProblem(err error) *problem.Problem {
+	p := problem.OfBody(err)
 	if p.Status == http.StatusBadRequest {
 		p.Detail = "the multipart body is broken or cut off"
 	}
@@ -116,9 +118,9 @@ func rootName(name string) string {
 }
 
 // add takes one field, such as data[a][b].
-func (f *form) add(name, val string) *problem {
+func (f *form) add(name, val string) *problem.Problem {
 	if f.count++; f.count > maxFormFields {
-		return newProblem(http.StatusRequestEntityTooLarge, "the form must not hold more than %d fields", maxFormFields)
+		return problem.New(http.StatusRequestEntityTooLarge, "the form must not hold more than %d fields", maxFormFields)
 	}
 	if looksLikeJSON([]byte(name)) {
 		return jsonAsForm()
@@ -128,7 +130,7 @@ func (f *form) add(name, val string) *problem {
 		return unknownField(root)
 	}
 	if !utf8.ValidString(name) || !utf8.ValidString(val) {
-		return fieldError(root, "must be valid UTF-8")
+		return problem.Field(root, "must be valid UTF-8")
 	}
 	at := slices.Index(f.names, root)
 	if at < 0 {
@@ -137,7 +139,7 @@ func (f *form) add(name, val string) *problem {
 		f.roots = append(f.roots, new(formValue))
 	}
 	if err := f.roots[at].put(name[len(root):], val); err != nil {
-		return fieldError(root, "%s", err)
+		return problem.Field(root, "%s", err)
 	}
 	return nil
 }
@@ -196,7 +198,7 @@ func arrayIndex(key string) (int64, bool) {
 }
 
 // fill hands the fields on.
-func (f *form) fill(pub *publication) *problem {
+func (f *form) fill(pub *publication) *problem.Problem {
 	for i, name := range f.names {
 		if p := pub.set(name, f.roots[i]); p != nil {
 			return p
@@ -215,7 +217,8 @@ func (v *formValue) text() (string, error) {
 	return strings.Clone(v.str), nil
 }
 
-func (v *formValue) name() (string, error)    { return v.text() }
+func (v *formValue) name() (string, error) { return v.text() }
+
 func (v *formValue) names() ([]string, error) { return v.texts() }
 
 // texts takes any numbers for keys, as PHP's array_filter and array_unique leave holes.
@@ -226,7 +229,7 @@ func (v *formValue) texts() ([]string, error) {
 	list := make([]string, 0, len(v.keys))
 	for i, key := range v.keys {
 		if _, ok := arrayIndex(key); !ok {
-			return nil, errors.New("must be a list, and has the key " + strconv.Quote(clip(key)))
+			return nil, errors.New("must be a list, and has the key " + strconv.Quote(problem.Clip(key)))
 		}
 		s, err := v.byKey[key].text()
 		if err != nil {
@@ -299,6 +302,6 @@ func writeJSONString(b *bytes.Buffer, s string) {
 	b.Truncate(b.Len() - 1) // the newline
 }
 
-func jsonAsForm() *problem {
-	return newProblem(http.StatusBadRequest, "the body looks like JSON but was sent as a form: send Content-Type: application/json")
+func jsonAsForm() *problem.Problem {
+	return problem.New(http.StatusBadRequest, "the body looks like JSON but was sent as a form: send Content-Type: application/json")
 }

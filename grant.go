@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -104,7 +105,7 @@ func (s *UserSource) checkProof() error {
 }
 
 // refused turns a refusal into an answer, and says the reason where a client does not see it.
-func (h *Handler) refused(s *UserSource, r *http.Request, err error) *problem {
+func (h *Handler) refused(s *UserSource, r *http.Request, err error) *problem.Problem {
 	e := &refusal{status: http.StatusUnauthorized, public: "invalid", cause: err.Error()}
 	errors.As(err, &e)
 	if r.Context().Err() == nil { // otherwise the client has left, and nothing is wrong with its proof
@@ -120,11 +121,11 @@ func (h *Handler) refused(s *UserSource, r *http.Request, err error) *problem {
 		h.complain(level, "user "+s.Source+" refused: "+e.cause, fields...)
 	}
 	if e.status == 0 {
-		p := retryLater(http.StatusServiceUnavailable, e.again, "no stream just now (%s)", e.public)
-		p.again = e.public
+		p := problem.RetryLater(http.StatusServiceUnavailable, e.again, "no stream just now (%s)", e.public)
+		p.Again = e.public
 		return p
 	}
-	return newProblem(e.status, "the user (%s) is refused: %s", s.Source, e.public)
+	return problem.New(e.status, "the user (%s) is refused: %s", s.Source, e.public)
 }
 
 // vouches reports whether a route still believes what a connection came with.

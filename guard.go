@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
@@ -25,7 +26,7 @@ type guard struct {
 	log *zap.Logger
 	now func() time.Time
 
-	complaints complaints // of reasons
+	complaints problem.Complaints // of reasons
 }
 
 // Reasons for a refusal. Each is logged at most once in warnEvery.
@@ -36,8 +37,6 @@ const (
 	fromBrowser  = "request from a browser"
 	missingToken = "missing token"
 	wrongToken   = "wrong token"
-
-	warnEvery = time.Minute
 )
 
 // newGuard returns the guard of a route.
@@ -74,7 +73,7 @@ func newGuard(in *Internal, log *zap.Logger) (*guard, error) {
 
 // check returns nil if the request may pass. What it returns otherwise does not give the route away, save
 // to an app nearby whose token is wrong.
-func (g *guard) check(r *http.Request) *problem {
+func (g *guard) check(r *http.Request) *problem.Problem {
 	addr, known := peer(r)
 	viaProxy := isForwarded(r.Header)
 	reason := ""
@@ -95,9 +94,9 @@ func (g *guard) check(r *http.Request) *problem {
 	}
 	g.warn(addr, reason)
 	if (reason == missingToken || reason == wrongToken) && known && g.near.contains(addr) && !viaProxy {
-		return newProblem(http.StatusUnauthorized, "%s: send Authorization: Bearer <secret>", reason)
+		return problem.New(http.StatusUnauthorized, "%s: send Authorization: Bearer <secret>", reason)
 	}
-	return newProblem(http.StatusNotFound, "")
+	return problem.New(http.StatusNotFound, "")
 }
 
 func (g *guard) checkToken(h http.Header) string {
@@ -135,7 +134,7 @@ func (g *guard) isListed(r *http.Request) bool {
 }
 
 func (g *guard) warn(addr netip.Addr, reason string) {
-	more, due := g.complaints.take(reason, g.now())
+	more, due := g.complaints.Take(reason, g.now())
 	if !due {
 		return
 	}
@@ -153,5 +152,5 @@ func (g *guard) warn(addr netip.Addr, reason string) {
 	case fromBrowser:
 		hint = `add "origins" to internal if pages may call`
 	}
-	g.log.Warn(fmt.Sprintf("peer %s refused; %s", who, hint), append([]zap.Field{zap.String("peer", who), zap.String("reason", reason)}, leftOut(more)...)...)
+	g.log.Warn(fmt.Sprintf("peer %s refused; %s", who, hint), append([]zap.Field{zap.String("peer", who), zap.String("reason", reason)}, problem.LeftOut(more)...)...)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // ServeHTTP answers what belongs to the subscribe route, the internal route or the inspector, and passes all else on.
@@ -96,18 +98,18 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 			// As the site answers for any other path, so that the route cannot be probed.
 			return caddyhttp.Error(http.StatusNotFound, nil)
 		}
-		p.write(w)
+		p.Write(w)
 		return nil
 	}
 	// Only the path as it is written reaches a route; other spellings of the prefix lead nowhere.
 	call, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(h.Internal.Prefix, "/")+"/")
 	if !ok {
-		newProblem(http.StatusNotFound, "there is no %s", path.Clean(r.URL.Path)).write(w)
+		problem.New(http.StatusNotFound, "there is no %s", path.Clean(r.URL.Path)).Write(w)
 		return nil
 	}
 	hub, err := h.hub.within(r.Context(), admitTimeout)
 	if err != nil {
-		retryLater(http.StatusServiceUnavailable, 0, "%v", err).write(w)
+		problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err).Write(w)
 		return nil
 	}
 	hub.serveCall(w, r, called{

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -39,7 +40,7 @@ func (id Identity) granted(topic string) bool {
 
 // provisionUsers makes the user sources ready for requests.
 func (h *Handler) provisionUsers() error {
-	h.complaints = new(complaints)
+	h.complaints = new(problem.Complaints)
 	for i := range h.Users {
 		s := &h.Users[i]
 		if s.Source == "header" {
@@ -88,7 +89,7 @@ func (h *Handler) warnings() []string {
 // together; nil stands for the URL's. Before the app is asked, or at the latest before a client is taken for known, enter is
 // called, if there is one: it admits the client or says why not. One that is nobody, or not who it claims to be, does not
 // get so far.
-func (h *Handler) identify(r *http.Request, params url.Values, enter func() error) (Identity, *problem) {
+func (h *Handler) identify(r *http.Request, params url.Values, enter func() error) (Identity, *problem.Problem) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if params == nil {
 		params = r.URL.Query()
@@ -117,9 +118,9 @@ func (h *Handler) identify(r *http.Request, params url.Values, enter func() erro
 		}
 		var err error
 		if user, err = s.user(r, params, repl); err != nil {
-			p := newProblem(http.StatusUnauthorized, "the user (%s %s) %v", s.Source, s.Name, err)
+			p := problem.New(http.StatusUnauthorized, "the user (%s %s) %v", s.Source, s.Name, err)
 			if s.Source == "query" {
-				p = p.of(s.Name)
+				p = p.OfField(s.Name)
 			}
 			return Identity{}, p
 		}
@@ -128,7 +129,7 @@ func (h *Handler) identify(r *http.Request, params url.Values, enter func() erro
 		}
 	}
 	if user == "" && !h.Anonymous {
-		return Identity{}, newProblem(http.StatusUnauthorized, "the request names no user, and clients without one are refused")
+		return Identity{}, problem.New(http.StatusUnauthorized, "the request names no user, and clients without one are refused")
 	}
 	if p := entered(&enter); p != nil {
 		return Identity{}, p

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
@@ -57,7 +58,7 @@ type inspector struct {
 	viewers  atomic.Int32
 
 	log        *zap.Logger
-	complaints complaints
+	complaints problem.Complaints
 
 	// Closed when the config is no longer in force. Whoever looks comes back, and is held to the new one.
 	replaced <-chan struct{}
@@ -115,7 +116,7 @@ func (h *Handler) serveInspector(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if p := h.inspect(w, r, call); p != nil {
-		p.write(w)
+		p.Write(w)
 	}
 	return nil
 }
@@ -136,7 +137,7 @@ func setPageHeaders(w http.ResponseWriter) {
 
 func serveFile(w http.ResponseWriter, r *http.Request, file [2]string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		methodNotAllowed(http.MethodGet, http.MethodHead).write(w)
+		problem.MethodNotAllowed(http.MethodGet, http.MethodHead).Write(w)
 		return
 	}
 	content, err := inspectorPage.ReadFile("inspector/" + file[0])
@@ -151,7 +152,7 @@ func serveFile(w http.ResponseWriter, r *http.Request, file [2]string) {
 }
 
 // inspect answers a call of the page. What it returns is yet to be written.
-func (h *Handler) inspect(w http.ResponseWriter, r *http.Request, call string) *problem {
+func (h *Handler) inspect(w http.ResponseWriter, r *http.Request, call string) *problem.Problem {
 	if p := checkPage(r); p != nil {
 		return p
 	}
@@ -160,18 +161,18 @@ func (h *Handler) inspect(w http.ResponseWriter, r *http.Request, call string) *
 	}
 	expires, ok := h.inspector.session(r)
 	if !ok {
-		return newProblem(http.StatusUnauthorized, "sign in")
+		return problem.New(http.StatusUnauthorized, "sign in")
 	}
 	hub, err := h.hub.within(r.Context(), admitTimeout)
 	if err != nil {
-		return retryLater(http.StatusServiceUnavailable, 0, "%v", err)
+		return problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err)
 	}
 	if call == "stream" {
 		return h.inspector.serveStream(w, r, hub.Hub, expires)
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		remote, _ := clientAddress(r)
-		h.log.Info("inspector: "+strings.ToLower(r.Method)+" "+clip(call), zap.String("remote", remote))
+		h.log.Info("inspector: "+strings.ToLower(r.Method)+" "+problem.Clip(call), zap.String("remote", remote))
 	}
 	hub.serveCall(w, r, called{
 		path: call, escaped: escapedBelow(r.URL, len(r.URL.Path)-len(call)), maxEvent: h.hub.settings.maxEvent(), log: h.log,
@@ -183,8 +184,8 @@ func (h *Handler) inspect(w http.ResponseWriter, r *http.Request, call string) *
 const pageHeader = "X-SSE-Inspector"
 
 // checkPage refuses calls by pages other than the inspector's own.
-func checkPage(r *http.Request) *problem {
-	refused := newProblem(http.StatusForbidden, "only the inspector's own page may call here")
+func checkPage(r *http.Request) *problem.Problem {
+	refused := problem.New(http.StatusForbidden, "only the inspector's own page may call here")
 	// A navigation has "none".
 	if site := r.Header[headerSite]; len(site) > 1 || len(site) == 1 && site[0] != "same-origin" && site[0] != "none" {
 		return refused

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
@@ -25,11 +26,11 @@ const (
 )
 
 // serveSession says whether a session is there, begins one, or ends it.
-func (i *inspector) serveSession(w http.ResponseWriter, r *http.Request) *problem {
+func (i *inspector) serveSession(w http.ResponseWriter, r *http.Request) *problem.Problem {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		if _, ok := i.session(r); !ok {
-			return newProblem(http.StatusUnauthorized, "sign in")
+			return problem.New(http.StatusUnauthorized, "sign in")
 		}
 	case http.MethodPost:
 		key, p := i.signIn(w, r)
@@ -42,30 +43,30 @@ func (i *inspector) serveSession(w http.ResponseWriter, r *http.Request) *proble
 		gone.MaxAge = -1
 		http.SetCookie(w, gone)
 	default:
-		return methodNotAllowed(http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete)
+		return problem.MethodNotAllowed(http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 // signIn returns the secret's hash that a request knows the secret of.
-func (i *inspector) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
+func (i *inspector) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
 	remote, network := clientAddress(r)
 	var body struct {
 		Token string `json:"token"`
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSignIn)).Decode(&body); err != nil {
-		return nil, newProblem(http.StatusBadRequest, `the body must be {"token": "…"}`)
+		return nil, problem.New(http.StatusBadRequest, `the body must be {"token": "…"}`)
 	}
 	// Before the secret is looked at, so that many at once do not slip through.
 	if wait := i.attempts.take(network, time.Now()); wait > 0 {
 		i.complain("too many wrong tokens", remote)
-		return nil, retryLater(http.StatusTooManyRequests, wait, "too many attempts; wait %s", wait.Round(time.Second))
+		return nil, problem.RetryLater(http.StatusTooManyRequests, wait, "too many attempts; wait %s", wait.Round(time.Second))
 	}
 	by := secret.Match(strings.TrimSpace(body.Token), i.tokens)
 	if by < 0 {
 		i.complain("wrong token", remote)
-		return nil, newProblem(http.StatusUnauthorized, "the token is wrong")
+		return nil, problem.New(http.StatusUnauthorized, "the token is wrong")
 	}
 	i.attempts.forgive(network)
 	i.log.Info("inspector: signed in", zap.String("remote", remote))
@@ -74,9 +75,9 @@ func (i *inspector) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *pro
 
 // complain logs a reason once a minute.
 func (i *inspector) complain(reason, remote string) {
-	if more, due := i.complaints.take(reason, time.Now()); due {
+	if more, due := i.complaints.Take(reason, time.Now()); due {
 		fields := []zap.Field{zap.String("reason", reason), zap.String("remote", remote)}
-		i.log.Warn("inspector: sign-in refused", append(fields, leftOut(more)...)...)
+		i.log.Warn("inspector: sign-in refused", append(fields, problem.LeftOut(more)...)...)
 	}
 }
 

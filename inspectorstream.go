@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
@@ -60,19 +61,19 @@ type slowClient struct {
 }
 
 // serveStream tells the page what its hub does, until the page leaves, the session is over, or the config is.
-func (i *inspector) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, expires time.Time) *problem {
+func (i *inspector) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, expires time.Time) *problem.Problem {
 	if p := checkCall(r, []string{http.MethodGet}, []string{"event", "user", "topic", "text"}); p != nil {
 		return p
 	}
 	q := r.URL.Query()
 	if topic := q.Get("topic"); topic != "" {
 		if err := rules.CheckPattern(topic); err != nil {
-			return fieldError("topic", "%v", err)
+			return problem.Field("topic", "%v", err)
 		}
 	}
 	if i.viewers.Add(1) > maxViewers {
 		i.viewers.Add(-1)
-		return retryLater(http.StatusServiceUnavailable, time.Second, "%d look already", maxViewers)
+		return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%d look already", maxViewers)
 	}
 	defer i.viewers.Add(-1)
 	tap := theHub.Tap(hub.TapFilter{Type: q.Get("event"), User: q.Get("user"), Topic: q.Get("topic"), Text: q.Get("text")})

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // jsonValue is one JSON value, known to be valid and without space around it. Its members are found by
@@ -299,14 +301,14 @@ func (v jsonValue) data() ([]byte, error) {
 }
 
 // fill hands the fields of an event on.
-func (v jsonValue) fill(pub *publication) *problem {
+func (v jsonValue) fill(pub *publication) *problem.Problem {
 	if v[0] != '{' {
-		return newProblem(http.StatusBadRequest, "an event must be an object, got %s", v.what())
+		return problem.New(http.StatusBadRequest, "an event must be an object, got %s", v.what())
 	}
 	for key, val := range v.members() {
 		name, err := key.unquote()
 		if err != nil {
-			return newProblem(http.StatusBadRequest, "the name of a field %s", err)
+			return problem.New(http.StatusBadRequest, "the name of a field %s", err)
 		}
 		if p := pub.set(name, val); p != nil {
 			return p

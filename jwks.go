@@ -16,6 +16,8 @@ import (
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
 	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 const (
@@ -39,7 +41,7 @@ type keySet struct {
 	refresh    time.Duration
 	client     *http.Client
 	log        *zap.Logger // nil: nothing is logged
-	complaints complaints
+	complaints problem.Complaints
 
 	mu       sync.Mutex    // guards all below
 	keys     *fetchedKeys  // the newest, or nil
@@ -160,7 +162,7 @@ func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys,
 			e = &refusal{public: "auth", cause: "of a key (kid) that the key set does not hold yet", again: max(0, next)}
 		}
 		if !strings.HasPrefix(id, unnamed) { // which would tell a part of the token
-			e.detail = "kid " + strconv.Quote(clip(id))
+			e.detail = "kid " + strconv.Quote(problem.Clip(id))
 		}
 		return nil, e
 	}
@@ -188,7 +190,7 @@ func (s *keySet) fetch(began time.Time) {
 		keys.began = began
 		s.keys = keys
 	} else if s.log != nil {
-		s.complaints.log(s.log, zap.WarnLevel, "user jwt: the key set cannot be had", zap.String("url", s.url), zap.Error(err))
+		s.complaints.Log(s.log, zap.WarnLevel, "user jwt: the key set cannot be had", zap.String("url", s.url), zap.Error(err))
 	}
 	close(s.fetching)
 	s.fetching = nil

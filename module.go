@@ -12,6 +12,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 func init() {
@@ -85,7 +88,7 @@ type Handler struct {
 	cors   *corsPolicy
 	log    *zap.Logger
 
-	complaints *complaints
+	complaints *problem.Complaints
 	inspector  *inspector
 }
 
@@ -290,3 +293,8 @@ var (
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )
+
+// complain logs what a client's request has brought about, once a minute.
+func (h *Handler) complain(level zapcore.Level, message string, fields ...zap.Field) {
+	h.complaints.Log(h.log, level, message, fields...)
+}

@@ -13,13 +13,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // subscribeParams returns the parameters of the URL and, for a method that has one, of the body. All topics are under `topic`.
-func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *problem) {
+func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *problem.Problem) {
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, newProblem(http.StatusBadRequest, "the query cannot be read: %v", err)
+		return nil, problem.New(http.StatusBadRequest, "the query cannot be read: %v", err)
 	}
 	body, p := readParamsBody(w, r)
 	if p != nil {
@@ -37,7 +39,7 @@ func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *probl
 
 // upstreamParams returns the parameters of a request that the app behind answers. The body is the app's, which gets it
 // again: what of it is no parameter is no error.
-func upstreamParams(w http.ResponseWriter, r, asIs *http.Request) (url.Values, *problem) {
+func upstreamParams(w http.ResponseWriter, r, asIs *http.Request) (url.Values, *problem.Problem) {
 	params := r.URL.Query()
 	body, p := readParamsBody(w, asIs)
 	if p != nil || len(body) == 0 {
@@ -61,7 +63,7 @@ func addParams(params, more url.Values) {
 
 // readParamsBody reads the body of a subscribe request. One that means nothing is read as well: net/http would wait for it,
 // without end, before it lets a stream's first byte out.
-func readParamsBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
+func readParamsBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
@@ -69,14 +71,14 @@ func readParamsBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // where it is not supported, the server's own timeouts hold
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSubscribeBody))
 	if err != nil {
-		return nil, readProblem(err)
+		return nil, problem.OfBody(err)
 	}
 	_ = rc.SetReadDeadline(time.Time{})
 	return body, nil
 }
 
 // bodyParams reads a form, or an object of JSON, of which values that are no parameters are an error or left out.
-func bodyParams(r *http.Request, body []byte, leaveOut bool) (params url.Values, p *problem) {
+func bodyParams(r *http.Request, body []byte, leaveOut bool) (params url.Values, p *problem.Problem) {
 	var err error
 	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
 	case "application/x-www-form-urlencoded":
@@ -84,24 +86,24 @@ func bodyParams(r *http.Request, body []byte, leaveOut bool) (params url.Values,
 	case "application/json":
 		params, err = jsonParams(body, leaveOut)
 	default:
-		return nil, newProblem(http.StatusUnsupportedMediaType, "send application/json or application/x-www-form-urlencoded")
+		return nil, problem.New(http.StatusUnsupportedMediaType, "send application/json or application/x-www-form-urlencoded")
 	}
 	if err != nil {
-		return nil, newProblem(http.StatusBadRequest, "the body cannot be read: %v", err)
+		return nil, problem.New(http.StatusBadRequest, "the body cannot be read: %v", err)
 	}
 	return params, nil
 }
 
 // gatherTopics adds to `topic` what other names for it bear: `topics`, and both as PHP, Rails and jQuery spell lists. A value
 // is one topic, whatever commas are in it.
-func gatherTopics(params url.Values) *problem {
+func gatherTopics(params url.Values) *problem.Problem {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		base, index, list := strings.Cut(name, "[")
 		if base != "topic" && base != "topics" || name == "topic" {
 			continue
 		}
 		if index, closed := strings.CutSuffix(index, "]"); list && (!closed || strings.ContainsAny(index, "[]")) {
-			return fieldError(clip(name), "must be topic, topics, topic[] or topic[0]")
+			return problem.Field(problem.Clip(name), "must be topic, topics, topic[] or topic[0]")
 		}
 		params["topic"] = append(params["topic"], params[name]...)
 	}
@@ -125,7 +127,7 @@ func jsonParams(body []byte, leaveOut bool) (url.Values, error) {
 			return nil, err
 		}
 		if given[name] && !leaveOut { // which one counts would differ from one reader to the next
-			return nil, errors.New(clip(name) + " is given twice")
+			return nil, errors.New(problem.Clip(name) + " is given twice")
 		}
 		given[name] = true
 		delete(params, name)
@@ -141,7 +143,7 @@ func jsonParams(body []byte, leaveOut bool) (url.Values, error) {
 			if err == nil {
 				params.Add(name, text)
 			} else if !leaveOut {
-				return nil, fmt.Errorf("%s %w", clip(name), err)
+				return nil, fmt.Errorf("%s %w", problem.Clip(name), err)
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
@@ -51,12 +52,12 @@ type publication struct {
 }
 
 // set takes one field.
-func (p *publication) set(name string, v value) *problem {
+func (p *publication) set(name string, v value) *problem.Problem {
 	if !slices.Contains(fieldNames, name) {
 		return unknownField(name)
 	}
 	if slices.Contains(p.given, name) {
-		return fieldError(name, "given twice")
+		return problem.Field(name, "given twice")
 	}
 	p.given = append(p.given, name)
 	var err error
@@ -80,7 +81,7 @@ func (p *publication) set(name string, v value) *problem {
 		err = p.option(name, v)
 	}
 	if err != nil {
-		return fieldError(name, "%s", err)
+		return problem.Field(name, "%s", err)
 	}
 	return nil
 }
@@ -139,16 +140,16 @@ func (p *publication) broadcast(v value) error {
 	return err
 }
 
-func (p *publication) setData(v value) *problem {
+func (p *publication) setData(v value) *problem.Problem {
 	data, err := v.data()
 	if err != nil {
-		return fieldError("data", "%s", err)
+		return problem.Field("data", "%s", err)
 	}
 	if int64(len(data)) > p.maxEvent {
 		return dataTooLong(p.maxEvent)
 	}
 	if err := sse.CheckData(data); err != nil {
-		return fieldError("data", "%s", err)
+		return problem.Field("data", "%s", err)
 	}
 	p.rec.Data = data
 	return nil
@@ -195,16 +196,16 @@ func (p *publication) option(name string, v value) (err error) {
 
 // record completes the record. Targets and exclusions come out sorted, so that the same event is the same
 // record.
-func (p *publication) record() (broker.Record, *problem) {
+func (p *publication) record() (broker.Record, *problem.Problem) {
 	r := &p.rec
 	rules.Tidy(r)
 	switch {
 	case len(r.Targets) == 0:
-		return broker.Record{}, newProblem(http.StatusBadRequest, "no target: give user, topic, connection or broadcast")
+		return broker.Record{}, problem.New(http.StatusBadRequest, "no target: give user, topic, connection or broadcast")
 	case len(r.Targets) > rules.MaxTargets:
-		return broker.Record{}, newProblem(http.StatusBadRequest, "too many targets: %d, and at most %d may be given", len(r.Targets), rules.MaxTargets)
+		return broker.Record{}, problem.New(http.StatusBadRequest, "too many targets: %d, and at most %d may be given", len(r.Targets), rules.MaxTargets)
 	case len(r.Exclude) > rules.MaxTargets:
-		return broker.Record{}, fieldError("exclude", "must not name more than %d connections", rules.MaxTargets)
+		return broker.Record{}, problem.Field("exclude", "must not name more than %d connections", rules.MaxTargets)
 	}
 	if r.Key != "" {
 		r.Digest = digest(r)
@@ -276,12 +277,12 @@ var errTooManyListed = fmt.Errorf("must not hold more than %d items", maxListed)
 // itemError says which item of a list is at fault.
 func itemError(i int, err error) error { return fmt.Errorf("item %d %w", i, err) }
 
-func unknownField(name string) *problem {
-	return fieldError(name, "unknown field; there are %s", strings.Join(fieldNames, ", "))
+func unknownField(name string) *problem.Problem {
+	return problem.Field(name, "unknown field; there are %s", strings.Join(fieldNames, ", "))
 }
 
-func dataTooLong(most int64) *problem {
-	return newProblem(http.StatusRequestEntityTooLarge, "data: must not be longer than %d bytes", most).of("data")
+func dataTooLong(most int64) *problem.Problem {
+	return problem.New(http.StatusRequestEntityTooLarge, "data: must not be longer than %d bytes", most).OfField("data")
 }
 
 // looksLikeJSON tells JSON that was sent as something else.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 const (
@@ -22,9 +23,9 @@ const (
 
 // published is the answer for one event.
 type published struct {
-	ID       string        `json:"id,omitempty"`
-	Delivery *hub.Delivery `json:"delivery,omitempty"`
-	Error    *problem      `json:"error,omitempty"`
+	ID       string           `json:"id,omitempty"`
+	Delivery *hub.Delivery    `json:"delivery,omitempty"`
+	Error    *problem.Problem `json:"error,omitempty"`
 
 	awaited *awaited // what is to be waited for; nil: nothing
 }
@@ -32,12 +33,12 @@ type published struct {
 // servePublish stores what an app sends, and answers when the broker has it; if it asks for more, once that is known.
 func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEvent int64) {
 	if r.Method != http.MethodPost {
-		methodNotAllowed(http.MethodPost).write(w)
+		problem.MethodNotAllowed(http.MethodPost).Write(w)
 		return
 	}
 	d, p := newDecoder(r, maxEvent)
 	if p != nil {
-		p.write(w)
+		p.Write(w)
 		return
 	}
 	d.answered = true
@@ -48,7 +49,7 @@ func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 		return
 	}
 	if p := answers[0].Error; p != nil {
-		p.write(w)
+		p.Write(w)
 		return
 	}
 	if answers[0].Delivery != nil {
@@ -60,7 +61,7 @@ func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 
 // publishAll stores the decoder's events, a group at a time, and returns an answer for each. What permits, unless it is nil,
 // finds fault with is not stored.
-func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder, permits func(*broker.Record) *problem) (answers []published) {
+func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder, permits func(*broker.Record) *problem.Problem) (answers []published) {
 	var group []broker.Record
 	var places []int // of the group's events in answers
 	size := 0
@@ -107,19 +108,19 @@ func answer(r broker.Result, d *decoder, index int) published {
 	if r.Err == nil {
 		return published{ID: r.Position.String()}
 	}
-	var p *problem
+	var p *problem.Problem
 	switch {
 	case errors.Is(r.Err, broker.ErrKeyReused):
-		p = newProblem(http.StatusUnprocessableEntity, "%v", r.Err).of("idempotency_key")
+		p = problem.New(http.StatusUnprocessableEntity, "%v", r.Err).OfField("idempotency_key")
 	case errors.Is(r.Err, broker.ErrOverloaded):
-		p = retryLater(http.StatusTooManyRequests, time.Second, "%v", r.Err)
+		p = problem.RetryLater(http.StatusTooManyRequests, time.Second, "%v", r.Err)
 	case errors.Is(r.Err, broker.ErrFull):
-		p = newProblem(http.StatusInsufficientStorage, "%v", r.Err)
+		p = problem.New(http.StatusInsufficientStorage, "%v", r.Err)
 	default:
-		p = retryLater(http.StatusServiceUnavailable, time.Second, "%v", r.Err)
+		p = problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", r.Err)
 	}
 	if d.batch {
-		p.at(index)
+		p.AtIndex(index)
 	}
 	return published{Error: p}
 }

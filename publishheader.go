@@ -16,6 +16,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // PublishHeader lets the app behind publish by a header of its answers, X-SSE-Publish: an event or many, as JSON or in the
@@ -86,10 +87,10 @@ func (p *PublishHeader) whyNot(status int, h http.Header) string {
 }
 
 // permits reports whether an event has only targets that are listed.
-func (p *PublishHeader) permits(r *broker.Record) *problem {
+func (p *PublishHeader) permits(r *broker.Record) *problem.Problem {
 	for _, t := range r.Targets {
 		if !slices.ContainsFunc(p.Targets, func(name string) bool { return targetKinds[name] == t.Kind }) {
-			return newProblem(http.StatusForbidden, "the header may be sent to %s only", strings.Join(p.Targets, ", "))
+			return problem.New(http.StatusForbidden, "the header may be sent to %s only", strings.Join(p.Targets, ", "))
 		}
 	}
 	return nil

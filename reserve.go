@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // openStreams counts the streams of all hubs: it is the process that runs out of descriptors.
@@ -43,10 +44,10 @@ func (p *pooledHub) subscribe(ctx context.Context, sub hub.Subscription, s *HubS
 }
 
 // scarce is the complaint that descriptors run out.
-var scarce complaints
+var scarce problem.Complaints
 
 // warnScarce says, but not again and again, that streams get a goroutine each that should cost none.
 func (h *Handler) warnScarce(err error) {
-	scarce.log(h.log, zap.WarnLevel, "connections cannot be taken over and cost more memory than they should; "+
+	scarce.Log(h.log, zap.WarnLevel, "connections cannot be taken over and cost more memory than they should; "+
 		"limit them, or let the process open more files", zap.Error(err))
 }

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // skipped logs records of a hub's log that could not be read or believed, once in warnEvery.
@@ -27,7 +28,7 @@ func (p *pooledHub) skip(at broker.Position, err error) {
 	if rs == nil || now.Before(s.next) {
 		return
 	}
-	s.next = now.Add(warnEvery)
+	s.next = now.Add(problem.Every)
 	rs.log.Warn("records of the log are skipped that no hub has written or that are damaged: clients are told of a gap",
 		zap.String("hub", p.Name), zap.String("position", at.String()), zap.Int("so_far", s.count), zap.Error(err))
 }

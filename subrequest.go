@@ -14,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // maxUnread is how much of a body is let go by, in bytes: only the headers of an answer count.
@@ -101,7 +103,7 @@ func isQuestion(r *http.Request) bool {
 func (h *Handler) refuseQuestion(w http.ResponseWriter) error {
 	h.complain(zap.ErrorLevel, "a question of user authorize came back to this Caddy over the network, where its answer cannot be "+
 		"told from a client's; give authorize a path of the same site that leads to the app, or the app's own address")
-	newProblem(http.StatusLoopDetected, "this Caddy cannot be asked who a client is").write(w)
+	problem.New(http.StatusLoopDetected, "this Caddy cannot be asked who a client is").Write(w)
 	return nil
 }
 

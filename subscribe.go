@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
@@ -45,7 +46,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) {
 // stays as it is for as long as the stream lasts.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *stream.Timing) {
 	if isQuestion(r) {
-		newProblem(http.StatusLoopDetected, "who a client is cannot be asked here").write(w)
+		problem.New(http.StatusLoopDetected, "who a client is cannot be asked here").Write(w)
 		return nil, nil
 	}
 	done, p := h.cors.handle(w, r)
@@ -67,15 +68,15 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *str
 			w.WriteHeader(http.StatusNoContent)
 			return nil, nil
 		default:
-			p = methodNotAllowed(subscribeMethods...)
+			p = problem.MethodNotAllowed(subscribeMethods...)
 		}
 	}
 	if p != nil {
-		if p.again != "" {
-			h.reject(w, r, cmp.Or[error](p.cause, &hub.Refusal{Reason: p.again, Again: p.after}))
+		if p.Again != "" {
+			h.reject(w, r, cmp.Or[error](p.Cause, &hub.Refusal{Reason: p.Again, Again: p.After}))
 			return nil, nil
 		}
-		p.write(w)
+		p.Write(w)
 		return nil, nil
 	}
 	if r.Method == http.MethodHead {
@@ -155,7 +156,7 @@ func (h *Handler) asked(r *http.Request) hub.Subscription {
 }
 
 // subscription reads and checks all that a client asks for.
-func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.Subscription, p *problem) {
+func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.Subscription, p *problem.Problem) {
 	enter := func() error { return h.arrive(r) }
 	if r.ContentLength != 0 { // before it is waited for
 		if p := entered(&enter); p != nil {
@@ -169,11 +170,11 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 	sub = h.asked(r)
 	sub.Topics = params["topic"]
 	if len(sub.Topics) > maxTopics {
-		return sub, fieldError("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
+		return sub, problem.Field("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
 	}
 	for _, t := range sub.Topics {
 		if err := rules.CheckPattern(t); err != nil {
-			return sub, fieldError("topic", "%v", err)
+			return sub, problem.Field("topic", "%v", err)
 		}
 	}
 	if p = since(&sub, r.Header, params); p != nil {
@@ -187,17 +188,17 @@ func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.
 	sub.User, sub.Route, sub.Keeps = id.User, a, a.size()
 	for _, t := range sub.Topics {
 		if !id.granted(t) {
-			return sub, newProblem(http.StatusForbidden, "the topic %q is not granted", clip(t)).of("topic")
+			return sub, problem.New(http.StatusForbidden, "the topic %q is not granted", problem.Clip(t)).OfField("topic")
 		}
 	}
 	return sub, nil
 }
 
 // since reads where a stream is to begin, and what the client calls itself.
-func since(sub *hub.Subscription, header http.Header, params url.Values) *problem {
+func since(sub *hub.Subscription, header http.Header, params url.Values) *problem.Problem {
 	if client, ok := params["client"]; ok {
 		if err := checkClient(client); err != nil {
-			return fieldError("client", "%v", err)
+			return problem.Field("client", "%v", err)
 		}
 		sub.ID = client[0]
 	}
@@ -207,7 +208,7 @@ func since(sub *hub.Subscription, header http.Header, params url.Values) *proble
 	if text := params.Get("replay"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 31)
 		if err != nil {
-			return fieldError("replay", "must be a whole number, got %q", clip(text))
+			return problem.Field("replay", "must be a whole number, got %q", problem.Clip(text))
 		}
 		sub.Replay = int(n)
 	}
@@ -262,7 +263,7 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, err error) {
 		retry = refusal.Again + jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax))
 	}
 	if !strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
-		retryLater(http.StatusServiceUnavailable, retry, "no stream just now (%s)", reason).write(w)
+		problem.RetryLater(http.StatusServiceUnavailable, retry, "no stream just now (%s)", reason).Write(w)
 		return
 	}
 	setStreamHeaders(w)

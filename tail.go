@@ -8,6 +8,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -64,7 +65,7 @@ func tailed(e *hub.Tapped) tailEvent {
 // serveTail answers with what a hub has delivered behind a place, and waits for it where there is nothing yet. Without a
 // place, it says which one is the newest. A stream would be in the way of Caddy: its admin endpoint holds back what a
 // handler writes, and a reload waits for each answer to end.
-func (a *AdminAPI) serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) *problem {
+func (a *AdminAPI) serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) *problem.Problem {
 	if p := checkCall(r, []string{http.MethodGet}, []string{"user", "topic", "event", "text", "after", "limit"}); p != nil {
 		return p
 	}
@@ -72,20 +73,20 @@ func (a *AdminAPI) serveTail(w http.ResponseWriter, r *http.Request, theHub *hub
 	filter := hub.TapFilter{User: query.Get("user"), Topic: query.Get("topic"), Type: query.Get("event"), Text: query.Get("text")}
 	if filter.Topic != "" {
 		if err := rules.CheckPattern(filter.Topic); err != nil {
-			return fieldError("topic", "%v", err)
+			return problem.Field("topic", "%v", err)
 		}
 	}
 	limit := tailPage
 	if text := query.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > tailPage {
-			return fieldError("limit", "must be a whole number from 1 to %d", tailPage)
+			return problem.Field("limit", "must be a whole number from 1 to %d", tailPage)
 		}
 		limit = n
 	}
 	after, ok := broker.ParsePosition(query.Get("after"))
 	if !ok && query.Get("after") != "" {
-		return fieldError("after", "must be the next of the answer before")
+		return problem.Field("after", "must be the next of the answer before")
 	}
 	view := tailView{Events: []tailEvent{}}
 	if after.IsZero() {

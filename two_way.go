@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -35,7 +36,7 @@ func (h *Handler) serveTwoWay(w http.ResponseWriter, r, asIs *http.Request, next
 		return nil
 	}
 	if p == nil && !h.isOwnPage(r) {
-		p = newProblem(http.StatusForbidden, "send the Origin of this host, or one of cors_origins: other pages may not post here")
+		p = problem.New(http.StatusForbidden, "send the Origin of this host, or one of cors_origins: other pages may not post here")
 	}
 	var user string
 	id := h.postsTo(r.URL)
@@ -43,10 +44,10 @@ func (h *Handler) serveTwoWay(w http.ResponseWriter, r, asIs *http.Request, next
 		user, p = h.poster(r, id)
 	}
 	if p != nil {
-		if p.again != "" {
+		if p.Again != "" {
 			p.Status, p.Title = http.StatusServiceUnavailable, http.StatusText(http.StatusServiceUnavailable)
 		}
-		p.write(w)
+		p.Write(w)
 		return nil
 	}
 	stripRequest(asIs)
@@ -68,20 +69,20 @@ func (h *Handler) isOwnPage(r *http.Request) bool {
 
 // poster finds out who posts to a connection, which is to be open, and his. Where it is not open here, but on another node
 // perhaps, his it has to be.
-func (h *Handler) poster(r *http.Request, id string) (string, *problem) {
+func (h *Handler) poster(r *http.Request, id string) (string, *problem.Problem) {
 	caller, p := h.identify(r, nil, nil)
 	if p != nil {
 		return "", p
 	}
 	theHub, err := h.hub.within(r.Context(), admitTimeout)
 	if err != nil {
-		return "", retryLater(http.StatusServiceUnavailable, 0, "%v", err)
+		return "", problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err)
 	}
 	if theHub.Denied(caller.User) {
-		return "", newProblem(http.StatusForbidden, "the user is denied for some time")
+		return "", problem.New(http.StatusForbidden, "the user is denied for some time")
 	}
 	if strings.Trim(caller.User, " ") != caller.User {
-		return "", newProblem(http.StatusForbidden, "no header can hold a name that begins or ends with a space")
+		return "", problem.New(http.StatusForbidden, "no header can hold a name that begins or ends with a space")
 	}
 	c := theHub.Open(id)
 	if c == nil && theHub.Shared() && theHub.owns(id, h.Path, caller.User) {

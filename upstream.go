@@ -13,6 +13,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -26,7 +27,7 @@ var errUpstream = &hub.Refusal{Reason: "upstream"}
 // worker is free; the stream that it has asked for begins then. The app is given the request as it is, rewritten or not.
 func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, next caddyhttp.Handler) error {
 	if isQuestion(r) {
-		newProblem(http.StatusLoopDetected, "who a client is cannot be asked here").write(w)
+		problem.New(http.StatusLoopDetected, "who a client is cannot be asked here").Write(w)
 		return nil
 	}
 	done, p := h.cors.handle(w, r)
@@ -37,7 +38,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		p = checkEmbedded(r)
 	}
 	if p != nil {
-		p.write(w)
+		p.Write(w)
 		return nil
 	}
 	if err := h.arrive(r); err != nil {
@@ -50,7 +51,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		p = since(&sub, r.Header, params)
 	}
 	if p != nil {
-		p.write(w)
+		p.Write(w)
 		return nil
 	}
 	// What is published from now on is not missed, however long the app takes. What is replayed ends there or later.

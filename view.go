@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 const (
@@ -24,74 +25,74 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 	kind, name, named := strings.Cut(call, "/")
 	one := named && name != ""
 	allowed := []string{http.MethodGet, http.MethodHead}
-	var view func(url.Values) (any, *problem)
+	var view func(url.Values) (any, *problem.Problem)
 	var params []string
 	switch {
 	case kind == "connections" && one:
 		allowed = append(allowed, http.MethodDelete)
-		view = func(url.Values) (any, *problem) { return viewConnection(theHub, name) }
+		view = func(url.Values) (any, *problem.Problem) { return viewConnection(theHub, name) }
 	case kind == "connections" && !named:
 		params = []string{"user", "topic", "limit", "after"}
-		view = func(q url.Values) (any, *problem) { return viewConnections(theHub, q) }
+		view = func(q url.Values) (any, *problem.Problem) { return viewConnections(theHub, q) }
 	case kind == "users" && one:
 		allowed = append(allowed, http.MethodDelete)
-		view = func(url.Values) (any, *problem) {
+		view = func(url.Values) (any, *problem.Problem) {
 			n, err := theHub.User(ctx, name)
 			return userCount{name, n}, unreachable(err)
 		}
 	case kind == "users" && !named:
 		params = []string{"limit", "after"}
-		view = func(q url.Values) (any, *problem) { return viewUsers(ctx, theHub, q) }
+		view = func(q url.Values) (any, *problem.Problem) { return viewUsers(ctx, theHub, q) }
 	case kind == "topics" && one:
 		allowed = append(allowed, http.MethodDelete)
-		view = func(url.Values) (any, *problem) {
+		view = func(url.Values) (any, *problem.Problem) {
 			n, err := theHub.Topic(ctx, name)
 			return topicCount{name, n}, unreachable(err)
 		}
 	case kind == "topics" && !named:
 		params = []string{"limit", "after"}
-		view = func(q url.Values) (any, *problem) { return viewTopics(ctx, theHub, q) }
+		view = func(q url.Values) (any, *problem.Problem) { return viewTopics(ctx, theHub, q) }
 	case call == "position":
-		view = func(url.Values) (any, *problem) { return viewPosition(ctx, theHub) }
+		view = func(url.Values) (any, *problem.Problem) { return viewPosition(ctx, theHub) }
 	case call == "health":
 		serveHealth(w, r, theHub)
 		return
 	default:
-		newProblem(http.StatusNotFound, "there is no %s on the internal route", clip(call)).write(w)
+		problem.New(http.StatusNotFound, "there is no %s on the internal route", problem.Clip(call)).Write(w)
 		return
 	}
 	if p := checkCall(r, allowed, params); p != nil {
-		p.write(w)
+		p.Write(w)
 		return
 	}
 	v, p := view(r.URL.Query())
 	if p != nil {
-		p.write(w)
+		p.Write(w)
 		return
 	}
 	writeJSON(w, http.StatusOK, v)
 }
 
 // unreachable says that the broker, or the other nodes behind it, cannot be asked.
-func unreachable(err error) *problem {
+func unreachable(err error) *problem.Problem {
 	if err == nil {
 		return nil
 	}
-	return retryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
+	return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
 }
 
 // checkCall refuses methods and parameters that a call does not have.
-func checkCall(r *http.Request, methods, params []string) *problem {
+func checkCall(r *http.Request, methods, params []string) *problem.Problem {
 	if !slices.Contains(methods, r.Method) {
-		return methodNotAllowed(methods...)
+		return problem.MethodNotAllowed(methods...)
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return newProblem(http.StatusBadRequest, "the query cannot be read: %v", err)
+		return problem.New(http.StatusBadRequest, "the query cannot be read: %v", err)
 	}
 	for name := range query {
 		if !slices.Contains(params, name) {
-			return fieldError(name, "is not a parameter of this call")
+			return problem.Field(name, "is not a parameter of this call")
 		}
 	}
 	return nil
@@ -125,19 +126,19 @@ type topicList struct {
 	Next   string       `json:"next,omitempty"`
 }
 
-func viewConnections(theHub *hub.Hub, q url.Values) (any, *problem) {
+func viewConnections(theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
 	limit, p := limitOf(q)
 	if p != nil {
 		return nil, p
 	}
 	list, total, next, err := theHub.Connections(hub.Filter{User: q.Get("user"), Topic: q.Get("topic"), After: q.Get("after")}, limit)
 	if err != nil {
-		return nil, fieldError("after", "%v", err)
+		return nil, problem.Field("after", "%v", err)
 	}
 	return connectionList{list, total, next}, nil
 }
 
-func viewConnection(theHub *hub.Hub, id string) (any, *problem) {
+func viewConnection(theHub *hub.Hub, id string) (any, *problem.Problem) {
 	c, ok := theHub.Connection(id)
 	if !ok {
 		return nil, noConnection(id)
@@ -145,11 +146,11 @@ func viewConnection(theHub *hub.Hub, id string) (any, *problem) {
 	return c, nil
 }
 
-func noConnection(id string) *problem {
-	return newProblem(http.StatusNotFound, "there is no connection %s", clip(id))
+func noConnection(id string) *problem.Problem {
+	return problem.New(http.StatusNotFound, "there is no connection %s", problem.Clip(id))
 }
 
-func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem) {
+func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
 	limit, p := limitOf(q)
 	if p != nil {
 		return nil, p
@@ -165,7 +166,7 @@ func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *proble
 	return list, nil
 }
 
-func viewTopics(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem) {
+func viewTopics(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
 	limit, p := limitOf(q)
 	if p != nil {
 		return nil, p
@@ -181,10 +182,10 @@ func viewTopics(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *probl
 	return list, nil
 }
 
-func viewPosition(ctx context.Context, theHub *hub.Hub) (any, *problem) {
+func viewPosition(ctx context.Context, theHub *hub.Hub) (any, *problem.Problem) {
 	position, err := theHub.Position(ctx)
 	if err != nil {
-		return nil, retryLater(http.StatusServiceUnavailable, 0, "%v", err)
+		return nil, problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err)
 	}
 	return struct {
 		Position string `json:"position"`
@@ -194,7 +195,7 @@ func viewPosition(ctx context.Context, theHub *hub.Hub) (any, *problem) {
 // serveHealth says whether the hub can be used, and if not, why.
 func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
 	if p := checkCall(r, []string{http.MethodGet, http.MethodHead}, nil); p != nil {
-		p.write(w)
+		p.Write(w)
 		return
 	}
 	health := struct {
@@ -213,14 +214,14 @@ func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
 }
 
 // limitOf is how many rows a list may have.
-func limitOf(q url.Values) (int, *problem) {
+func limitOf(q url.Values) (int, *problem.Problem) {
 	text := q.Get("limit")
 	if text == "" {
 		return defaultRows, nil
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > maxRows {
-		return 0, fieldError("limit", "must be a whole number from 1 to %d", maxRows)
+		return 0, problem.Field("limit", "must be a whole number from 1 to %d", maxRows)
 	}
 	return n, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 const (
@@ -56,7 +57,7 @@ func (w wait) or(other wait) wait {
 }
 
 // takeWait takes wait and timeout out of a query, and returns the rest of it.
-func (w *wait) takeWait(query string) (rest string, p *problem) {
+func (w *wait) takeWait(query string) (rest string, p *problem.Problem) {
 	if query == "" {
 		return "", nil
 	}
@@ -69,14 +70,14 @@ func (w *wait) takeWait(query string) (rest string, p *problem) {
 			continue
 		}
 		if name == "wait" && given.until != "" || name == "timeout" && given.timeout != 0 {
-			return "", fieldError(name, "given twice")
+			return "", problem.Field(name, "given twice")
 		}
 		plain, err := url.QueryUnescape(text)
 		if err != nil {
-			return "", fieldError(name, "has a broken percent-encoding")
+			return "", problem.Field(name, "has a broken percent-encoding")
 		}
 		if err := given.set(name, plain); err != nil {
-			return "", fieldError(name, "%s", err)
+			return "", problem.Field(name, "%s", err)
 		}
 	}
 	*w = given
@@ -84,17 +85,17 @@ func (w *wait) takeWait(query string) (rest string, p *problem) {
 }
 
 // expect completes what an item of a request is waited for, and holds it against the request's bounds.
-func (d *decoder) expect(own wait) *problem {
+func (d *decoder) expect(own wait) *problem.Problem {
 	d.wait = own.or(d.waits)
 	switch {
 	case d.wait.until == "" && d.wait.timeout == 0:
 		return nil
 	case d.wait.until == "":
-		return fieldError("timeout", "goes with wait")
+		return problem.Field("timeout", "goes with wait")
 	case !d.answered:
-		return fieldError("wait", "there is nobody to be told")
+		return problem.Field("wait", "there is nobody to be told")
 	case d.waited == maxWaits:
-		return fieldError("wait", "a request must not ask it for more than %d events", maxWaits)
+		return problem.Field("wait", "a request must not ask it for more than %d events", maxWaits)
 	}
 	d.waited++
 	if d.wait.timeout == 0 {

@@ -1,4 +1,4 @@
-package ssepush
+package problem
 
 import (
 	"testing"
@@ -14,19 +14,19 @@ import (
 func TestComplaints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.WarnLevel)
-		var c complaints
+		var c Complaints
 		complain := func(n int, what string) {
 			for range n {
-				c.log(zap.New(core), zapcore.WarnLevel, what, zap.String("remote", "1.2.3.4"))
+				c.Log(zap.New(core), zapcore.WarnLevel, what, zap.String("remote", "1.2.3.4"))
 			}
 		}
 		complain(20, "a")
 		complain(1, "b")
-		time.Sleep(warnEvery)
+		time.Sleep(Every)
 		complain(3, "a")
-		time.Sleep(warnEvery)
+		time.Sleep(Every)
 		complain(1, "a")
-		time.Sleep(warnEvery)
+		time.Sleep(Every)
 		complain(1, "a")
 		want := []map[string]any{
 			{"": "a", "remote": "1.2.3.4"}, {"": "b", "remote": "1.2.3.4"},
