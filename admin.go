@@ -150,6 +150,17 @@ func livePooledHubs() (live []*pooledHub) {
 	return live
 }
 
+// liveHubs returns the hubs of all configs.
+func liveHubs() (live []*hub.Hub) {
+	hubs.Range(func(_, value any) bool {
+		if p, ok := value.(*pooledHub); ok {
+			live = append(live, p.Hub)
+		}
+		return true
+	})
+	return live
+}
+
 // hubInfo is what a list says of a hub. What is counted goes up from its start.
 type hubInfo struct {
 	Hub           string `json:"hub"`

@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-push/caddy-sse-push/internal/metrics"
 )
 
 // App owns the hubs of a config. It needs no configuration: handlers name the hubs.
@@ -33,7 +35,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the app.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.hubs, a.generation = ctx, map[string]*hubRef{}, generations.Add(1)
-	if err := registerMetrics(ctx); err != nil {
+	if err := metrics.Register(ctx.GetMetricsRegistry(), liveHubs); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	events, err := ctx.App("events")

@@ -49,7 +49,7 @@ func listPackages(t *testing.T) map[string]listed {
 // Who may import whom.
 func TestDependencies(t *testing.T) {
 	packages := listPackages(t)
-	for _, path := range []string{"", "/broker", "/broker/membroker", "/broker/filebroker", "/internal/asynclog", "/internal/fair", "/internal/hub", "/internal/problem", "/internal/rules", "/internal/secret", "/internal/sse", "/internal/stream", "/cmd/caddy"} {
+	for _, path := range []string{"", "/broker", "/broker/membroker", "/broker/filebroker", "/internal/asynclog", "/internal/fair", "/internal/hub", "/internal/metrics", "/internal/problem", "/internal/rules", "/internal/secret", "/internal/sse", "/internal/stream", "/cmd/caddy"} {
 		if packages[module+path].ImportPath == "" {
 			t.Fatalf("there is no package %s", module+path)
 		}
@@ -74,6 +74,11 @@ func TestDependencies(t *testing.T) {
 	for _, dep := range packages[module+"/internal/problem"].Deps {
 		if strings.HasPrefix(dep, "github.com/caddyserver/") || ours(dep) && dep != module+"/internal/problem" {
 			t.Errorf("internal/problem reaches %s", dep)
+		}
+	}
+	for _, dep := range packages[module+"/internal/metrics"].Imports {
+		if ours(dep) && dep != module+"/internal/hub" {
+			t.Errorf("internal/metrics imports %s", dep)
 		}
 	}
 	if slices.Contains(packages[module+"/internal/hub"].Deps, "net/http") {

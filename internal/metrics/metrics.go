@@ -1,30 +1,30 @@
-package ssepush
+// Package metrics shows Prometheus what hubs have counted.
+package metrics
 
 import (
 	"errors"
 	"maps"
 	"slices"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// registerMetrics puts the hubs' metrics into a config's registry. Each config has one of its own, while what
-// is counted lives in the hubs: so it goes on through a reload.
-func registerMetrics(ctx caddy.Context) error {
-	err := ctx.GetMetricsRegistry().Register(collector{})
+// Register adds the metrics of the hubs that live returns to a config's registry. Each config has a registry of its own,
+// while the counts live in the hubs, so they go on through a reload.
+func Register(registry prometheus.Registerer, live func() []*hub.Hub) error {
+	err := registry.Register(collector{live})
 	if errors.As(err, &prometheus.AlreadyRegisteredError{}) {
 		return nil
 	}
 	return err
 }
 
-// collector reads the process's hubs when it is asked.
-type collector struct{}
+// collector reads the hubs when Prometheus asks.
+type collector struct{ live func() []*hub.Hub }
 
-// metric describes one that has the hub's name as its first label.
+// metric describes a metric whose first label is the hub's name.
 func metric(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("sse_push_"+name, help, append([]string{"hub"}, labels...), nil)
 }
@@ -59,10 +59,11 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector.
-func (collector) Collect(out chan<- prometheus.Metric) {
+// Collect implements prometheus.Collector. While a reload changes a hub's broker there are two hubs of its name: their
+// counts are added up.
+func (c collector) Collect(out chan<- prometheus.Metric) {
 	byName := map[string]*hub.Stats{}
-	for _, h := range liveHubs() {
+	for _, h := range c.live() {
 		s := h.Stats()
 		if other := byName[h.Name]; other != nil {
 			other.Add(s)
@@ -75,17 +76,7 @@ func (collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// liveHubs are the hubs of all configs.
-func liveHubs() (live []*hub.Hub) {
-	hubs.Range(func(_, value any) bool {
-		if p, ok := value.(*pooledHub); ok {
-			live = append(live, p.Hub)
-		}
-		return true
-	})
-	return live
-}
-
+// collect sends the counts of the hubs of one name.
 func collect(out chan<- prometheus.Metric, name string, s *hub.Stats) {
 	send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, kind, value, append([]string{name}, labels...)...)
@@ -127,7 +118,7 @@ func collect(out chan<- prometheus.Metric, name string, s *hub.Stats) {
 	gauge(drainingMetric, draining)
 }
 
-// delayHistogram counts as Prometheus does: each bucket holds those before it.
+// delayHistogram returns the delays as Prometheus counts them: each bucket includes the smaller ones.
 func delayHistogram(d *hub.Delays, name string) prometheus.Metric {
 	buckets := make(map[float64]uint64, len(hub.DelayBounds))
 	var total uint64
