@@ -7,6 +7,7 @@ require (
 	github.com/chromedp/chromedp v0.22.1
 	github.com/sse-push/caddy-sse-push v0.0.0
 	github.com/tmaxmax/go-sse v0.11.0
+	golang.org/x/tools v0.51.0
 )
 
 require (
@@ -26,7 +27,6 @@ require (
 	golang.org/x/sync v0.23.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
-	golang.org/x/tools v0.51.0 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 )
 
