@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/fair"
+	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 )
 
 const (
@@ -65,17 +66,17 @@ type Authorize struct {
 }
 
 func (a *Authorize) check() error {
-	for _, target := range settled(a.Target) {
+	for _, target := range placeholder.Settled(a.Target) {
 		if err := checkQuestion(target); err != nil {
 			return err
 		}
 	}
-	for _, name := range settled(a.Cookies...) {
+	for _, name := range placeholder.Settled(a.Cookies...) {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return fmt.Errorf("cookies: %q is not the name of a cookie", name)
 		}
 	}
-	for _, name := range settled(a.Headers...) {
+	for _, name := range placeholder.Settled(a.Headers...) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(hopByHop, canonical) || isInstruction(name) {
 			return fmt.Errorf("headers: %q cannot be sent on", name)

@@ -10,7 +10,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 func init() {
@@ -245,7 +247,7 @@ func handlerOptions(h *Handler) []option {
 		}, block: []option{
 			{usage: "token <secret...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 				inspector.Tokens = append(inspector.Tokens, args...)
-				return checkEach(args, checkToken)
+				return checkEach(args, secret.CheckTokenText)
 			}},
 		}, check: func() error { return inspector.check(h) }},
 		{usage: "history {…}", set: func([]string) error {
@@ -294,7 +296,7 @@ func handlerOptions(h *Handler) []option {
 		}},
 		{usage: "client_key <secret>", min: 1, max: 1, set: func(args []string) error {
 			h.ClientKey = args[0]
-			return checkSecret(args[0])
+			return secret.CheckKeyText(args[0])
 		}},
 		{usage: "presence <topic> [<duration>]", min: 1, max: 2, set: func(args []string) error {
 			h.Presence = &Presence{Topic: args[0]}
@@ -313,7 +315,7 @@ func handlerOptions(h *Handler) []option {
 		}},
 		{usage: "cors_origins <origin...>", min: 1, max: many, subscribe: true, set: func(args []string) error {
 			h.CORSOrigins = args
-			return checkCORS(settled(args...))
+			return checkCORS(placeholder.Settled(args...))
 		}},
 		{usage: "broker <name> [<args...>]", guest: func(d *caddyfile.Dispenser) error { return parseBroker(d, h) }},
 	}
@@ -331,16 +333,16 @@ func internalOptions(i *Internal) []option {
 	return []option{
 		{usage: "token <secret...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 			i.Tokens = append(i.Tokens, args...)
-			return checkEach(args, checkToken)
+			return checkEach(args, secret.CheckTokenText)
 		}},
 		{usage: "allow loopback|private_ranges|<cidr...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 			i.Allow = append(i.Allow, args...)
-			_, err := parsePrefixes(settled(args...))
+			_, err := parsePrefixes(placeholder.Settled(args...))
 			return err
 		}},
 		{usage: "origins <origin...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 			i.Origins = append(i.Origins, args...)
-			return checkEach(settled(args...), checkOrigin)
+			return checkEach(placeholder.Settled(args...), checkOrigin)
 		}},
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
@@ -42,7 +43,7 @@ func (h *Handler) mayGrant(topic string) bool {
 		}
 	}
 	return slices.ContainsFunc(h.Topics, func(entry string) bool {
-		return rules.Match(placeholder.ReplaceAllString(entry, "*"), topic)
+		return rules.Match(placeholder.Any.ReplaceAllString(entry, "*"), topic)
 	})
 }
 
@@ -149,7 +150,7 @@ func checkCarriers(from []Carrier) error {
 		if !slices.Contains([]string{"header", "query", "cookie"}, c.In) {
 			return fmt.Errorf("from: %q is none of header, query, cookie", c.In)
 		}
-		if loadTime.MatchString(c.Name) {
+		if placeholder.AtLoad.MatchString(c.Name) {
 			continue
 		}
 		if c.In == "query" && c.Name == "" || c.In != "query" && !httpguts.ValidHeaderFieldName(c.Name) {

@@ -37,7 +37,7 @@ func (i *Inspector) check(h *Handler) error {
 		return errors.New("needs token: without, anyone could look, publish and disconnect")
 	}
 	for _, t := range i.Tokens {
-		if err := checkToken(t); err != nil {
+		if err := secret.CheckTokenText(t); err != nil {
 			return fmt.Errorf("tokens: %w", err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
@@ -78,7 +79,7 @@ func (j *JWT) check() error {
 	case j.Refresh < 0 || j.Leeway < 0:
 		return errors.New("refresh, leeway: must not be negative")
 	}
-	if j.JWKS != "" && !loadTime.MatchString(j.JWKS) {
+	if j.JWKS != "" && !placeholder.AtLoad.MatchString(j.JWKS) {
 		if err := checkHTTP(j.JWKS); err != nil {
 			return fmt.Errorf("jwks: %w", err)
 		}
@@ -89,7 +90,7 @@ func (j *JWT) check() error {
 		}
 	}
 	for i, s := range j.Secrets {
-		if err := checkSecret(s); err != nil {
+		if err := secret.CheckKeyText(s); err != nil {
 			return fmt.Errorf("secret number %d: %w", i+1, err)
 		}
 	}
@@ -106,7 +107,7 @@ func (j *JWT) check() error {
 
 // checkPublicKey reports what is wrong with a public key, unless its placeholders are yet to be filled in.
 func checkPublicKey(key string) error {
-	if loadTime.MatchString(key) {
+	if placeholder.AtLoad.MatchString(key) {
 		return nil
 	}
 	_, err := readKey(key)

@@ -10,7 +10,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/dustin/go-humanize"
+	humanize "github.com/dustin/go-humanize"
+
+	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 )
 
 // option is a line in a block of the Caddyfile.
@@ -78,7 +80,7 @@ func (o *option) parse(d *caddyfile.Dispenser, check checker) error {
 	}
 	err := o.set(args)
 	// That a placeholder is misplaced says more than that the text is not of the right form.
-	if _, misplaced := check(placeOf(d)); misplaced != nil && (err == nil || slices.ContainsFunc(args, dotted.MatchString)) {
+	if _, misplaced := check(placeOf(d)); misplaced != nil && (err == nil || slices.ContainsFunc(args, placeholder.Quotable.MatchString)) {
 		err = misplaced
 	}
 	if err != nil {

@@ -4,14 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 )
 
 // treatment says what becomes of the placeholders in an option.
@@ -47,17 +47,6 @@ var treatments = map[string]treatment{
 	"publish_header.targets": plainText, "publish_header.status": plainText,
 
 	"hub": atLoad, "client_key": atLoad, "presence.topic": atLoad, "broker": guest,
-}
-
-var (
-	placeholder = regexp.MustCompile(`\{[^{}]+\}`)
-	// loadTime matches the placeholders that are filled in when the config is loaded.
-	loadTime = regexp.MustCompile(`\{(?:env|file|system)\.[^{}]+\}`)
-)
-
-// settled returns the texts that no placeholder is yet to be filled into: those that can be checked.
-func settled(texts ...string) []string {
-	return slices.DeleteFunc(slices.Clone(texts), loadTime.MatchString)
 }
 
 // optionText is a text of a handler's options.
@@ -126,7 +115,7 @@ func (h *Handler) checkPlaceholders(at place) (name string, err error) {
 			if name, err = t.name, t.how.check(text); err != nil {
 				return err
 			}
-			if at != "" && loadTime.MatchString(text) && h.Places[t.name] == "" {
+			if at != "" && placeholder.AtLoad.MatchString(text) && h.Places[t.name] == "" {
 				if h.Places == nil {
 					h.Places = map[string]string{}
 				}
@@ -145,7 +134,7 @@ func (h *Handler) fillIn(repl *caddy.Replacer) error {
 	}
 	return h.texts(func(t optionText) error {
 		for _, text := range t.texts() {
-			filled, err := fillIn(text, repl)
+			filled, err := placeholder.FillIn(text, repl)
 			if err != nil {
 				return h.placed(t.name, fmt.Errorf("%s: %w", t.name, err))
 			}
@@ -195,20 +184,17 @@ func jsonTexts(v any) (found []string) {
 	return found
 }
 
-// dotted matches the placeholders that may be quoted. Anything else in braces may be a part of a secret.
-var dotted = regexp.MustCompile(`\{(?:http|time|env|file|system)\.[\w.*-]+\}`)
-
 // check reports the first placeholder in a text that options of this kind do not take.
 func (how treatment) check(text string) error {
 	if how == perRequest || how == keyText {
 		return nil
 	}
-	for _, p := range placeholder.FindAllString(text, -1) {
-		if how != plainText && loadTime.MatchString(p) {
+	for _, p := range placeholder.Any.FindAllString(text, -1) {
+		if how != plainText && placeholder.AtLoad.MatchString(p) {
 			continue
 		}
 		name := "what stands in braces"
-		if dotted.MatchString(p) {
+		if placeholder.Quotable.MatchString(p) {
 			name = p
 		}
 		if how == plainText {
@@ -218,44 +204,4 @@ func (how treatment) check(text string) error {
 			"are, when the config is loaded", name)
 	}
 	return nil
-}
-
-// fillIn fills in the placeholders of a text that are filled in when the config is loaded.
-func fillIn(text string, repl *caddy.Replacer) (filled string, err error) {
-	if !loadTime.MatchString(text) {
-		return text, nil
-	}
-	filled = loadTime.ReplaceAllStringFunc(text, func(p string) string {
-		value, missing := placeholderValue(p, repl)
-		if missing == nil && dotted.MatchString(value) {
-			missing = fmt.Errorf("%s stands for another placeholder, which is not filled in", p)
-		}
-		if missing != nil && err == nil {
-			err = missing
-		}
-		return value
-	})
-	if err == nil && loadTime.MatchString(filled) {
-		err = fmt.Errorf("%s stands for another placeholder, which is not filled in", loadTime.FindString(text))
-	}
-	return strings.TrimSpace(filled), err // what was read from a file often ends in a newline
-}
-
-func placeholderValue(p string, repl *caddy.Replacer) (string, error) {
-	kind, name, _ := strings.Cut(strings.Trim(p, "{}"), ".")
-	value, known := repl.GetString(kind + "." + name)
-	if strings.TrimSpace(value) != "" {
-		return value, nil
-	}
-	switch _, set := os.LookupEnv(name); {
-	case !known:
-		return "", fmt.Errorf("%s is not known", p)
-	case kind == "env" && !set:
-		return "", fmt.Errorf("%s: the environment variable %s is not set", p, name)
-	case kind == "env":
-		return "", fmt.Errorf("%s: the environment variable %s is empty", p, name)
-	case kind == "file":
-		return "", fmt.Errorf("%s: the file %s cannot be read, or is empty", p, name)
-	}
-	return "", fmt.Errorf("%s is empty", p)
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 // isProof reports whether a source has settings of its own.
@@ -46,7 +48,7 @@ func (s *UserSource) options() []option {
 		j := s.JWT
 		return []option{
 			checked(listOption("key <public key...>", &j.Keys), checkPublicKey), listOption("key_file <path...>", &j.KeyFiles),
-			checked(listOption("secret <secret...>", &j.Secrets), checkSecret),
+			checked(listOption("secret <secret...>", &j.Secrets), secret.CheckKeyText),
 			textOption("jwks <url>", &j.JWKS), durationOption("refresh", &j.Refresh),
 			listOption("algorithms <name...>", &j.Algorithms),
 			listOption("issuer <name...>", &j.Issuers), listOption("audience <name...>", &j.Audiences),

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
@@ -95,7 +96,7 @@ func (h *Handler) check() error {
 			return fmt.Errorf("publish_header: %w", err)
 		}
 	}
-	if err := checkCORS(settled(h.CORSOrigins...)); err != nil {
+	if err := checkCORS(placeholder.Settled(h.CORSOrigins...)); err != nil {
 		return fmt.Errorf("cors_origins: %w", err)
 	}
 	if err := checkHeartbeat(h.Heartbeat); err != nil {
@@ -152,7 +153,7 @@ func (s *HubSettings) check() error {
 		}
 	}
 	if s.ClientKey != "" {
-		if err := checkSecret(s.ClientKey); err != nil {
+		if err := secret.CheckKeyText(s.ClientKey); err != nil {
 			return fmt.Errorf("client_key: %w", err)
 		}
 	}
@@ -248,7 +249,7 @@ func (s *UserSource) check() error {
 			return err
 		}
 	case "header", "cookie":
-		if !loadTime.MatchString(s.Name) && !httpguts.ValidHeaderFieldName(s.Name) {
+		if !placeholder.AtLoad.MatchString(s.Name) && !httpguts.ValidHeaderFieldName(s.Name) {
 			return fmt.Errorf("name: %q is not the name of a %s", s.Name, s.Source)
 		}
 	case "query":
@@ -256,10 +257,10 @@ func (s *UserSource) check() error {
 			return errors.New("name: must not be empty")
 		}
 	case "placeholder":
-		if !placeholder.MatchString(s.Name) {
+		if !placeholder.Any.MatchString(s.Name) {
 			return fmt.Errorf("name: %q holds no placeholder, so that all clients would be one user", s.Name)
 		}
-		if strings.ContainsAny(placeholder.ReplaceAllString(s.Name, ""), "{}") {
+		if strings.ContainsAny(placeholder.Any.ReplaceAllString(s.Name, ""), "{}") {
 			return fmt.Errorf("name: %q has a brace without its counterpart", s.Name)
 		}
 	default:
@@ -271,7 +272,7 @@ func (s *UserSource) check() error {
 	if s.Source != "header" {
 		return fmt.Errorf("from: goes with a header, not with a %s", s.Source)
 	}
-	if _, err := parsePrefixes(settled(s.From...)); err != nil {
+	if _, err := parsePrefixes(placeholder.Settled(s.From...)); err != nil {
 		return fmt.Errorf("from: %w", err)
 	}
 	return nil
@@ -281,7 +282,7 @@ func (s *UserSource) check() error {
 // are filled in.
 func checkGrant(entry string) error {
 	// Any name will do for a placeholder: its value is escaped and can add neither segment nor wildcard.
-	probe := placeholder.ReplaceAllString(entry, "x")
+	probe := placeholder.Any.ReplaceAllString(entry, "x")
 	if strings.ContainsAny(probe, "{}") {
 		return fmt.Errorf("%q has a brace without its counterpart", entry)
 	}
@@ -299,28 +300,19 @@ func (i *Internal) check() error {
 		return errors.New("needs token, allow, or both: with neither, anyone could publish")
 	}
 	for _, t := range i.Tokens {
-		if err := checkToken(t); err != nil {
+		if err := secret.CheckTokenText(t); err != nil {
 			return fmt.Errorf("tokens: %w", err)
 		}
 	}
-	if _, err := parsePrefixes(settled(i.Allow...)); err != nil {
+	if _, err := parsePrefixes(placeholder.Settled(i.Allow...)); err != nil {
 		return fmt.Errorf("allow: %w", err)
 	}
-	for _, o := range settled(i.Origins...) {
+	for _, o := range placeholder.Settled(i.Origins...) {
 		if err := checkOrigin(o); err != nil {
 			return fmt.Errorf("origins: %w", err)
 		}
 	}
 	return nil
-}
-
-// checkToken reports what is wrong with a token, unless its placeholders are yet to be filled in. The error repeats nothing
-// of it.
-func checkToken(token string) error {
-	if loadTime.MatchString(token) {
-		return nil
-	}
-	return secret.Check(token)
 }
 
 func checkHeartbeat(d caddy.Duration) error {
