@@ -71,7 +71,6 @@ func TestDependencies(t *testing.T) {
 	onlyStandardAnd("/internal/sse")
 	onlyStandardAnd("/internal/rules", "/broker")
 	onlyStandardAnd("/internal/hub", "/broker", "/internal/rules", "/internal/sse")
-	onlyStandardAnd("/broker/membroker", "/broker")
 	for _, dep := range packages[module+"/internal/problem"].Deps {
 		if strings.HasPrefix(dep, "github.com/caddyserver/") || ours(dep) && dep != module+"/internal/problem" {
 			t.Errorf("internal/problem reaches %s", dep)

@@ -19,7 +19,7 @@ import (
 // within runs a test in a time of its own, with a hub.
 func within(t *testing.T, test func(t *testing.T, p *pooledHub)) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &pooledHub{Hub: hub.New("test", membroker.New(), (&HubSettings{}).hub())}
+		p := &pooledHub{Hub: hub.New("test", membroker.Open(), (&HubSettings{}).hub())}
 		p.routes.Store(&routes{log: zap.NewNop()})
 		p.Closed = p.ended
 		defer p.Close()
@@ -207,7 +207,7 @@ func TestGrantedLimit(t *testing.T) {
 
 // Nothing is left of a stream that ends before its grant.
 func TestLeaverIsForgotten(t *testing.T) {
-	p := &pooledHub{Hub: hub.New("test", membroker.New(), (&HubSettings{}).hub())}
+	p := &pooledHub{Hub: hub.New("test", membroker.Open(), (&HubSettings{}).hub())}
 	p.routes.Store(&routes{log: zap.NewNop()})
 	p.Closed = p.ended
 	defer p.Close()

@@ -5,14 +5,11 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
-
-func init() { caddy.RegisterModule(MemoryBroker{}) }
 
 const (
 	defaultEvents  = 10_000
@@ -39,35 +36,6 @@ type brokerModule interface {
 	Open(hub string) (broker.Broker, error)
 }
 
-// MemoryBroker keeps events in the memory of this process: after a restart, clients that resume are told of
-// a gap.
-type MemoryBroker struct{}
-
-// CaddyModule returns the Caddy module information.
-func (MemoryBroker) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "sse_push.brokers.memory",
-		New: func() caddy.Module { return new(MemoryBroker) },
-	}
-}
-
-// UnmarshalCaddyfile sets up the broker from Caddyfile tokens. Syntax:
-//
-//	broker memory
-func (*MemoryBroker) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next()
-	if d.NextArg() || d.NextBlock(d.Nesting()) {
-		return d.ArgErr()
-	}
-	return nil
-}
-
-// LogKey implements the broker module.
-func (MemoryBroker) LogKey() string { return "memory" }
-
-// Open implements the broker module.
-func (MemoryBroker) Open(string) (broker.Broker, error) { return membroker.New(), nil }
-
 // hubRef is a hub as one config knows it.
 type hubRef struct {
 	settings HubSettings
@@ -86,7 +54,7 @@ type hubKey struct{ name, log string }
 // open takes the hub out of the pool, or starts it.
 func (r *hubRef) open() error {
 	if r.broker == nil {
-		r.broker = MemoryBroker{}
+		r.broker = membroker.Module{}
 	}
 	key := hubKey{r.settings.Hub, r.broker.LogKey()}
 	pooled, _, err := hubs.LoadOrNew(key, func() (caddy.Destructor, error) {

@@ -31,7 +31,7 @@ func (*laggingBroker) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 func (laggingBroker) LogKey() string                     { return "lagging" }
-func (laggingBroker) Open(string) (broker.Broker, error) { return laggingLog{membroker.New()}, nil }
+func (laggingBroker) Open(string) (broker.Broker, error) { return laggingLog{membroker.Open()}, nil }
 
 type laggingLog struct{ broker.Broker }
 

@@ -10,7 +10,7 @@ import (
 
 func harness(testing.TB) brokertest.Harness {
 	return brokertest.Harness{
-		Open:      func(testing.TB, *brokertest.Proxy) broker.Broker { return membroker.New() },
+		Open:      func(testing.TB, *brokertest.Proxy) broker.Broker { return membroker.Open() },
 		InProcess: true, Fresh: harness,
 	}
 }

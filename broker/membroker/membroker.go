@@ -43,8 +43,8 @@ type use struct {
 	until  time.Time
 }
 
-// New returns an empty log.
-func New() *Broker {
+// Open returns an empty log.
+func Open() *Broker {
 	return &Broker{
 		epoch: broker.NewEpoch(), keys: map[string]use{},
 		more: make(chan struct{}, 1), room: make(chan struct{}), closed: make(chan struct{}),

@@ -52,7 +52,7 @@ func record(key, data string) broker.Record {
 }
 
 func TestOrder(t *testing.T) {
-	b := membroker.New()
+	b := membroker.Open()
 	early := b.Append(t.Context(), []broker.Record{record("", "0")})
 	s := tail(t, b)
 	begin := <-s.begun
@@ -89,7 +89,7 @@ func TestOrder(t *testing.T) {
 
 func TestIdempotencyKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := membroker.New()
+		b := membroker.Open()
 		r := b.Append(t.Context(), []broker.Record{record("k", "a"), record("k", "a"), record("k", "b"), record("", "a"), record("", "a")})
 		if r[0].Position != r[1].Position || !r[1].Repeated || r[0].Repeated {
 			t.Errorf("the same key stored twice: %+v", r[:2])
@@ -112,7 +112,7 @@ func TestIdempotencyKey(t *testing.T) {
 }
 
 func TestKeysAreBounded(t *testing.T) {
-	b := membroker.New()
+	b := membroker.Open()
 	s := tail(t, b)
 	<-s.begun
 	go func() {
@@ -138,7 +138,7 @@ func TestKeysAreBounded(t *testing.T) {
 // A hub that does not take what there is makes publishers wait, for a bounded time, and nothing is half stored.
 func TestOverload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := membroker.New()
+		b := membroker.Open()
 		s := tail(t, b)
 		<-s.begun
 		ctx := t.Context()

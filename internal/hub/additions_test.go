@@ -20,7 +20,7 @@ type fleet func(t *testing.T, s hub.Settings) (next func() *hub.Hub)
 
 var fleets = map[string]fleet{
 	"one node": func(t *testing.T, s hub.Settings) func() *hub.Hub {
-		h := hub.New("test", membroker.New(), s)
+		h := hub.New("test", membroker.Open(), s)
 		t.Cleanup(func() { _ = h.Close() })
 		return func() *hub.Hub { return h }
 	},

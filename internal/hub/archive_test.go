@@ -28,7 +28,7 @@ type keptLog struct {
 
 // logOf has n entries: each third is for u1, the others for u2.
 func logOf(n int) *keptLog {
-	l := &keptLog{Broker: membroker.New()}
+	l := &keptLog{Broker: membroker.Open()}
 	for i := range n {
 		name := "u2"
 		if i%3 == 0 {

@@ -47,7 +47,7 @@ func (r *reader) after(d time.Duration) (said []string) {
 
 func TestPresence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := hub.New("test", membroker.New(), attended())
+		h := hub.New("test", membroker.Open(), attended())
 		defer h.Close()
 		r := watch(t, h)
 		one := subscribe(t, h, hub.Subscription{User: "u"})
@@ -171,7 +171,7 @@ func TestPresenceOfDeadNode(t *testing.T) {
 // What others publish as if it were the hub's, to another topic, changes nothing.
 func TestPresenceElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := hub.New("test", membroker.New(), attended())
+		h := hub.New("test", membroker.Open(), attended())
 		defer h.Close()
 		r := watch(t, h)
 		h.Publish(t.Context(), []broker.Record{{

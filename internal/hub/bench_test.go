@@ -51,7 +51,7 @@ func drainAll(b *testing.B, h *hub.Hub, sub hub.Subscription, frames chan<- int)
 // BenchmarkBroadcast is the cost of an event to 1,000 connections; ns/delivery is that of one of them.
 func BenchmarkBroadcast(b *testing.B) {
 	const clients = 1000
-	h := hub.New("bench", membroker.New(), settings(10_000, 64<<10))
+	h := hub.New("bench", membroker.Open(), settings(10_000, 64<<10))
 	defer h.Close()
 	frames := make(chan int, clients)
 	for range clients {
@@ -72,7 +72,7 @@ func BenchmarkBroadcast(b *testing.B) {
 func BenchmarkOneUser(b *testing.B) {
 	for _, clients := range []int{100, 10_000} {
 		b.Run(strconv.Itoa(clients), func(b *testing.B) {
-			h := hub.New("bench", membroker.New(), settings(10_000, 64<<10))
+			h := hub.New("bench", membroker.Open(), settings(10_000, 64<<10))
 			defer h.Close()
 			frames := make(chan int, clients)
 			for i := range clients {
@@ -90,7 +90,7 @@ func BenchmarkOneUser(b *testing.B) {
 
 // BenchmarkResume is the cost of a client that comes back and has missed 50 of the window's 10,000 events.
 func BenchmarkResume(b *testing.B) {
-	h := hub.New("bench", membroker.New(), settings(10_000, 64<<10))
+	h := hub.New("bench", membroker.Open(), settings(10_000, 64<<10))
 	defer h.Close()
 	var from string
 	for i := range 10_000 {
@@ -131,7 +131,7 @@ func BenchmarkCatchUp(b *testing.B) {
 		b.Run(fmt.Sprint(topics, " topics"), func(b *testing.B) {
 			s := settings(100_000, 64<<10)
 			s.History.Bytes = 128 << 20
-			h := hub.New("bench", membroker.New(), s)
+			h := hub.New("bench", membroker.Open(), s)
 			defer h.Close()
 			data := make([]byte, 2500)
 			for i := range events {

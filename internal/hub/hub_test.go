@@ -17,7 +17,7 @@ import (
 )
 
 func newHub(t *testing.T, s hub.Settings) *hub.Hub {
-	h := hub.New("test", membroker.New(), s)
+	h := hub.New("test", membroker.Open(), s)
 	t.Cleanup(func() { _ = h.Close() })
 	return h
 }

@@ -83,7 +83,7 @@ func TestForgedRecords(t *testing.T) {
 	for name, record := range forged() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := hub.New("test", membroker.New(), attended())
+				h := hub.New("test", membroker.Open(), attended())
 				defer h.Close()
 				skipped := 0
 				h.OnSkipped(func(_ broker.Position, err error) {

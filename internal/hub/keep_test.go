@@ -24,7 +24,7 @@ func longTopics(who int) (list []string) {
 // What connections keep is at most half of the budget, and what they are charged for is about what they take.
 func TestKeepIsBounded(t *testing.T) {
 	const budget = 8 << 20
-	h := New("test", membroker.New(), Settings{Limits: Limits{Memory: budget}})
+	h := New("test", membroker.Open(), Settings{Limits: Limits{Memory: budget}})
 	defer h.Close()
 	heap := func() int64 {
 		runtime.GC()
@@ -75,7 +75,7 @@ func TestKeepIsBounded(t *testing.T) {
 
 // However its topics change, a connection is charged for those that it has.
 func TestKeepFollowsTopics(t *testing.T) {
-	h := New("test", membroker.New(), Settings{Limits: Limits{Memory: 64 << 20}})
+	h := New("test", membroker.Open(), Settings{Limits: Limits{Memory: 64 << 20}})
 	defer h.Close()
 	all := longTopics(1)
 	c, err := h.Subscribe(t.Context(), Subscription{User: "u", Topics: slices.Clone(all[:50])})

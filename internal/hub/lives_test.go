@@ -115,7 +115,7 @@ func TestResumeOnANodeThatLagsBehindARollback(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := rolledBack{membroker.New(), make(chan struct{})}
+				l := rolledBack{membroker.Open(), make(chan struct{})}
 				h := hub.New("test", l, settings(100, 1<<20))
 				t.Cleanup(func() { _ = h.Close() })
 				synctest.Wait()

@@ -18,7 +18,7 @@ func BenchmarkConnectionMemory(b *testing.B) {
 	for name, topics := range map[string][]string{"no topics": nil, "one shared topic": {"public/news"}} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				h := hub.New("bench", membroker.New(), settings(10_000, 64<<10))
+				h := hub.New("bench", membroker.Open(), settings(10_000, 64<<10))
 				before := heap()
 				for i := range clients {
 					address := fmt.Sprintf("10.1.%d.%d", i/250, i%250)

@@ -139,7 +139,7 @@ func TestOracle(t *testing.T) {
 
 func testOracle(t *testing.T, events int, pending int64, gaps bool) {
 	const publishers, each, clients = 4, 500, 24
-	h := hub.New("oracle", membroker.New(), settings(events, pending))
+	h := hub.New("oracle", membroker.Open(), settings(events, pending))
 	defer h.Close()
 
 	targets := []broker.Target{{Kind: broker.Broadcast}}
@@ -321,7 +321,7 @@ func settle(t *testing.T, h *hub.Hub, r *reader, visit func(sse.Message)) {
 }
 
 func TestEndOfStream(t *testing.T) {
-	h := hub.New("end", membroker.New(), settings(10, 1<<10))
+	h := hub.New("end", membroker.Open(), settings(10, 1<<10))
 	r := subscribe(t, h, hub.Subscription{User: "u"})
 	r.poll()
 	if err := h.Close(); err != nil {

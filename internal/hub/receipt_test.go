@@ -230,7 +230,7 @@ func (b *directed) set(change func()) {
 
 func TestReceiptAcrossNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &directed{Broker: membroker.New(), counts: map[string]int{"u:both": 2, "u:there": 2}}
+		b := &directed{Broker: membroker.Open(), counts: map[string]int{"u:both": 2, "u:there": 2}}
 		h := hub.New("test", b, settings(100, 1<<20))
 		b.hub = h
 		stop := make(chan struct{})

@@ -35,7 +35,7 @@ func FuzzPattern(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1])
 	}
-	h := hub.New("fuzz", membroker.New(), settings(10, 1<<20))
+	h := hub.New("fuzz", membroker.Open(), settings(10, 1<<20))
 	f.Cleanup(func() { _ = h.Close() })
 	f.Fuzz(func(t *testing.T, pattern, topic string) {
 		if rules.CheckPattern(pattern) != nil || rules.CheckTopic(topic) != nil {

@@ -62,7 +62,7 @@ func TestClockSteps(t *testing.T) {
 func testClockSteps(t *testing.T, age time.Duration) {
 	s := settings(1000, 1<<20)
 	s.History.Age = age
-	b := &skewed{Broker: membroker.New()}
+	b := &skewed{Broker: membroker.Open()}
 	h := hub.New("skewed", b, s)
 	defer h.Close()
 	live := subscribe(t, h, hub.Subscription{User: "u"})
