@@ -247,7 +247,7 @@ func (p *pooledHub) serveExplain(w http.ResponseWriter, r *http.Request) *proble
 }
 
 // grants reports whether a connection that came by a route may have a topic, by the config in force.
-func (p *pooledHub) grants(route any, user, topic string) bool {
+func (p *pooledHub) grants(route hub.Route, user, topic string) bool {
 	a, ok := route.(*arrival)
 	rs := p.routes.Load()
 	if !ok || rs == nil {

@@ -20,7 +20,7 @@ type Conn struct {
 	ID     string
 	User   string // "" for none
 	Remote string
-	Route  any // as it was given to Subscribe
+	Route  Route // as given to Subscribe; nil: none
 
 	shard   *shard
 	address string        // what limits count it by

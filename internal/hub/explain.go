@@ -39,7 +39,7 @@ var verdicts = []Verdict{
 type Question struct {
 	Who     string // a connection's id, or a user's name; "" for all whom the event was for
 	Event   string // its id; "" for none
-	Granted func(route any, user, topic string) bool
+	Granted func(route Route, user, topic string) bool
 }
 
 // Account is what became of an event on one connection.
@@ -253,7 +253,7 @@ func standingDetail(v Verdict) string {
 }
 
 // judge says what became of an event that the window holds.
-func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(any, string, string) bool) Account {
+func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Route, string, string) bool) Account {
 	open := t.until.IsZero()
 	passed, sure := false, true
 	if e.void(now) {
@@ -294,7 +294,7 @@ func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(any, strin
 }
 
 // unheard says why a connection does not hear an event.
-func (t *trail) unheard(e *entry, granted func(any, string, string) bool) Account {
+func (t *trail) unheard(e *entry, granted func(Route, string, string) bool) Account {
 	var topics []string
 	for _, target := range e.targets {
 		if target.Kind != broker.Topic {

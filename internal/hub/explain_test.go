@@ -18,7 +18,7 @@ import (
 // explained wants a verdict of who on an event, with a word in its detail.
 func explained(t *testing.T, h *hub.Hub, who, event string, want hub.Verdict, word string) hub.Explanation {
 	t.Helper()
-	x, err := h.Explain(hub.Question{Who: who, Event: event, Granted: func(_ any, user, topic string) bool {
+	x, err := h.Explain(hub.Question{Who: who, Event: event, Granted: func(_ hub.Route, user, topic string) bool {
 		return strings.HasPrefix(topic, "granted/"+user+"/")
 	}})
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // BenchmarkConnectionMemory is the heap that a connection takes which nothing waits for: B/conn.
 func BenchmarkConnectionMemory(b *testing.B) {
 	const clients = 20_000
-	route := new(int)
+	route := route(0)
 	for name, topics := range map[string][]string{"no topics": nil, "one shared topic": {"public/news"}} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

@@ -26,7 +26,7 @@ type Subscription struct {
 	Address     string // what limits count it by; "" for not at all
 	Protocol    uint8  // HTTP's major version, for counts
 	Old         bool   // asked for by HTTP/1.0
-	Route       any    // what the caller wants to find at the connection again
+	Route       Route  // what the caller wants to find at the connection again
 	First       []byte // frames that come before all events
 	ID          string // of the connection, where it is to be the same again; "" for a new one
 	Keeps       int64  // bytes that the caller keeps for the connection: its Route, and a request that stays

@@ -29,7 +29,7 @@ const (
 // trail is a connection, open or ended, as a trace knows it: it was given what it hears of all behind from, up to upTo.
 type trail struct {
 	id, user     string
-	route        any
+	route        Route
 	topics       *topics
 	since, until time.Time // until is zero for one that is open
 	reason       string    // why it has ended
@@ -40,14 +40,11 @@ type trail struct {
 
 func (t *trail) interest() interest { return interest{t.id, t.user, t.topics} }
 
-// sized is what a connection's Route is that says how much memory it takes.
-type sized interface{ Bytes() int }
-
 // bytes is about what the trail keeps in memory.
 func (t *trail) bytes() int {
 	n := 256 + len(t.user)
-	if r, ok := t.route.(sized); ok {
-		n += r.Bytes()
+	if t.route != nil {
+		n += t.route.Bytes()
 	}
 	for _, topic := range t.topics.list() {
 		n += 16 + len(topic)
