@@ -2,8 +2,6 @@ package ssepush
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -89,40 +87,22 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem.Proble
 		return problem.New(http.StatusNotFound, "there is no hub %s; there are: %s", problem.Clip(name), cmp.Or(strings.Join(names, ", "), "none")).OfField("hub")
 	}
 	p := live[i]
-	switch {
-	case !within:
+	if !within {
 		if p := checkCall(r, []string{http.MethodGet, http.MethodHead}, nil); p != nil {
 			return p
 		}
 		writeJSON(w, http.StatusOK, viewHub(p.Hub))
-	case call == "tail":
-		return a.serveTail(w, r, p.Hub)
-	case call == "explain":
-		return p.serveExplain(w, r)
-	default:
-		p.serveCall(w, r, called{path: call, escaped: escaped, maxEvent: p.maxEvent.Load(), log: p.routes.Load().log.With(zap.String("hub", p.Name))})
+		return nil
 	}
+	log := p.routes.Load().log.With(zap.String("hub", p.Name))
+	switch call {
+	case "tail":
+		return serveTail(w, r, p.Hub, a.replaced)
+	case "explain":
+		return serveExplain(w, r, p)
+	}
+	Serve(w, r, p, Call{Path: call, Escaped: escaped, Log: log})
 	return nil
-}
-
-// called is a call of who may publish, ask and steer.
-type called struct {
-	path     string // below the prefix
-	escaped  string // the same as it was sent: a name may hold a slash
-	maxEvent int64
-	log      *zap.Logger
-}
-
-// serveCall answers a call: of an app, of the inspector, or of the admin endpoint.
-func (p *pooledHub) serveCall(w http.ResponseWriter, r *http.Request, c called) {
-	switch {
-	case c.path == "publish":
-		servePublish(w, r, p.Hub, c.maxEvent)
-	case c.steers(r):
-		p.serveControl(w, r, c)
-	default:
-		serveView(w, r, p.Hub, c.path)
-	}
 }
 
 // livePooledHubs are the hubs of all configs, by name. For as long as a reload takes that changes the broker, there are two
@@ -159,91 +139,6 @@ func liveHubs() (live []*hub.Hub) {
 		return true
 	})
 	return live
-}
-
-// hubInfo is what a list says of a hub. What is counted goes up from its start.
-type hubInfo struct {
-	Hub           string `json:"hub"`
-	Status        string `json:"status"` // ready, unavailable or draining
-	Reason        string `json:"reason,omitempty"`
-	Connections   int    `json:"connections"` // here, as are the users
-	Users         int    `json:"users"`
-	Published     uint64 `json:"published"`
-	Delivered     uint64 `json:"delivered"`
-	Pending       int64  `json:"pending"` // bytes
-	Lag           int64  `json:"lag"`     // bytes
-	HistoryEvents int    `json:"history_events"`
-	HistoryBytes  int64  `json:"history_bytes"`
-}
-
-func viewHub(h *hub.Hub) hubInfo {
-	s := h.Stats()
-	info := hubInfo{
-		Hub: h.Name, Status: "ready", Users: s.Users, Published: s.Published, Delivered: s.Delivered,
-		Pending: s.Pending, Lag: s.Lag, HistoryEvents: s.HistoryEvents, HistoryBytes: s.HistoryBytes,
-	}
-	for _, open := range s.Open {
-		info.Connections += open.Held + open.Goroutine
-	}
-	if err := h.Health(); err != nil {
-		info.Status, info.Reason = "unavailable", err.Error()
-	}
-	if s.Draining {
-		info.Status = "draining"
-	}
-	return info
-}
-
-func serveHubs(w http.ResponseWriter, r *http.Request, live []*pooledHub) *problem.Problem {
-	if p := checkCall(r, []string{http.MethodGet, http.MethodHead}, []string{"limit", "after"}); p != nil {
-		return p
-	}
-	query := r.URL.Query()
-	limit, p := limitOf(query)
-	if p != nil {
-		return p
-	}
-	list := struct {
-		Hubs  []hubInfo `json:"hubs"`
-		Total int       `json:"total"`
-		Next  string    `json:"next,omitempty"`
-	}{Hubs: []hubInfo{}, Total: len(live)}
-	for _, p := range live {
-		if p.Name <= query.Get("after") {
-			continue
-		}
-		if len(list.Hubs) == limit {
-			list.Next = list.Hubs[limit-1].Hub
-			break
-		}
-		list.Hubs = append(list.Hubs, viewHub(p.Hub))
-	}
-	writeJSON(w, http.StatusOK, list)
-	return nil
-}
-
-// serveExplain says why somebody did or did not get an event.
-func (p *pooledHub) serveExplain(w http.ResponseWriter, r *http.Request) *problem.Problem {
-	if bad := checkCall(r, []string{http.MethodGet, http.MethodHead}, []string{"who", "event"}); bad != nil {
-		return bad
-	}
-	query := r.URL.Query()
-	q := hub.Question{Who: query.Get("who"), Event: query.Get("event"), Granted: p.grants}
-	if q.Who == "" && q.Event == "" {
-		return problem.New(http.StatusBadRequest, "give who (a user or a connection), event (its id), or both")
-	}
-	// What has just been published is to be seen, but not waited for without end.
-	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
-	defer cancel()
-	if _, err := p.Position(ctx); err != nil && !errors.Is(err, hub.ErrNotReady) {
-		return unreachable(err)
-	}
-	explanation, err := p.Explain(q)
-	if err != nil {
-		return problem.Field("event", "%v", err)
-	}
-	writeJSON(w, http.StatusOK, explanation)
-	return nil
 }
 
 // grants reports whether a connection that came by a route may have a topic, by the config in force.

@@ -126,7 +126,7 @@ func (c *adminClient) hubPath(ctx context.Context, cmd *cobra.Command) (string, 
 	if name := cmd.Flag("hub").Value.String(); name != "" {
 		return "/" + pathSegment(name), nil
 	}
-	var list struct{ Hubs []hubInfo }
+	var list HubList
 	if err := c.call(ctx, http.MethodGet, "", nil, "", &list); err != nil {
 		return "", err
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 func explainCommand() *cobra.Command {
@@ -50,7 +49,7 @@ one took its place), excluded (by its publisher), not_subscribed (granted, but n
 			default:
 				query.Set("who", args[0])
 			}
-			var x hub.Explanation
+			var x Explanation
 			if err := c.call(ctx, http.MethodGet, path+"/explain", query, "", &x); err != nil {
 				return err
 			}
@@ -75,7 +74,7 @@ func isEventID(s string) bool {
 	return ok
 }
 
-func printExplanation(out io.Writer, x *hub.Explanation) {
+func printExplanation(out io.Writer, x *Explanation) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(out, "%-9s %s\n", name+":", printable(fmt.Sprintf(format, args...)))
 	}

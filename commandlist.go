@@ -11,8 +11,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
-
-	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 // defaultShown is how many rows a command shows.
@@ -37,7 +35,8 @@ many events the history holds.`),
 		Example: examples("caddy sse-push hubs", "caddy sse-push hubs --json"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, _ string) error {
 			return printList(ctx, cmd, c, "", nil, newPrinter(cmd, "HUB", "STATUS", "CONNECTIONS", "USERS", "PUBLISHED", "DELIVERED", "PENDING", "LAG", "HISTORY"),
-				func(h *hubInfo) []string {
+				func(l *HubList) ([]HubInfo, int, string) { return l.Hubs, l.Total, l.Next },
+				func(h *HubInfo) []string {
 					return []string{
 						h.Hub, strings.Trim(h.Status+": "+h.Reason, ": "), strconv.Itoa(h.Connections), strconv.Itoa(h.Users), strconv.FormatUint(h.Published, 10),
 						strconv.FormatUint(h.Delivered, 10), bytesText(h.Pending), bytesText(h.Lag), strconv.Itoa(h.HistoryEvents),
@@ -64,7 +63,8 @@ bytes wait for them. One that is "catching up" reads from the history, as it has
 				}
 			}
 			return printList(ctx, cmd, c, path+"/connections", query, newPrinter(cmd, "CONNECTION", "USER", "REMOTE", "SINCE", "EVENTS", "PENDING", "STATE", "TOPICS"),
-				func(i *hub.ConnectionInfo) []string {
+				func(l *ConnectionList) ([]Connection, int, string) { return l.Connections, l.Total, l.Next },
+				func(i *Connection) []string {
 					state := "live"
 					if i.CatchingUp {
 						state = "catching up"
@@ -88,7 +88,8 @@ func usersCommand() *cobra.Command {
 		Example: examples("caddy sse-push users", "caddy sse-push users --limit 0 --json"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
 			return printList(ctx, cmd, c, path+"/users", nil, newPrinter(cmd, "USER", "CONNECTIONS"),
-				func(u *userCount) []string { return []string{u.User, strconv.Itoa(u.Connections)} })
+				func(l *UserList) ([]UserCount, int, string) { return l.Users, l.Total, l.Next },
+				func(u *UserCount) []string { return []string{u.User, strconv.Itoa(u.Connections)} })
 		}),
 	}, true)
 }
@@ -100,22 +101,18 @@ func topicsCommand() *cobra.Command {
 		Example: examples("caddy sse-push topics"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
 			return printList(ctx, cmd, c, path+"/topics", nil, newPrinter(cmd, "TOPIC", "CONNECTIONS"),
-				func(t *topicCount) []string { return []string{t.Topic, strconv.Itoa(t.Connections)} })
+				func(l *TopicList) ([]TopicCount, int, string) { return l.Topics, l.Total, l.Next },
+				func(t *TopicCount) []string { return []string{t.Topic, strconv.Itoa(t.Connections)} })
 		}),
 	}, true)
 }
 
 func bytesText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
-// rowList is a list of rows, by whatever name it has.
-type rowList[T any] struct {
-	Hubs, Connections, Users, Topics []T
-	Total                            int
-	Next                             string
-}
-
-// printList prints a list, page by page.
-func printList[T any](ctx context.Context, cmd *cobra.Command, c *adminClient, path string, query url.Values, p *printer, cells func(*T) []string) error {
+// printList prints a list, page by page. rows takes an answer apart: its rows, how many there are in all, and where the next
+// page begins. cells returns the columns of a row.
+func printList[L, T any](ctx context.Context, cmd *cobra.Command, c *adminClient, path string, query url.Values, p *printer,
+	rows func(*L) ([]T, int, string), cells func(*T) []string) error {
 	most, err := cmd.Flags().GetInt("limit")
 	if err != nil || most < 0 {
 		return fmt.Errorf("--limit must not be negative")
@@ -124,35 +121,35 @@ func printList[T any](ctx context.Context, cmd *cobra.Command, c *adminClient, p
 		query = url.Values{}
 	}
 	for shown := 0; ; {
-		ask := maxRows
+		ask := MaxRows
 		if most > 0 {
 			ask = min(ask, most-shown)
 		}
 		query.Set("limit", strconv.Itoa(ask))
-		var page rowList[T]
+		var page L
 		if err := c.call(ctx, http.MethodGet, path, query, "", &page); err != nil {
 			return err
 		}
-		rows := append(append(append(page.Hubs, page.Connections...), page.Users...), page.Topics...)
-		values, texts := make([]any, len(rows)), make([][]string, len(rows))
-		for i := range rows {
-			values[i], texts[i] = &rows[i], cells(&rows[i])
+		list, total, next := rows(&page)
+		values, texts := make([]any, len(list)), make([][]string, len(list))
+		for i := range list {
+			values[i], texts[i] = &list[i], cells(&list[i])
 		}
 		if err := p.page(values, texts); err != nil {
 			return err
 		}
-		shown += len(rows)
+		shown += len(list)
 		switch {
-		case page.Next == "" && shown == 0 && p.json == nil:
+		case next == "" && shown == 0 && p.json == nil:
 			fmt.Fprintln(cmd.ErrOrStderr(), "There is none.")
 			return nil
-		case page.Next == "":
+		case next == "":
 			return nil
 		case shown >= most && most > 0:
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d are shown; --limit 0 shows all.\n", shown, page.Total)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d are shown; --limit 0 shows all.\n", shown, total)
 			return nil
 		}
-		query.Set("after", page.Next)
+		query.Set("after", next)
 	}
 }
 
@@ -195,7 +192,7 @@ with 1. A browser connects again by itself, as a new connection: to keep a user 
 // done either way. The streams are counted before, as none are left afterwards. A stream that another node admitted within
 // the last second is ended too, but may not be counted yet.
 func kickUser(ctx context.Context, c *adminClient, path, user string, deny url.Values) error {
-	var before struct{ Connections int }
+	var before UserCount
 	counted := deny == nil && c.call(ctx, http.MethodGet, path, nil, "", &before) == nil // a count that fails keeps nobody connected
 	if err := c.call(ctx, http.MethodDelete, path, deny, "", nil); err != nil {
 		return err

@@ -61,7 +61,7 @@ func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, p
 	enc.SetEscapeHTML(false)
 	shown, away := 0, false
 	for begun := false; ; begun = true {
-		var page tailView
+		var page Tail
 		if err := c.call(ctx, http.MethodGet, path+"/tail", query, "", &page); err != nil {
 			// A reload cuts an answer short, and a restart takes a while.
 			if !begun || ctx.Err() != nil || errors.As(err, new(awayError)) && away {
@@ -106,7 +106,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // print shows the event as a block of lines.
-func (e *tailEvent) print(out *bufio.Writer) {
+func (e *TailEvent) print(out *bufio.Writer) {
 	var to []string
 	for kind, names := range map[string][]string{"user": e.Users, "topic": e.Topics, "connection": e.Connections} {
 		for _, name := range names {

@@ -33,16 +33,16 @@ type control struct {
 }
 
 // steers reports whether a call of the internal route is one that steers connections.
-func (c called) steers(r *http.Request) bool {
-	kind, _, named := strings.Cut(c.path, "/")
+func (c Call) steers(r *http.Request) bool {
+	kind, _, named := strings.Cut(c.Path, "/")
 	_, _, topics := c.topicsCall()
 	return topics || named && r.Method == http.MethodDelete && (kind == "connections" || kind == "users" || kind == "topics")
 }
 
 // topicsCall reads `connections/<id>/topics[/<topic>]`, or the same of a user. It looks at the path as it was sent, since a
 // user's name may hold a slash, as %2F.
-func (c called) topicsCall() (target broker.Target, topic string, ok bool) {
-	parts := strings.SplitN(c.escaped, "/", 4)
+func (c Call) topicsCall() (target broker.Target, topic string, ok bool) {
+	parts := strings.SplitN(c.Escaped, "/", 4)
 	if len(parts) < 3 || parts[2] != "topics" || parts[0] != "connections" && parts[0] != "users" {
 		return target, "", false
 	}
@@ -55,13 +55,13 @@ func (c called) topicsCall() (target broker.Target, topic string, ok bool) {
 }
 
 // serveControl steers connections, on all nodes, and says so in the log.
-func (p *pooledHub) serveControl(w http.ResponseWriter, r *http.Request, asked called) {
-	c, wrong := asked.readControl(w, r)
+func serveControl(w http.ResponseWriter, r *http.Request, p *pooledHub, asked Call) {
+	c, wrong := readControl(w, r, asked)
 	if wrong == nil {
 		ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
 		defer cancel()
-		wrong = p.steer(ctx, c)
-		p.audit(r, asked.log, c, wrong)
+		wrong = c.steer(ctx, p)
+		c.audit(r, asked.Log, wrong)
 	}
 	if wrong != nil {
 		wrong.Write(w)
@@ -71,7 +71,7 @@ func (p *pooledHub) serveControl(w http.ResponseWriter, r *http.Request, asked c
 }
 
 // audit says who has had what done to whom.
-func (p *pooledHub) audit(r *http.Request, log *zap.Logger, c control, wrong *problem.Problem) {
+func (c control) audit(r *http.Request, log *zap.Logger, wrong *problem.Problem) {
 	peer, _ := peer(r)
 	fields := []zap.Field{
 		zap.String("call", c.what), zap.String("peer", peer.String()),
@@ -102,7 +102,7 @@ func targetName(kind broker.TargetKind) string {
 }
 
 // readControl reads and checks a call.
-func (asked called) readControl(w http.ResponseWriter, r *http.Request) (c control, p *problem.Problem) {
+func readControl(w http.ResponseWriter, r *http.Request, asked Call) (c control, p *problem.Problem) {
 	if target, topic, ok := asked.topicsCall(); ok {
 		c.target = target
 		switch {
@@ -125,7 +125,7 @@ func (asked called) readControl(w http.ResponseWriter, r *http.Request) (c contr
 		return c, p
 	}
 
-	kind, name, _ := strings.Cut(asked.path, "/")
+	kind, name, _ := strings.Cut(asked.Path, "/")
 	c.what, c.target = "disconnect", broker.Target{Kind: targetKinds[strings.TrimSuffix(kind, "s")], Name: name}
 	var params []string
 	if c.target.Kind == broker.User {
@@ -154,13 +154,6 @@ func checkTargetName(t broker.Target) *problem.Problem {
 		return noConnection(t.Name)
 	}
 	return nil
-}
-
-func asProblem(field string, err error) *problem.Problem {
-	if err == nil {
-		return nil
-	}
-	return problem.Field(field, "%v", err)
 }
 
 func readDeny(values []string) (time.Duration, *problem.Problem) {
@@ -198,7 +191,7 @@ func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *pro
 
 // steer does what was asked for. What the app has said of who is concerned is forgotten before that: what it says from
 // now on counts.
-func (p *pooledHub) steer(ctx context.Context, c control) *problem.Problem {
+func (c control) steer(ctx context.Context, p *pooledHub) *problem.Problem {
 	there, err := true, error(nil)
 	switch c.target.Kind {
 	case broker.User:

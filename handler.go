@@ -112,9 +112,7 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 		problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err).Write(w)
 		return nil
 	}
-	hub.serveCall(w, r, called{
-		path: call, escaped: escapedBelow(r.URL, len(r.URL.Path)-len(call)), maxEvent: h.hub.settings.maxEvent(), log: h.log,
-	})
+	Serve(w, r, hub, Call{Path: call, Escaped: escapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: h.log})
 	return nil
 }
 

@@ -174,9 +174,7 @@ func (h *Handler) inspect(w http.ResponseWriter, r *http.Request, call string) *
 		remote, _ := clientAddress(r)
 		h.log.Info("inspector: "+strings.ToLower(r.Method)+" "+problem.Clip(call), zap.String("remote", remote))
 	}
-	hub.serveCall(w, r, called{
-		path: call, escaped: escapedBelow(r.URL, len(r.URL.Path)-len(call)), maxEvent: h.hub.settings.maxEvent(), log: h.log,
-	})
+	Serve(w, r, hub, Call{Path: call, Escaped: escapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: h.log})
 	return nil
 }
 

@@ -162,13 +162,13 @@ func slowestOf(theHub *hub.Hub) []slowClient {
 
 // inspectorTail is what has gone by.
 type inspectorTail struct {
-	Events []tailEvent `json:"events"`
+	Events []TailEvent `json:"events"`
 	Missed uint64      `json:"missed"` // that came too fast
 }
 
 func tailOf(tap *hub.Tap) inspectorTail {
 	events, missed := tap.Take()
-	t := inspectorTail{make([]tailEvent, len(events)), missed}
+	t := inspectorTail{make([]TailEvent, len(events)), missed}
 	for i := range events {
 		t.Events[i] = tailed(&events[i])
 	}

@@ -2,7 +2,6 @@ package ssepush
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -123,20 +122,4 @@ func answer(r broker.Result, d *decoder, index int) published {
 		p.AtIndex(index)
 	}
 	return published{Error: p}
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil { // no value that comes here fails
-		panic(err)
-	}
-	writeBody(w, status, string(body))
-}
-
-func writeBody(w http.ResponseWriter, status int, json string) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write([]byte(json + "\n"))
 }

@@ -19,8 +19,8 @@ const (
 	tailPage = 500
 )
 
-// tailEvent is an event as a tail shows it.
-type tailEvent struct {
+// TailEvent is an event as a tail shows it.
+type TailEvent struct {
 	ID          string    `json:"id"` // as its clients know it
 	Event       string    `json:"event"`
 	Time        time.Time `json:"time"`
@@ -33,15 +33,15 @@ type tailEvent struct {
 	Size        int       `json:"size"`           // of all of the data, in bytes
 }
 
-// tailView is what a hub has delivered behind a place.
-type tailView struct {
-	Events []tailEvent `json:"events"`
+// Tail is what a hub has delivered behind a place.
+type Tail struct {
+	Events []TailEvent `json:"events"`
 	Next   string      `json:"next"`          // to be given as after, for what follows
 	Gap    bool        `json:"gap,omitempty"` // events in front of these have been missed
 }
 
-func tailed(e *hub.Tapped) tailEvent {
-	l := tailEvent{
+func tailed(e *hub.Tapped) TailEvent {
+	l := TailEvent{
 		ID: e.Position.String(), Event: e.Type, Time: e.Time.UTC(), More: e.More, Data: string(e.Data), Size: e.Size,
 	}
 	if e.ID != "" {
@@ -65,7 +65,7 @@ func tailed(e *hub.Tapped) tailEvent {
 // serveTail answers with what a hub has delivered behind a place, and waits for it where there is nothing yet. Without a
 // place, it says which one is the newest. A stream would be in the way of Caddy: its admin endpoint holds back what a
 // handler writes, and a reload waits for each answer to end.
-func (a *AdminAPI) serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) *problem.Problem {
+func serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced <-chan struct{}) *problem.Problem {
 	if p := checkCall(r, []string{http.MethodGet}, []string{"user", "topic", "event", "text", "after", "limit"}); p != nil {
 		return p
 	}
@@ -88,7 +88,7 @@ func (a *AdminAPI) serveTail(w http.ResponseWriter, r *http.Request, theHub *hub
 	if !ok && query.Get("after") != "" {
 		return problem.Field("after", "must be the next of the answer before")
 	}
-	view := tailView{Events: []tailEvent{}}
+	view := Tail{Events: []TailEvent{}}
 	if after.IsZero() {
 		ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
 		defer cancel()
@@ -119,7 +119,7 @@ func (a *AdminAPI) serveTail(w http.ResponseWriter, r *http.Request, theHub *hub
 			continue
 		case <-wait.C:
 		case <-r.Context().Done():
-		case <-a.replaced:
+		case <-replaced:
 		}
 		break
 	}

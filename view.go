@@ -4,21 +4,13 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-const (
-	defaultRows = 1_000
-	maxRows     = 10_000
-)
-
-// serveView answers what an app asks about a hub: call is the path below the internal prefix.
+// serveView answers a question about a hub.
 func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call string) {
 	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
 	defer cancel()
@@ -38,7 +30,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		allowed = append(allowed, http.MethodDelete)
 		view = func(url.Values) (any, *problem.Problem) {
 			n, err := theHub.User(ctx, name)
-			return userCount{name, n}, unreachable(err)
+			return UserCount{name, n}, unreachable(err)
 		}
 	case kind == "users" && !named:
 		params = []string{"limit", "after"}
@@ -47,7 +39,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		allowed = append(allowed, http.MethodDelete)
 		view = func(url.Values) (any, *problem.Problem) {
 			n, err := theHub.Topic(ctx, name)
-			return topicCount{name, n}, unreachable(err)
+			return TopicCount{name, n}, unreachable(err)
 		}
 	case kind == "topics" && !named:
 		params = []string{"limit", "after"}
@@ -73,55 +65,38 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 	writeJSON(w, http.StatusOK, v)
 }
 
-// unreachable says that the broker, or the other nodes behind it, cannot be asked.
-func unreachable(err error) *problem.Problem {
-	if err == nil {
-		return nil
-	}
-	return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
+// Connection describes an open connection.
+type Connection = hub.ConnectionInfo
+
+// ConnectionList is a page of a hub's open connections.
+type ConnectionList struct {
+	Connections []Connection `json:"connections"`
+	Total       int          `json:"total"`
+	Next        string       `json:"next,omitempty"` // what to give as after, for the next page
 }
 
-// checkCall refuses methods and parameters that a call does not have.
-func checkCall(r *http.Request, methods, params []string) *problem.Problem {
-	if !slices.Contains(methods, r.Method) {
-		return problem.MethodNotAllowed(methods...)
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return problem.New(http.StatusBadRequest, "the query cannot be read: %v", err)
-	}
-	for name := range query {
-		if !slices.Contains(params, name) {
-			return problem.Field(name, "is not a parameter of this call")
-		}
-	}
-	return nil
-}
-
-type connectionList struct {
-	Connections []hub.ConnectionInfo `json:"connections"`
-	Total       int                  `json:"total"`
-	Next        string               `json:"next,omitempty"` // to be given as after, for what follows
-}
-
-type userCount struct {
+// UserCount says how many connections a user has, on all nodes.
+type UserCount struct {
 	User        string `json:"user"`
 	Connections int    `json:"connections"`
 }
 
-type userList struct {
-	Users []userCount `json:"users"`
+// UserList is a page of the users who are connected.
+type UserList struct {
+	Users []UserCount `json:"users"`
 	Total int         `json:"total"`
 	Next  string      `json:"next,omitempty"`
 }
 
-type topicCount struct {
+// TopicCount says how many connections have subscribed to a topic or a pattern, on all nodes.
+type TopicCount struct {
 	Topic       string `json:"topic"`
 	Connections int    `json:"connections"`
 }
 
-type topicList struct {
-	Topics []topicCount `json:"topics"`
+// TopicList is a page of what connections have subscribed to.
+type TopicList struct {
+	Topics []TopicCount `json:"topics"`
 	Total  int          `json:"total"`
 	Next   string       `json:"next,omitempty"`
 }
@@ -135,7 +110,7 @@ func viewConnections(theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
 	if err != nil {
 		return nil, problem.Field("after", "%v", err)
 	}
-	return connectionList{list, total, next}, nil
+	return ConnectionList{list, total, next}, nil
 }
 
 func viewConnection(theHub *hub.Hub, id string) (any, *problem.Problem) {
@@ -144,10 +119,6 @@ func viewConnection(theHub *hub.Hub, id string) (any, *problem.Problem) {
 		return nil, noConnection(id)
 	}
 	return c, nil
-}
-
-func noConnection(id string) *problem.Problem {
-	return problem.New(http.StatusNotFound, "there is no connection %s", problem.Clip(id))
 }
 
 func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
@@ -159,9 +130,9 @@ func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *proble
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	list := userList{Users: make([]userCount, len(counts)), Total: total, Next: next}
+	list := UserList{Users: make([]UserCount, len(counts)), Total: total, Next: next}
 	for i, c := range counts {
-		list.Users[i] = userCount{c.Name, c.Connections}
+		list.Users[i] = UserCount{c.Name, c.Connections}
 	}
 	return list, nil
 }
@@ -175,9 +146,9 @@ func viewTopics(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *probl
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	list := topicList{Topics: make([]topicCount, len(counts)), Total: total, Next: next}
+	list := TopicList{Topics: make([]TopicCount, len(counts)), Total: total, Next: next}
 	for i, c := range counts {
-		list.Topics[i] = topicCount{c.Name, c.Connections}
+		list.Topics[i] = TopicCount{c.Name, c.Connections}
 	}
 	return list, nil
 }
@@ -192,7 +163,7 @@ func viewPosition(ctx context.Context, theHub *hub.Hub) (any, *problem.Problem) 
 	}{position.String()}, nil
 }
 
-// serveHealth says whether the hub can be used, and if not, why.
+// serveHealth answers whether the hub can be used, and if not, why.
 func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
 	if p := checkCall(r, []string{http.MethodGet, http.MethodHead}, nil); p != nil {
 		p.Write(w)
@@ -211,17 +182,4 @@ func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
 		status = http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, health)
-}
-
-// limitOf is how many rows a list may have.
-func limitOf(q url.Values) (int, *problem.Problem) {
-	text := q.Get("limit")
-	if text == "" {
-		return defaultRows, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > maxRows {
-		return 0, problem.Field("limit", "must be a whole number from 1 to %d", maxRows)
-	}
-	return n, nil
 }
