@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/internal/jsontext"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -75,7 +76,7 @@ func topicsOf(lines []string) (topics []string, err error) {
 		}
 		if strings.HasPrefix(line, "[") {
 			var list []string
-			if err := checkText([]byte(line)); err != nil {
+			if err := jsontext.CheckText([]byte(line)); err != nil {
 				return nil, err
 			}
 			if json.Unmarshal([]byte(line), &list) != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/jsontext"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -38,7 +39,7 @@ type decoder struct {
 
 	// One of these holds the events.
 	form  *form
-	items []jsonValue
+	items []jsontext.Value
 	lines *lineReader
 }
 
@@ -179,20 +180,20 @@ func (d *decoder) readJSON(r *http.Request) *problem.Problem {
 			return problem.TooLarge(many)
 		}
 	}
-	v, err := parseJSON(b.Bytes())
+	v, err := jsontext.Parse(b.Bytes())
 	if err != nil {
 		return problem.New(http.StatusBadRequest, "%s", err)
 	}
 	switch v[0] {
 	case '{':
-		d.items = []jsonValue{v}
+		d.items = []jsontext.Value{v}
 		return nil
 	case '[':
 		d.batch = true
 	default:
-		return problem.New(http.StatusBadRequest, "the body must be an object or an array of objects, got %s", v.what())
+		return problem.New(http.StatusBadRequest, "the body must be an object or an array of objects, got %s", v.What())
 	}
-	for item := range v.items() {
+	for item := range v.Items() {
 		if len(d.items) == maxBatchItems {
 			return tooManyItems()
 		}
@@ -221,16 +222,16 @@ func (d *decoder) next() (rec broker.Record, p *problem.Problem, ok bool) {
 			d.done = true
 			return rec, d.place(end), false
 		}
-		if v, err := parseJSON(line); err != nil {
+		if v, err := jsontext.Parse(line); err != nil {
 			p = problem.New(http.StatusBadRequest, "%s", err)
 		} else {
-			p = v.fill(&pub)
+			p = fillFromJSON(&pub, v)
 		}
 	case d.index == len(d.items):
 		d.done = true
 		return rec, nil, false
 	default:
-		p = d.items[d.index].fill(&pub)
+		p = fillFromJSON(&pub, d.items[d.index])
 	}
 	if p == nil {
 		p = d.giveKey(&pub.rec)

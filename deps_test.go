@@ -66,6 +66,7 @@ func TestDependencies(t *testing.T) {
 	onlyStandardAnd("/broker")
 	onlyStandardAnd("/internal/asynclog")
 	onlyStandardAnd("/internal/fair")
+	onlyStandardAnd("/internal/jsontext")
 	onlyStandardAnd("/internal/placeholder")
 	onlyStandardAnd("/internal/secret", "/internal/placeholder")
 	onlyStandardAnd("/internal/sse")

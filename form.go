@@ -14,6 +14,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/sse-push/caddy-sse-push/internal/jsontext"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -207,22 +208,22 @@ func (f *form) fill(pub *publication) *problem.Problem {
 	return nil
 }
 
-func (v *formValue) isNull() bool { return false }
+func (v *formValue) IsNull() bool { return false }
 
 // text does not keep the body alive.
-func (v *formValue) text() (string, error) {
+func (v *formValue) Text() (string, error) {
 	if !v.isText {
 		return "", errors.New("must be a string, got an array")
 	}
 	return strings.Clone(v.str), nil
 }
 
-func (v *formValue) name() (string, error) { return v.text() }
+func (v *formValue) Name() (string, error) { return v.Text() }
 
-func (v *formValue) names() ([]string, error) { return v.texts() }
+func (v *formValue) Names() ([]string, error) { return v.Texts() }
 
 // texts takes any numbers for keys, as PHP's array_filter and array_unique leave holes.
-func (v *formValue) texts() ([]string, error) {
+func (v *formValue) Texts() ([]string, error) {
 	if v.isText {
 		return []string{strings.Clone(v.str)}, nil
 	}
@@ -231,26 +232,26 @@ func (v *formValue) texts() ([]string, error) {
 		if _, ok := arrayIndex(key); !ok {
 			return nil, errors.New("must be a list, and has the key " + strconv.Quote(problem.Clip(key)))
 		}
-		s, err := v.byKey[key].text()
+		s, err := v.byKey[key].Text()
 		if err != nil {
-			return nil, itemError(i, err)
+			return nil, jsontext.ItemError(i, err)
 		}
 		list = append(list, s)
 	}
 	return list, nil
 }
 
-func (v *formValue) number() (int64, error) {
+func (v *formValue) Number() (int64, error) {
 	if !v.isText {
 		return 0, errors.New("must be a number, got an array")
 	}
 	if strings.ContainsFunc(v.str, func(r rune) bool { return r < '0' || r > '9' }) {
 		return 0, errors.New("must be a whole number")
 	}
-	return parseWhole(v.str)
+	return jsontext.ParseWhole(v.str)
 }
 
-func (v *formValue) boolean() (bool, error) {
+func (v *formValue) Boolean() (bool, error) {
 	if v.isText {
 		switch v.str {
 		case "1", "true":
@@ -263,7 +264,7 @@ func (v *formValue) boolean() (bool, error) {
 }
 
 // data is a text as it is, and an array as PHP's json_encode would write it, all values being strings.
-func (v *formValue) data() ([]byte, error) {
+func (v *formValue) Data() ([]byte, error) {
 	if v.isText {
 		return []byte(v.str), nil
 	}

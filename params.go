@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/internal/jsontext"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -113,16 +114,16 @@ func gatherTopics(params url.Values) *problem.Problem {
 // jsonParams reads an object of strings, whole numbers, and lists of them. Values of other kinds, and a name that is given
 // twice, are an error, or left out.
 func jsonParams(body []byte, leaveOut bool) (url.Values, error) {
-	object, err := parseJSON(body)
+	object, err := jsontext.Parse(body)
 	if err != nil {
 		return nil, err
 	}
-	if object.what() != "an object" {
-		return nil, errors.New("must be an object, got " + object.what())
+	if object.What() != "an object" {
+		return nil, errors.New("must be an object, got " + object.What())
 	}
 	params, given := url.Values{}, map[string]bool{}
-	for key, value := range object.members() {
-		name, err := key.unquote()
+	for key, value := range object.Members() {
+		name, err := key.Unquote()
 		if err != nil {
 			return nil, err
 		}
@@ -131,15 +132,15 @@ func jsonParams(body []byte, leaveOut bool) (url.Values, error) {
 		}
 		given[name] = true
 		delete(params, name)
-		items := slices.Values([]jsonValue{value})
-		if value.what() == "an array" {
-			items = value.items()
+		items := slices.Values([]jsontext.Value{value})
+		if value.What() == "an array" {
+			items = value.Items()
 		}
 		for item := range items {
-			if item.isNull() {
+			if item.IsNull() {
 				continue
 			}
-			text, err := item.name()
+			text, err := item.Name()
 			if err == nil {
 				params.Add(name, text)
 			} else if !leaveOut {

@@ -8,20 +8,17 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/jsontext"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-const (
-	maxListed = 10_000 // in one list, before duplicates are removed
-	maxKey    = 255
-)
+const maxKey = 255 // bytes
 
 // fieldNames are all fields of an event.
 var fieldNames = []string{
@@ -33,14 +30,14 @@ var fieldNames = []string{
 // value is what a body holds for a field, whatever the kind of the body. The texts of its errors read well
 // after "field: ".
 type value interface {
-	isNull() bool
-	text() (string, error)
-	texts() ([]string, error) // of a list, or of one string
-	name() (string, error)    // of a user or an event: a text or a whole number
-	names() ([]string, error) // of a list, or of one
-	number() (int64, error)
-	boolean() (bool, error)
-	data() ([]byte, error)
+	IsNull() bool
+	Text() (string, error)
+	Texts() ([]string, error) // of a list, or of one string
+	Name() (string, error)    // of a user or an event: a text or a whole number
+	Names() ([]string, error) // of a list, or of one
+	Number() (int64, error)
+	Boolean() (bool, error)
+	Data() ([]byte, error)
 }
 
 // publication becomes a record, field by field.
@@ -75,7 +72,7 @@ func (p *publication) set(name string, v value) *problem.Problem {
 	default:
 		// A form cannot say null: PHP leaves such a field out. So null is the same as absent, but for targets, of which
 		// none must get lost.
-		if v.isNull() {
+		if v.IsNull() {
 			return nil
 		}
 		err = p.option(name, v)
@@ -87,7 +84,7 @@ func (p *publication) set(name string, v value) *problem.Problem {
 }
 
 func (p *publication) target(v value, kind broker.TargetKind, many bool, check func(string) error) error {
-	if v.isNull() {
+	if v.IsNull() {
 		return errors.New("must not be null: a target that is named has to be given")
 	}
 	if !many {
@@ -101,9 +98,9 @@ func (p *publication) target(v value, kind broker.TargetKind, many bool, check f
 	var names []string
 	var err error
 	if kind == broker.User {
-		names, err = v.names()
+		names, err = v.Names()
 	} else {
-		names, err = v.texts()
+		names, err = v.Texts()
 	}
 	if err != nil {
 		return err
@@ -114,7 +111,7 @@ func (p *publication) target(v value, kind broker.TargetKind, many bool, check f
 	p.rec.Targets = slices.Grow(p.rec.Targets, len(names))
 	for i, name := range names {
 		if err := check(name); err != nil {
-			return itemError(i, err)
+			return jsontext.ItemError(i, err)
 		}
 		p.rec.Targets = append(p.rec.Targets, broker.Target{Kind: kind, Name: name})
 	}
@@ -124,16 +121,16 @@ func (p *publication) target(v value, kind broker.TargetKind, many bool, check f
 // targetOf reads the name of one target. Users may be numbers, as a database has them.
 func targetOf(v value, kind broker.TargetKind) (string, error) {
 	if kind == broker.User {
-		return v.name()
+		return v.Name()
 	}
-	return v.text()
+	return v.Text()
 }
 
 func (p *publication) broadcast(v value) error {
-	if v.isNull() {
+	if v.IsNull() {
 		return errors.New("must not be null: a target that is named has to be given")
 	}
-	yes, err := v.boolean()
+	yes, err := v.Boolean()
 	if yes {
 		p.rec.Targets = append(p.rec.Targets, broker.Target{Kind: broker.Broadcast})
 	}
@@ -141,7 +138,7 @@ func (p *publication) broadcast(v value) error {
 }
 
 func (p *publication) setData(v value) *problem.Problem {
-	data, err := v.data()
+	data, err := v.Data()
 	if err != nil {
 		return problem.Field("data", "%s", err)
 	}
@@ -159,11 +156,11 @@ func (p *publication) setData(v value) *problem.Problem {
 func (p *publication) option(name string, v value) (err error) {
 	switch name {
 	case "event":
-		if p.rec.Type, err = v.text(); err == nil {
+		if p.rec.Type, err = v.Text(); err == nil {
 			err = sse.CheckType(p.rec.Type)
 		}
 	case "id":
-		if p.rec.ID, err = v.name(); err == nil {
+		if p.rec.ID, err = v.Name(); err == nil {
 			err = sse.CheckID(p.rec.ID)
 		}
 	case "retry":
@@ -171,23 +168,23 @@ func (p *publication) option(name string, v value) (err error) {
 	case "ttl":
 		p.rec.TTL, err = span(v, rules.TTLOf)
 	case "coalesce":
-		if p.rec.Coalesce, err = v.text(); err == nil {
+		if p.rec.Coalesce, err = v.Text(); err == nil {
 			err = rules.CheckCoalesce(p.rec.Coalesce)
 		}
 	case "exclude":
-		p.rec.Exclude, err = v.texts()
+		p.rec.Exclude, err = v.Texts()
 		for i, id := range p.rec.Exclude {
 			if bad := rules.CheckConnection(id); bad != nil {
-				return itemError(i, bad)
+				return jsontext.ItemError(i, bad)
 			}
 		}
 	case "idempotency_key":
-		if p.rec.Key, err = v.text(); err == nil {
+		if p.rec.Key, err = v.Text(); err == nil {
 			err = checkKey(p.rec.Key)
 		}
 	case "wait", "timeout":
 		var text string
-		if text, err = v.text(); err == nil {
+		if text, err = v.Text(); err == nil {
 			err = p.wait.set(name, text)
 		}
 	}
@@ -244,19 +241,11 @@ func digest(r *broker.Record) (d [16]byte) {
 }
 
 func span(v value, of func(int64) (time.Duration, error)) (time.Duration, error) {
-	n, err := v.number()
+	n, err := v.Number()
 	if err != nil {
 		return 0, err
 	}
 	return of(n)
-}
-
-func parseWhole(s string) (int64, error) {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return 0, errors.New("must be a whole number")
-	}
-	return n, nil
 }
 
 // checkKey allows what a header can carry.
@@ -272,11 +261,6 @@ func checkKey(s string) error {
 	return nil
 }
 
-var errTooManyListed = fmt.Errorf("must not hold more than %d items", maxListed)
-
-// itemError says which item of a list is at fault.
-func itemError(i int, err error) error { return fmt.Errorf("item %d %w", i, err) }
-
 func unknownField(name string) *problem.Problem {
 	return problem.Field(name, "unknown field; there are %s", strings.Join(fieldNames, ", "))
 }
@@ -289,4 +273,21 @@ func dataTooLong(most int64) *problem.Problem {
 func looksLikeJSON(b []byte) bool {
 	b = bytes.TrimLeft(b, " \t\r\n")
 	return len(b) > 0 && (b[0] == '{' || b[0] == '[')
+}
+
+// fillFromJSON sets the fields of an event.
+func fillFromJSON(pub *publication, v jsontext.Value) *problem.Problem {
+	if v[0] != '{' {
+		return problem.New(http.StatusBadRequest, "an event must be an object, got %s", v.What())
+	}
+	for key, val := range v.Members() {
+		name, err := key.Unquote()
+		if err != nil {
+			return problem.New(http.StatusBadRequest, "the name of a field %s", err)
+		}
+		if p := pub.set(name, val); p != nil {
+			return p
+		}
+	}
+	return nil
 }

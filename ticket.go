@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-push/caddy-sse-push/internal/jsontext"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
@@ -142,7 +143,7 @@ func readTicket(payload string) (*grant, error) {
 	if err != nil {
 		return nil, invalid("the payload is not base64url without padding")
 	}
-	if err := checkText(plain); err != nil {
+	if err := jsontext.CheckText(plain); err != nil {
 		return nil, invalid("the payload " + err.Error())
 	}
 	var t struct {
@@ -182,7 +183,7 @@ const maxTime = 253402300799
 func userName(raw json.RawMessage) (string, error) {
 	var name string
 	if err := json.Unmarshal(raw, &name); err != nil {
-		if name, err = wholeNumber(raw); err != nil {
+		if name, err = jsontext.WholeNumber(raw); err != nil {
 			return "", err
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/sse-push/caddy-sse-push/internal/jsontext"
 )
 
 // read checks a token.
@@ -46,7 +48,7 @@ func checkTokenText(text string) error {
 	for part := range strings.SplitSeq(text[:strings.LastIndexByte(text, '.')], ".") {
 		plain, err := base64.RawURLEncoding.DecodeString(part)
 		if err == nil {
-			err = checkText(plain)
+			err = jsontext.CheckText(plain)
 		}
 		if err != nil {
 			return invalid("its text is not valid UTF-8, or holds half of a surrogate pair")

@@ -1,4 +1,4 @@
-package ssepush
+package jsontext
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ func FuzzJSONWalk(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		v, err := parseJSON(bytes.Clone(b))
+		v, err := Parse(bytes.Clone(b))
 		if valid := json.Valid(b) && utf8.Valid(b); valid != (err == nil) {
 			t.Fatalf("valid: %v, but %v", valid, err)
 		}
@@ -33,7 +33,7 @@ func FuzzJSONWalk(f *testing.F) {
 				t.Fatal(err)
 			}
 			n := 0
-			for item := range v.items() {
+			for item := range v.Items() {
 				if !bytes.Equal(item, bytes.TrimSpace(want[n])) {
 					t.Errorf("item %d is %s, want %s", n, item, want[n])
 				}
@@ -47,7 +47,7 @@ func FuzzJSONWalk(f *testing.F) {
 			if err := json.Unmarshal(v, &want); err != nil {
 				t.Fatal(err)
 			}
-			for key, val := range v.members() {
+			for key, val := range v.Members() {
 				var name string
 				if err := json.Unmarshal(key, &name); err != nil {
 					t.Fatal(err)
@@ -58,7 +58,7 @@ func FuzzJSONWalk(f *testing.F) {
 				t.Errorf("members %q, want %q", got, want)
 			}
 		case '"':
-			s, err := v.unquote()
+			s, err := v.Unquote()
 			var want string
 			if e := json.Unmarshal(v, &want); e != nil {
 				t.Fatal(e)
@@ -77,7 +77,7 @@ func FuzzJSONWalk(f *testing.F) {
 				t.Errorf("%s was mended to %q", v, s)
 			}
 		}
-		if data, err := v.data(); err == nil && v[0] != '"' && v[0] != 'n' {
+		if data, err := v.Data(); err == nil && v[0] != '"' && v[0] != 'n' {
 			var want bytes.Buffer
 			if err := json.Compact(&want, v); err != nil {
 				t.Fatal(err)
