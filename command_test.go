@@ -255,6 +255,8 @@ func TestCommandErrors(t *testing.T) {
 		{o, "subscribe " + page.URL + "/401?ticket=s3cret --header Authorization:s3cret", 1, "answers 401: the ticket is not valid"},
 		{o, "subscribe " + page.URL + "/204", 1, "204"},
 		{o, "subscribe " + page.URL + "/ --header s3cret", 1, "--header must be"},
+		{o, "subscribe " + page.URL + "/ --header A\x01:s3cret", 1, "--header must be"},
+		{o, "subscribe " + page.URL + "/ --header A:s3cret\x01", 1, "--header must be"},
 	} {
 		got := c.who.run(strings.Fields(c.args)...)
 		if got.want(t, c.code, c.want); strings.Contains(got.out+got.err, "s3cret") || strings.Contains(got.out+got.err, ticketSecret) {

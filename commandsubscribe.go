@@ -63,18 +63,14 @@ type subscriber struct {
 }
 
 func subscribe(ctx context.Context, cmd *cobra.Command, args []string) error {
-	s := &subscriber{header: http.Header{}, again: defaultAgain, out: bufio.NewWriter(cmd.OutOrStdout()), lastID: cmd.Flag("last-event-id").Value.String()}
+	s := &subscriber{again: defaultAgain, out: bufio.NewWriter(cmd.OutOrStdout()), lastID: cmd.Flag("last-event-id").Value.String()}
 	var err error
 	if s.url, err = url.Parse(args[0]); err != nil || s.url.Host == "" || s.url.Scheme != "http" && s.url.Scheme != "https" {
 		return errors.New("give a URL that begins with http:// or https://")
 	}
 	headers, _ := cmd.Flags().GetStringArray("header")
-	for _, h := range headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok || name == "" {
-			return errors.New("--header must be of the form 'Name: value'")
-		}
-		s.header.Add(name, strings.TrimSpace(value))
+	if s.header, err = parseHeaders(headers); err != nil {
+		return err
 	}
 	count, _ := cmd.Flags().GetInt("count")
 	if count < 0 {

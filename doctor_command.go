@@ -3,13 +3,10 @@ package ssepush
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -121,20 +118,6 @@ func runDoctor(cmd *cobra.Command, o doctor.Options, headers []string, asJSON bo
 		return fails(cmd, exitUnhealthy, nil)
 	}
 	return nil
-}
-
-// parseHeaders reads "Name: value". Its errors leave the value out, which may be a secret.
-func parseHeaders(lines []string) (http.Header, error) {
-	h := http.Header{}
-	for _, line := range lines {
-		name, value, ok := strings.Cut(line, ":")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		if !ok || name == "" || strings.ContainsAny(name, " \t\r\n") || strings.ContainsAny(value, "\r\n\x00") {
-			return nil, errors.New(`--header must be "Name: value", in one line`)
-		}
-		h.Add(name, value)
-	}
-	return h, nil
 }
 
 // reportWidth is how wide a report is to be, and whether it takes colours.
