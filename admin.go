@@ -148,9 +148,8 @@ func (p *pooledHub) grants(route hub.Route, user, topic string) bool {
 	if !ok || rs == nil {
 		return false
 	}
-	repl := caddy.NewEmptyReplacer()
-	return slices.ContainsFunc(rs.handlers, func(h *Handler) bool {
-		return h.Path == a.path && h.grantTo(a, user, repl).granted(topic)
+	return slices.ContainsFunc(rs.list, func(route Route) bool {
+		return route.Path() == a.path && route.Grants(a, user).granted(topic)
 	})
 }
 

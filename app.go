@@ -2,6 +2,7 @@ package ssepush
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,11 +18,17 @@ import (
 
 // App owns the hubs of a config. It needs no configuration: handlers name the hubs.
 type App struct {
-	hubs    map[string]*hubRef
+	hubs    map[string]*group
 	unnamed []byte // the handler that names no hub, as JSON
 	ctx     caddy.Context
 
 	generation uint64
+}
+
+// group is a hub of a config, with the handlers that have a subscribe route for it.
+type group struct {
+	ref    *hubRef
+	routes []*Handler
 }
 
 // CaddyModule returns the Caddy module information.
@@ -34,7 +41,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the app.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.hubs, a.generation = ctx, map[string]*hubRef{}, generations.Add(1)
+	a.ctx, a.hubs, a.generation = ctx, map[string]*group{}, generations.Add(1)
 	if err := metrics.Register(ctx.GetMetricsRegistry(), liveHubs); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
@@ -54,9 +61,9 @@ func (h eventHandler) Handle(context.Context, caddy.Event) error {
 	return nil
 }
 
-// join returns the hub that a handler belongs to. It is there once the app has started. source is the handler
-// as JSON: where a site has two listeners, its one directive comes as two handlers that are the same.
-func (a *App) join(s HubSettings, broker brokerModule, source []byte) (*hubRef, error) {
+// join returns the hub that a handler belongs to. The hub opens when the app starts. source is the handler
+// as JSON: if a site has two listeners, its one directive comes as two handlers that are the same.
+func (a *App) join(h *Handler, s HubSettings, broker brokerModule, source []byte) (*hubRef, error) {
 	name := s.Hub
 	if len(a.hubs) > 0 && (name == "") != (a.unnamed != nil) || a.unnamed != nil && !bytes.Equal(a.unnamed, source) {
 		return nil, errors.New("hub is missing: as soon as a config has two sse_push handlers, each must name its hub")
@@ -64,14 +71,13 @@ func (a *App) join(s HubSettings, broker brokerModule, source []byte) (*hubRef, 
 	if name == "" {
 		a.unnamed = source
 	}
-	ref := a.hubs[name]
-	if ref == nil {
-		ref = &hubRef{ready: make(chan struct{}), routes: routes{generation: a.generation, log: a.ctx.Logger()}}
-		if ref.settings.Hub = name; name == "" {
-			ref.settings.Hub = "default"
-		}
-		a.hubs[name] = ref
+	g := a.hubs[name]
+	if g == nil {
+		g = &group{ref: &hubRef{ready: make(chan struct{}), routes: routes{generation: a.generation, log: a.ctx.Logger()}}}
+		g.ref.settings.Hub = cmp.Or(name, "default")
+		a.hubs[name] = g
 	}
+	ref := g.ref
 	if what := ref.settings.conflict(&s); what != "" {
 		return nil, fmt.Errorf("%s of hub %q differs from the one in another handler: give it in one of them", what, ref.settings.Hub)
 	}
@@ -79,12 +85,16 @@ func (a *App) join(s HubSettings, broker brokerModule, source []byte) (*hubRef, 
 	if broker != nil {
 		ref.broker = broker
 	}
+	if h.Path != "" {
+		g.routes = append(g.routes, h)
+	}
 	return ref, nil
 }
 
 // Start opens the hubs that are not open yet.
 func (a *App) Start() error {
-	for _, ref := range a.hubs {
+	for _, g := range a.hubs {
+		ref := g.ref
 		if err := ref.open(); err != nil {
 			return fmt.Errorf("opening hub %q: %w", ref.settings.Hub, err)
 		}
@@ -94,10 +104,11 @@ func (a *App) Start() error {
 
 // started applies the settings: only now is it sure that this config is the one.
 func (a *App) started() {
-	for _, ref := range a.hubs {
-		if ref.hub != nil { // another module may use the event's name
+	for _, g := range a.hubs {
+		if ref := g.ref; ref.hub != nil { // another module may use the event's name
 			ref.hub.apply(&ref.settings, &ref.routes)
-			ref.warnUnheard()
+			g.warnUnheard()
+			g.warnKeyless()
 		}
 	}
 	if site, err := a.ctx.AppIfConfigured("http"); err == nil {
@@ -114,8 +125,8 @@ func (a *App) stopping() {
 		return
 	}
 	var drained sync.WaitGroup
-	for _, ref := range a.hubs {
-		if ref.hub != nil {
+	for _, g := range a.hubs {
+		if ref := g.ref; ref.hub != nil {
 			drained.Go(func() {
 				ref.hub.Drain(ref.settings.drain())
 				ref.hub.endings.Flush(time.Second)
@@ -131,8 +142,8 @@ func (a *App) Stop() error { return nil }
 // Cleanup lets go of the hubs. One that no other config has is drained in the background.
 func (a *App) Cleanup() error {
 	var errs []error
-	for _, ref := range a.hubs {
-		errs = append(errs, ref.release())
+	for _, g := range a.hubs {
+		errs = append(errs, g.ref.release())
 	}
 	return errors.Join(errs...)
 }

@@ -236,17 +236,6 @@ func (v *authorizer) purge(user string) {
 	}
 }
 
-// purge makes the app be asked anew who a user is. It belongs to whatever takes something away from a user.
-func (rs *routes) purge(user string) {
-	for _, h := range rs.handlers {
-		for i := range h.Users {
-			if v, ok := h.Users[i].verifier.(*authorizer); ok {
-				v.purge(user)
-			}
-		}
-	}
-}
-
 func failing(cause string) *refusal { return &refusal{public: "authorize", cause: cause} }
 
 // get asks the app. The caller has a place in the queue, which is given back when no more of the question is under way.

@@ -75,12 +75,6 @@ func (p *pooledHub) setKey(s *HubSettings) {
 	key := p.ownKey
 	if s.ClientKey != "" {
 		key = []byte(strings.TrimSpace(s.ClientKey))
-	} else if p.Shared() {
-		for _, h := range p.routes.Load().handlers {
-			if h.TwoWay {
-				h.log.Warn("two_way: without a client_key that all nodes have, what a client posts is taken only by the node that its stream is on")
-			}
-		}
 	}
 	p.key.Store(&key)
 }

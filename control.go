@@ -228,5 +228,9 @@ func (c control) steer(ctx context.Context, p *pooledHub) *problem.Problem {
 	return unreachable(err)
 }
 
-// revoked has the app asked anew who a user is; "" stands for anyone.
-func (p *pooledHub) revoked(user string) { p.routes.Load().purge(user) }
+// revoked makes the routes ask the app anew who a user is; "" stands for every user.
+func (p *pooledHub) revoked(user string) {
+	for _, route := range p.routes.Load().list {
+		route.Forget(user)
+	}
+}

@@ -11,20 +11,20 @@ import (
 
 // arrive asks for admission before anything is looked up for a client: one that comes too often, or for which there is no
 // place in any case, costs nothing more.
-func (h *Handler) arrive(r *http.Request) error {
+func (s *streamRoute) arrive(r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
 	_, network := clientAddress(r)
 	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
 	defer cancel()
-	theHub, err := h.hub.get(ctx)
+	theHub, err := s.hub.get(ctx)
 	if err != nil {
 		return err
 	}
 	// With a client's name the stream may take another one's place.
 	if r.ContentLength == 0 && !r.URL.Query().Has("client") {
-		if h.hub.settings.exceeds(openStreams.Load() + 1) {
+		if s.hub.settings.exceeds(openStreams.Load() + 1) {
 			return &hub.Refusal{Reason: "connections"}
 		}
 		if err := theHub.HasRoom(network); err != nil {

@@ -21,7 +21,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if h.Upstream && slices.Contains(streamMethods, r.Method) {
 			return h.serveUpstream(w, r, asIs, next)
 		}
-		h.serveSubscribe(w, r)
+		h.stream.serve(w, r)
 		return nil
 	case internalRoute:
 		return h.serveInternal(w, r)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -83,9 +84,8 @@ type Handler struct {
 	Places map[string]string `json:"places,omitempty"`
 
 	hub    *hubRef
-	shared *arrival // of the connections that have nothing of their own to keep
+	stream *streamRoute // nil without a path
 	guard  *guard
-	cors   *corsPolicy
 	log    *zap.Logger
 
 	complaints *problem.Complaints
@@ -240,7 +240,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionUsers(); err != nil {
 		return err
 	}
-	if h.cors, err = newCORS(h.CORSOrigins, h.clientHeaders()...); err != nil {
+	policy, err := newCORS(h.CORSOrigins, h.clientHeaders()...)
+	if err != nil {
 		return fmt.Errorf("cors_origins: %w", err)
 	}
 	if h.Internal != nil {
@@ -266,12 +267,17 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if h.hub, err = app.(*App).join(settings, broker, source); err != nil {
+	if h.hub, err = app.(*App).join(h, settings, broker, source); err != nil {
 		return err
 	}
 	if h.Path != "" {
-		h.shared = &arrival{path: h.Path}
-		h.hub.routes.handlers = append(h.hub.routes.handlers, h)
+		h.stream = &streamRoute{
+			path: h.Path, handler: h, cors: policy, hub: h.hub, log: h.log,
+			heartbeat: time.Duration(h.Heartbeat), writeTimeout: time.Duration(h.WriteTimeout),
+			retryMin: time.Duration(h.RetryMin), retryMax: time.Duration(h.RetryMax),
+			shared: &arrival{path: h.Path},
+		}
+		h.hub.routes.list = append(h.hub.routes.list, h.stream)
 	}
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && h.Path != "" {
 		srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context {

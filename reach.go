@@ -110,16 +110,23 @@ func (h *Handler) checkMatcher(matcher caddy.ModuleMap) error {
 		paths[0].name, paths[0].path, strings.Join(patterns, " "))
 }
 
-// warnUnheard logs that a hub publishes who comes and goes to a topic that no client can have been granted.
-func (r *hubRef) warnUnheard() {
-	p := r.settings.Presence
-	if p == nil || len(r.routes.handlers) == 0 {
+// warnUnheard logs that a hub publishes who comes and goes to a topic that none of its subscribe routes can grant.
+func (g *group) warnUnheard() {
+	p := g.ref.settings.Presence
+	if p == nil || len(g.routes) == 0 || slices.ContainsFunc(g.routes, func(h *Handler) bool { return h.mayGrant(p.Topic) }) {
 		return
 	}
-	for _, h := range r.routes.handlers {
-		if h.mayGrant(p.Topic) {
-			return
+	g.routes[0].log.Warn(fmt.Sprintf("presence %s: no sse_push of the hub grants that topic, so no client can hear it; add it to topics", p.Topic))
+}
+
+// warnKeyless logs that a node cannot tell which connections of other nodes are a poster's own.
+func (g *group) warnKeyless() {
+	if g.ref.settings.ClientKey != "" || !g.ref.hub.Shared() {
+		return
+	}
+	for _, h := range g.routes {
+		if h.TwoWay {
+			h.log.Warn("two_way: without a client_key that all nodes have, what a client posts is taken only by the node that its stream is on")
 		}
 	}
-	r.routes.handlers[0].log.Warn(fmt.Sprintf("presence %s: no sse_push of the hub grants that topic, so no client can hear it; add it to topics", p.Topic))
 }

@@ -47,7 +47,7 @@ func (p *pooledHub) subscribe(ctx context.Context, sub hub.Subscription, s *HubS
 var scarce problem.Complaints
 
 // warnScarce says, but not again and again, that streams get a goroutine each that should cost none.
-func (h *Handler) warnScarce(err error) {
-	scarce.Log(h.log, zap.WarnLevel, "connections cannot be taken over and cost more memory than they should; "+
+func (s *streamRoute) warnScarce(err error) {
+	scarce.Log(s.log, zap.WarnLevel, "connections cannot be taken over and cost more memory than they should; "+
 		"limit them, or let the process open more files", zap.Error(err))
 }

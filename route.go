@@ -1,13 +1,10 @@
 package ssepush
 
 import (
-	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/asynclog"
@@ -24,31 +21,6 @@ type arrival struct {
 
 	grant    *grant    // what the client has proved; nil: its word was taken
 	deadline *deadline // when that ends; nil: never
-}
-
-// arrivalOf keeps what is to be kept of a request.
-func (h *Handler) arrivalOf(r *http.Request, id Identity) *arrival {
-	origin := r.Header.Get("Origin")
-	if isOwnOrigin(r) {
-		origin = ""
-	}
-	a := &arrival{path: h.Path, page: origin, grant: id.grant}
-	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	for _, entry := range h.Topics {
-		if !asksRequest(entry) {
-			continue
-		}
-		if a.filled == nil {
-			a.filled = map[string]string{}
-		}
-		for _, topic := range expandGrant([]string{entry}, id.User, repl) {
-			a.filled[entry] = topic
-		}
-	}
-	if a.page == "" && a.filled == nil && a.grant == nil {
-		return h.shared
-	}
-	return a
 }
 
 // size is how many bytes the connection keeps by it. What connections may share is charged to each, as it is up to clients
@@ -68,25 +40,18 @@ func (a *arrival) size() int64 {
 	return int64(n)
 }
 
-// grantTo is the grant of a connection that came under an earlier config. What the request's placeholders stood for
-// cannot be told any more: such entries are as they were, and new ones are not granted.
-func (h *Handler) grantTo(a *arrival, user string, repl *caddy.Replacer) (id Identity) {
-	for _, entry := range h.Topics {
-		if topic, ok := a.filled[entry]; ok {
-			id.Topics = append(id.Topics, topic)
-		} else if !asksRequest(entry) {
-			id.Topics = append(id.Topics, expandGrant([]string{entry}, user, repl)...)
-		}
-	}
-	if a.grant != nil {
-		id.Topics = append(id.Topics, a.grant.topics...)
-	}
-	return id
-}
-
-// asksRequest reports whether an entry of a grant has a placeholder other than {user}.
-func asksRequest(entry string) bool {
-	return strings.Contains(strings.ReplaceAll(entry, "{user}", ""), "{")
+// Route is a subscribe route as a hub sees it.
+type Route interface {
+	// Path returns the path that the route answers. Routes of several sites may have the same one.
+	Path() string
+	// Admits reports whether the route would let in, by its config, a connection that came by a route of the same path.
+	Admits(a *arrival) bool
+	// Grants returns what the route grants to a connection that came by a route of the same path.
+	Grants(a *arrival, user string) Identity
+	// Timing returns how long a stream may be silent, and how long a write may take.
+	Timing() (heartbeat, writeTimeout time.Duration)
+	// Forget makes the route ask anew for a user, or for every user if it is "".
+	Forget(user string)
 }
 
 // generations tells which of two configs is the newer one.
@@ -95,7 +60,7 @@ var generations atomic.Uint64
 // routes are the subscribe routes that a config has for a hub.
 type routes struct {
 	generation uint64
-	handlers   []*Handler
+	list       []Route
 	log        *zap.Logger
 }
 
@@ -106,10 +71,10 @@ func (rs *routes) hold(c *hub.Conn) (stays bool) {
 	if !ok {
 		return true
 	}
-	var own []*Handler
-	for _, h := range rs.handlers {
-		if h.Path == a.path && (a.page == "" || h.cors.allows(a.page)) && h.vouches(a.grant) {
-			own = append(own, h)
+	var own []Route
+	for _, route := range rs.list {
+		if route.Path() == a.path && route.Admits(a) {
+			own = append(own, route)
 		}
 	}
 	if len(own) == 0 {
@@ -118,9 +83,8 @@ func (rs *routes) hold(c *hub.Conn) (stays bool) {
 	var grants []Identity
 	c.Narrow(func(topic string) bool {
 		if grants == nil {
-			repl := caddy.NewEmptyReplacer()
-			for _, h := range own {
-				grants = append(grants, h.grantTo(a, c.User, repl))
+			for _, route := range own {
+				grants = append(grants, route.Grants(a, c.User))
 			}
 		}
 		for _, g := range grants {
@@ -146,11 +110,11 @@ type pooledHub struct {
 	endings  asynclog.Queue
 }
 
-// timing is what a stream of a handler is held by.
-func (p *pooledHub) timing(h *Handler) *stream.Timing {
-	t, ok := p.timings.Load(h.Path)
+// timing returns what the streams of a route are held by.
+func (p *pooledHub) timing(route Route) *stream.Timing {
+	t, ok := p.timings.Load(route.Path())
 	if !ok {
-		t, _ = p.timings.LoadOrStore(h.Path, stream.NewTiming(time.Duration(h.Heartbeat), time.Duration(h.WriteTimeout)))
+		t, _ = p.timings.LoadOrStore(route.Path(), stream.NewTiming(route.Timing()))
 	}
 	return t.(*stream.Timing)
 }
@@ -158,20 +122,21 @@ func (p *pooledHub) timing(h *Handler) *stream.Timing {
 // retime sets what streams are held by. Where several routes have the same path, on several sites, each of them gets
 // the heartbeats that it asks for, and as long for a write.
 func (p *pooledHub) retime(rs *routes) {
-	type durations struct{ heartbeat, writeTimeout caddy.Duration }
+	type durations struct{ heartbeat, writeTimeout time.Duration }
 	of := map[string]durations{}
-	for _, h := range rs.handlers {
-		d, ok := of[h.Path]
-		if !ok || h.Heartbeat < d.heartbeat {
-			d.heartbeat = h.Heartbeat
+	for _, route := range rs.list {
+		heartbeat, writeTimeout := route.Timing()
+		d, ok := of[route.Path()]
+		if !ok || heartbeat < d.heartbeat {
+			d.heartbeat = heartbeat
 		}
-		d.writeTimeout = max(d.writeTimeout, h.WriteTimeout)
-		of[h.Path] = d
-		p.timing(h)
+		d.writeTimeout = max(d.writeTimeout, writeTimeout)
+		of[route.Path()] = d
+		p.timing(route)
 	}
 	p.timings.Range(func(path, t any) bool {
 		if d, ok := of[path.(string)]; ok {
-			t.(*stream.Timing).Set(time.Duration(d.heartbeat), time.Duration(d.writeTimeout))
+			t.(*stream.Timing).Set(d.heartbeat, d.writeTimeout)
 		} else {
 			p.timings.Delete(path)
 		}

@@ -35,45 +35,55 @@ const (
 	admitTimeout = 5 * time.Second
 )
 
-// serveSubscribe answers the subscribe route: it finds out who asks and for what, and holds the stream.
-func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) {
-	if conn, timing := h.admit(w, r); conn != nil {
-		h.hold(w, r, conn, timing)
+// serve answers the subscribe route: it finds out who asks and for what, and holds the stream.
+func (s *streamRoute) serve(w http.ResponseWriter, r *http.Request) {
+	if conn, timing := s.admit(w, r); conn != nil {
+		s.hold(w, r, conn, timing)
 	}
 }
 
-// admit answers what gets no stream, and returns the connection of what does. It is apart from the stream, whose stack
-// stays as it is for as long as the stream lasts.
-func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *stream.Timing) {
+// screen answers what may not subscribe, whoever the client is: preflights, pages of other origins, a question that has come
+// back. It reports whether it has answered.
+func (s *streamRoute) screen(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if isQuestion(r) {
 		problem.New(http.StatusLoopDetected, "who a client is cannot be asked here").Write(w)
-		return nil, nil
+		return true
 	}
-	done, p := h.cors.handle(w, r)
-	if done {
-		return nil, nil
+	answered, p := s.cors.handle(w, r)
+	if answered {
+		return true
 	}
 	if p == nil {
 		p = checkEmbedded(r)
 	}
-	arrived := h.place()
+	if p != nil {
+		p.Write(w)
+	}
+	return p != nil
+}
+
+// admit answers requests that get no stream, and returns the connection of one that does. It is a function of its own, so
+// that a stream does not keep its stack.
+func (s *streamRoute) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *stream.Timing) {
+	if s.screen(w, r) {
+		return nil, nil
+	}
 	var sub hub.Subscription
-	if p == nil {
-		switch r.Method {
-		case http.MethodGet, http.MethodHead, http.MethodPost, "QUERY":
-			sub, p = h.subscription(w, r)
-			sub.Arrived = arrived
-		case http.MethodOptions:
-			w.Header().Set("Allow", strings.Join(subscribeMethods, ", "))
-			w.WriteHeader(http.StatusNoContent)
-			return nil, nil
-		default:
-			p = problem.MethodNotAllowed(subscribeMethods...)
-		}
+	var p *problem.Problem
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, "QUERY":
+		sub = s.asked(r) // before the body is read
+		p = s.subscription(w, r, &sub)
+	case http.MethodOptions:
+		w.Header().Set("Allow", strings.Join(subscribeMethods, ", "))
+		w.WriteHeader(http.StatusNoContent)
+		return nil, nil
+	default:
+		p = problem.MethodNotAllowed(subscribeMethods...)
 	}
 	if p != nil {
 		if p.Again != "" {
-			h.reject(w, r, cmp.Or[error](p.Cause, &hub.Refusal{Reason: p.Again, Again: p.After}))
+			s.reject(w, r, cmp.Or[error](p.Cause, &hub.Refusal{Reason: p.Again, Again: p.After}))
 			return nil, nil
 		}
 		p.Write(w)
@@ -84,35 +94,35 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *str
 		w.WriteHeader(http.StatusOK)
 		return nil, nil
 	}
-	conn, timing, err := h.begin(r.Context(), sub)
+	conn, timing, err := s.begin(r.Context(), sub)
 	if err != nil {
-		h.reject(w, r, err)
+		s.reject(w, r, err)
 		return nil, nil
 	}
 	return conn, timing
 }
 
 // begin subscribes, and returns what the stream is written from.
-func (h *Handler) begin(ctx context.Context, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
+func (s *streamRoute) begin(ctx context.Context, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
-	theHub, err := h.hub.get(ctx)
+	theHub, err := s.hub.get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	if sub.ID != "" { // so far it is what the client calls itself
-		sub.ID = theHub.connectionID(h.Path, sub.User, sub.ID)
+		sub.ID = theHub.connectionID(s.path, sub.User, sub.ID)
 	}
-	conn, err := theHub.admit(ctx, sub, &h.hub.settings)
+	conn, err := theHub.admit(ctx, sub, &s.hub.settings)
 	if err != nil {
 		return nil, nil, err
 	}
-	theHub.admitted(conn, h.hub.routes.generation)
-	return conn, theHub.timing(h), nil
+	theHub.admitted(conn, s.hub.routes.generation)
+	return conn, theHub.timing(s), nil
 }
 
 // hold serves a stream: until it ends, or takes the request's connection over and returns at once.
-func (h *Handler) hold(w http.ResponseWriter, r *http.Request, conn *hub.Conn, timing *stream.Timing) {
+func (s *streamRoute) hold(w http.ResponseWriter, r *http.Request, conn *hub.Conn, timing *stream.Timing) {
 	setStreamHeaders(w)
 	c, _ := r.Context().Value(connKey{}).(net.Conn)
 	if c != nil {
@@ -122,7 +132,7 @@ func (h *Handler) hold(w http.ResponseWriter, r *http.Request, conn *hub.Conn, t
 			return
 		}
 		if err != nil {
-			h.warnScarce(err)
+			s.warnScarce(err)
 		}
 		conn.SetHeld(false)
 	}
@@ -130,11 +140,11 @@ func (h *Handler) hold(w http.ResponseWriter, r *http.Request, conn *hub.Conn, t
 	stream.Serve(r.Context(), w, c, conn, timing)
 }
 
-// place is what a client is held to that comes now, while it is looked up who it is.
-func (h *Handler) place() uint64 {
+// arrived returns hub.Arrived, or 0 if there is no hub yet.
+func (s *streamRoute) arrived() uint64 {
 	select {
-	case <-h.hub.ready:
-		return h.hub.hub.Arrived()
+	case <-s.hub.ready:
+		return s.hub.hub.Arrived()
 	default:
 		return 0
 	}
@@ -145,53 +155,53 @@ var streamMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, "
 
 var subscribeMethods = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, "QUERY"}
 
-// asked is what every subscription takes from its request.
-func (h *Handler) asked(r *http.Request) hub.Subscription {
+// asked returns what every subscription takes from its request. It is called before the client is identified: from then
+// on, what is revoked from the user is revoked from this client as well.
+func (s *streamRoute) asked(r *http.Request) hub.Subscription {
 	sub := hub.Subscription{
-		Arrived: h.place(),
-		Retry:   jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax)), Protocol: uint8(r.ProtoMajor), Old: !r.ProtoAtLeast(1, 1),
+		Arrived: s.arrived(),
+		Retry:   jitter(s.retryMin, s.retryMax), Protocol: uint8(r.ProtoMajor), Old: !r.ProtoAtLeast(1, 1),
 	}
 	sub.Remote, sub.Address = clientAddress(r)
 	return sub
 }
 
 // subscription reads and checks all that a client asks for.
-func (h *Handler) subscription(w http.ResponseWriter, r *http.Request) (sub hub.Subscription, p *problem.Problem) {
-	enter := func() error { return h.arrive(r) }
+func (s *streamRoute) subscription(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) *problem.Problem {
+	enter := func() error { return s.arrive(r) }
 	if r.ContentLength != 0 { // before it is waited for
 		if p := entered(&enter); p != nil {
-			return sub, p
+			return p
 		}
 	}
 	params, p := subscribeParams(w, r)
 	if p != nil {
-		return sub, p
+		return p
 	}
-	sub = h.asked(r)
 	sub.Topics = params["topic"]
 	if len(sub.Topics) > maxTopics {
-		return sub, problem.Field("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
+		return problem.Field("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
 	}
 	for _, t := range sub.Topics {
 		if err := rules.CheckPattern(t); err != nil {
-			return sub, problem.Field("topic", "%v", err)
+			return problem.Field("topic", "%v", err)
 		}
 	}
-	if p = since(&sub, r.Header, params); p != nil {
-		return sub, p
+	if p = since(sub, r.Header, params); p != nil {
+		return p
 	}
-	id, p := h.identify(r, params, enter)
+	id, p := s.handler.identify(r, params, enter)
 	if p != nil {
-		return sub, p
+		return p
 	}
-	a := h.arrivalOf(r, id)
+	a := s.arrivalOf(r, id)
 	sub.User, sub.Route, sub.Keeps = id.User, a, a.size()
 	for _, t := range sub.Topics {
 		if !id.granted(t) {
-			return sub, problem.New(http.StatusForbidden, "the topic %q is not granted", problem.Clip(t)).OfField("topic")
+			return problem.New(http.StatusForbidden, "the topic %q is not granted", problem.Clip(t)).OfField("topic")
 		}
 	}
-	return sub, nil
+	return nil
 }
 
 // since reads where a stream is to begin, and what the client calls itself.
@@ -235,12 +245,12 @@ func clientAddress(r *http.Request) (remote, network string) {
 
 // reject sends a client off that may come again: an EventSource by a stream that says so and ends, since it
 // would give up for good at any status but 200.
-func (h *Handler) reject(w http.ResponseWriter, r *http.Request, err error) {
+func (s *streamRoute) reject(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil { // the client has left: nobody is there to be told, and nothing was wrong
 		return
 	}
 	if errors.Is(err, hub.ErrDenied) { // an EventSource does not come again
-		h.hub.rejected("denied")
+		s.hub.rejected("denied")
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -250,17 +260,17 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &refusal) {
 		reason = refusal.Reason
 	}
-	if c := h.log.Check(zap.DebugLevel, "connection rejected"); c != nil {
+	if c := s.log.Check(zap.DebugLevel, "connection rejected"); c != nil {
 		c.Write(zap.String("reason", reason), zap.Error(err))
 	}
-	h.hub.rejected(reason)
-	retry := jitter(time.Duration(h.RetryMax), 5*time.Duration(h.RetryMax))
+	s.hub.rejected(reason)
+	retry := jitter(s.retryMax, 5*s.retryMax)
 	switch {
 	case refusal == nil:
 	case refusal.Latest > 0:
 		retry = jitter(refusal.Again, refusal.Latest)
 	case refusal.Again > 0:
-		retry = refusal.Again + jitter(time.Duration(h.RetryMin), time.Duration(h.RetryMax))
+		retry = refusal.Again + jitter(s.retryMin, s.retryMax)
 	}
 	if !strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
 		problem.RetryLater(http.StatusServiceUnavailable, retry, "no stream just now (%s)", reason).Write(w)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
-	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -26,27 +25,15 @@ var errUpstream = &hub.Refusal{Reason: "upstream"}
 // serveUpstream lets the app behind say who a client is and what it hears. Its answer ends as any other does, so that its
 // worker is free; the stream that it has asked for begins then. The app is given the request as it is, rewritten or not.
 func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, next caddyhttp.Handler) error {
-	if isQuestion(r) {
-		problem.New(http.StatusLoopDetected, "who a client is cannot be asked here").Write(w)
+	if h.stream.screen(w, r) {
 		return nil
 	}
-	done, p := h.cors.handle(w, r)
-	if done {
-		return nil
-	}
-	if p == nil {
-		p = checkEmbedded(r)
-	}
-	if p != nil {
-		p.Write(w)
-		return nil
-	}
-	if err := h.arrive(r); err != nil {
-		h.reject(w, r, err)
+	if err := h.stream.arrive(r); err != nil {
+		h.stream.reject(w, r, err)
 		return nil
 	}
 	params, p := upstreamParams(w, r, asIs)
-	sub := h.asked(r)
+	sub := h.stream.asked(r)
 	if p == nil {
 		p = since(&sub, r.Header, params)
 	}
@@ -60,7 +47,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		defer cancel()
 		position, err := h.position(ctx)
 		if err != nil {
-			h.reject(w, r, err)
+			h.stream.reject(w, r, err)
 			return nil
 		}
 		sub.LastEventID = position.String()
@@ -76,7 +63,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 	unsay(w.Header())
 	g := h.grantOf(answer)
 	if g == nil {
-		h.reject(w, r, errUpstream)
+		h.stream.reject(w, r, errUpstream)
 		return nil
 	}
 	if r.Method == http.MethodHead {
@@ -88,14 +75,14 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		h.complain(zap.WarnLevel, "the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
 	sub.User, sub.Topics, sub.First = g.user, g.topics, answer.first.frames()
-	a := h.arrivalOf(r, Identity{User: g.user, grant: g})
+	a := h.stream.arrivalOf(r, Identity{User: g.user, grant: g})
 	sub.Route, sub.Keeps = a, a.size()
-	conn, timing, err := h.begin(r.Context(), sub)
+	conn, timing, err := h.stream.begin(r.Context(), sub)
 	if err != nil {
-		h.reject(w, r, err)
+		h.stream.reject(w, r, err)
 		return nil
 	}
-	h.hold(w, r, conn, timing)
+	h.stream.hold(w, r, conn, timing)
 	return nil
 }
 
