@@ -46,7 +46,7 @@ func (c Call) topicsCall() (target broker.Target, topic string, ok bool) {
 	if len(parts) < 3 || parts[2] != "topics" || parts[0] != "connections" && parts[0] != "users" {
 		return target, "", false
 	}
-	target.Kind = targetKinds[strings.TrimSuffix(parts[0], "s")]
+	target.Kind = rules.TargetKind(strings.TrimSuffix(parts[0], "s"))
 	target.Name, _ = url.PathUnescape(parts[1]) // net/url has seen to it that it can be
 	if len(parts) == 4 {
 		topic, _ = url.PathUnescape(parts[3])
@@ -75,7 +75,7 @@ func (c control) audit(r *http.Request, log *zap.Logger, wrong *problem.Problem)
 	peer, _ := peer(r)
 	fields := []zap.Field{
 		zap.String("call", c.what), zap.String("peer", peer.String()),
-		zap.String(targetName(c.target.Kind), c.target.Name),
+		zap.String(rules.TargetName(c.target.Kind), c.target.Name),
 	}
 	if remote, _ := clientAddress(r); remote != peer.String() {
 		fields = append(fields, zap.String("remote", remote))
@@ -90,15 +90,6 @@ func (c control) audit(r *http.Request, log *zap.Logger, wrong *problem.Problem)
 		fields = append(fields, zap.Error(wrong))
 	}
 	log.Info("control", fields...)
-}
-
-func targetName(kind broker.TargetKind) string {
-	for name, k := range targetKinds {
-		if k == kind {
-			return name
-		}
-	}
-	return ""
 }
 
 // readControl reads and checks a call.
@@ -126,7 +117,7 @@ func readControl(w http.ResponseWriter, r *http.Request, asked Call) (c control,
 	}
 
 	kind, name, _ := strings.Cut(asked.Path, "/")
-	c.what, c.target = "disconnect", broker.Target{Kind: targetKinds[strings.TrimSuffix(kind, "s")], Name: name}
+	c.what, c.target = "disconnect", broker.Target{Kind: rules.TargetKind(strings.TrimSuffix(kind, "s")), Name: name}
 	var params []string
 	if c.target.Kind == broker.User {
 		params = []string{"deny"}

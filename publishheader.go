@@ -17,6 +17,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // PublishHeader lets the app behind publish by a header of its answers, X-SSE-Publish: an event or many, as JSON or in the
@@ -32,10 +33,6 @@ type PublishHeader struct {
 }
 
 const defaultPublishHeader = 16 << 10
-
-var targetKinds = map[string]broker.TargetKind{
-	"user": broker.User, "topic": broker.Topic, "connection": broker.Connection, "broadcast": broker.Broadcast,
-}
 
 func (p *PublishHeader) check() error {
 	if len(p.Targets) == 0 {
@@ -54,7 +51,7 @@ func (p *PublishHeader) check() error {
 }
 
 func checkTarget(name string) error {
-	if targetKinds[name] == 0 {
+	if rules.TargetKind(name) == 0 {
 		return fmt.Errorf("%q is not known; known are user, topic, connection and broadcast", name)
 	}
 	return nil
@@ -89,7 +86,7 @@ func (p *PublishHeader) whyNot(status int, h http.Header) string {
 // permits reports whether an event has only targets that are listed.
 func (p *PublishHeader) permits(r *broker.Record) *problem.Problem {
 	for _, t := range r.Targets {
-		if !slices.ContainsFunc(p.Targets, func(name string) bool { return targetKinds[name] == t.Kind }) {
+		if !slices.ContainsFunc(p.Targets, func(name string) bool { return rules.TargetKind(name) == t.Kind }) {
 			return problem.New(http.StatusForbidden, "the header may be sent to %s only", strings.Join(p.Targets, ", "))
 		}
 	}
