@@ -95,7 +95,6 @@ func (a *archive) ask(q *question, p broker.Position) {
 
 // want asks for a connection's next page. The caller holds c.shard.mu.
 func (a *archive) want(c *Conn) {
-	c.past.reading = true
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -135,7 +134,8 @@ func (a *archive) read() {
 // serve gets a connection's next page.
 func (a *archive) serve(c *Conn) {
 	c.shard.mu.Lock()
-	at, over := c.past.at, c.ended || c.place == gone
+	over := c.ended || c.place == gone
+	at := c.catchUp.at
 	c.shard.mu.Unlock()
 	if over {
 		return
@@ -166,25 +166,20 @@ func (a *archive) serve(c *Conn) {
 	if c.place == gone { // meanwhile
 		return
 	}
-	p := c.past
-	p.reading, p.met = false, false
-	if c.shard.cursor < oldest { // something in the page may steer the connection, and has not yet
+	u := c.catchUp
+	switch {
+	case c.shard.cursor < oldest: // something in the page may steer the connection, and has not yet
+		u.state = needsPage{}
 		c.shard.stall(c)
 		return
-	}
-	p.before = p.scanned
-	p.scanned += len(page.entries)
-	switch {
 	case reason != "":
-		p.gap = reason
+		u.state = breaksOff{reason}
 	case where == within, where == between:
-		p.met, p.seq = true, seq
-	case p.scanned >= maxScan:
-		p.gap = "trimmed"
-	}
-	if reason == "" {
-		p.sent, p.at = p.at, page.last
-		c.hold(page.entries)
+		c.receive(page, meetsWindow{seq})
+	case u.scanned+len(page.entries) >= maxScan:
+		c.receive(page, breaksOff{"trimmed"})
+	default:
+		c.receive(page, needsPage{})
 	}
 	c.signal()
 	c.shard.tell()

@@ -285,3 +285,17 @@ func TestGapOfAHoleKnowsWhereItBegins(t *testing.T) {
 		})
 	}
 }
+
+// A page of the log whose events are all over by now is passed over, without waiting for anything else to wake the stream.
+func TestPageOfExpiredEvents(t *testing.T) {
+	l := logOf(301)
+	for i := range l.entries[:150] {
+		l.entries[i].Record.TTL = time.Nanosecond
+	}
+	h := hub.New("test", l, settings(10, 1<<20))
+	t.Cleanup(func() { _ = h.Close() })
+	got := resumed(t, h, position(0), "300")
+	if len(got) != 1+(300-150)/3+1 || got[1] != "150" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -71,9 +71,7 @@ func (c *Conn) behind(seq uint64, now time.Time) (b Behind, is bool) {
 		return b, false
 	}
 	b = Behind{Events: int(seq - c.cursor), Delay: c.shard.hub.window.ageOf(c.cursor+1, now), CatchingUp: true}
-	if c.past != nil {
-		b.Pending = c.past.bytes
-	}
+	b.Pending = c.catchUp.pending()
 	return b, true
 }
 

@@ -18,12 +18,9 @@ type Standing struct {
 
 // standing is for who holds shard.mu.
 func (c *Conn) standing() Standing {
-	s := Standing{Events: c.events, Bytes: c.bytes, CatchingUp: !c.live}
+	s := Standing{Events: c.events, Bytes: c.bytes, CatchingUp: !c.live, Pending: c.catchUp.pending()}
 	if c.waiting != nil {
-		s.Pending = c.waiting.bytes
-	}
-	if c.past != nil {
-		s.Pending += c.past.bytes
+		s.Pending += c.waiting.bytes
 	}
 	return s
 }

@@ -13,8 +13,8 @@ func (h *Hub) Held() (bytes int64) {
 		s.mu.Lock()
 		for _, c := range s.index.all {
 			waiting := slices.Clone(c.pending())
-			if c.past != nil {
-				waiting = append(waiting, c.past.page...)
+			if pg := c.catchUp.page(); pg != nil {
+				waiting = append(waiting, pg.entries...)
 			}
 			for _, e := range waiting {
 				if !seen[e] {

@@ -100,9 +100,9 @@ func (h *Hub) holding() (list []holding) {
 			if len(c.pending()) > 0 {
 				list = append(list, holding{c, c.waiting.bytes})
 				h.memory.count(c.waiting.entries, 1)
-			} else if c.past != nil && len(c.past.page) > 0 {
-				list = append(list, holding{c, c.past.bytes})
-				h.memory.count(c.past.page, 1)
+			} else if pg := c.catchUp.page(); pg != nil {
+				list = append(list, holding{c, pg.bytes})
+				h.memory.count(pg.entries, 1)
 			}
 		}
 		s.mu.Unlock()
@@ -119,10 +119,10 @@ func (c *Conn) relieve() {
 	case c.live && len(c.pending()) > 0:
 		m.count(c.waiting.entries, -1)
 		c.fallBack("memory")
-		if c.past != nil {
-			m.count(c.past.page, 1)
+		if pg := c.catchUp.page(); pg != nil {
+			m.count(pg.entries, 1)
 		}
-	case !c.live && c.past != nil && len(c.past.page) > 0:
+	case c.catchUp.page() != nil:
 		if dropped := c.putBack(); len(dropped) > 0 {
 			m.count(dropped, -1)
 			c.shard.hub.stats.catchups.add("memory")

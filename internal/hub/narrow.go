@@ -32,7 +32,7 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 	case c.live:
 		at = max(at, s.cursor)
 	}
-	lost := by == 0 || !c.live && (c.cursor+1 < by || c.past != nil && !c.past.joined)
+	lost := by == 0 || !c.live && (c.cursor+1 < by || c.catchUp.inLog())
 	if w := c.waiting; w != nil {
 		in := c.interest()
 		w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
@@ -46,9 +46,9 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 		c.release()
 	}
 	p := s.hub.window.positionOf(at)
-	if c.past != nil {
+	if c.catchUp != nil {
 		c.sift()
-		p = c.past.given()
+		p = c.catchUp.given()
 	}
 	if lost {
 		if !p.IsZero() {
@@ -57,11 +57,4 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 		c.head(c.gap("lost", p, p))
 	}
 	return true
-}
-
-// head puts a frame in front of all that waits. The caller holds shard.mu.
-func (c *Conn) head(frame []byte) {
-	w := c.wait()
-	w.head = append(slices.Clip(w.head), frame...)
-	c.signal()
 }

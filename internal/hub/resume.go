@@ -37,12 +37,13 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 		case err != nil:
 			return err
 		case found && reason == "lost": // the client had more than this, which the log has lost since
-			c.wait().head = append(c.connected("", sub.Retry), c.gap(reason, from, p)...)
+			c.head(c.connected("", sub.Retry))
+			c.head(c.gap(reason, from, p))
 			return nil
 		case found:
-			c.wait().head = c.connected(p.String(), sub.Retry)
+			c.head(c.connected(p.String(), sub.Retry))
 			if c.named && h.additions.unsure(p) {
-				c.wait().head = append(c.wait().head, c.gap("lost", p, p)...)
+				c.head(c.gap("lost", p, p))
 			}
 			return nil
 		case reason == "unknown" && why != "unknown":
@@ -86,7 +87,8 @@ func (h *Hub) rejoin(ctx context.Context, c *Conn, own []string, p broker.Positi
 func (h *Hub) fromGap(c *Conn, sub Subscription, reason string, from broker.Position) {
 	seq, to := h.window.oldest()
 	c.goOn(seq, to)
-	c.wait().head = append(c.connected("", sub.Retry), c.gap(reason, from, to)...)
+	c.head(c.connected("", sub.Retry))
+	c.head(c.gap(reason, from, to))
 }
 
 // resolver looks up ids for one connection.
@@ -174,7 +176,7 @@ func (r *resolver) resolve(ctx context.Context, p broker.Position) (found bool, 
 	case within:
 		r.conn.goOn(seq, p)
 	case before:
-		r.conn.past = &past{at: p}
+		r.conn.goOnInLog(p)
 	default:
 		return false, "unknown", nil
 	}

@@ -152,7 +152,7 @@ func (s *shard) remove(c *Conn) bool {
 	s.fail(c)
 	c.live = false
 	c.drop()
-	c.leavePast()
+	c.dropPage()
 	c.countOpen(-1)
 	return c.vacate()
 }

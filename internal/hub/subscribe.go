@@ -86,7 +86,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	}
 	c.sent, c.told, c.from = c.cursor, c.cursor, c.cursor
 	if len(sub.First) > 0 {
-		c.wait().head = append(c.wait().head, sub.First...)
+		c.head(sub.First)
 	}
 	c.shard.add(c, sub.Arrived)
 	h.nodes.introduce(ctx, c)
@@ -125,7 +125,7 @@ func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 	}
 	seq, from := h.window.last(c.interest(), sub.Replay)
 	c.goOn(seq, from)
-	c.wait().head = c.connected(from.String(), sub.Retry)
+	c.head(c.connected(from.String(), sub.Retry))
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package hub
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // waiting is what waits for a connection. One for which nothing waits has none: they come from a pool, so that
 // delivering to an idle connection allocates nothing.
@@ -35,6 +38,26 @@ func (c *Conn) pending() []*entry {
 func (c *Conn) charge(bytes int64) {
 	c.waiting.bytes += bytes
 	c.shard.traffic.Pending += bytes
+}
+
+// head puts a frame before everything that waits. The frame must not be changed afterwards. The caller holds shard.mu, or is alone with the connection.
+func (c *Conn) head(frame []byte) {
+	if w := c.wait(); w.head == nil {
+		w.head = frame
+	} else {
+		w.head = append(slices.Clip(w.head), frame...)
+	}
+	c.signal()
+}
+
+// Push puts a frame of the proxy's own before everything that waits for the connection. The frame has no id, so it changes
+// nothing of what the client has. It is not bounded: what is pushed is little, and seldom.
+func (c *Conn) Push(frame []byte) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if !c.ended && c.place != gone {
+		c.head(frame)
+	}
 }
 
 // takeHead appends the head to frames, if there is one. The caller holds shard.mu.

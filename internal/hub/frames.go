@@ -1,0 +1,251 @@
+package hub
+
+import (
+	"encoding/json"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// Next appends to frames what is to be written now, about max bytes of it, or at least one frame. It returns none
+// if there is nothing to write; the writer then waits to be woken. The error is io.EOF once the stream is to be ended, after
+// the frames returned with it. The frames must not be changed. One that is larger than max comes alone, so that the writer
+// need not copy it.
+func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
+	for {
+		c.shard.mu.Lock()
+		if len(c.shard.owed) > 0 {
+			c.shard.settle(c)
+		}
+		frames = c.takeHead(frames)
+		var asleep bool
+		switch {
+		case c.ended:
+			frames = c.pass(frames)
+			c.shard.mu.Unlock()
+			return frames, io.EOF
+		case c.live:
+			frames = c.take(frames, max)
+			c.shard.mu.Unlock()
+			return frames, nil
+		case c.catchUp.inLog():
+			frames = c.catchUp.state.next(c, frames, max)
+			asleep = c.catchUp.state == awaitsPage{}
+		default:
+			frames, asleep = c.readWindow(frames, max)
+		}
+		done := !c.ended && (asleep || len(frames) > 0)
+		c.shard.mu.Unlock()
+		if done {
+			return frames, nil
+		}
+	}
+}
+
+// readWindow renders what comes next in the window. It reports whether that is nothing, until the connection is woken. The
+// caller holds shard.mu, which readWindow lets go of meanwhile.
+func (c *Conn) readWindow(frames [][]byte, max int64) (_ [][]byte, asleep bool) {
+	s, window := c.shard, c.shard.hub.window
+	cursor, in, reached := c.cursor, c.interest(), s.cursor
+	s.mu.Unlock()
+	// Only the writer moves the cursor of a connection that catches up, so it stands while the window is read.
+	pg := window.read(in, cursor, max, reached)
+	s.mu.Lock()
+	if c.ended {
+		return frames, false
+	}
+	if now := c.interest(); now != in || c.extra != nil { // its topics have changed, or some were added after some of the page
+		pg.entries = slices.DeleteFunc(pg.entries, func(e *entry) bool { return !now.hears(e) || c.early(e) })
+	}
+	frames = c.takeHead(frames)
+	if len(frames) > 0 && len(pg.entries) > 0 && pg.entries[0].size() > max {
+		return frames, false
+	}
+	if pg.gap && c.catchUp != nil { // the archive may have it still
+		c.catchUp.state = needsPage{}
+		return frames, false
+	}
+	c.cursor = pg.upTo
+	if c.catchUp != nil {
+		c.catchUp.at = pg.pos
+	}
+	if pg.gap {
+		frames = append(frames, c.gap("trimmed", window.positionOf(cursor), pg.to))
+		c.sent = pg.upTo
+	}
+	frames = c.render(frames, pg.entries)
+	if c.live = pg.tail && c.cursor >= s.cursor; c.live {
+		c.catchUp = nil
+		return frames, true
+	}
+	return frames, pg.stalled && len(frames) == 0 && s.cursor == reached && s.stall(c)
+}
+
+// spacing is how many entries of the log there are at least between two positions on a busy stream, however small the window.
+const spacing = 16
+
+// take renders the oldest part of the pending list. The caller holds shard.mu.
+func (c *Conn) take(frames [][]byte, max int64) [][]byte {
+	pending := c.pending()
+	n, size := fitting(pending, len(frames), max)
+	if n > 0 {
+		frames = c.render(frames, pending[:n])
+		c.shift(n, size)
+	}
+	switch {
+	case n < len(pending):
+		c.signal()
+	case n > 0 && c.told < c.shard.aged && c.cursor-c.told >= spacing:
+		frames = append(frames, c.position())
+	}
+	return frames
+}
+
+// fitting returns how many of the entries that wait are to be rendered now, and their size: those that together are no larger
+// than max, or one if there are no frames yet.
+func fitting(entries []*entry, frames int, max int64) (n int, size int64) {
+	for ; n < len(entries) && (n+frames == 0 || size+entries[n].size() <= max); n++ {
+		size += entries[n].size()
+	}
+	return n, size
+}
+
+// render appends the frames of entries that the connection is to get. Where the last of them are not for it, as it is
+// excluded, a position follows: the next connection of the client may have another id, and would get them if it came back to
+// a place before them. The caller holds shard.mu.
+func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
+	now := time.Now()
+	var oldest, passed *entry
+	var events, bytes uint64
+	for _, e := range entries {
+		switch {
+		case e.hole():
+			frames, passed = append(frames, c.gap("lost", e.since(), e.pos)), nil
+			c.told = e.seq
+		case c.excluded(e):
+			passed = e
+		case e.void(now):
+			c.shard.traffic.passOver(e)
+			if e.receipt != nil {
+				e.receipt.become(c, meant, failed)
+			}
+			c.shard.trace.pass(c.ID, e.seq)
+			continue
+		default:
+			if e.receipt != nil {
+				e.receipt.give(c)
+			}
+			frames, passed = append(frames, e.frame), nil
+			if events == 0 {
+				oldest = e
+			}
+			events, bytes = events+1, bytes+uint64(len(e.frame))
+		}
+		c.sent = e.seq
+	}
+	if passed != nil {
+		frames = append(frames, positionFrame(passed.pos))
+		c.told = passed.seq
+	}
+	if events > 0 {
+		c.count(now, oldest, events, bytes)
+	}
+	return frames
+}
+
+func (c *Conn) excluded(e *entry) bool { return slices.Contains(e.exclude, c.ID) }
+
+// pass appends the position of the entries that wait in front of all others and that the connection is excluded from, if
+// there are any: its stream ends before the writer comes to them. The caller holds shard.mu.
+func (c *Conn) pass(frames [][]byte) [][]byte {
+	pending := c.pending()
+	n := 0
+	for n < len(pending) && c.excluded(pending[n]) {
+		n++
+	}
+	if n == 0 {
+		return frames
+	}
+	var size int64
+	for _, e := range pending[:n] {
+		size += e.size()
+	}
+	frames = c.render(frames, pending[:n])
+	c.shift(n, size)
+	return frames
+}
+
+// Idle returns what keeps a silent stream open: a newer position if the client's has aged, otherwise a heartbeat. The
+// position that counts is the last on an event of the stream itself: a page cannot see the ids of events that it does not
+// listen for, and opens a new EventSource from the last id it has seen. A busy stream gets newer positions by take.
+func (c *Conn) Idle() []byte {
+	aged := c.shard.hub.window.aged(time.Now())
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if c.live && c.waiting == nil && c.told < aged {
+		return c.position()
+	}
+	return []byte(sse.Heartbeat)
+}
+
+// position tells a client with nothing pending that it has all up to the shard's cursor. The caller holds
+// shard.mu.
+func (c *Conn) position() []byte {
+	seq := max(c.shard.cursor, c.cursor)
+	p := c.shard.hub.window.positionOf(seq)
+	if p.IsZero() {
+		return []byte(sse.Heartbeat)
+	}
+	c.sent, c.told = seq, seq
+	return positionFrame(p)
+}
+
+// positionFrame tells a client that it has all up to a position.
+func positionFrame(p broker.Position) []byte {
+	return sse.Event{Type: "sse:position", Data: []byte("{}"), ID: p.String()}.Append(nil)
+}
+
+// connected is the first event of a stream. from is what the stream continues from, "" where a gap that
+// follows has to be told again if the client never hears of it.
+func (c *Conn) connected(from string, retry time.Duration) []byte {
+	data := struct {
+		Connection string   `json:"connection"`
+		User       *string  `json:"user"`
+		Topics     []string `json:"topics"`
+	}{Connection: c.ID, Topics: c.topics.list()}
+	if c.User != "" {
+		data.User = &c.User
+	}
+	if data.Topics == nil {
+		data.Topics = []string{}
+	}
+	return sse.Event{Type: "sse:connected", Retry: retry, Data: encode(data), ID: from}.Append(nil)
+}
+
+// gap says that what matches behind from and up to to may be gone. A hundred thousand pages should not
+// fetch it all anew in the same moment, so each is told to wait for a time of its own.
+func (c *Conn) gap(reason string, from, to broker.Position) []byte {
+	c.shard.hub.stats.gaps.add(reason)
+	c.shard.trace.gap(c.ID, reason, from, to)
+	spread := min(max(time.Second, time.Duration(c.shard.hub.admission.count())*time.Millisecond), time.Minute)
+	data := struct {
+		Reason string `json:"reason"`
+		From   string `json:"from"`
+		To     string `json:"to"`
+		Delay  int64  `json:"delay"`
+	}{reason, from.String(), to.String(), rand.Int64N(int64(spread)) / int64(time.Millisecond)}
+	return sse.Event{Type: "sse:gap", Data: encode(data), ID: data.To}.Append(nil)
+}
+
+// encode writes compact JSON.
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // only structs of strings and numbers come here
+	}
+	return b
+}
