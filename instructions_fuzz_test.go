@@ -12,7 +12,6 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
-	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
 // However a client spells it, what an app would take for an instruction does not reach the app, and nothing else is lost.
@@ -73,7 +72,7 @@ func FuzzPublishHeader(f *testing.F) {
 			if p != nil || config.permits(&r) != nil {
 				continue
 			}
-			if len(r.Targets) == 0 || r.Type != "" && sse.CheckType(r.Type) != nil || r.ID != "" && sse.CheckID(r.ID) != nil || d.wait.until != "" {
+			if len(r.Targets) == 0 || r.Type != "" && rules.CheckType(r.Type) != nil || r.ID != "" && rules.CheckID(r.ID) != nil || d.wait.until != "" {
 				t.Errorf("%q becomes %+v", text, r)
 			}
 			for _, target := range r.Targets {

@@ -9,23 +9,17 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/jsontext"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
-	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
 const maxKey = 255 // bytes
 
-// fieldNames are all fields of an event.
-var fieldNames = []string{
-	"user", "users", "topic", "topics", "connection", "connections", "broadcast",
-	"event", "data", "id", "retry", "ttl", "coalesce", "exclude", "idempotency_key",
-	"wait", "timeout",
-}
+// fieldNames are the fields of a body: those of an event, and those of the publish itself.
+var fieldNames = append(rules.FieldNames(), "idempotency_key", "wait", "timeout")
 
 // value is what a body holds for a field, whatever the kind of the body. The texts of its errors read well
 // after "field: ".
@@ -58,24 +52,21 @@ func (p *publication) set(name string, v value) *problem.Problem {
 	}
 	p.given = append(p.given, name)
 	var err error
-	switch name {
-	case "user", "users":
-		err = p.target(v, broker.User, name == "users", rules.CheckName)
-	case "topic", "topics":
-		err = p.target(v, broker.Topic, name == "topics", rules.CheckTopic)
-	case "connection", "connections":
-		err = p.target(v, broker.Connection, name == "connections", rules.CheckConnection)
-	case "broadcast":
+	switch f := rules.FieldNamed(name); {
+	case f != nil && f.Kind == rules.TargetField:
+		err = p.target(v, f)
+	case f != nil && f.Kind == rules.EveryoneField:
 		err = p.broadcast(v)
-	case "data":
+	case f != nil && f.Kind == rules.DataField:
 		return p.setData(v)
+	// A form cannot say null: PHP leaves such a field out. So null is the same as absent, except for targets, of which
+	// none may get lost.
+	case v.IsNull():
+		return nil
+	case f != nil:
+		err = p.option(f, v)
 	default:
-		// A form cannot say null: PHP leaves such a field out. So null is the same as absent, but for targets, of which
-		// none must get lost.
-		if v.IsNull() {
-			return nil
-		}
-		err = p.option(name, v)
+		err = p.setPublish(name, v)
 	}
 	if err != nil {
 		return problem.Field(name, "%s", err)
@@ -83,21 +74,20 @@ func (p *publication) set(name string, v value) *problem.Problem {
 	return nil
 }
 
-func (p *publication) target(v value, kind broker.TargetKind, many bool, check func(string) error) error {
+func (p *publication) target(v value, f *rules.Field) error {
 	if v.IsNull() {
 		return errors.New("must not be null: a target that is named has to be given")
 	}
-	if !many {
-		name, err := targetOf(v, kind)
+	if !f.Many {
+		name, err := textOf(v, f)
 		if err != nil {
 			return err
 		}
-		p.rec.Targets = append(p.rec.Targets, broker.Target{Kind: kind, Name: name})
-		return check(name)
+		return f.SetText(&p.rec, name)
 	}
 	var names []string
 	var err error
-	if kind == broker.User {
+	if f.Numeric {
 		names, err = v.Names()
 	} else {
 		names, err = v.Texts()
@@ -109,18 +99,22 @@ func (p *publication) target(v value, kind broker.TargetKind, many bool, check f
 		return errors.New("must not be an empty list: a target that is named has to be given")
 	}
 	p.rec.Targets = slices.Grow(p.rec.Targets, len(names))
-	for i, name := range names {
-		if err := check(name); err != nil {
+	return p.setAll(names, f)
+}
+
+// setAll takes the items of a list.
+func (p *publication) setAll(texts []string, f *rules.Field) error {
+	for i, s := range texts {
+		if err := f.SetText(&p.rec, s); err != nil {
 			return jsontext.ItemError(i, err)
 		}
-		p.rec.Targets = append(p.rec.Targets, broker.Target{Kind: kind, Name: name})
 	}
 	return nil
 }
 
-// targetOf reads the name of one target. Users may be numbers, as a database has them.
-func targetOf(v value, kind broker.TargetKind) (string, error) {
-	if kind == broker.User {
+// textOf reads one text.
+func textOf(v value, f *rules.Field) (string, error) {
+	if f.Numeric {
 		return v.Name()
 	}
 	return v.Text()
@@ -145,50 +139,47 @@ func (p *publication) setData(v value) *problem.Problem {
 	if int64(len(data)) > p.maxEvent {
 		return dataTooLong(p.maxEvent)
 	}
-	if err := sse.CheckData(data); err != nil {
+	if err := rules.CheckData(data); err != nil {
 		return problem.Field("data", "%s", err)
 	}
 	p.rec.Data = data
 	return nil
 }
 
-// option takes a field that is neither a target nor the data.
-func (p *publication) option(name string, v value) (err error) {
-	switch name {
-	case "event":
-		if p.rec.Type, err = v.Text(); err == nil {
-			err = sse.CheckType(p.rec.Type)
+// option takes a field of the event that is neither a target nor the data.
+func (p *publication) option(f *rules.Field, v value) error {
+	switch f.Kind {
+	case rules.NumberField:
+		n, err := v.Number()
+		if err != nil {
+			return err
 		}
-	case "id":
-		if p.rec.ID, err = v.Name(); err == nil {
-			err = sse.CheckID(p.rec.ID)
+		return f.SetNumber(&p.rec, n)
+	case rules.ExcludeField:
+		ids, err := v.Texts()
+		if err != nil {
+			return err
 		}
-	case "retry":
-		p.rec.Retry, err = span(v, rules.RetryOf)
-	case "ttl":
-		p.rec.TTL, err = span(v, rules.TTLOf)
-	case "coalesce":
-		if p.rec.Coalesce, err = v.Text(); err == nil {
-			err = rules.CheckCoalesce(p.rec.Coalesce)
-		}
-	case "exclude":
-		p.rec.Exclude, err = v.Texts()
-		for i, id := range p.rec.Exclude {
-			if bad := rules.CheckConnection(id); bad != nil {
-				return jsontext.ItemError(i, bad)
-			}
-		}
-	case "idempotency_key":
-		if p.rec.Key, err = v.Text(); err == nil {
-			err = checkKey(p.rec.Key)
-		}
-	case "wait", "timeout":
-		var text string
-		if text, err = v.Text(); err == nil {
-			err = p.wait.set(name, text)
-		}
+		return p.setAll(ids, f)
 	}
-	return err
+	text, err := textOf(v, f)
+	if err != nil {
+		return err
+	}
+	return f.SetText(&p.rec, text)
+}
+
+// setPublish takes a field that is not the event's but the publish's.
+func (p *publication) setPublish(name string, v value) error {
+	text, err := v.Text()
+	switch {
+	case err != nil:
+		return err
+	case name == "idempotency_key":
+		p.rec.Key = text
+		return checkKey(text)
+	}
+	return p.wait.set(name, text)
 }
 
 // record completes the record. Targets and exclusions come out sorted, so that the same event is the same
@@ -238,14 +229,6 @@ func digest(r *broker.Record) (d [16]byte) {
 	h.Write(r.Data) // last, so it needs no length
 	copy(d[:], h.Sum(buf[:0]))
 	return d
-}
-
-func span(v value, of func(int64) (time.Duration, error)) (time.Duration, error) {
-	n, err := v.Number()
-	if err != nil {
-		return 0, err
-	}
-	return of(n)
 }
 
 // checkKey allows what a header can carry.

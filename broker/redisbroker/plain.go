@@ -11,7 +11,6 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
-	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
 // maxData bounds what an app publishes with its own Redis client. All else is held to the rules of a publish by HTTP.
@@ -33,12 +32,16 @@ func plain(e *raw) (broker.Record, error) {
 	var given []string
 	for i := 0; i+1 < len(e.fields); i += 2 {
 		name, value := e.fields[i], e.fields[i+1]
-		repeats := name == "user" || name == "topic" || name == "connection" || name == "exclude"
+		f := rules.FieldNamed(name)
+		if f == nil {
+			return r, fmt.Errorf("%w: %s: unknown field", broker.ErrMalformed, shown(name))
+		}
+		repeats := f.Kind == rules.ExcludeField || f.Kind == rules.TargetField && !f.Many
 		if !repeats && slices.Contains(given, name) {
 			return r, fmt.Errorf("%w: %s: given twice", broker.ErrMalformed, shown(name))
 		}
 		given = append(given, name)
-		if err := setPlain(&r, name, value); err != nil {
+		if err := setPlain(&r, f, value); err != nil {
 			return r, fmt.Errorf("%w: %s: %w", broker.ErrMalformed, shown(name), err)
 		}
 	}
@@ -60,15 +63,10 @@ func shown(name string) string {
 	return strconv.QuoteToASCII(name)
 }
 
-func setPlain(r *broker.Record, name, value string) (err error) {
-	switch name {
-	case "user", "users":
-		return setTargets(r, broker.User, name == "users", value, rules.CheckName)
-	case "topic", "topics":
-		return setTargets(r, broker.Topic, name == "topics", value, rules.CheckTopic)
-	case "connection", "connections":
-		return setTargets(r, broker.Connection, name == "connections", value, rules.CheckConnection)
-	case "broadcast":
+// setPlain puts the value of one field into the record.
+func setPlain(r *broker.Record, f *rules.Field, value string) error {
+	switch f.Kind {
+	case rules.EveryoneField:
 		switch value {
 		case "1", "true":
 			r.Targets = append(r.Targets, broker.Target{Kind: broker.Broadcast})
@@ -76,57 +74,31 @@ func setPlain(r *broker.Record, name, value string) (err error) {
 		default:
 			return errors.New("must be 1, 0, true or false")
 		}
-	case "data":
+		return nil
+	case rules.DataField:
 		if len(value) > maxData {
 			return fmt.Errorf("must not be longer than %d bytes", maxData)
 		}
 		r.Data = []byte(value)
-		return sse.CheckData(r.Data)
-	case "event":
-		r.Type = value
-		return sse.CheckType(value)
-	case "id":
-		r.ID = value
-		return sse.CheckID(value)
-	case "retry":
-		r.Retry, err = span(value, rules.RetryOf)
-	case "ttl":
-		r.TTL, err = span(value, rules.TTLOf)
-	case "coalesce":
-		r.Coalesce = value
-		return rules.CheckCoalesce(value)
-	case "exclude":
-		ids := []string{value}
-		if strings.HasPrefix(value, "[") {
-			if ids, err = list(value); err != nil {
-				return err
-			}
+		return rules.CheckData(r.Data)
+	case rules.NumberField:
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return errors.New("must be a whole number")
 		}
-		for _, c := range ids {
-			if err := rules.CheckConnection(c); err != nil {
-				return err
-			}
-		}
-		r.Exclude = append(r.Exclude, ids...)
-	default:
-		return errors.New("unknown field")
+		return f.SetNumber(r, n)
 	}
-	return err
-}
-
-func setTargets(r *broker.Record, kind broker.TargetKind, many bool, value string, check func(string) error) error {
-	names := []string{value}
-	if many {
+	texts := []string{value}
+	if f.Many || f.Kind == rules.ExcludeField && strings.HasPrefix(value, "[") {
 		var err error
-		if names, err = list(value); err != nil {
+		if texts, err = list(value); err != nil {
 			return err
 		}
 	}
-	for _, n := range names {
-		if err := check(n); err != nil {
+	for _, s := range texts {
+		if err := f.SetText(r, s); err != nil {
 			return err
 		}
-		r.Targets = append(r.Targets, broker.Target{Kind: kind, Name: n})
 	}
 	return nil
 }
@@ -142,12 +114,4 @@ func list(value string) ([]string, error) {
 		names[i] = *s
 	}
 	return names, nil
-}
-
-func span(value string, of func(int64) (time.Duration, error)) (time.Duration, error) {
-	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil {
-		return 0, errors.New("must be a whole number")
-	}
-	return of(n)
 }

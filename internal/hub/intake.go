@@ -13,7 +13,6 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
-	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
 // intake checks what comes from the log. Others may write to the engine behind it: a record that no version known to this
@@ -193,10 +192,10 @@ func (in *intake) checkEvent(r *broker.Record) error {
 		}
 		return nil
 	}
-	err := errors.Join(check("event", r.Type, sse.CheckType), check("id", r.ID, sse.CheckID),
+	err := errors.Join(check("event", r.Type, rules.CheckType), check("id", r.ID, rules.CheckID),
 		check("coalesce", r.Coalesce, rules.CheckCoalesce), checkSpan("retry", r.Retry, rules.MaxRetry), checkSpan("ttl", r.TTL, rules.MaxTTL))
 	if err == nil {
-		if bad := sse.CheckData(r.Data); bad != nil {
+		if bad := rules.CheckData(r.Data); bad != nil {
 			err = fmt.Errorf("data: %w", bad)
 		}
 	}
@@ -210,7 +209,7 @@ func (in *intake) checkPresence(r *broker.Record) error {
 	if len(r.Targets) != 1 || r.Targets[0].Kind != broker.Topic || len(r.Exclude) > 0 || r.ID != "" || r.Retry != 0 || r.TTL != 0 || r.Coalesce != "" {
 		return errors.New("a presence event of another form")
 	}
-	if err := json.Unmarshal(r.Data, &p); err != nil || p.State == "" || rules.CheckName(p.User) != nil || sse.CheckData(r.Data) != nil {
+	if err := json.Unmarshal(r.Data, &p); err != nil || p.State == "" || rules.CheckName(p.User) != nil || rules.CheckData(r.Data) != nil {
 		return errors.New("a presence event with other data")
 	}
 	in.mu.Lock()

@@ -29,7 +29,7 @@ type Event struct {
 }
 
 // Append appends the encoded block and its blank line to dst. ID and Type go out as they are: what came from outside
-// must have passed [CheckID] and [CheckType], or it could forge lines.
+// must have passed the checks of package rules, or it could forge lines.
 func (e Event) Append(dst []byte) []byte {
 	if e.Type != "" && e.Type != defaultType {
 		dst = append(dst, "event: "...)

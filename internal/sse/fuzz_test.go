@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -20,7 +21,7 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Add(":", "data", []byte("\r"), int64(1))
 	f.Add("注文", "für", []byte("\uFEFF\x00\u2028 \n\n"), int64(9223372036854))
 	f.Fuzz(func(t *testing.T, id, name string, data []byte, ms int64) {
-		if id != "" && sse.CheckID(id) != nil || name != "" && sse.CheckType(name) != nil || sse.CheckData(data) != nil {
+		if id != "" && rules.CheckID(id) != nil || name != "" && rules.CheckType(name) != nil || rules.CheckData(data) != nil {
 			return
 		}
 		if ms < 0 || ms > int64(time.Hour*24*365/time.Millisecond) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -138,7 +139,7 @@ func (s *server) lastEventIDs() []string {
 
 func check(t *testing.T, e sse.Event) {
 	t.Helper()
-	if e.ID != "" && sse.CheckID(e.ID) != nil || e.Type != "" && sse.CheckType(e.Type) != nil || sse.CheckData(e.Data) != nil {
+	if e.ID != "" && rules.CheckID(e.ID) != nil || e.Type != "" && rules.CheckType(e.Type) != nil || rules.CheckData(e.Data) != nil {
 		t.Fatalf("no app could publish %.200q", e)
 	}
 }

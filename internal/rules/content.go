@@ -1,4 +1,4 @@
-package sse
+package rules
 
 import (
 	"errors"
@@ -8,23 +8,23 @@ import (
 	"unicode/utf8"
 )
 
-// maxName bounds an app's id and event name, in bytes.
-const maxName = 128
+// maxText bounds an app's id and event name, in bytes.
+const maxText = 128
 
 // reservedPrefix begins the names of the hub's own events, so that no app can forge one.
 const reservedPrefix = "sse:"
 
-// CheckID says whether an app may give an event the id s: 1 to 128 bytes of UTF-8 without control characters. NUL, CR
+// CheckID reports what is wrong with an event's id. It may have 1 to 128 bytes of UTF-8 without control characters. NUL, CR
 // and LF break the format; others, such as U+0001, would come back in a Last-Event-ID header that HTTP servers answer with
 // 400, and an EventSource never reconnects after that.
 func CheckID(s string) error {
-	return checkName(s)
+	return checkText(s)
 }
 
-// CheckType says whether an app may give an event the name s: 1 to 128 bytes of UTF-8 without control characters,
+// CheckType reports what is wrong with an event's name. It may have 1 to 128 bytes of UTF-8 without control characters,
 // and none that EventSource or the hub uses itself.
 func CheckType(s string) error {
-	if err := checkName(s); err != nil {
+	if err := checkText(s); err != nil {
 		return err
 	}
 	if s == "open" || s == "error" {
@@ -36,7 +36,7 @@ func CheckType(s string) error {
 	return nil
 }
 
-// CheckData says whether b may be an event's data: any UTF-8, of any length, NUL included.
+// CheckData reports what is wrong with an event's data. It may be any UTF-8, NUL included.
 func CheckData(b []byte) error {
 	if utf8.Valid(b) {
 		return nil
@@ -51,12 +51,12 @@ func CheckData(b []byte) error {
 	return nil
 }
 
-func checkName(s string) error {
+func checkText(s string) error {
 	if s == "" {
 		return errors.New("must not be empty")
 	}
-	if len(s) > maxName {
-		return fmt.Errorf("must be at most %d bytes long, not %d", maxName, len(s))
+	if len(s) > maxText {
+		return fmt.Errorf("must be at most %d bytes long, not %d", maxText, len(s))
 	}
 	for at, r := range s {
 		if r == utf8.RuneError && !strings.HasPrefix(s[at:], string(utf8.RuneError)) {

@@ -1,10 +1,10 @@
-package sse_test
+package rules_test
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/sse-push/caddy-sse-push/internal/sse"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 func TestCheckIDAndType(t *testing.T) {
@@ -32,8 +32,8 @@ func TestCheckIDAndType(t *testing.T) {
 		{"U+0085", "é\u0085", "must not contain control characters, such as U+0085 at byte 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wantError(t, "CheckID", sse.CheckID(c.value), c.want)
-			wantError(t, "CheckType", sse.CheckType(c.value), c.want)
+			wantError(t, "CheckID", rules.CheckID(c.value), c.want)
+			wantError(t, "CheckType", rules.CheckType(c.value), c.want)
 		})
 	}
 }
@@ -50,8 +50,8 @@ func TestCheckTypeReserved(t *testing.T) {
 		"sse":           "",
 		"x-sse:gap":     "",
 	} {
-		wantError(t, "CheckType of "+value, sse.CheckType(value), want)
-		wantError(t, "CheckID of "+value, sse.CheckID(value), "")
+		wantError(t, "CheckType of "+value, rules.CheckType(value), want)
+		wantError(t, "CheckID of "+value, rules.CheckID(value), "")
 	}
 }
 
@@ -66,7 +66,7 @@ func TestCheckData(t *testing.T) {
 		{"cut off", "ok\n\xf0\x9f\x8e", "must be valid UTF-8, and is not at byte 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wantError(t, "CheckData", sse.CheckData([]byte(c.value)), c.want)
+			wantError(t, "CheckData", rules.CheckData([]byte(c.value)), c.want)
 		})
 	}
 }
