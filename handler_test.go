@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
 // Who may publish, as section by section: what the request bears, and what it gets.
@@ -63,22 +65,22 @@ func TestGuardOverHTTP(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.internal, func(t *testing.T) {
-			s := serve(t, `sse_push {
+			s := sitetest.Serve(t, `sse_push {
 				internal /_sse {
 					`+tt.internal+`
 				}
 			}
 			respond "next"`)
 			for _, c := range tt.cases {
-				a := s.post(formType, "broadcast=1&data=x", c.headers...)
-				if a.status != c.status || strings.Contains(a.body, secret) {
-					t.Errorf("%q: got %d %s, want %d", c.headers, a.status, a.body, c.status)
+				a := s.Post(sitetest.FormType, "broadcast=1&data=x", c.headers...)
+				if a.Status != c.status || strings.Contains(a.Body, secret) {
+					t.Errorf("%q: got %d %s, want %d", c.headers, a.Status, a.Body, c.status)
 				}
-				if a.status == 404 && (a.body != "" || a.header.Get("WWW-Authenticate") != "") {
-					t.Errorf("%q: the route shows: %v %s", c.headers, a.header, a.body)
+				if a.Status == 404 && (a.Body != "" || a.Header.Get("WWW-Authenticate") != "") {
+					t.Errorf("%q: the route shows: %v %s", c.headers, a.Header, a.Body)
 				}
-				if a.status == 401 && a.header.Get("WWW-Authenticate") != "Bearer" {
-					t.Errorf("%q: got %v", c.headers, a.header)
+				if a.Status == 401 && a.Header.Get("WWW-Authenticate") != "Bearer" {
+					t.Errorf("%q: got %v", c.headers, a.Header)
 				}
 			}
 		})
@@ -92,34 +94,34 @@ type guardCase struct {
 
 // Nothing below the internal prefix is passed on, however it is spelt.
 func TestInternalIsNeverPassedOn(t *testing.T) {
-	s := serve(t, route(""))
-	ask := func(target string) answer {
-		return s.raw("GET " + target + " HTTP/1.1\r\nHost: " + s.addr + "\r\nConnection: close\r\n\r\n")
+	s := sitetest.Serve(t, sitetest.Route(""))
+	ask := func(target string) sitetest.Answer {
+		return s.Raw("GET " + target + " HTTP/1.1\r\nHost: " + s.Addr + "\r\nConnection: close\r\n\r\n")
 	}
 	for _, target := range []string{
 		"/_sse", "/_sse/", "/_sse/x", "/_sse/x?y", "/_sse/publish/", "//_sse/x", "///_sse", "/_SSE/x", "/_Sse",
 		"/./_sse/x", "/_sse/./x", "/_sse//x", "/_sse/../_sse/x", "/x/../_sse/publish", "/x/y/../../_sse/position", "/../_sse/x",
 		"/%5fsse/x", "/%5F%73%73%65/x", "/_sse%2fx", "/%2f_sse/x", "/%2e/_sse/x", "/x%2f..%2f_sse%2fx", "/x/%2e%2e/_sse/x",
-		"/_sse/../x", "/_sse/%2e%2e/x", "/_sse/..%2fx", "/_sse/..", "http://" + s.addr + "/_sse/x", "http://" + s.addr + "//_sse/x",
+		"/_sse/../x", "/_sse/%2e%2e/x", "/_sse/..%2fx", "/_sse/..", "http://" + s.Addr + "/_sse/x", "http://" + s.Addr + "//_sse/x",
 	} {
-		if a := ask(target); a.status != http.StatusNotFound || strings.Contains(a.body, "next") {
-			t.Errorf("%s: got %d %s", target, a.status, a.body)
+		if a := ask(target); a.Status != http.StatusNotFound || strings.Contains(a.Body, "next") {
+			t.Errorf("%s: got %d %s", target, a.Status, a.Body)
 		}
 	}
 	for _, target := range []string{"/", "/_ssex", "/_sse-x/y", "/x/_sse/y", "/events/", "/Events", "/events/x", "/_s/se"} {
-		if a := ask(target); a.status != http.StatusOK || a.body != "next" {
-			t.Errorf("%s: got %d %s", target, a.status, a.body)
+		if a := ask(target); a.Status != http.StatusOK || a.Body != "next" {
+			t.Errorf("%s: got %d %s", target, a.Status, a.Body)
 		}
 	}
 	// An encoding of the very path is the path.
-	if a := ask("/%5Fsse/health"); a.status != http.StatusOK {
-		t.Errorf("got %d %s", a.status, a.body)
+	if a := ask("/%5Fsse/health"); a.Status != http.StatusOK {
+		t.Errorf("got %d %s", a.Status, a.Body)
 	}
 }
 
 // An app publishes on a listener of its own; both directives have the hub in common.
 func TestPublishOnlyDirective(t *testing.T) {
-	s := serveAll(t, `sse_push /events {
+	s := sitetest.ServeAll(t, `sse_push /events {
 			hub main
 			user query userId
 		}
@@ -130,17 +132,17 @@ func TestPublishOnlyDirective(t *testing.T) {
 			}
 		}
 		respond "own"`)
-	c := s[0].open("/events?userId=u1")
-	s[1].publish("user", "u1", "data", "hello")
-	c.want("hello")
-	if a := s[0].do("POST", "/_sse/publish", "user=u1&data=x", "Content-Type", formType); a.body != "next" {
-		t.Errorf("the first site publishes: %d %s", a.status, a.body)
+	c := s[0].Open("/events?userId=u1")
+	s[1].Publish("user", "u1", "data", "hello")
+	c.Want("hello")
+	if a := s[0].Do("POST", "/_sse/publish", "user=u1&data=x", "Content-Type", sitetest.FormType); a.Body != "next" {
+		t.Errorf("the first site publishes: %d %s", a.Status, a.Body)
 	}
-	if a := s[1].do("GET", "/events?userId=u1", ""); a.body != "own" {
-		t.Errorf("the second site subscribes: %d %s", a.status, a.body)
+	if a := s[1].Do("GET", "/events?userId=u1", ""); a.Body != "own" {
+		t.Errorf("the second site subscribes: %d %s", a.Status, a.Body)
 	}
-	s[1].publish("user", "u1", "data", "still")
-	c.want("still")
+	s[1].Publish("user", "u1", "data", "still")
+	c.Want("still")
 }
 
 // Two directives in one site, with a hub in common or with one each.
@@ -159,37 +161,37 @@ func TestTwoDirectives(t *testing.T) {
 				}
 				`, path, hub, path)
 			}
-			s := serve(t, directive("/a", "main")+directive("/b", second)+`respond "next"`)
-			a, b := s.open("/a/events?userId=u1&topic=room"), s.open("/b/events?userId=u1&topic=room")
+			s := sitetest.Serve(t, directive("/a", "main")+directive("/b", second)+`respond "next"`)
+			a, b := s.Open("/a/events?userId=u1&topic=room"), s.Open("/b/events?userId=u1&topic=room")
 			id := ""
-			targets := []string{"user=u1", "topic=room", "broadcast=1", "connection=" + a.connected.Connection}
+			targets := []string{"user=u1", "topic=room", "broadcast=1", "connection=" + a.Connected.Connection}
 			for _, target := range targets {
-				id = idOf(t, s.do("POST", "/a/_sse/publish", target+"&data="+target[:3], "Content-Type", formType))
-				a.want(target[:3])
+				id = sitetest.IDOf(t, s.Do("POST", "/a/_sse/publish", target+"&data="+target[:3], "Content-Type", sitetest.FormType))
+				a.Want(target[:3])
 				if second == "main" && target[:3] != "con" {
-					b.want(target[:3])
+					b.Want(target[:3])
 				}
 			}
-			idOf(t, s.do("POST", "/b/_sse/publish", "user=u1&data=b", "Content-Type", formType))
-			b.want("b") // and nothing of the other hub before it
+			sitetest.IDOf(t, s.Do("POST", "/b/_sse/publish", "user=u1&data=b", "Content-Type", sitetest.FormType))
+			b.Want("b") // and nothing of the other hub before it
 			if second == "main" {
-				a.want("b")
-				s.resume("/b/events?userId=u1", id).want("b")
+				a.Want("b")
+				s.Resume("/b/events?userId=u1", id).Want("b")
 				return
 			}
-			s.resume("/b/events?userId=u1", id).wantGap("unknown")
-			if n := get[connections](s, "/a/_sse/connections").Total; n != 1 {
+			s.Resume("/b/events?userId=u1", id).WantGap("unknown")
+			if n := sitetest.Get[sitetest.ConnectionList](s, "/a/_sse/connections").Total; n != 1 {
 				t.Errorf("the first hub has %d connections", n)
 			}
-			idOf(t, s.do("POST", "/a/_sse/publish", "user=u1&data=a", "Content-Type", formType))
-			a.want("a")
+			sitetest.IDOf(t, s.Do("POST", "/a/_sse/publish", "user=u1&data=a", "Content-Type", sitetest.FormType))
+			a.Want("a")
 		})
 	}
 }
 
 // JSON works without a Caddyfile, and its contradictions are found as well.
 func TestJSONConfig(t *testing.T) {
-	s := newSite(t, "")
+	s := sitetest.NewSite(t, "")
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
@@ -202,19 +204,19 @@ func TestJSONConfig(t *testing.T) {
 		return fmt.Appendf(nil, `{"admin": {"disabled": true, "config": {"persist": false}},
 			"logging": {"logs": {"default": {"writer": {"output": "discard"}}}},
 			"apps": {"http": {"servers": {"s": {"listen": [%q], "automatic_https": {"disable": true}, "routes": [%s]}}}}}`,
-			s.addr, strings.Join(handlers, ","))
+			s.Addr, strings.Join(handlers, ","))
 	}
 	err := caddy.Load(config(handler(`, "users": [{"source": "query", "name": "userId"}], "topics": ["user/{user}/*"],
 		"internal": {"prefix": "/_sse", "allow": ["loopback"]}`)), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := s.open("/events?userId=u1&topic=user/u1/orders")
-	s.publish("user", "u1", "data", "to the user")
-	s.publish("topic", "user/u1/orders", "data", "to the topic")
-	c.want("to the user", "to the topic")
-	c.close()
-	s.client.CloseIdleConnections()
+	c := s.Open("/events?userId=u1&topic=user/u1/orders")
+	s.Publish("user", "u1", "data", "to the user")
+	s.Publish("topic", "user/u1/orders", "data", "to the topic")
+	c.Want("to the user", "to the topic")
+	c.Close()
+	s.HTTP.CloseIdleConnections()
 
 	for _, tt := range []struct {
 		handlers []string
@@ -256,15 +258,15 @@ func TestJSONConfig(t *testing.T) {
 
 // A refusal is logged, not for each request, with what to do and without the secret.
 func TestRefusalIsLogged(t *testing.T) {
-	s := serve(t, `sse_push {
+	s := sitetest.Serve(t, `sse_push {
 		internal /_sse {
 			token s3cret-of-this-test
 		}
 	}`)
 	for range 5 {
-		s.post(formType, "broadcast=1", "Authorization", "Bearer wr0ng-of-this-test")
+		s.Post(sitetest.FormType, "broadcast=1", "Authorization", "Bearer wr0ng-of-this-test")
 	}
-	log := s.log()
+	log := s.Log()
 	if n := strings.Count(log, "127.0.0.1 refused"); n != 1 || strings.Contains(log, "of-this-test") || !strings.Contains(log, "wrong token") {
 		t.Errorf("got %d lines in\n%s", n, log)
 	}

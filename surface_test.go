@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
 // What users write into their configs and dashboards stays as it is: the names of the modules, the keys of their JSON, and
@@ -28,8 +30,8 @@ func TestSurface(t *testing.T) {
 			}
 		}
 	}
-	s := serve(t, route("")+scraped)
-	for line := range strings.Lines(s.do("GET", "/metrics", "").body) {
+	s := sitetest.Serve(t, sitetest.Route("")+sitetest.Metrics)
+	for line := range strings.Lines(s.Do("GET", "/metrics", "").Body) {
 		if name, ok := strings.CutPrefix(line, "# TYPE sse_push_"); ok {
 			lines = append(lines, "metric sse_push_"+strings.TrimSpace(name))
 		}

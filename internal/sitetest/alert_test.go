@@ -1,0 +1,51 @@
+package sitetest_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/internal/sitetest"
+)
+
+// The alerts ask for metrics that are there, and the page for operators explains each of them.
+func TestAlerts(t *testing.T) {
+	read := func(name string) string {
+		text, err := os.ReadFile(sitetest.Repo(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	rules, page := read("examples/prometheus-rules.yml"), read("docs/operations.md")
+	metrics := sitetest.Serve(t, sitetest.Route("")+sitetest.Metrics).Do("GET", "/metrics", "").Body
+	asked := regexp.MustCompile(`\b(sse_push_\w+|process_\w+)`)
+	for _, file := range []string{rules, page} {
+		for _, name := range asked.FindAllString(file, -1) {
+			if !regexp.MustCompile(`(?m)^` + name + `(_bucket)?[ {]`).MatchString(metrics) {
+				t.Errorf("%s is not there", name)
+			}
+		}
+	}
+	alerts := regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(rules, -1)
+	if len(alerts) < 5 {
+		t.Fatalf("got the alerts %v", alerts)
+	}
+	for _, alert := range alerts {
+		if !strings.Contains(page, "| `"+alert[1]+"` |") {
+			t.Errorf("docs/operations.md does not explain %s", alert[1])
+		}
+	}
+	// Its links within itself.
+	heads := map[string]bool{}
+	for _, head := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
+		plain := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(head[1]), "")
+		heads[strings.ReplaceAll(plain, " ", "-")] = true
+	}
+	for _, link := range regexp.MustCompile(`\]\(#([^)]*)\)`).FindAllStringSubmatch(page, -1) {
+		if !heads[link[1]] {
+			t.Errorf("no heading is #%s", link[1])
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package sitetest_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/sitetest"
+)
+
+// A reload gives living streams its heartbeat.
+func TestReloadChangesHeartbeat(t *testing.T) {
+	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
+		sites := sitetest.ServeAll(t, tls+sitetest.Route("heartbeat 4s\nhub main"))
+		s := sites[0]
+		s.Via(protocol)
+		ctx, cancel := context.WithTimeout(context.Background(), sitetest.Limit)
+		defer cancel()
+		resp, err := s.HTTP.Do(s.Request(ctx, http.MethodGet, "/events?userId=u1", nil, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		reader := bufio.NewReader(resp.Body)
+		beat := func() time.Time {
+			t.Helper()
+			for {
+				line, err := reader.ReadString('\n')
+				if err != nil {
+					t.Fatal(err)
+				}
+				if line == ":\n" {
+					return time.Now()
+				}
+			}
+		}
+		if err := sitetest.Load(sites, tls+sitetest.Route("heartbeat 1s\nhub main")); err != nil {
+			t.Fatal(err)
+		}
+		first := beat() // it may have been due under the old one
+		if after := beat().Sub(first); after > 3*time.Second {
+			t.Errorf("it is silent for %s", after)
+		}
+	})
+}
+
+// A hub's connections are bounded, unless its config says otherwise, by what the process has in all: the internal route
+// is to be reached even when every hub is full.
+func TestHubsShareTheDescriptors(t *testing.T) {
+	const files = 100
+	directive := func(hub string) string {
+		return `sse_push /` + hub + ` {
+			hub ` + hub + `
+			anonymous
+			user query userId
+			internal /_` + hub + ` {
+				allow loopback
+			}
+			limits {
+				per_user off
+			}
+		}
+		`
+	}
+	p := sitetest.StartProcess(t, directive("a")+directive("b"), "h1", files, nil)
+	open := func(hub string) bool {
+		t.Helper()
+		c := p.Stream(http.MethodGet, "/"+hub+"?userId=u1", "", "Accept", "text/event-stream")
+		m := c.Next()
+		if m.Type == "sse:rejected" && m.Data != `{"reason":"connections"}` {
+			t.Fatalf("got %q", m)
+		}
+		return m.Type == "sse:connected"
+	}
+	for range files * 2 / 5 {
+		if !open("a") || !open("b") {
+			t.Fatal("refused before the descriptors are used up")
+		}
+	}
+	if open("a") || open("b") {
+		t.Error("more than four fifths of the descriptors are streams")
+	}
+	for _, hub := range []string{"a", "b"} {
+		a := p.Do("POST", "/_"+hub+"/publish", "user=u1&data=hello", "Content-Type", sitetest.FormType)
+		if a.Status != http.StatusOK {
+			t.Errorf("publishing: got %d %s", a.Status, a.Body)
+		}
+	}
+	p.HTTP.CloseIdleConnections()
+	if strings.Contains(p.Log(), "too many open files") {
+		t.Error("descriptors are used up")
+	}
+}

@@ -1,0 +1,216 @@
+package sitetest_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-push/caddy-sse-push/internal/sitetest"
+)
+
+func init() { caddy.RegisterModule(stallingWriter{}) }
+
+// stallingWriter is a log whose reader can stop to read.
+type stallingWriter struct{}
+
+// pipe is what it has got; it takes nothing while a test holds it.
+var pipe struct {
+	sync.Mutex
+	bytes.Buffer
+}
+
+func (stallingWriter) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.logging.writers.stalling", New: func() caddy.Module { return new(stallingWriter) }}
+}
+
+func (stallingWriter) String() string { return "stalling" }
+
+func (stallingWriter) WriterKey() string { return "stalling" }
+
+func (stallingWriter) OpenWriter() (io.WriteCloser, error) { return stallingWriter{}, nil }
+
+func (stallingWriter) Close() error { return nil }
+
+func (stallingWriter) Write(b []byte) (int, error) {
+	pipe.Lock()
+	defer pipe.Unlock()
+	return pipe.Buffer.Write(b)
+}
+
+// A log that nobody reads stops no stream. The lines are written when it is read again.
+func TestStalledLogStopsNoStream(t *testing.T) {
+	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
+		body := sitetest.Crowded(tls, "", "")
+		s := sitetest.Serve(t, body)
+		config, err := sitetest.Adapt([]*sitetest.Site{s}, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var root map[string]any
+		if err := json.Unmarshal(config, &root); err != nil {
+			t.Fatal(err)
+		}
+		root["logging"].(map[string]any)["logs"].(map[string]any)["default"].(map[string]any)["writer"] = map[string]string{"output": "stalling"}
+		if config, err = json.Marshal(root); err != nil {
+			t.Fatal(err)
+		}
+		if err := sitetest.LoadConfig([]*sitetest.Site{s}, config); err != nil {
+			t.Fatal(err)
+		}
+		s.Via(protocol)
+		stay := s.Crowd(8, "/events?userId=u1&topic=room")
+		gone := s.Crowd(50, "/events?userId=u2&topic=room")
+		s.Publish("topic", "room", "data", "0")
+		sitetest.TakeAll(t, 0, append(stay, gone...)...)
+
+		pipe.Lock()
+		pipe.Reset()
+		read := sync.OnceFunc(pipe.Unlock)
+		defer read()
+		sitetest.Leave(gone)
+		s.Publish("topic", "room", "data", "1")
+		sitetest.TakeAll(t, 1, stay...)
+		sitetest.WaitFor(t, "those who left are gone", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u2").Connections == 0 })
+		read()
+		sitetest.WaitFor(t, "their lines are written", func() bool {
+			pipe.Lock()
+			defer pipe.Unlock()
+			return strings.Count(pipe.String(), "connection ended") == len(gone)
+		})
+		sitetest.Leave(stay)
+	})
+}
+
+// What a client can have logged, again and again, is logged once a minute.
+func TestOneLineAMinute(t *testing.T) {
+	for name, c := range map[string]struct{ body, target, line string }{
+		"an upstream that fails": {`sse_push /events {
+				upstream
+			}
+			respond 500`, "/events", "the app behind the subscribe route failed"},
+		"first events that are too large": {`sse_push /events {
+				upstream
+			}
+			handle {
+				header X-SSE-Hold stream
+				respond "data: ` + strings.Repeat("x", 300<<10) + `"
+			}`, "/events", "first events are too large"},
+		"an answer that cannot be read": {`sse_push /events {
+				upstream
+			}
+			handle {
+				header X-SSE-Hold stream
+				header X-SSE-User "a\x01"
+				header X-SSE-Expires never
+				respond ""
+			}`, "/events", "the app's answer to a subscribe request"},
+		"X-SSE-Publish that cannot be read": {publishing("{"), "/", "X-SSE-Publish cannot be read"},
+		"X-SSE-Publish that is refused":     {publishing("broadcast=1&data=x"), "/", "X-SSE-Publish: an event was not published"},
+		"X-SSE-Publish that is too large":   {publishing(strings.Repeat("x", 20<<10)), "/", "X-SSE-Publish is too large"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sitetest.Serve(t, c.body)
+			for range 20 {
+				ctx, cancel := context.WithTimeout(context.Background(), sitetest.Limit)
+				resp, err := s.HTTP.Do(s.Request(ctx, http.MethodGet, c.target, nil, []string{"Accept", "text/event-stream"}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(resp.Body, make([]byte, 1)); err != nil && err != io.EOF {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				cancel()
+			}
+			if n := strings.Count(s.Log(), c.line); n != 1 {
+				t.Errorf("%d lines", n)
+			}
+		})
+	}
+}
+
+// publishing is a site whose app publishes by a header.
+func publishing(header string) string {
+	return `sse_push /events {
+			user query userId
+			publish_header topic
+		}
+		header X-SSE-Publish "` + strings.ReplaceAll(header, `"`, `\"`) + `"
+		respond "next"`
+}
+
+// handling reports whether a request is in a function of a handler.
+func handling(function string) bool {
+	buf := make([]byte, 1<<20)
+	return strings.Contains(string(buf[:runtime.Stack(buf, true)]), "caddy-sse-push.(*Handler)."+function+"(")
+}
+
+// A client that leaves while it is looked up who it is, or while it waits for the broker, is no rejection and no complaint.
+func TestTornRequestsAreNoRejections(t *testing.T) {
+	app := appServer(t, func(w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+	})
+	tear := func(t *testing.T, s *sitetest.Site, in string, headers ...string) {
+		for range 5 {
+			ctx, cancel := context.WithCancel(context.Background())
+			var asking sync.WaitGroup
+			asking.Go(func() {
+				if resp, err := s.HTTP.Do(s.Request(ctx, http.MethodGet, "/events?userId=u1", nil, append(headers, "Accept", "text/event-stream"))); err == nil {
+					resp.Body.Close()
+					t.Error("answered")
+				}
+			})
+			sitetest.WaitFor(t, "it is under way", func() bool { return handling(in) })
+			cancel()
+			asking.Wait()
+			sitetest.WaitFor(t, "it is over", func() bool { return !handling(in) })
+		}
+		for series, n := range s.Scrape() {
+			if strings.HasPrefix(series, "sse_push_rejected_total") && n > 0 {
+				t.Errorf("%s: %v", series, n)
+			}
+		}
+		for _, line := range []string{"refused", "failed"} {
+			if strings.Contains(s.Log(), line) {
+				t.Errorf("it was complained of: %s", s.Log())
+			}
+		}
+	}
+	t.Run("broker", func(t *testing.T) {
+		s := sitetest.Serve(t, sitetest.Route("broker lagging")+sitetest.Metrics)
+		gate.Lock()
+		release := sync.OnceFunc(gate.Unlock)
+		defer release()
+		s.Publish("user", "u1", "data", "x")
+		tear(t, s, "begin")
+	})
+	t.Run("authorize", func(t *testing.T) {
+		tear(t, sitetest.Serve(t, `sse_push /events {
+				user authorize `+app+`
+			}`+sitetest.Metrics), "identify", "Cookie", "a=b")
+	})
+	t.Run("upstream", func(t *testing.T) {
+		tear(t, sitetest.Serve(t, `sse_push /events {
+				upstream
+			}
+			`+sitetest.Metrics+`
+			reverse_proxy `+app), "serveUpstream")
+	})
+}
+
+// appServer returns the address of an app.
+func appServer(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s.URL
+}

@@ -1,0 +1,161 @@
+package sitetest_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/internal/sitetest"
+)
+
+// allOptions is what a user may switch on for all servers. The timeouts are shorter than a stream lives, and it has less
+// to write than the least rate.
+const allOptions = `timeouts {
+	read_body 500ms
+	read_header 500ms
+	write 500ms
+	write_idle 500ms 1000000
+	idle 500ms
+}
+metrics
+trusted_proxies static 127.0.0.1/32
+`
+
+// allOver is what a user may switch on for a site.
+const allOver = `encode gzip
+log
+header X-Site yes
+header /events -X-Accel-Buffering
+header Vary Accept
+`
+
+// lives holds a stream to all that it has to do: its headers, which it returns, its heartbeats through every timeout, and
+// its events. meanwhile is called while it is there.
+func lives(s *sitetest.Site, publisher *sitetest.Site, proto int, meanwhile func()) http.Header {
+	s.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), sitetest.Limit)
+	defer cancel()
+	resp, err := s.HTTP.Do(s.Request(ctx, http.MethodGet, "/events?userId=u1", nil,
+		[]string{"Accept", "text/event-stream", "Accept-Encoding", "gzip", "X-Forwarded-For", "203.0.113.7"}))
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	defer resp.Body.Close()
+	h := resp.Header
+	if resp.StatusCode != http.StatusOK || resp.ProtoMajor != proto || h.Get("Content-Type") != "text/event-stream" ||
+		h.Get("Cache-Control") != "no-store, no-transform" || h.Get("Content-Encoding") != "" || resp.ContentLength >= 0 {
+		s.T.Errorf("got HTTP/%d %d %v", resp.ProtoMajor, resp.StatusCode, h)
+	}
+	reader := bufio.NewReader(resp.Body)
+	until := func(want string) {
+		s.T.Helper()
+		for {
+			line, err := reader.ReadString('\n')
+			if err != nil {
+				s.T.Fatalf("%q and %v, want %q", line, err, want)
+			}
+			if line == want+"\n" {
+				return
+			}
+		}
+	}
+	until("event: sse:connected")
+	for i := range 2 {
+		until(":")
+		data := fmt.Sprint("event ", i)
+		publisher.Publish("user", "u1", "data", data)
+		until("data: " + data)
+	}
+	meanwhile()
+	return h
+}
+
+func TestWithEverything(t *testing.T) {
+	for protocol, major := range map[string]int{"h1": 1, "h1-TLS": 1, "h2": 2, "h3": 3} {
+		t.Run(protocol, func(t *testing.T) {
+			more := allOver
+			if protocol != "h1" {
+				more += "tls internal\n"
+			}
+			options := allOptions
+			if protocol == "h3" {
+				options += "protocols h3\n"
+			}
+			s := sitetest.ServeWith(t, options, more+sitetest.Route("heartbeat 1s"))[0]
+			publisher := s.In(t)
+			s.Over(protocol)
+			publisher.Over(map[bool]string{true: "h1", false: "h1-TLS"}[protocol == "h1"])
+			var remote string
+			h := lives(s, publisher, major, func() {
+				list := sitetest.Get[sitetest.ConnectionList](publisher, "/_sse/connections").Connections
+				if len(list) == 1 {
+					remote = list[0].Remote
+				}
+			})
+			if h.Get("X-Site") != "yes" || !strings.Contains(strings.Join(h.Values("Vary"), ","), "Accept") || h.Get("X-Accel-Buffering") != "" {
+				t.Errorf("the site's own headers: %v", h)
+			}
+			if remote != "203.0.113.7" {
+				t.Errorf("the client's address is %q", remote)
+			}
+			sitetest.WaitFor(t, "the access log has it", func() bool {
+				return strings.Contains(s.Log(), `"msg":"handled request"`) && strings.Contains(s.Log(), `"uri":"/events?userId=u1"`)
+			})
+			sitetest.WaitFor(t, "nobody is left", func() bool { return sitetest.Get[sitetest.ConnectionList](publisher, "/_sse/connections").Total == 0 })
+		})
+	}
+}
+
+// A load balancer in front says who the client is.
+func TestBehindListenerWrappers(t *testing.T) {
+	sitetest.OverAll(t, func(t *testing.T, protocol, secure string) {
+		s := sitetest.ServeWith(t, allOptions+`listener_wrappers {
+			proxy_protocol {
+				timeout 2s
+				allow 127.0.0.1/32
+			}
+			tls
+		}`, secure+sitetest.Route("heartbeat 1s"))[0]
+		publisher := s.In(t)
+		publisher.Via(protocol)
+		s.Via(protocol)
+		s.HTTP.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err == nil {
+				_, err = fmt.Fprint(conn, "PROXY TCP4 198.51.100.9 127.0.0.1 4444 443\r\n")
+			}
+			return conn, err
+		}
+		lives(s, publisher, map[bool]int{true: 2, false: 1}[protocol == "h2"], func() {})
+	})
+}
+
+// A server that has HTTP/1 alone serves its streams over that. Its plain connections are of a type of Caddy's own.
+func TestOnlyHTTP1(t *testing.T) {
+	for protocol, secure := range map[string]string{"h1": "", "h1-TLS": "tls internal\n"} {
+		t.Run(protocol, func(t *testing.T) {
+			body := secure + sitetest.Route("heartbeat 1s")
+			s := sitetest.ServeWith(t, allOptions, body)[0]
+			config, err := sitetest.Adapt([]*sitetest.Site{s}, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			only := strings.Replace(string(config), `"protocols":["h1","h2"]`, `"protocols":["h1"]`, 1)
+			if only == string(config) {
+				t.Fatalf("no protocols in %s", config)
+			}
+			if err := sitetest.LoadConfig([]*sitetest.Site{s}, []byte(only)); err != nil {
+				t.Fatal(err)
+			}
+			s.Reconnect()
+			if s.Via(protocol); protocol != "h1" {
+				s.HTTP.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+			}
+			lives(s, s, 1, func() {})
+		})
+	}
+}

@@ -1,0 +1,73 @@
+package sitetest_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sse-push/caddy-sse-push/internal/sitetest"
+)
+
+// vanishing is the site as a client sees it whose connection can vanish: then its kernel takes and answers nothing that
+// comes, as if the machine were gone.
+func vanishing(s *sitetest.Site) (_ *sitetest.Site, vanish func()) {
+	var raw syscall.RawConn
+	like := s.HTTP.Transport.(*http.Transport)
+	transport := &http.Transport{ForceAttemptHTTP2: like.ForceAttemptHTTP2, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		raw, err = conn.(*net.TCPConn).SyscallConn()
+		return conn, err
+	}}
+	if like.TLSClientConfig != nil {
+		transport.TLSClientConfig = like.TLSClientConfig.Clone()
+	}
+	other := *s
+	other.HTTP = &http.Client{Transport: transport}
+	return &other, func() {
+		s.T.Helper()
+		nothing := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+		var err error
+		if e := raw.Control(func(fd uintptr) {
+			err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing})
+		}); e != nil {
+			err = e
+		}
+		if err != nil {
+			s.T.Fatal(err)
+		}
+	}
+}
+
+// A stream whose peer has vanished ends soon, whatever it was opened by: as long as it stays, its user counts as here.
+func TestVanishedPeers(t *testing.T) {
+	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
+		s := sitetest.Serve(t, sitetest.Crowded(tls, "", "write_timeout 2s\nheartbeat 1s"))
+		s.Via(protocol)
+		for _, method := range []string{"GET", "POST"} {
+			own, vanish := vanishing(s)
+			var c *sitetest.Client
+			if method == "GET" {
+				c = own.Open("/events?userId=u1")
+			} else {
+				c = own.Stream("POST", "/events", "userId=u1", "Content-Type", sitetest.FormType, "Accept", "text/event-stream").Begin()
+			}
+			if n := sitetest.Get[userCount](s, "/_sse/users/u1").Connections; n != 1 {
+				t.Fatalf("%s: %d connections", method, n)
+			}
+			vanish()
+			begun := time.Now()
+			sitetest.WaitFor(t, method+": the stream is gone", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 0 })
+			t.Logf("%s took %s", method, time.Since(begun))
+			c.Close()
+			own.HTTP.CloseIdleConnections()
+		}
+	})
+}
