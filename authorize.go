@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/fair"
+	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 )
 
@@ -78,7 +79,7 @@ func (a *Authorize) check() error {
 	}
 	for _, name := range placeholder.Settled(a.Headers...) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(hopByHop, canonical) || isInstruction(name) {
+		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(hopByHop, canonical) || instruction.Is(name) {
 			return fmt.Errorf("headers: %q cannot be sent on", name)
 		}
 	}
@@ -243,7 +244,7 @@ func (v *authorizer) get(q *question) (*grant, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), v.timeout) // not a client's: others may wait for the answer too
 	defer cancel()
 	status, header, err := v.ask(ctx, q, func() { v.queue.Leave(q.network) })
-	cached := whyCached(status, header)
+	cached := instruction.WhyCached(status, header)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
 		return nil, failing("the app takes too long")

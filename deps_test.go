@@ -49,7 +49,23 @@ func listPackages(t *testing.T) map[string]listed {
 // Who may import whom.
 func TestDependencies(t *testing.T) {
 	packages := listPackages(t)
-	for _, path := range []string{"", "/broker", "/broker/membroker", "/broker/filebroker", "/internal/asynclog", "/internal/fair", "/internal/hub", "/internal/metrics", "/internal/problem", "/internal/rules", "/internal/secret", "/internal/sse", "/internal/stream", "/cmd/caddy"} {
+	for _, path := range []string{
+		"",
+		"/broker",
+		"/broker/filebroker",
+		"/broker/membroker",
+		"/cmd/caddy",
+		"/internal/asynclog",
+		"/internal/fair",
+		"/internal/hub",
+		"/internal/instruction",
+		"/internal/metrics",
+		"/internal/problem",
+		"/internal/rules",
+		"/internal/secret",
+		"/internal/sse",
+		"/internal/stream",
+	} {
 		if packages[module+path].ImportPath == "" {
 			t.Fatalf("there is no package %s", module+path)
 		}
@@ -66,6 +82,7 @@ func TestDependencies(t *testing.T) {
 	onlyStandardAnd("/broker")
 	onlyStandardAnd("/internal/asynclog")
 	onlyStandardAnd("/internal/fair")
+	onlyStandardAnd("/internal/instruction")
 	onlyStandardAnd("/internal/jsontext")
 	onlyStandardAnd("/internal/placeholder")
 	onlyStandardAnd("/internal/secret", "/internal/placeholder")

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/sse-push/caddy-sse-push/internal/instruction"
 )
 
 // Signs of forwarding are headers that proxies, balancers and CDNs add to what they pass on, and clients do not: those below,
@@ -20,7 +22,7 @@ var (
 // isForwarded reports whether a header says that the direct peer is a proxy.
 func isForwarded(h http.Header) bool {
 	for name := range h {
-		name = strings.TrimPrefix(strings.ToLower(dashes.Replace(name)), "x-")
+		name = strings.TrimPrefix(strings.ToLower(instruction.Dashes.Replace(name)), "x-")
 		if strings.Contains(name, "forward") || slices.Contains(forwardingNames, name) ||
 			slices.ContainsFunc(forwardingSuffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) }) ||
 			slices.ContainsFunc(forwardingPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {

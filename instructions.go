@@ -5,72 +5,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/textproto"
-	"slices"
-	"strings"
+
+	"github.com/sse-push/caddy-sse-push/internal/instruction"
 )
-
-// Instructions are headers by which the app behind steers the proxy: in its answers alone, never in what a client sends.
-const (
-	instructionPrefix = "X-Sse-" // as net/http spells it
-
-	headerHold    = "X-Sse-Hold"
-	headerPublish = "X-Sse-Publish"
-
-	// headerQuestion marks a question of user authorize. Its value is questionMark.
-	headerQuestion = "X-Sse-Question"
-)
-
-// dashes spells a name with `-`, where an app that cannot tell `_` and `.` from it reads the same name, as CGI does.
-var dashes = strings.NewReplacer("_", "-", ".", "-")
-
-// nameLists are the headers that list names of others: those that the next hop removes, and those that follow the body.
-var nameLists = []string{"Connection", "Proxy-Connection", "Trailer"}
-
-// isInstruction reports whether a header steers the proxy, or would be taken for one that does by an app that cannot tell
-// `-` from `_` or `.`.
-func isInstruction(name string) bool {
-	name = dashes.Replace(name)
-	return len(name) >= len(instructionPrefix) && strings.EqualFold(name[:len(instructionPrefix)], instructionPrefix)
-}
-
-// stripInstructions removes every instruction from a header, and its name from the header's lists of names. It returns the
-// instructions that it removed.
-func stripInstructions(h http.Header) http.Header {
-	var taken http.Header
-	for name, values := range h {
-		switch {
-		case isInstruction(strings.TrimPrefix(name, http.TrailerPrefix)):
-			if taken == nil {
-				taken = http.Header{}
-			}
-			taken[name] = values
-			delete(h, name)
-		case slices.Contains(nameLists, textproto.CanonicalMIMEHeaderKey(name)):
-			if values = unlisted(values); len(values) == 0 {
-				delete(h, name)
-			} else {
-				h[name] = values
-			}
-		}
-	}
-	return taken
-}
-
-// unlisted returns the lines of a list of names without those of instructions.
-func unlisted(lines []string) []string {
-	listed := func(name string) bool { return isInstruction(strings.TrimSpace(name)) }
-	if !slices.ContainsFunc(lines, func(line string) bool { return slices.ContainsFunc(strings.Split(line, ","), listed) }) {
-		return lines
-	}
-	var kept []string
-	for _, line := range lines {
-		if names := slices.DeleteFunc(strings.Split(line, ","), listed); len(names) > 0 {
-			kept = append(kept, strings.TrimSpace(strings.Join(names, ",")))
-		}
-	}
-	return kept
-}
 
 // innerKey is the context key of a request that passes what stands behind a directive that deals with instructions. Another
 // directive there keeps what the first one has added to the request, and leaves it what it waits for in the answer.
@@ -92,12 +29,12 @@ func enclosed(r *http.Request) *http.Request {
 // inner one its own. X-SSE-Publish is left to the directive around unless this one publishes.
 func (h *Handler) takeInstructions(header http.Header, inner bool) (taken http.Header) {
 	if !inner {
-		return stripInstructions(header)
+		return instruction.Strip(header)
 	}
 	taken = http.Header{}
 	if h.PublishHeader != nil {
-		taken[headerPublish] = header[headerPublish]
-		delete(header, headerPublish)
+		taken[instruction.Publish] = header[instruction.Publish]
+		delete(header, instruction.Publish)
 	}
 	return taken
 }
@@ -109,7 +46,7 @@ func stripRequest(r *http.Request) {
 	if isInner(r) {
 		return
 	}
-	stripInstructions(r.Header)
+	instruction.Strip(r.Header)
 	if r.Body == nil || r.Body == http.NoBody {
 		r.Trailer = nil
 		return
@@ -118,7 +55,7 @@ func stripRequest(r *http.Request) {
 	if announced == nil {
 		announced = http.Header{}
 	}
-	stripInstructions(announced)
+	instruction.Strip(announced)
 	r.Body = &strippedBody{ReadCloser: r.Body, from: r.Trailer, to: announced}
 	r.Trailer = announced
 }
@@ -134,7 +71,7 @@ func (b *strippedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
 		maps.Copy(b.to, b.from)
-		stripInstructions(b.to)
+		instruction.Strip(b.to)
 	}
 	return n, err
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
@@ -80,7 +81,7 @@ func (p *PublishHeader) whyNot(status int, h http.Header) string {
 	if !slices.Contains(list, text) && !slices.Contains(list, text[:1]+"xx") {
 		return "the status " + text + " does not count"
 	}
-	return whyCached(status, h)
+	return instruction.WhyCached(status, h)
 }
 
 // permits reports whether an event has only targets that are listed.
@@ -142,7 +143,7 @@ func (a *answerWriter) begin(status int) {
 		return
 	}
 	a.begun = true
-	if texts := taken[headerPublish]; len(texts) > 0 && a.handler.PublishHeader != nil {
+	if texts := taken[instruction.Publish]; len(texts) > 0 && a.handler.PublishHeader != nil {
 		a.handler.publishAnswer(a.ctx, texts, status, a.Header())
 	}
 }

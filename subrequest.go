@@ -89,6 +89,9 @@ type askedKey struct{}
 // have touched its headers and those of its answer.
 func isAsked(r *http.Request) bool { return r.Context().Value(askedKey{}) != nil }
 
+// headerQuestion marks a question of user authorize. Its value is questionMark.
+const headerQuestion = "X-Sse-Question"
+
 // questionMark is the value of headerQuestion. No client can guess it, but the app sees it, so it proves nothing.
 var questionMark = rand.Text()
 

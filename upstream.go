@@ -13,6 +13,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -103,23 +104,23 @@ func (h *Handler) askApp(w http.ResponseWriter, r, asIs *http.Request, next cadd
 	asIs.Header.Del("Accept-Encoding") // first events are to be read
 	a := &appAnswer{}
 	rec := caddyhttp.NewResponseRecorder(w, &a.first.Buffer, func(status int, header http.Header) bool {
-		taken := stripInstructions(header)
+		taken := instruction.Strip(header)
 		if status < 200 {
 			return false
 		}
-		switch texts := taken[headerPublish]; {
+		switch texts := taken[instruction.Publish]; {
 		case len(texts) == 0:
 		case h.PublishHeader != nil:
 			h.publishAnswer(r.Context(), texts, status, header)
-		case isInner(asIs) && whyCached(status, header) == "":
-			header[headerPublish] = texts // for the directive around this one
+		case isInner(asIs) && instruction.WhyCached(status, header) == "":
+			header[instruction.Publish] = texts // for the directive around this one
 		}
 		a.status, a.header, a.instructions = status, header.Clone(), taken
 		return a.holds() || streams && status >= 500
 	})
 	err := next.ServeHTTP(bounded{rec, &a.first}, enclosed(asIs))
 	if !isInner(asIs) {
-		stripInstructions(w.Header()) // of an error, or trailers
+		instruction.Strip(w.Header()) // of an error, or trailers
 	}
 	var failure caddyhttp.HandlerError
 	switch {
@@ -134,7 +135,7 @@ func (h *Handler) askApp(w http.ResponseWriter, r, asIs *http.Request, next cadd
 
 // holds reports whether the app asks for a stream.
 func (a *appAnswer) holds() bool {
-	return a.status == http.StatusOK && a.instructions.Get(headerHold) == "stream"
+	return a.status == http.StatusOK && a.instructions.Get(instruction.Hold) == "stream"
 }
 
 // grantOf reads whom the app lets in, and to what. It returns nil if the answer cannot be believed, and logs the reason.
@@ -143,7 +144,7 @@ func (h *Handler) grantOf(a *appAnswer) *grant {
 		h.complain(zap.WarnLevel, "the app behind the subscribe route failed", zap.Int("status", a.status), zap.Error(a.err))
 		return nil
 	}
-	if reason := whyCached(a.status, a.header); reason != "" {
+	if reason := instruction.WhyCached(a.status, a.header); reason != "" {
 		h.complain(zap.WarnLevel, "X-SSE-Hold is ignored: "+reason)
 		return nil
 	}

@@ -1,4 +1,4 @@
-package ssepush
+package instruction
 
 import (
 	"maps"
@@ -8,28 +8,28 @@ import (
 	"unicode"
 )
 
-// saysCache reports whether a header says if a cache had the answer: `Cache-Status` (RFC 9211), and what proxies and the page
-// caches of PHP applications have of their own, such as `X-Cache`, `CF-Cache-Status` or `X-Drupal-Cache`.
+// saysCache reports whether a header says if a cache had the answer: `Cache-Status` (RFC 9211), or one that a proxy or a page
+// cache of a PHP application uses instead, such as `X-Cache`, `CF-Cache-Status` or `X-Drupal-Cache`.
 func saysCache(name string) bool {
 	name = strings.ToLower(name)
 	return name == "cache-status" || strings.HasSuffix(name, "-cache") || strings.HasSuffix(name, "-cache-status")
 }
 
-// cacheWords are the words in such a header that stand for an answer out of a cache.
+// cacheWords are the words in such a header that say that the answer came from a cache.
 var cacheWords = []string{"hit", "stale", "updating", "revalidated"}
 
-// whyCached returns why an answer was not made by the app for the request that it answers, or "" if it was, as far as its
-// status and header tell. What such an answer says of a client, or asks to publish, was meant for an earlier request.
+// WhyCached returns why an answer cannot have been made by the app for this request, or "" if its status and header give no
+// reason. The instructions of a cached answer were meant for an earlier request, and perhaps for another client.
 //
-// `Age: 0` alone is no reason: Varnish adds it to everything. It adds Accept-Ranges as well, which otherwise only a file has.
-func whyCached(status int, h http.Header) string {
+// `Age: 0` alone is no reason: Varnish adds it to every answer. It also adds Accept-Ranges, which otherwise means a file.
+func WhyCached(status int, h http.Header) string {
 	switch status {
 	case http.StatusNotModified:
 		return "304: the client's own copy is meant"
 	case http.StatusPartialContent:
 		return "206: it is a part of a file"
 	}
-	if age := h["Age"]; len(age) > 0 && !isOnly(age, "0") {
+	if age := h["Age"]; len(age) > 0 && !slices.Equal(age, []string{"0"}) {
 		return "Age: it comes from a cache"
 	}
 	varnish := h["X-Varnish"]
@@ -42,7 +42,7 @@ func whyCached(status int, h http.Header) string {
 		}
 	}
 	ranges := h["Accept-Ranges"]
-	if len(varnish) == 0 && len(ranges) > 0 && !isOnly(ranges, "none") {
+	if len(varnish) == 0 && len(ranges) > 0 && !slices.Equal(ranges, []string{"none"}) {
 		return "Accept-Ranges: it is a file"
 	}
 	return ""
