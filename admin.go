@@ -149,7 +149,7 @@ func (p *pooledHub) grants(route hub.Route, user, topic string) bool {
 		return false
 	}
 	return slices.ContainsFunc(rs.list, func(route Route) bool {
-		return route.Path() == a.path && route.Grants(a, user).granted(topic)
+		return route.Path() == a.path && route.Grants(a, user).Granted(topic)
 	})
 }
 

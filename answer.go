@@ -14,13 +14,16 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
+// byUpstream vouches for what an app has said in its answer to a subscribe request.
+const byUpstream = "upstream"
+
 // read reads the answer of an app that lets a client in. Who came at once is not to come again at once.
-func (v *authorizer) read(h http.Header) (*grant, error) {
+func (v *authorizer) read(h http.Header) (*Grant, error) {
 	return readGrant(h, v.name, v.lifetime-rand.N(v.lifetime/10))
 }
 
 // readGrant reads what an app says of a client; nil where it names none. A lifetime of 0 is without end.
-func readGrant(h http.Header, by string, lifetime time.Duration) (*grant, error) {
+func readGrant(h http.Header, by string, lifetime time.Duration) (*Grant, error) {
 	users := h.Values("X-SSE-User")
 	if len(users) == 0 || len(users) == 1 && users[0] == "" {
 		return nil, nil
@@ -28,7 +31,7 @@ func readGrant(h http.Header, by string, lifetime time.Duration) (*grant, error)
 	if len(users) > 1 {
 		return nil, failing("X-SSE-User is given more than once")
 	}
-	g := &grant{user: users[0], by: by}
+	g := &Grant{user: users[0], by: by}
 	if err := rules.CheckName(g.user); err != nil {
 		return nil, failing("X-SSE-User " + err.Error())
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,11 +118,12 @@ func checkQuestion(target string) error {
 var hopByHop = []string{"Accept", "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Host", "Keep-Alive", "Te", "Trailer",
 	"Transfer-Encoding", "Upgrade", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
-func (a *Authorize) provision() (verifier, error) {
+func newAuthorizer(a *Authorize) *authorizer {
 	v := &authorizer{
 		name: "authorize " + a.Target, cookies: a.Cookies,
-		ttl: orElse(time.Duration(a.TTL), defaultTTL), timeout: orElse(time.Duration(a.Timeout), defaultAskTimeout),
-		lifetime: orElse(time.Duration(a.Expires), defaultExpires),
+		ttl: cmp.Or(time.Duration(a.TTL), defaultTTL), timeout: cmp.Or(time.Duration(a.Timeout), defaultAskTimeout),
+		lifetime: cmp.Or(time.Duration(a.Expires), defaultExpires),
+		ask:      newAsker(a.Target),
 		queue:    fair.New(cmp.Or(a.Concurrency, defaultConcurrency), maxQueued),
 		answers:  map[answerKey]kept{},
 		flights:  map[string]*flight{},
@@ -135,9 +135,7 @@ func (a *Authorize) provision() (verifier, error) {
 	if a.Headers == nil {
 		v.headers = []string{"Authorization"}
 	}
-	var err error
-	v.ask, err = newAsker(a.Target)
-	return v, err
+	return v
 }
 
 // authorizer asks the app, and remembers for a moment what it said.
@@ -160,18 +158,27 @@ type authorizer struct {
 type answerKey [sha256.Size]byte
 
 type kept struct {
-	grant *grant
+	grant *Grant
 	until time.Time
 }
 
-func (v *authorizer) vouches(by string) bool { return by == v.name }
+// Vouches implements Verifier.
+func (v *authorizer) Vouches(by string) bool { return by == v.name }
 
-func (v *authorizer) verify(r *http.Request, params url.Values, route string) (*grant, error) {
-	q, err := v.question(r, params["topic"])
-	if err != nil || q == nil {
-		return nil, err
+// Verify implements Verifier. A client with something to show is admitted before the app is asked.
+func (v *authorizer) Verify(r *Request) (*Grant, error) {
+	q, size := v.question(r.Request)
+	if len(q.header) == 0 {
+		return nil, nil
 	}
-	key := q.key(route)
+	if p := r.enter(); p != nil {
+		return nil, p
+	}
+	if size > maxAsked {
+		return nil, invalid("cookies and headers are too long")
+	}
+	q.asksFor(r.Params["topic"])
+	key := q.key(r.Route)
 	g, purged := v.known(key)
 	if g != nil {
 		return g, nil
@@ -181,13 +188,8 @@ func (v *authorizer) verify(r *http.Request, params url.Values, route string) (*
 	return v.wait(r.Context(), v.board(id, q, key, purged))
 }
 
-// asks reports whether the app would be asked about a request, which holds something to be shown.
-func (v *authorizer) asks(r *http.Request) bool {
-	return slices.ContainsFunc(v.headers, func(name string) bool { return len(r.Header[name]) > 0 }) || v.shown(r) != ""
-}
-
 // known returns what the app has said a moment ago, and how often that was purged.
-func (v *authorizer) known(key answerKey) (*grant, uint64) {
+func (v *authorizer) known(key answerKey) (*Grant, uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if k, ok := v.answers[key]; ok && time.Now().Before(k.until) {
@@ -198,7 +200,7 @@ func (v *authorizer) known(key answerKey) (*grant, uint64) {
 
 // keep remembers an answer, unless there was a purge since it was asked for. Refusals are not kept: who has just logged
 // in has the same cookie, and an EventSource that is refused gives up for good.
-func (v *authorizer) keep(key answerKey, g *grant, purged uint64) {
+func (v *authorizer) keep(key answerKey, g *Grant, purged uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.purged != purged {
@@ -225,8 +227,8 @@ func (v *authorizer) keep(key answerKey, g *grant, purged uint64) {
 	v.answers[key] = kept{g, until}
 }
 
-// purge forgets what the app has said of a user; "" stands for all.
-func (v *authorizer) purge(user string) {
+// forgetUser drops what the app has said of a user; "" stands for all users.
+func (v *authorizer) forgetUser(user string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.purged++
@@ -240,7 +242,7 @@ func (v *authorizer) purge(user string) {
 func failing(cause string) *refusal { return &refusal{public: "authorize", cause: cause} }
 
 // get asks the app. The caller has a place in the queue, which is given back when no more of the question is under way.
-func (v *authorizer) get(q *question) (*grant, error) {
+func (v *authorizer) get(q *question) (*Grant, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), v.timeout) // not a client's: others may wait for the answer too
 	defer cancel()
 	status, header, err := v.ask(ctx, q, func() { v.queue.Leave(q.network) })

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,16 +21,17 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-func newAuthorizer(t *testing.T, config Authorize) *authorizer {
+func authorizerOf(t *testing.T, config Authorize) *authorizer {
 	t.Helper()
 	if err := config.check(); err != nil {
 		t.Fatal(err)
 	}
-	v, err := config.provision()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v.(*authorizer)
+	return newAuthorizer(&config)
+}
+
+// arriving returns a request to a subscribe route as a verifier gets it.
+func arriving(r *http.Request, params url.Values, route string) *Request {
+	return &Request{Request: r, Params: params, Route: route}
 }
 
 // app is what an authorizer asks: a handler behind a URL.
@@ -89,14 +91,14 @@ func TestAuthorizeAnswers(t *testing.T) {
 		"a limit of none":     {status: 200, header: http.Header{"X-Sse-User": {"u1"}, "X-Sse-Limit": {"0"}}, public: "authorize", cause: "X-SSE-Limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := newAuthorizer(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
+			v := authorizerOf(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
 				for name, lines := range test.header {
 					w.Header()[name] = lines
 				}
 				w.Header().Set("Set-Cookie", "session=stolen")
 				w.WriteHeader(test.status)
 			})})
-			g, err := v.verify(asClient("id=1"), nil, "/events")
+			g, err := v.Verify(arriving(asClient("id=1"), nil, "/events"))
 			wantRefusal(t, err, test.refused, test.public, test.cause)
 			if test.user == "" {
 				if g != nil {
@@ -117,11 +119,11 @@ func TestAuthorizeQuestion(t *testing.T) {
 		w.Header().Set("X-SSE-User", "u1")
 		w.Header().Set("X-SSE-Expires", "60")
 	})
-	v := newAuthorizer(t, Authorize{Target: target, Cookies: []string{"PHPSESSID"}, Headers: []string{"authorization", "x-app"}})
+	v := authorizerOf(t, Authorize{Target: target, Cookies: []string{"PHPSESSID"}, Headers: []string{"authorization", "x-app"}})
 	r := asClient("a=b; PHPSESSID=s1; PHPSESSIDX=no; c=d", "Authorization", "Bearer t", "X-App", "1", "X-Other", "no",
 		"X-SSE-User", "admin", "X-SSE-Topics", "**", "X-Forwarded-For", "10.0.0.1", "Accept-Encoding", "gzip")
 	start := time.Now()
-	g, err := v.verify(r, map[string][]string{"topic": {"b", "a\n", "a"}, "ticket": {"no"}}, "/events")
+	g, err := v.Verify(arriving(r, url.Values{"topic": {"b", "a\n", "a"}, "ticket": {"no"}}, "/events"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,10 +142,10 @@ func TestAuthorizeQuestion(t *testing.T) {
 		}
 	}
 	got = nil
-	if g, err := v.verify(asClient("a=b", "X-Other", "x"), nil, "/events"); g != nil || err != nil || got != nil {
+	if g, err := v.Verify(arriving(asClient("a=b", "X-Other", "x"), nil, "/events")); g != nil || err != nil || got != nil {
 		t.Error("who has nothing to show is absent, and costs no question")
 	}
-	if _, err := v.verify(asClient("PHPSESSID="+strings.Repeat("a", maxAsked)), nil, "/events"); err == nil || got != nil {
+	if _, err := v.Verify(arriving(asClient("PHPSESSID="+strings.Repeat("a", maxAsked)), nil, "/events")); err == nil || got != nil {
 		t.Error("the app was asked about a cookie without end")
 	}
 }
@@ -151,7 +153,7 @@ func TestAuthorizeQuestion(t *testing.T) {
 // The answer to one question is not given to another.
 func TestAuthorizeKeepsApart(t *testing.T) {
 	var asked atomic.Int64
-	v := newAuthorizer(t, Authorize{Cookies: []string{"id"}, Headers: []string{"X-App"}, Target: app(t, func(w http.ResponseWriter, r *http.Request) {
+	v := authorizerOf(t, Authorize{Cookies: []string{"id"}, Headers: []string{"X-App"}, Target: app(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-SSE-User", fmt.Sprint("u", asked.Add(1)))
 	})})
 	type ask struct {
@@ -178,21 +180,21 @@ func TestAuthorizeKeepsApart(t *testing.T) {
 	}
 	for round := range 2 {
 		for i, a := range different {
-			g, err := v.verify(a.r, map[string][]string{"topic": a.topics}, a.route)
+			g, err := v.Verify(arriving(a.r, url.Values{"topic": a.topics}, a.route))
 			if err != nil || g.user != fmt.Sprint("u", i+1) {
 				t.Errorf("round %d, %d: got %+v, %v", round, i, g, err)
 			}
 		}
 	}
 	same := from(asClient("x=9; id=1", "Last-Event-Id", "p7"), "192.0.2.1:999", "site.example")
-	if g, _ := v.verify(same, map[string][]string{"topic": {"u", "t"}}, "/a"); g.user != "u5" {
+	if g, _ := v.Verify(arriving(same, url.Values{"topic": {"u", "t"}}, "/a")); g.user != "u5" {
 		t.Errorf("the same in another order: got %+v", g)
 	}
-	v.purge("u1")
-	if g, _ := v.verify(different[0].r, nil, "/a"); g.user != "u12" {
+	v.forgetUser("u1")
+	if g, _ := v.Verify(arriving(different[0].r, nil, "/a")); g.user != "u12" {
 		t.Errorf("behind a purge: got %+v", g)
 	}
-	if g, _ := v.verify(different[1].r, nil, "/a"); g.user != "u2" {
+	if g, _ := v.Verify(arriving(different[1].r, nil, "/a")); g.user != "u2" {
 		t.Errorf("another's purge: got %+v", g)
 	}
 }
@@ -200,19 +202,19 @@ func TestAuthorizeKeepsApart(t *testing.T) {
 // Refusals and failures are not kept: who logs in gets in.
 func TestAuthorizeForgetsRefusals(t *testing.T) {
 	var status atomic.Int64
-	v := newAuthorizer(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
+	v := authorizerOf(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-SSE-User", "u1")
 		w.WriteHeader(int(status.Load()))
 	})})
 	for _, s := range []int64{401, 500, 200} {
 		status.Store(s)
-		g, err := v.verify(asClient("id=1"), nil, "/events")
+		g, err := v.Verify(arriving(asClient("id=1"), nil, "/events"))
 		if (s == 200) != (err == nil && g != nil) {
 			t.Errorf("%d: got %+v, %v", s, g, err)
 		}
 	}
 	status.Store(401)
-	if g, _ := v.verify(asClient("id=1"), nil, "/events"); g == nil {
+	if g, _ := v.Verify(arriving(asClient("id=1"), nil, "/events")); g == nil {
 		t.Error("an answer is not kept")
 	}
 }
@@ -220,13 +222,13 @@ func TestAuthorizeForgetsRefusals(t *testing.T) {
 // An answer that was asked for before a purge is not for those who come behind it, and not kept.
 func TestAuthorizePurgeInFlight(t *testing.T) {
 	asked, answer := make(chan struct{}, 9), make(chan string)
-	v := newAuthorizer(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
+	v := authorizerOf(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
 		asked <- struct{}{}
 		w.Header().Set("X-SSE-User", <-answer)
 	})})
 	users := make(chan string, 2)
 	ask := func() {
-		g, err := v.verify(asClient("id=1"), nil, "/events")
+		g, err := v.Verify(arriving(asClient("id=1"), nil, "/events"))
 		if err != nil {
 			t.Error(err)
 			return
@@ -235,7 +237,7 @@ func TestAuthorizePurgeInFlight(t *testing.T) {
 	}
 	go ask()
 	<-asked
-	v.purge("old")
+	v.forgetUser("old")
 	go ask()
 	<-asked         // a question of its own
 	answer <- "old" // to one of the two: both go by the same name here
@@ -252,9 +254,9 @@ func TestAuthorizePurgeInFlight(t *testing.T) {
 		t.Error("the answer from behind the purge is not kept")
 	}
 
-	go func() { <-asked; v.purge("old"); answer <- "late" }()
-	v.purge("old")
-	v.purge("new")
+	go func() { <-asked; v.forgetUser("old"); answer <- "late" }()
+	v.forgetUser("old")
+	v.forgetUser("new")
 	ask()
 	if v.mu.Lock(); len(v.answers) != 0 {
 		t.Error("an answer from before a purge is kept")
@@ -300,8 +302,8 @@ func TestAuthorizeFailures(t *testing.T) {
 		"no site to speak": "/whoami",
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := newAuthorizer(t, Authorize{Target: target, Timeout: caddy.Duration(300 * time.Millisecond)})
-			if g, err := v.verify(asClient("id=1"), nil, "/events"); g != nil || !isSoft(err, "authorize") {
+			v := authorizerOf(t, Authorize{Target: target, Timeout: caddy.Duration(300 * time.Millisecond)})
+			if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); g != nil || !isSoft(err, "authorize") {
 				t.Errorf("got %+v, %v", g, err)
 			}
 			if n := v.queue.Keys(); n != 0 {
@@ -322,8 +324,8 @@ func TestAuthorizeOverSocket(t *testing.T) {
 	})}
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close() })
-	v := newAuthorizer(t, Authorize{Target: "unix://" + socket + ":/whoami"})
-	if g, err := v.verify(asClient("id=1"), nil, "/events"); err != nil || g.user != "of /whoami" {
+	v := authorizerOf(t, Authorize{Target: "unix://" + socket + ":/whoami"})
+	if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.user != "of /whoami" {
 		t.Errorf("got %+v, %v", g, err)
 	}
 }
@@ -332,7 +334,7 @@ func TestAuthorizeOverSocket(t *testing.T) {
 func TestAuthorizeStorm(t *testing.T) {
 	const clients, users, atOnce = 2000, 100, 4
 	var asked, now, most atomic.Int64
-	v := newAuthorizer(t, Authorize{Concurrency: atOnce, Timeout: caddy.Duration(limitOfTest), TTL: caddy.Duration(time.Minute), Target: app(t, func(w http.ResponseWriter, r *http.Request) {
+	v := authorizerOf(t, Authorize{Concurrency: atOnce, Timeout: caddy.Duration(limitOfTest), TTL: caddy.Duration(time.Minute), Target: app(t, func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		for n := now.Add(1); ; {
 			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
@@ -347,7 +349,7 @@ func TestAuthorizeStorm(t *testing.T) {
 	for i := range clients {
 		wg.Go(func() {
 			user := fmt.Sprint("u", i%users)
-			g, err := v.verify(asClient("id="+user), nil, "/events")
+			g, err := v.Verify(arriving(asClient("id="+user), nil, "/events"))
 			if err != nil || g.user != user {
 				t.Errorf("client %d: got %+v, %v", i, g, err)
 			}
@@ -376,29 +378,29 @@ const limitOfTest = 30 * time.Second
 // An app that is too slow for a storm sends the rest off, for now.
 func TestAuthorizeStormOnASlowApp(t *testing.T) {
 	release := make(chan struct{})
-	v := newAuthorizer(t, Authorize{Concurrency: 2, Timeout: caddy.Duration(300 * time.Millisecond), Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
+	v := authorizerOf(t, Authorize{Concurrency: 2, Timeout: caddy.Duration(300 * time.Millisecond), Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
 		<-release
 		w.Header().Set("X-SSE-User", "u")
 	})})
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
-			if g, err := v.verify(asClient(fmt.Sprint("id=", i)), nil, "/events"); g != nil || !isSoft(err, "authorize") {
+			if g, err := v.Verify(arriving(asClient(fmt.Sprint("id=", i)), nil, "/events")); g != nil || !isSoft(err, "authorize") {
 				t.Errorf("got %+v, %v", g, err)
 			}
 		})
 	}
 	wg.Wait()
 	close(release)
-	if g, err := v.verify(asClient("id=1"), nil, "/events"); err != nil || g.user != "u" {
+	if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.user != "u" {
 		t.Errorf("later: got %+v, %v", g, err)
 	}
 }
 
 // What a client of a cookie without end makes the proxy keep is bounded.
 func TestAuthorizeKeepsLittle(t *testing.T) {
-	v := newAuthorizer(t, Authorize{Target: "/whoami"})
-	g := &grant{user: "u", expires: time.Now().Add(time.Hour)}
+	v := authorizerOf(t, Authorize{Target: "/whoami"})
+	g := &Grant{user: "u", expires: time.Now().Add(time.Hour)}
 	for i := range 3 * maxAnswers {
 		v.keep(answerKey{byte(i), byte(i >> 8), byte(i >> 16)}, g, 0)
 	}
@@ -424,10 +426,10 @@ func TestAuthorizeSiteHandlers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := newAuthorizer(t, Authorize{Target: "/whoami", Timeout: caddy.Duration(300 * time.Millisecond)})
+			v := authorizerOf(t, Authorize{Target: "/whoami", Timeout: caddy.Duration(300 * time.Millisecond)})
 			r := asClient("id=1")
 			r = r.WithContext(context.WithValue(r.Context(), caddyhttp.ServerCtxKey, http.Handler(handler)))
-			if g, err := v.verify(r, nil, "/events"); g != nil || !isSoft(err, "authorize") {
+			if g, err := v.Verify(arriving(r, nil, "/events")); g != nil || !isSoft(err, "authorize") {
 				t.Errorf("got %+v, %v", g, err)
 			}
 		})
@@ -481,10 +483,10 @@ func TestAuthorizeKeepsConnectionsApart(t *testing.T) {
 		{peer: "192.0.2.1:1000", local: "192.0.2.9:443", tls: &tls.ConnectionState{PeerCertificates: cert("ben's")}},
 		{peer: "192.0.2.1:1000", local: "192.0.2.9:443", tls: &tls.ConnectionState{PeerCertificates: append(cert("ben's"), cert("ca")...)}},
 	}
-	v := newAuthorizer(t, Authorize{Target: path})
+	v := authorizerOf(t, Authorize{Target: path})
 	for round := range 2 {
 		for i, c := range different {
-			if g, err := v.verify(request(c), nil, "/events"); err != nil || g.user != fmt.Sprint("u", i+1) {
+			if g, err := v.Verify(arriving(request(c), nil, "/events")); err != nil || g.user != fmt.Sprint("u", i+1) {
 				t.Errorf("round %d, %d: got %+v, %v", round, i, g, err)
 			}
 		}
@@ -492,14 +494,14 @@ func TestAuthorizeKeepsConnectionsApart(t *testing.T) {
 	again := different[8]
 	again.peer = "192.0.2.1:1001"
 	again.tls = &tls.ConnectionState{PeerCertificates: cert("ann's"), DidResume: true, TLSUnique: []byte("another")}
-	if g, err := v.verify(request(again), nil, "/events"); err != nil || g.user != "u9" {
+	if g, err := v.Verify(arriving(request(again), nil, "/events")); err != nil || g.user != "u9" {
 		t.Errorf("another connection of one client: got %+v, %v", g, err)
 	}
 
 	// An app that is asked over the network sees nothing of a connection.
-	overNetwork := newAuthorizer(t, Authorize{Target: app(t, site)})
+	overNetwork := authorizerOf(t, Authorize{Target: app(t, site)})
 	for _, i := range []int{0, 1, 3} {
-		if g, err := overNetwork.verify(request(different[i]), nil, "/events"); err != nil || g.user != "u12" {
+		if g, err := overNetwork.Verify(arriving(request(different[i]), nil, "/events")); err != nil || g.user != "u12" {
 			t.Errorf("over the network, %d: got %+v, %v", i, g, err)
 		}
 	}

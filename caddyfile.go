@@ -209,7 +209,7 @@ func handlerOptions(h *Handler) []option {
 				h.Users = append(h.Users, source)
 				return err
 			},
-			late:  func() []option { return h.Users[len(h.Users)-1].options() },
+			late:  func() []option { return userOptions(&h.Users[len(h.Users)-1]) },
 			check: func() error { return h.Users[len(h.Users)-1].check() }},
 		{usage: "anonymous", subscribe: true, set: func([]string) error {
 			h.Anonymous = true
@@ -360,7 +360,7 @@ func parseUser(args []string) (UserSource, error) {
 	case args[0] == "placeholder" || !slices.Contains(userSources, args[0]):
 		return s, fmt.Errorf("%q is not known; known are ticket, jwt, authorize, header, query, cookie, and a placeholder such as {http.auth.user.id}", args[0])
 	case isProof(args[0]):
-		return s, s.parseProof(args[1:])
+		return s, parseProof(&s, args[1:])
 	case len(args) == 1:
 		return s, fmt.Errorf("missing argument; write: user %s <name>", args[0])
 	}

@@ -33,30 +33,6 @@ func newCORS(origins []string, headers ...string) (*corsPolicy, error) {
 	return &corsPolicy{cors.New(options)}, nil
 }
 
-// clientHeaders returns the headers by which the config has clients say who they are. Those of `user header … from` are
-// set by a proxy; a page that could send them would speak for its visitor's address.
-func (h *Handler) clientHeaders() (names []string) {
-	for _, s := range h.Users {
-		var carriers []Carrier
-		switch {
-		case s.Source == "header" && len(s.From) == 0:
-			names = append(names, s.Name)
-		case s.Ticket != nil:
-			carriers = s.Ticket.From
-		case s.JWT != nil:
-			carriers = s.JWT.From
-		case s.Authorize != nil:
-			names = append(names, s.Authorize.Headers...)
-		}
-		for _, c := range carriers {
-			if c.In == "header" {
-				names = append(names, c.Name)
-			}
-		}
-	}
-	return slices.DeleteFunc(names, func(name string) bool { return name == "*" }) // which would stand for all headers
-}
-
 // handle sets the response's CORS headers, which therefore stand on errors too, and answers a preflight
 // request (done). A page of an origin that may not subscribe is a problem.
 func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem.Problem) {

@@ -44,16 +44,3 @@ func comeAgain(err error) *problem.Problem {
 	}
 	return p
 }
-
-// entered calls a function once.
-func entered(enter *func() error) *problem.Problem {
-	if *enter == nil {
-		return nil
-	}
-	err := (*enter)()
-	*enter = nil
-	if err != nil {
-		return comeAgain(err)
-	}
-	return nil
-}

@@ -141,7 +141,7 @@ func TestExpiryOfMany(t *testing.T) {
 func TestOnce(t *testing.T) {
 	within(t, func(t *testing.T, p *pooledHub) {
 		admit := func(once string) (*hub.Conn, error) {
-			return p.admit(context.Background(), hub.Subscription{User: "u1", Route: &arrival{grant: &grant{user: "u1", once: once}}}, &HubSettings{})
+			return p.admit(context.Background(), hub.Subscription{User: "u1", Route: &arrival{grant: &Grant{user: "u1", once: once}}}, &HubSettings{})
 		}
 		refused := func(err error) bool {
 			var r *hub.Refusal
@@ -177,7 +177,7 @@ func TestOnce(t *testing.T) {
 func TestGrantedLimit(t *testing.T) {
 	within(t, func(t *testing.T, p *pooledHub) {
 		admit := func() (*hub.Conn, error) {
-			return p.admit(context.Background(), hub.Subscription{User: "u1", Route: &arrival{grant: &grant{user: "u1", limit: 2}}}, &HubSettings{})
+			return p.admit(context.Background(), hub.Subscription{User: "u1", Route: &arrival{grant: &Grant{user: "u1", limit: 2}}}, &HubSettings{})
 		}
 		var conns []*hub.Conn
 		for range 2 {
@@ -211,7 +211,7 @@ func TestLeaverIsForgotten(t *testing.T) {
 	p.routes.Store(&routes{log: zap.NewNop()})
 	p.Closed = p.ended
 	defer p.Close()
-	a := &arrival{grant: &grant{user: "u1", expires: time.Now().Add(time.Hour)}}
+	a := &arrival{grant: &Grant{user: "u1", expires: time.Now().Add(time.Hour)}}
 	c, err := p.admit(t.Context(), hub.Subscription{User: "u1", Route: a}, &HubSettings{})
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ type flight struct {
 	id     string
 	done   chan struct{}      // closed when grant and err are set
 	cancel context.CancelFunc // takes it out of the queue
-	grant  *grant
+	grant  *Grant
 	err    error
 
 	waiting int  // clients, guarded by authorizer.mu
@@ -70,7 +70,7 @@ func (v *authorizer) fly(ctx context.Context, f *flight, q *question, key answer
 	close(f.done)
 }
 
-func (v *authorizer) turn(ctx context.Context, f *flight, q *question, key answerKey) (*grant, error) {
+func (v *authorizer) turn(ctx context.Context, f *flight, q *question, key answerKey) (*Grant, error) {
 	switch err := v.queue.Enter(ctx, q.network); {
 	case errors.Is(err, fair.ErrFull), errors.Is(err, context.DeadlineExceeded):
 		return nil, failing("too many questions to the app are under way")
@@ -95,7 +95,7 @@ func (v *authorizer) turn(ctx context.Context, f *flight, q *question, key answe
 var errClientLeft = failing("the client left")
 
 // wait returns what a flight has brought, unless the client leaves before.
-func (v *authorizer) wait(ctx context.Context, f *flight) (*grant, error) {
+func (v *authorizer) wait(ctx context.Context, f *flight) (*Grant, error) {
 	select {
 	case <-f.done:
 		return f.grant, f.err

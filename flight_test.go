@@ -52,7 +52,7 @@ func TestAuthorizeCrowd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				v := newAuthorizer(t, Authorize{Target: "/whoami", Concurrency: places})
+				v := authorizerOf(t, Authorize{Target: "/whoami", Concurrency: places})
 				asked := answers(v, 100*time.Millisecond)
 				ctx, leave := context.WithCancel(t.Context())
 				defer leave()
@@ -62,7 +62,7 @@ func TestAuthorizeCrowd(t *testing.T) {
 					if address[0] == '[' {
 						address = fmt.Sprintf(address, i)
 					}
-					all.Go(func() { _, _ = v.verify(fromAddress(ctx, fmt.Sprint("crowd=", i), address), nil, "/events") })
+					all.Go(func() { _, _ = v.Verify(arriving(fromAddress(ctx, fmt.Sprint("crowd=", i), address), nil, "/events")) })
 				}
 				synctest.Wait()
 				if test.leaves {
@@ -74,7 +74,7 @@ func TestAuthorizeCrowd(t *testing.T) {
 				var others sync.WaitGroup
 				for i := range honest {
 					others.Go(func() {
-						g, err := v.verify(fromAddress(t.Context(), fmt.Sprint("honest=", i), fmt.Sprintf("192.0.2.%d:1", i)), nil, "/events")
+						g, err := v.Verify(arriving(fromAddress(t.Context(), fmt.Sprint("honest=", i), fmt.Sprintf("192.0.2.%d:1", i)), nil, "/events"))
 						if took := time.Since(began); err != nil || g.user != fmt.Sprint("honest=", i) || took > test.within {
 							t.Errorf("client %d: got %+v, %v after %s", i, g, err, took)
 							return
@@ -108,12 +108,12 @@ func TestAuthorizeCrowd(t *testing.T) {
 // is kept: the client will come again.
 func TestAuthorizeWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newAuthorizer(t, Authorize{Target: "/whoami", Concurrency: 1, Timeout: caddy.Duration(time.Second)})
+		v := authorizerOf(t, Authorize{Target: "/whoami", Concurrency: 1, Timeout: caddy.Duration(time.Second)})
 		asked := answers(v, 900*time.Millisecond)
 		var all sync.WaitGroup
 		for i := range 3 {
 			all.Go(func() {
-				if g, err := v.verify(asClient(fmt.Sprint("id=", i)), nil, "/events"); err != nil || g == nil {
+				if g, err := v.Verify(arriving(asClient(fmt.Sprint("id=", i)), nil, "/events")); err != nil || g == nil {
 					t.Errorf("client %d: got %+v, %v", i, g, err)
 				}
 			})
@@ -122,23 +122,23 @@ func TestAuthorizeWaiting(t *testing.T) {
 
 		ctx, leave := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer leave()
-		if _, err := v.verify(fromAddress(ctx, "id=left", "192.0.2.1:1"), nil, "/events"); !isSoft(err, "authorize") {
+		if _, err := v.Verify(arriving(fromAddress(ctx, "id=left", "192.0.2.1:1"), nil, "/events")); !isSoft(err, "authorize") {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(time.Second)
 		n := asked.Load()
-		if g, err := v.verify(asClient("id=left"), nil, "/events"); err != nil || g.user != "id=left" || asked.Load() != n {
+		if g, err := v.Verify(arriving(asClient("id=left"), nil, "/events")); err != nil || g.user != "id=left" || asked.Load() != n {
 			t.Errorf("got %+v, %v; asked %d times more", g, err, asked.Load()-n)
 		}
 
 		// One of several who wait for the same leaves: the others get their answer.
 		ctx, leave = context.WithCancel(t.Context())
-		v.purge("")
-		all.Go(func() { _, _ = v.verify(asClient("id=first"), nil, "/events") })
+		v.forgetUser("")
+		all.Go(func() { _, _ = v.Verify(arriving(asClient("id=first"), nil, "/events")) })
 		synctest.Wait()
-		all.Go(func() { _, _ = v.verify(fromAddress(ctx, "id=both", "192.0.2.1:1"), nil, "/events") })
+		all.Go(func() { _, _ = v.Verify(arriving(fromAddress(ctx, "id=both", "192.0.2.1:1"), nil, "/events")) })
 		all.Go(func() {
-			if g, err := v.verify(asClient("id=both"), nil, "/events"); err != nil || g == nil {
+			if g, err := v.Verify(arriving(asClient("id=both"), nil, "/events")); err != nil || g == nil {
 				t.Errorf("got %+v, %v", g, err)
 			}
 		})

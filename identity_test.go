@@ -10,7 +10,19 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
+
+func chainOf(t *testing.T, settings ChainSettings) *Chain {
+	t.Helper()
+	c, err := newChain(settings, zap.NewNop(), new(problem.Complaints))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
 
 const nobody = "401" // as a user, in the tables: the client is refused
 
@@ -85,10 +97,7 @@ func TestIdentify(t *testing.T) {
 		{name: "only anonymous", url: "/?userId=u1", anonymous: true, want: ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := &Handler{Users: slices.Clone(test.users), Anonymous: test.anonymous}
-			if err := h.provisionUsers(); err != nil {
-				t.Fatal(err)
-			}
+			c := chainOf(t, ChainSettings{Users: test.users, Anonymous: test.anonymous})
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			if test.url != "" {
 				r = httptest.NewRequest(http.MethodGet, test.url, nil)
@@ -103,7 +112,7 @@ func TestIdentify(t *testing.T) {
 			for name, value := range test.vars {
 				repl.Set(name, value)
 			}
-			id, p := h.identify(r, nil, nil)
+			id, p := c.Identify(r, nil, nil)
 			switch {
 			case p != nil && p.Status != http.StatusUnauthorized:
 				t.Errorf("got status %d", p.Status)
@@ -120,13 +129,13 @@ func TestIdentify(t *testing.T) {
 
 // The user of a POST may stand in its body, and then not in the URL as well.
 func TestIdentifyByParameters(t *testing.T) {
-	h := &Handler{Users: []UserSource{{Source: "query", Name: "userId"}}}
+	c := chainOf(t, ChainSettings{Users: []UserSource{{Source: "query", Name: "userId"}}})
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	caddyhttp.NewTestReplacer(r)
-	if id, p := h.identify(r, url.Values{"userId": {"u1"}}, nil); p != nil || id.User != "u1" {
+	if id, p := c.Identify(r, url.Values{"userId": {"u1"}}, nil); p != nil || id.User != "u1" {
 		t.Errorf("got %q, %v", id.User, p)
 	}
-	if _, p := h.identify(r, url.Values{"userId": {"u1", "u2"}}, nil); p == nil || p.Status != http.StatusUnauthorized || p.Field != "userId" {
+	if _, p := c.Identify(r, url.Values{"userId": {"u1", "u2"}}, nil); p == nil || p.Status != http.StatusUnauthorized || p.Field != "userId" {
 		t.Errorf("got %v", p)
 	}
 }
@@ -157,11 +166,11 @@ func TestGrant(t *testing.T) {
 		{topics: []string{"t/{http.vars.x}", "ok"}, vars: map[string]any{"http.vars.x": "a\nb"}, want: []string{"t/a%0Ab", "ok"}},
 		{topics: []string{"t/{http.vars.x}", "ok"}, vars: map[string]any{"http.vars.x": strings.Repeat("a", 254)}, want: []string{"ok"}},
 	} {
-		h := &Handler{
+		c := chainOf(t, ChainSettings{
 			Users:     []UserSource{{Source: "placeholder", Name: "{http.vars.user}"}},
 			Anonymous: true,
 			Topics:    test.topics,
-		}
+		})
 		for _, topic := range test.topics {
 			if err := checkGrant(topic); err != nil {
 				t.Fatal(err)
@@ -173,7 +182,7 @@ func TestGrant(t *testing.T) {
 		for name, value := range test.vars {
 			repl.Set(name, value)
 		}
-		id, p := h.identify(r, nil, nil)
+		id, p := c.Identify(r, nil, nil)
 		if p != nil || id.User != test.user {
 			t.Fatalf("got user %q, %v", id.User, p)
 		}
@@ -185,10 +194,11 @@ func TestGrant(t *testing.T) {
 
 // A grant without placeholders costs nothing per connection.
 func TestGrantIsShared(t *testing.T) {
-	h := &Handler{Anonymous: true, Topics: []string{"public/*"}}
+	topics := []string{"public/*"}
+	c := chainOf(t, ChainSettings{Anonymous: true, Topics: topics})
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	caddyhttp.NewTestReplacer(r)
-	if id, _ := h.identify(r, nil, nil); &id.Topics[0] != &h.Topics[0] {
+	if id, _ := c.Identify(r, nil, nil); &id.Topics[0] != &topics[0] {
 		t.Error("the grant was copied")
 	}
 }
@@ -216,11 +226,11 @@ func TestGranted(t *testing.T) {
 		"*":           false,
 		"public/**":   false,
 	} {
-		if got := id.granted(topic); got != want {
+		if got := id.Granted(topic); got != want {
 			t.Errorf("%s: got %v", topic, got)
 		}
 	}
-	if (Identity{}).granted("news") {
+	if (Identity{}).Granted("news") {
 		t.Error("an empty grant granted something")
 	}
 }
@@ -239,16 +249,12 @@ func TestWarnings(t *testing.T) {
 		{UserSource{Source: "placeholder", Name: "{http.request.header.X-User-ID}"}, ""},
 		{UserSource{Source: "placeholder", Name: "{http.request.uri.query.userId}"}, "any client can set it"},
 	} {
-		h := &Handler{Users: []UserSource{test.source}}
-		if err := h.provisionUsers(); err != nil {
-			t.Fatal(err)
-		}
-		got := h.warnings()
+		got := chainOf(t, ChainSettings{Users: []UserSource{test.source}}).Warnings()
 		if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || !strings.Contains(got[0], test.want)) {
 			t.Errorf("%v: got %q, want %q", test.source, got, test.want)
 		}
 	}
-	if got := (&Handler{Anonymous: true}).warnings(); !reflect.DeepEqual(got, []string(nil)) {
+	if got := chainOf(t, ChainSettings{Anonymous: true}).Warnings(); !reflect.DeepEqual(got, []string(nil)) {
 		t.Errorf("got %q", got)
 	}
 }

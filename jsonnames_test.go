@@ -72,6 +72,6 @@ func TestJSONNames(t *testing.T) {
 	for _, source := range []UserSource{
 		{Source: "ticket", Ticket: new(Ticket)}, {Source: "jwt", JWT: new(JWT)}, {Source: "authorize", Authorize: new(Authorize)},
 	} {
-		check("users."+source.Source, source.options())
+		check("users."+source.Source, userOptions(&source))
 	}
 }

@@ -40,7 +40,7 @@ type keySet struct {
 	url        string
 	refresh    time.Duration
 	client     *http.Client
-	log        *zap.Logger // nil: nothing is logged
+	log        *zap.Logger
 	complaints problem.Complaints
 
 	mu       sync.Mutex    // guards all below
@@ -58,8 +58,8 @@ type fetchedKeys struct {
 	at      time.Time // when it was done
 }
 
-func newKeySet(url string, refresh time.Duration) *keySet {
-	return &keySet{url: url, refresh: refresh, client: &http.Client{
+func newKeySet(url string, refresh time.Duration, log *zap.Logger) *keySet {
+	return &keySet{url: url, refresh: refresh, log: log, client: &http.Client{
 		Timeout: keysTimeout,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > maxHops || via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
@@ -168,12 +168,6 @@ func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys,
 	}
 }
 
-// isTemporary reports whether a client that is refused may come again.
-func isTemporary(err error) bool {
-	var e *refusal
-	return errors.As(err, &e) && e.status == 0
-}
-
 // away refuses for now, until the set can be fetched again.
 func away(why string, again time.Duration) *refusal {
 	return &refusal{public: "auth", cause: "the key set cannot be had", detail: why, again: max(0, again)}
@@ -189,7 +183,7 @@ func (s *keySet) fetch(began time.Time) {
 	if s.failed = err; err == nil {
 		keys.began = began
 		s.keys = keys
-	} else if s.log != nil {
+	} else {
 		s.complaints.Log(s.log, zap.WarnLevel, "user jwt: the key set cannot be had", zap.String("url", s.url), zap.Error(err))
 	}
 	close(s.fetching)

@@ -1,10 +1,10 @@
 package ssepush
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
@@ -125,10 +126,10 @@ func checkHTTP(s string) error {
 	return nil
 }
 
-func (j *JWT) provision() (verifier, error) {
+func newJWTVerifier(j *JWT, log *zap.Logger) (*jwtVerifier, error) {
 	v := &jwtVerifier{
 		from: j.From, issuers: j.Issuers, topics: j.TopicsClaim, user: j.UserClaim,
-		leeway: orElse(time.Duration(j.Leeway), defaultLeeway),
+		leeway: cmp.Or(time.Duration(j.Leeway), defaultLeeway),
 	}
 	if len(v.from) == 0 {
 		v.from = []Carrier{{In: "header", Name: "Authorization"}}
@@ -144,7 +145,7 @@ func (j *JWT) provision() (verifier, error) {
 	v.rules = secret.Fingerprint(rules)
 	kinds := map[string]bool{}
 	if j.JWKS != "" {
-		v.set = newKeySet(j.JWKS, orElse(time.Duration(j.Refresh), defaultRefresh))
+		v.set = newKeySet(j.JWKS, cmp.Or(time.Duration(j.Refresh), defaultRefresh), log)
 		for _, kind := range algorithms {
 			kinds[kind] = kind != "a secret"
 		}
@@ -226,14 +227,16 @@ type jwtVerifier struct {
 	set          *keySet // instead of keys
 }
 
-func (v *jwtVerifier) vouches(by string) bool {
+// Vouches implements Verifier.
+func (v *jwtVerifier) Vouches(by string) bool {
 	return v.set != nil && by == v.setName() || slices.ContainsFunc(v.keys, func(k namedKey) bool { return k.name == by })
 }
 
 func (v *jwtVerifier) setName() string { return "jwt " + v.set.url + " " + v.rules }
 
-func (v *jwtVerifier) verify(r *http.Request, params url.Values, _ string) (*grant, error) {
-	text, err := carried(v.from, r, params)
+// Verify implements Verifier.
+func (v *jwtVerifier) Verify(r *Request) (*Grant, error) {
+	text, err := carried(v.from, r)
 	if err != nil || text == "" {
 		return nil, err
 	}
@@ -241,7 +244,7 @@ func (v *jwtVerifier) verify(r *http.Request, params url.Values, _ string) (*gra
 }
 
 // fill reads the claims of a token that is valid.
-func (v *jwtVerifier) fill(g *grant, claims jwt.MapClaims) error {
+func (v *jwtVerifier) fill(g *Grant, claims jwt.MapClaims) error {
 	if exp, err := claims.GetExpirationTime(); err != nil || exp != nil && (exp.Unix() <= 0 || exp.Unix() > maxTime) {
 		return invalid("exp is no time in seconds since 1970")
 	} else if exp != nil {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/zap"
 )
 
 // keyring are keys to sign with; making them takes a while.
@@ -64,11 +65,11 @@ func newTokens(t testing.TB, config JWT) *jwtVerifier {
 	if err := config.check(); err != nil {
 		t.Fatal(err)
 	}
-	v, err := config.provision()
+	v, err := newJWTVerifier(&config, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v.(*jwtVerifier)
+	return v
 }
 
 // tokenOf signs claims; header entries are names and values in turn.
@@ -279,7 +280,7 @@ func TestJWTConfig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			err := test.config.check()
 			if err == nil {
-				_, err = test.config.provision()
+				_, err = newJWTVerifier(&test.config, zap.NewNop())
 			}
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got %v", err)
@@ -307,7 +308,7 @@ func TestJWTVouches(t *testing.T) {
 		"another claim": {JWT{Keys: []string{public}, UserClaim: "uid"}, false},
 		"another place": {JWT{Keys: []string{public}, From: []Carrier{{"cookie", "jwt"}}}, true},
 	} {
-		if got := newTokens(t, test.config).vouches(g.by); got != test.want {
+		if got := newTokens(t, test.config).Vouches(g.by); got != test.want {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}

@@ -84,6 +84,7 @@ type Handler struct {
 	Places map[string]string `json:"places,omitempty"`
 
 	hub    *hubRef
+	chain  *Chain
 	stream *streamRoute // nil without a path
 	guard  *guard
 	log    *zap.Logger
@@ -119,30 +120,6 @@ type HubSettings struct {
 
 	// The ordered log behind the hub. Default: memory.
 	BrokerRaw json.RawMessage `json:"broker,omitempty" caddy:"namespace=sse_push.brokers inline_key=name"`
-}
-
-// UserSource is one place of a request that can name the user.
-type UserSource struct {
-	// What kind of source: `ticket`, `jwt`, `authorize`, `header`, `query`, `cookie` or `placeholder`.
-	// A `query` parameter, a `cookie` of which the app does not check the value, and a `header` without
-	// `from` can be forged by any client.
-	Source string `json:"source"`
-
-	// The name of the header, query parameter or cookie, or the text with placeholders, such as
-	// `{http.request.header.X-User-ID}` or `{http.auth.user.id}`.
-	Name string `json:"name,omitempty"`
-
-	// For a header: the addresses (CIDR) of the direct peers that are trusted to set it; from any other peer
-	// the header counts as absent. Default: every peer.
-	From []string `json:"from,omitempty"`
-
-	// The settings of the source of that name.
-	Ticket    *Ticket    `json:"ticket,omitempty"`
-	JWT       *JWT       `json:"jwt,omitempty"`
-	Authorize *Authorize `json:"authorize,omitempty"`
-
-	from     prefixes
-	verifier verifier // of a ticket, a jwt, an authorize
 }
 
 // Internal is the route on which apps publish and ask. It needs tokens, allow, or both; where both are given, both must hold.
@@ -237,10 +214,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return err
 	}
-	if err := h.provisionUsers(); err != nil {
+	h.complaints = new(problem.Complaints)
+	if h.chain, err = newChain(ChainSettings{
+		Path: h.Path, Users: h.Users, Anonymous: h.Anonymous, Upstream: h.Upstream, Topics: h.Topics,
+	}, h.log, h.complaints); err != nil {
 		return err
 	}
-	policy, err := newCORS(h.CORSOrigins, h.clientHeaders()...)
+	policy, err := newCORS(h.CORSOrigins, h.chain.ClientHeaders()...)
 	if err != nil {
 		return fmt.Errorf("cors_origins: %w", err)
 	}
@@ -272,7 +252,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if h.Path != "" {
 		h.stream = &streamRoute{
-			path: h.Path, handler: h, cors: policy, hub: h.hub, log: h.log,
+			path: h.Path, chain: h.chain, cors: policy, hub: h.hub, log: h.log,
 			heartbeat: time.Duration(h.Heartbeat), writeTimeout: time.Duration(h.WriteTimeout),
 			retryMin: time.Duration(h.RetryMin), retryMax: time.Duration(h.RetryMax),
 			shared: &arrival{path: h.Path},
@@ -288,7 +268,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.log.Warn(fmt.Sprintf("limits: connections: the process may open %d files, and each connection takes one: "+
 			"when they are used up, the internal route cannot be reached either", most))
 	}
-	for _, w := range h.warnings() {
+	for _, w := range h.chain.Warnings() {
 		h.log.Warn(w)
 	}
 	return nil

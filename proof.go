@@ -17,7 +17,7 @@ func isProof(source string) bool {
 }
 
 // parseProof reads what stands behind `user ticket`, `user jwt` and `user authorize`.
-func (s *UserSource) parseProof(args []string) error {
+func parseProof(s *UserSource, args []string) error {
 	switch s.Source {
 	case "ticket":
 		if len(args) == 0 {
@@ -39,8 +39,8 @@ func (s *UserSource) parseProof(args []string) error {
 	return nil
 }
 
-// options are what the block of a source may hold; nil: it has none.
-func (s *UserSource) options() []option {
+// userOptions are what the block of a source may hold; nil: it has none.
+func userOptions(s *UserSource) []option {
 	switch {
 	case s.Ticket != nil:
 		return []option{carrierOption(&s.Ticket.From), durationOption("max_age", &s.Ticket.MaxAge)}

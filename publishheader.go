@@ -109,6 +109,14 @@ func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	return h.forward(w, r, next)
 }
 
+// refuseQuestion answers a question that came back to this Caddy over the network.
+func (h *Handler) refuseQuestion(w http.ResponseWriter) error {
+	h.complain(zap.ErrorLevel, "a question of user authorize came back to this Caddy over the network, where its answer cannot be "+
+		"told from a client's; give authorize a path of the same site that leads to the app, or the app's own address")
+	problem.New(http.StatusLoopDetected, "this Caddy cannot be asked who a client is").Write(w)
+	return nil
+}
+
 // forward is passOn for a request that bears only what is to reach the app.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	a := &answerWriter{

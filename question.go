@@ -108,10 +108,9 @@ func (q *question) request(ctx context.Context, target string) (*http.Request, e
 	return r, nil
 }
 
-// question is what the app is asked; nil where the client has nothing to show.
-func (v *authorizer) question(r *http.Request, topics []string) (*question, error) {
-	q := &question{r: r, header: http.Header{}, site: v.site}
-	size := 0
+// question returns what the app is shown of a request, without topics, and how long that is in bytes.
+func (v *authorizer) question(r *http.Request) (q *question, size int) {
+	q = &question{r: r, header: http.Header{}, site: v.site}
 	for _, name := range v.headers {
 		for _, value := range r.Header[name] {
 			q.header.Add(name, value)
@@ -122,19 +121,17 @@ func (v *authorizer) question(r *http.Request, topics []string) (*question, erro
 		q.header.Set("Cookie", cookies)
 		size += len(cookies)
 	}
-	if len(q.header) == 0 {
-		return nil, nil
-	}
-	if size > maxAsked {
-		return nil, invalid("cookies and headers are too long")
-	}
+	q.remote, q.network = clientAddress(r)
+	return q, size
+}
+
+// asksFor adds the topics that the client asks for.
+func (q *question) asksFor(topics []string) {
 	for _, t := range slices.Sorted(slices.Values(topics)) {
 		if len(q.topics) < maxTopics && rules.CheckPattern(t) == nil { // for others the request is refused later on
 			q.topics = append(q.topics, t)
 		}
 	}
-	q.remote, q.network = clientAddress(r)
-	return q, nil
 }
 
 // shown is the Cookie header that the app gets.

@@ -113,7 +113,7 @@ func (h *Handler) checkMatcher(matcher caddy.ModuleMap) error {
 // warnUnheard logs that a hub publishes who comes and goes to a topic that none of its subscribe routes can grant.
 func (g *group) warnUnheard() {
 	p := g.ref.settings.Presence
-	if p == nil || len(g.routes) == 0 || slices.ContainsFunc(g.routes, func(h *Handler) bool { return h.mayGrant(p.Topic) }) {
+	if p == nil || len(g.routes) == 0 || slices.ContainsFunc(g.routes, func(h *Handler) bool { return h.chain.MayGrant(p.Topic) }) {
 		return
 	}
 	g.routes[0].log.Warn(fmt.Sprintf("presence %s: no sse_push of the hub grants that topic, so no client can hear it; add it to topics", p.Topic))

@@ -19,7 +19,7 @@ type arrival struct {
 	page   string            // the origin of the page, unless it is the request's own
 	filled map[string]string // entries of the grant with placeholders of the request, as they came out
 
-	grant    *grant    // what the client has proved; nil: its word was taken
+	grant    *Grant    // what the client has proved; nil: its word was taken
 	deadline *deadline // when that ends; nil: never
 }
 
@@ -88,7 +88,7 @@ func (rs *routes) hold(c *hub.Conn) (stays bool) {
 			}
 		}
 		for _, g := range grants {
-			if g.granted(topic) {
+			if g.Granted(topic) {
 				return true
 			}
 		}

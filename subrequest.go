@@ -13,9 +13,6 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
-
-	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // maxUnread is how much of a body is let go by, in bytes: only the headers of an answer count.
@@ -24,9 +21,9 @@ const maxUnread = 64 << 10
 // asker asks the app. It calls done once no more of the question is under way, which may be later than it returns.
 type asker func(ctx context.Context, q *question, done func()) (int, http.Header, error)
 
-func newAsker(target string) (asker, error) {
+func newAsker(target string) asker {
 	if strings.HasPrefix(target, "/") {
-		return askSite(target), nil
+		return askSite(target)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // it is the app, not the world
@@ -42,7 +39,7 @@ func newAsker(target string) (asker, error) {
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return askURL(target, client), nil
+	return askURL(target, client)
 }
 
 // unixTarget takes unix:///run/app.sock:/whoami apart.
@@ -100,14 +97,6 @@ var questionMark = rand.Text()
 func isQuestion(r *http.Request) bool {
 	mark := r.Header[headerQuestion]
 	return isAsked(r) || len(mark) == 1 && mark[0] == questionMark
-}
-
-// refuseQuestion answers a question that came back to this Caddy over the network.
-func (h *Handler) refuseQuestion(w http.ResponseWriter) error {
-	h.complain(zap.ErrorLevel, "a question of user authorize came back to this Caddy over the network, where its answer cannot be "+
-		"told from a client's; give authorize a path of the same site that leads to the app, or the app's own address")
-	problem.New(http.StatusLoopDetected, "this Caddy cannot be asked who a client is").Write(w)
-	return nil
 }
 
 // askSite asks a path of the site that the client's request came to, through all of the site's own handlers.

@@ -25,8 +25,6 @@ import (
 )
 
 const (
-	// maxTopics is how many topics one connection may ask for.
-	maxTopics = 100
 	// maxSubscribeBody bounds the parameters that a fetch-based client sends as a body, in bytes.
 	maxSubscribeBody = 64 << 10
 	// bodyTimeout is how long that body may take to come.
@@ -168,11 +166,17 @@ func (s *streamRoute) asked(r *http.Request) hub.Subscription {
 
 // subscription reads and checks all that a client asks for.
 func (s *streamRoute) subscription(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) *problem.Problem {
-	enter := func() error { return s.arrive(r) }
+	enter := func() *problem.Problem {
+		if err := s.arrive(r); err != nil {
+			return comeAgain(err)
+		}
+		return nil
+	}
 	if r.ContentLength != 0 { // before it is waited for
-		if p := entered(&enter); p != nil {
+		if p := enter(); p != nil {
 			return p
 		}
+		enter = nil
 	}
 	params, p := subscribeParams(w, r)
 	if p != nil {
@@ -190,14 +194,14 @@ func (s *streamRoute) subscription(w http.ResponseWriter, r *http.Request, sub *
 	if p = since(sub, r.Header, params); p != nil {
 		return p
 	}
-	id, p := s.handler.identify(r, params, enter)
+	id, p := s.chain.Identify(r, params, enter)
 	if p != nil {
 		return p
 	}
 	a := s.arrivalOf(r, id)
 	sub.User, sub.Route, sub.Keeps = id.User, a, a.size()
 	for _, t := range sub.Topics {
-		if !id.granted(t) {
+		if !id.Granted(t) {
 			return problem.New(http.StatusForbidden, "the topic %q is not granted", problem.Clip(t)).OfField("topic")
 		}
 	}

@@ -2,6 +2,7 @@ package ssepush
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -10,8 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,8 +60,8 @@ func (t *Ticket) check() error {
 	return checkCarriers(t.From)
 }
 
-func (t *Ticket) provision() (verifier, error) {
-	v := &ticketVerifier{from: t.From, maxAge: orElse(time.Duration(t.MaxAge), defaultMaxAge)}
+func newTicketVerifier(t *Ticket) *ticketVerifier {
+	v := &ticketVerifier{from: t.From, maxAge: cmp.Or(time.Duration(t.MaxAge), defaultMaxAge)}
 	if len(v.from) == 0 {
 		v.from = []Carrier{{In: "query", Name: "ticket"}}
 	}
@@ -70,7 +70,7 @@ func (t *Ticket) provision() (verifier, error) {
 		v.secrets = append(v.secrets, []byte(text))
 		v.names = append(v.names, "ticket "+secret.Fingerprint([]byte(text)))
 	}
-	return v, nil
+	return v
 }
 
 type ticketVerifier struct {
@@ -80,17 +80,12 @@ type ticketVerifier struct {
 	maxAge  time.Duration
 }
 
-func (v *ticketVerifier) vouches(by string) bool {
-	for _, name := range v.names {
-		if name == by {
-			return true
-		}
-	}
-	return false
-}
+// Vouches implements Verifier.
+func (v *ticketVerifier) Vouches(by string) bool { return slices.Contains(v.names, by) }
 
-func (v *ticketVerifier) verify(r *http.Request, params url.Values, _ string) (*grant, error) {
-	text, err := carried(v.from, r, params)
+// Verify implements Verifier.
+func (v *ticketVerifier) Verify(r *Request) (*Grant, error) {
+	text, err := carried(v.from, r)
 	if err != nil || text == "" {
 		return nil, err
 	}
@@ -98,7 +93,7 @@ func (v *ticketVerifier) verify(r *http.Request, params url.Values, _ string) (*
 }
 
 // read checks a ticket. Nothing in it is looked at before its signature is known to be good.
-func (v *ticketVerifier) read(text string, now time.Time) (*grant, error) {
+func (v *ticketVerifier) read(text string, now time.Time) (*Grant, error) {
 	if len(text) > maxTicket {
 		return nil, invalid("too long")
 	}
@@ -138,7 +133,7 @@ func (v *ticketVerifier) read(text string, now time.Time) (*grant, error) {
 }
 
 // readTicket reads what the app has signed.
-func readTicket(payload string) (*grant, error) {
+func readTicket(payload string) (*Grant, error) {
 	plain, err := base64.RawURLEncoding.Strict().DecodeString(payload)
 	if err != nil {
 		return nil, invalid("the payload is not base64url without padding")
@@ -160,7 +155,7 @@ func readTicket(payload string) (*grant, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, invalid("something stands behind the payload's object")
 	}
-	g := &grant{topics: t.Topics, expires: time.Unix(t.Exp, 0), once: t.Once}
+	g := &Grant{topics: t.Topics, expires: time.Unix(t.Exp, 0), once: t.Once}
 	if g.user, err = userName(t.User); err != nil {
 		return nil, invalid("user " + err.Error())
 	}

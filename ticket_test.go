@@ -39,11 +39,7 @@ func newTickets(t testing.TB, config Ticket) *ticketVerifier {
 	if err := config.check(); err != nil {
 		t.Fatal(err)
 	}
-	v, err := config.provision()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v.(*ticketVerifier)
+	return newTicketVerifier(&config)
 }
 
 // wantRefusal holds an error against what the client is told and what the log is; "" for none.
@@ -182,7 +178,7 @@ func TestTicketCarriers(t *testing.T) {
 			if test.header != nil {
 				r.Header = test.header
 			}
-			g, err := v.verify(r, r.URL.Query(), "/events")
+			g, err := v.Verify(arriving(r, r.URL.Query(), "/events"))
 			wantRefusal(t, err, http.StatusUnauthorized, "invalid", test.cause)
 			if want := !test.absent && test.cause == ""; (g != nil) != want {
 				t.Errorf("got %+v", g)
@@ -199,10 +195,10 @@ func TestTicketVouches(t *testing.T) {
 	if strings.Contains(g.by, secretA) {
 		t.Error("the secret is kept with each connection")
 	}
-	if !newTickets(t, Ticket{Secrets: []string{secretB, secretA}}).vouches(g.by) {
+	if !newTickets(t, Ticket{Secrets: []string{secretB, secretA}}).Vouches(g.by) {
 		t.Error("a secret that stays is believed no more")
 	}
-	if newTickets(t, Ticket{Secrets: []string{secretB}}).vouches(g.by) {
+	if newTickets(t, Ticket{Secrets: []string{secretB}}).Vouches(g.by) {
 		t.Error("a secret that is gone is believed still")
 	}
 }
@@ -224,10 +220,7 @@ func TestTicketSecrets(t *testing.T) {
 			err = config.check()
 		}
 		if err == nil {
-			var v verifier
-			if v, err = config.provision(); err == nil {
-				_, err = v.(*ticketVerifier).read(ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}`, time.Now().Unix()+60)), time.Now())
-			}
+			_, err = newTicketVerifier(&config).read(ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}`, time.Now().Unix()+60)), time.Now())
 		}
 		if (err == nil) != (test.want == "") || err != nil && (!strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "short")) {
 			t.Errorf("%q: got %v", test.secret, err)

@@ -13,7 +13,7 @@ import (
 )
 
 // read checks a token.
-func (v *jwtVerifier) read(ctx context.Context, text string) (*grant, error) {
+func (v *jwtVerifier) read(ctx context.Context, text string) (*Grant, error) {
 	if len(text) > maxToken {
 		return nil, invalid("too long")
 	}
@@ -58,8 +58,8 @@ func checkTokenText(text string) error {
 }
 
 // parse checks a token's signature and times. tried is the key set whose keys were tried, or nil where the token names its key.
-func (v *jwtVerifier) parse(ctx context.Context, text string) (g *grant, claims jwt.MapClaims, tried *fetchedKeys, err error) {
-	claims, g = jwt.MapClaims{}, &grant{}
+func (v *jwtVerifier) parse(ctx context.Context, text string) (g *Grant, claims jwt.MapClaims, tried *fetchedKeys, err error) {
+	claims, g = jwt.MapClaims{}, &Grant{}
 	_, err = v.parser.ParseWithClaims(text, claims, func(token *jwt.Token) (key any, err error) {
 		if _, ok := token.Header["crit"]; ok { // RFC 7515: what is critical and not known makes a token invalid
 			return nil, invalid("needs an extension (crit)")

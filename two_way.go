@@ -70,7 +70,7 @@ func (h *Handler) isOwnPage(r *http.Request) bool {
 // poster finds out who posts to a connection, which is to be open, and his. Where it is not open here, but on another node
 // perhaps, his it has to be.
 func (h *Handler) poster(r *http.Request, id string) (string, *problem.Problem) {
-	caller, p := h.identify(r, nil, nil)
+	caller, p := h.chain.Identify(r, nil, nil)
 	if p != nil {
 		return "", p
 	}

@@ -76,7 +76,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		h.complain(zap.WarnLevel, "the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
 	sub.User, sub.Topics, sub.First = g.user, g.topics, answer.first.frames()
-	a := h.stream.arrivalOf(r, Identity{User: g.user, grant: g})
+	a := h.stream.arrivalOf(r, Identity{User: g.user, Grant: g})
 	sub.Route, sub.Keeps = a, a.size()
 	conn, timing, err := h.stream.begin(r.Context(), sub)
 	if err != nil {
@@ -139,7 +139,7 @@ func (a *appAnswer) holds() bool {
 }
 
 // grantOf reads whom the app lets in, and to what. It returns nil if the answer cannot be believed, and logs the reason.
-func (h *Handler) grantOf(a *appAnswer) *grant {
+func (h *Handler) grantOf(a *appAnswer) *Grant {
 	if !a.holds() {
 		h.complain(zap.WarnLevel, "the app behind the subscribe route failed", zap.Int("status", a.status), zap.Error(a.err))
 		return nil
@@ -150,7 +150,7 @@ func (h *Handler) grantOf(a *appAnswer) *grant {
 	}
 	g, err := readGrant(a.instructions, byUpstream, 0)
 	if g == nil && err == nil {
-		g = &grant{by: byUpstream}
+		g = &Grant{by: byUpstream}
 		g.topics, err = topicsOf(a.instructions.Values("X-SSE-Topics"))
 	}
 	if err != nil {
@@ -159,9 +159,6 @@ func (h *Handler) grantOf(a *appAnswer) *grant {
 	}
 	return g
 }
-
-// byUpstream vouches for what an app has said in its answer to a subscribe request.
-const byUpstream = "upstream"
 
 // unsay takes out what was said of a body that is not sent.
 func unsay(h http.Header) {

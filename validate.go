@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
@@ -230,64 +229,6 @@ func (l *Limits) check() error {
 		return fmt.Errorf("pending: must not be negative; is %d", l.Pending)
 	case l.Memory < -1:
 		return fmt.Errorf("memory: must not be less than -1, which is no limit; is %d", l.Memory)
-	}
-	return nil
-}
-
-// userSources are the kinds of UserSource.
-var userSources = []string{"ticket", "jwt", "authorize", "header", "query", "cookie", "placeholder"}
-
-func (s *UserSource) check() error {
-	for source, given := range map[string]bool{"ticket": s.Ticket != nil, "jwt": s.JWT != nil, "authorize": s.Authorize != nil} {
-		if given && source != s.Source {
-			return fmt.Errorf("%s: goes with the source of that name, not with %q", source, s.Source)
-		}
-	}
-	switch s.Source {
-	case "ticket", "jwt", "authorize":
-		if err := s.checkProof(); err != nil {
-			return err
-		}
-	case "header", "cookie":
-		if !placeholder.AtLoad.MatchString(s.Name) && !httpguts.ValidHeaderFieldName(s.Name) {
-			return fmt.Errorf("name: %q is not the name of a %s", s.Name, s.Source)
-		}
-	case "query":
-		if s.Name == "" {
-			return errors.New("name: must not be empty")
-		}
-	case "placeholder":
-		if !placeholder.Any.MatchString(s.Name) {
-			return fmt.Errorf("name: %q holds no placeholder, so that all clients would be one user", s.Name)
-		}
-		if strings.ContainsAny(placeholder.Any.ReplaceAllString(s.Name, ""), "{}") {
-			return fmt.Errorf("name: %q has a brace without its counterpart", s.Name)
-		}
-	default:
-		return fmt.Errorf("source: %q is none of %s", s.Source, strings.Join(userSources, ", "))
-	}
-	if len(s.From) == 0 {
-		return nil
-	}
-	if s.Source != "header" {
-		return fmt.Errorf("from: goes with a header, not with a %s", s.Source)
-	}
-	if _, err := parsePrefixes(placeholder.Settled(s.From...)); err != nil {
-		return fmt.Errorf("from: %w", err)
-	}
-	return nil
-}
-
-// checkGrant reports what is wrong with an entry of the grant, as far as can be told before its placeholders
-// are filled in.
-func checkGrant(entry string) error {
-	// Any name will do for a placeholder: its value is escaped and can add neither segment nor wildcard.
-	probe := placeholder.Any.ReplaceAllString(entry, "x")
-	if strings.ContainsAny(probe, "{}") {
-		return fmt.Errorf("%q has a brace without its counterpart", entry)
-	}
-	if err := rules.CheckPattern(probe); err != nil {
-		return fmt.Errorf("%q: %w", entry, err)
 	}
 	return nil
 }

@@ -1,0 +1,204 @@
+package ssepush
+
+import (
+	"errors"
+	"fmt"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/sse-push/caddy-sse-push/internal/placeholder"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
+)
+
+// UserSource is one place of a request that can name the user.
+type UserSource struct {
+	// What kind of source: `ticket`, `jwt`, `authorize`, `header`, `query`, `cookie` or `placeholder`.
+	// A `query` parameter, a `cookie` of which the app does not check the value, and a `header` without
+	// `from` can be forged by any client.
+	Source string `json:"source"`
+
+	// The name of the header, query parameter or cookie, or the text with placeholders, such as
+	// `{http.request.header.X-User-ID}` or `{http.auth.user.id}`.
+	Name string `json:"name,omitempty"`
+
+	// For a header: the addresses (CIDR) of the direct peers that are trusted to set it; from any other peer
+	// the header counts as absent. Default: every peer.
+	From []string `json:"from,omitempty"`
+
+	// The settings of the source of that name.
+	Ticket    *Ticket    `json:"ticket,omitempty"`
+	JWT       *JWT       `json:"jwt,omitempty"`
+	Authorize *Authorize `json:"authorize,omitempty"`
+}
+
+// userSources are the kinds of UserSource.
+var userSources = []string{"ticket", "jwt", "authorize", "header", "query", "cookie", "placeholder"}
+
+func (s *UserSource) check() error {
+	for source, given := range map[string]bool{"ticket": s.Ticket != nil, "jwt": s.JWT != nil, "authorize": s.Authorize != nil} {
+		if given && source != s.Source {
+			return fmt.Errorf("%s: goes with the source of that name, not with %q", source, s.Source)
+		}
+	}
+	switch s.Source {
+	case "ticket", "jwt", "authorize":
+		if err := s.checkProof(); err != nil {
+			return err
+		}
+	case "header", "cookie":
+		if !placeholder.AtLoad.MatchString(s.Name) && !httpguts.ValidHeaderFieldName(s.Name) {
+			return fmt.Errorf("name: %q is not the name of a %s", s.Name, s.Source)
+		}
+	case "query":
+		if s.Name == "" {
+			return errors.New("name: must not be empty")
+		}
+	case "placeholder":
+		if !placeholder.Any.MatchString(s.Name) {
+			return fmt.Errorf("name: %q holds no placeholder, so that all clients would be one user", s.Name)
+		}
+		if strings.ContainsAny(placeholder.Any.ReplaceAllString(s.Name, ""), "{}") {
+			return fmt.Errorf("name: %q has a brace without its counterpart", s.Name)
+		}
+	default:
+		return fmt.Errorf("source: %q is none of %s", s.Source, strings.Join(userSources, ", "))
+	}
+	if len(s.From) == 0 {
+		return nil
+	}
+	if s.Source != "header" {
+		return fmt.Errorf("from: goes with a header, not with a %s", s.Source)
+	}
+	if _, err := parsePrefixes(placeholder.Settled(s.From...)); err != nil {
+		return fmt.Errorf("from: %w", err)
+	}
+	return nil
+}
+
+// checkProof checks the settings of a ticket, a jwt or an authorize.
+func (s *UserSource) checkProof() error {
+	var settings interface{ check() error }
+	switch {
+	case s.Ticket != nil:
+		settings = s.Ticket
+	case s.JWT != nil:
+		settings = s.JWT
+	case s.Authorize != nil:
+		settings = s.Authorize
+	default:
+		return fmt.Errorf("%s: is missing", s.Source)
+	}
+	if s.Name != "" {
+		return fmt.Errorf("name: goes with a header, a query or a cookie, not with a %s", s.Source)
+	}
+	return settings.check()
+}
+
+// source is a UserSource that is ready for requests.
+type source struct {
+	UserSource
+	from     prefixes
+	verifier Verifier    // of a ticket, a jwt, an authorize; nil: the client's word is taken
+	app      *authorizer // of an authorize
+}
+
+func newSource(user UserSource, log *zap.Logger) (*source, error) {
+	s := &source{UserSource: user}
+	if s.Source == "header" {
+		s.Name = textproto.CanonicalMIMEHeaderKey(s.Name)
+	}
+	var err error
+	if s.from, err = parsePrefixes(s.From); err != nil {
+		return nil, fmt.Errorf("from: %w", err)
+	}
+	switch s.Source {
+	case "ticket":
+		s.verifier = newTicketVerifier(s.Ticket)
+	case "jwt":
+		s.verifier, err = newJWTVerifier(s.JWT, log)
+	case "authorize":
+		s.app = newAuthorizer(s.Authorize)
+		s.verifier = s.app
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Source, err)
+	}
+	return s, nil
+}
+
+// user returns the user that a request names; "" if it names none.
+func (s *source) user(r *Request, repl *caddy.Replacer) (string, error) {
+	var values []string
+	switch s.Source {
+	case "header":
+		if len(s.From) > 0 {
+			if addr, ok := peer(r.Request); !ok || !s.from.contains(addr) {
+				return "", nil
+			}
+		}
+		values = r.Header[s.Name]
+	case "query":
+		values = r.Params[s.Name]
+	case "cookie":
+		values = cookies(r.Request, s.Name)
+	case "placeholder":
+		// A text is as absent as any of its placeholders: "tenant-" of "tenant-{…}" names no user.
+		if user, err := repl.ReplaceOrErr(s.Name, true, true); err == nil {
+			values = []string{user}
+		}
+	}
+	if !slices.ContainsFunc(values, func(v string) bool { return v != "" }) {
+		return "", nil
+	}
+	// Which of several counts differs from one reader to the next: a way around a check in front.
+	if len(values) > 1 {
+		return "", errors.New("is given more than once")
+	}
+	return values[0], rules.CheckName(values[0])
+}
+
+// grantsMore reports whether the source can grant topics beside the route's.
+func (s *source) grantsMore() bool {
+	return s.Ticket != nil || s.Authorize != nil || s.JWT != nil && s.JWT.TopicsClaim != ""
+}
+
+// warnings says whether a client can forge the source, with what to use instead, and whether it can ever name a user.
+func (s *source) warnings() (warnings []string) {
+	const instead = "any client can set it to any user; use ticket, jwt or authorize, or have the app check it first (forward_auth)"
+	switch {
+	case s.Source == "header" && len(s.From) == 0:
+		warnings = append(warnings, fmt.Sprintf("user header %s: %s, or name the proxies that may set it, with from", s.Name, instead))
+	case s.Source == "query", s.Source == "cookie":
+		warnings = append(warnings, fmt.Sprintf("user %s %s: %s", s.Source, s.Name, instead))
+	case s.Source == "placeholder" && strings.Contains(s.Name, "{http.request.uri.query."):
+		warnings = append(warnings, fmt.Sprintf("user %s: %s", s.Name, instead))
+	case s.Source == "jwt":
+		warnings = append(warnings, s.JWT.warnings()...)
+	}
+	if s.Source == "header" && strings.ContainsAny(s.Name, "_.") {
+		warnings = append(warnings, fmt.Sprintf("user header %s: Caddy drops headers with _ or . in their names, "+
+			"unless the server option expected_underscore_headers or expected_dot_headers lists them", s.Name))
+	}
+	return warnings
+}
+
+// clientHeaders returns the headers in which a client says who it is. Those of `user header … from` are set by a proxy; a
+// page that could send them would speak for its visitor's address.
+func (s *source) clientHeaders() []string {
+	switch {
+	case s.Source == "header" && len(s.From) == 0:
+		return []string{s.Name}
+	case s.Ticket != nil:
+		return carryingHeaders(s.Ticket.From)
+	case s.JWT != nil:
+		return carryingHeaders(s.JWT.From)
+	case s.Authorize != nil:
+		return s.Authorize.Headers
+	}
+	return nil
+}
