@@ -20,6 +20,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/fair"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
 const (
@@ -103,7 +104,7 @@ func (a *Authorize) check() error {
 // checkQuestion reports what is wrong with what the app is asked by.
 func checkQuestion(target string) error {
 	if strings.HasPrefix(target, "/") {
-		return checkPath(target)
+		return request.CheckPath(target)
 	}
 	if _, _, ok := unixTarget(target); ok {
 		return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
@@ -115,7 +116,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	}
 	if h.NextArg() {
 		handler.Path = h.Val()
-		if err := checkPath(handler.Path); err != nil {
+		if err := request.CheckPath(handler.Path); err != nil {
 			return nil, h.Errf("subscribe path: %w", err)
 		}
 	}
@@ -239,11 +240,11 @@ func handlerOptions(h *Handler) []option {
 		}, check: fromHeader.check},
 		{usage: "internal <prefix> {…}", min: 1, max: 1, set: func(args []string) error {
 			h.Internal, internal.Prefix = internal, args[0]
-			return checkPrefix(args[0])
+			return request.CheckPrefix(args[0])
 		}, block: internalOptions(internal), check: internal.check},
 		{usage: "inspector <path> {…}", min: 1, max: 1, set: func(args []string) error {
 			h.Inspector, inspector.Path = inspector, args[0]
-			return checkPrefix(args[0])
+			return request.CheckPrefix(args[0])
 		}, block: []option{
 			{usage: "token <secret...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 				inspector.Tokens = append(inspector.Tokens, args...)
@@ -337,12 +338,12 @@ func internalOptions(i *Internal) []option {
 		}},
 		{usage: "allow loopback|private_ranges|<cidr...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 			i.Allow = append(i.Allow, args...)
-			_, err := parsePrefixes(placeholder.Settled(args...))
+			_, err := request.ParsePrefixes(placeholder.Settled(args...))
 			return err
 		}},
 		{usage: "origins <origin...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 			i.Origins = append(i.Origins, args...)
-			return checkEach(placeholder.Settled(args...), checkOrigin)
+			return checkEach(placeholder.Settled(args...), request.CheckOrigin)
 		}},
 	}
 }

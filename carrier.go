@@ -9,6 +9,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
 // Carrier is a place in a request that may hold a ticket or a token.
@@ -42,7 +43,7 @@ func carried(from []Carrier, r *Request) (string, error) {
 		case "query":
 			values = r.Params[c.Name]
 		case "cookie":
-			values = cookies(r.Request, c.Name)
+			values = request.Cookies(r.Request, c.Name)
 		case "header":
 			values = r.Header[textproto.CanonicalMIMEHeaderKey(c.Name)]
 			if strings.EqualFold(c.Name, "Authorization") {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -118,7 +119,7 @@ func (c *Chain) refused(s *source, r *Request, err error) *problem.Problem {
 		if e.status != 0 && e.public != "invalid" { // expired, or refused by the app: that happens
 			level = zap.InfoLevel
 		}
-		remote, _ := clientAddress(r.Request)
+		remote, _ := request.ClientAddress(r.Request)
 		fields := []zap.Field{zap.String("remote", remote)}
 		if e.detail != "" {
 			fields = append(fields, zap.String("detail", e.detail))

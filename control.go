@@ -15,6 +15,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -72,12 +73,12 @@ func serveControl(w http.ResponseWriter, r *http.Request, p *pooledHub, asked Ca
 
 // audit says who has had what done to whom.
 func (c control) audit(r *http.Request, log *zap.Logger, wrong *problem.Problem) {
-	peer, _ := peer(r)
+	peer, _ := request.Peer(r)
 	fields := []zap.Field{
 		zap.String("call", c.what), zap.String("peer", peer.String()),
 		zap.String(rules.TargetName(c.target.Kind), c.target.Name),
 	}
-	if remote, _ := clientAddress(r); remote != peer.String() {
+	if remote, _ := request.ClientAddress(r); remote != peer.String() {
 		fields = append(fields, zap.String("remote", remote))
 	}
 	if c.topics != nil {
@@ -163,7 +164,7 @@ func readDeny(values []string) (time.Duration, *problem.Problem) {
 
 // readTopics reads the topics of a call, from its query, a form or JSON, with the names that PHP gives lists.
 func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *problem.Problem) {
-	params, p := subscribeParams(w, r)
+	params, p := request.Params(w, r)
 	if p != nil {
 		return nil, p
 	}

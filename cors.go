@@ -2,13 +2,12 @@ package ssepush
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/rs/cors"
 
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
 // corsPolicy says which pages may subscribe.
@@ -37,11 +36,11 @@ func newCORS(origins []string, headers ...string) (*corsPolicy, error) {
 // request (done). A page of an origin that may not subscribe is a problem.
 func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem.Problem) {
 	if origins := r.Header["Origin"]; len(origins) > 0 {
-		if len(origins[0]) > maxOrigin { // it is kept for as long as the stream lives
+		if len(origins[0]) > request.MaxOrigin { // it is kept for as long as the stream lives
 			w.Header().Add("Vary", "Origin")
-			return false, problem.New(http.StatusForbidden, "the Origin is longer than %d bytes", maxOrigin)
+			return false, problem.New(http.StatusForbidden, "the Origin is longer than %d bytes", request.MaxOrigin)
 		}
-		if len(origins) > 1 || !c.cors.OriginAllowed(r) && !isOwnOrigin(r) {
+		if len(origins) > 1 || !c.cors.OriginAllowed(r) && !request.IsOwnOrigin(r) {
 			w.Header().Add("Vary", "Origin")
 			return false, problem.New(http.StatusForbidden, "pages of this origin may not subscribe here (cors_origins)")
 		}
@@ -53,29 +52,4 @@ func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, 
 // allows reports whether pages of an origin other than the request's own may subscribe.
 func (c *corsPolicy) allows(origin string) bool {
 	return c.cors.OriginAllowed(&http.Request{Header: http.Header{"Origin": {origin}}})
-}
-
-// isOwnOrigin reports whether the one Origin of a request is its own: that of its host, or, where a proxy in front has
-// rewritten the host, whatever the browser calls same-origin.
-func isOwnOrigin(r *http.Request) bool {
-	origins := r.Header["Origin"]
-	return len(origins) == 1 && (ownOrigin(origins[0], r.Host) || isSameOrigin(r))
-}
-
-// ownOrigin reports whether an origin is that of the host a request is for. The scheme does not count, since a proxy in
-// front may have ended TLS.
-func ownOrigin(origin, host string) bool {
-	u, err := url.Parse(origin)
-	if err != nil || defaultPorts[u.Scheme] == "" {
-		return false
-	}
-	own := url.URL{Host: host}
-	port, ownPort := u.Port(), own.Port()
-	if port == "" {
-		port = defaultPorts[u.Scheme]
-	}
-	if ownPort == "" {
-		ownPort = defaultPorts[u.Scheme]
-	}
-	return port == ownPort && u.Hostname() != "" && strings.EqualFold(u.Hostname(), own.Hostname())
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
 // arrive asks for admission before anything is looked up for a client: one that comes too often, or for which there is no
@@ -15,7 +16,7 @@ func (s *streamRoute) arrive(r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	_, network := clientAddress(r)
+	_, network := request.ClientAddress(r)
 	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
 	defer cancel()
 	theHub, err := s.hub.get(ctx)

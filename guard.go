@@ -13,15 +13,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 // guard says who may use the internal route.
 type guard struct {
 	tokens  []secret.Hash
-	allow   prefixes
+	allow   request.Prefixes
 	origins []string
-	near    prefixes // peers that are told why they are refused
+	near    request.Prefixes // peers that are told why they are refused
 
 	log *zap.Logger
 	now func() time.Time
@@ -62,10 +63,10 @@ func newGuard(in *Internal, log *zap.Logger) (*guard, error) {
 		g.tokens = append(g.tokens, secret.Sum(token))
 	}
 	var err error
-	if g.allow, err = parsePrefixes(in.Allow); err != nil {
+	if g.allow, err = request.ParsePrefixes(in.Allow); err != nil {
 		return nil, fmt.Errorf("allow: %w", err)
 	}
-	if g.near, err = parsePrefixes([]string{"loopback", "private_ranges"}); err != nil {
+	if g.near, err = request.ParsePrefixes([]string{"loopback", "private_ranges"}); err != nil {
 		return nil, err
 	}
 	return g, nil
@@ -74,26 +75,26 @@ func newGuard(in *Internal, log *zap.Logger) (*guard, error) {
 // check returns nil if the request may pass. What it returns otherwise does not give the route away, save
 // to an app nearby whose token is wrong.
 func (g *guard) check(r *http.Request) *problem.Problem {
-	addr, known := peer(r)
-	viaProxy := isForwarded(r.Header)
+	addr, known := request.Peer(r)
+	viaProxy := request.IsForwarded(r.Header)
 	reason := ""
 	switch {
 	case isFromBrowser(r.Header) && !g.isListed(r):
 		reason = fromBrowser
-	case g.allow != nil && !(known && g.allow.contains(addr)):
+	case g.allow != nil && !(known && g.allow.Contains(addr)):
 		reason = strangePeer
 	case g.allow != nil && viaProxy:
 		reason = forwarded
 	case len(g.tokens) > 0:
 		reason = g.checkToken(r.Header)
-	case !isFromBrowser(r.Header) && !ownHost(r):
+	case !isFromBrowser(r.Header) && !request.OwnHost(r):
 		reason = strangeHost // may be a browser: it sends no Sec-Fetch headers to hosts that it deems insecure
 	}
 	if reason == "" {
 		return nil
 	}
 	g.warn(addr, reason)
-	if (reason == missingToken || reason == wrongToken) && known && g.near.contains(addr) && !viaProxy {
+	if (reason == missingToken || reason == wrongToken) && known && g.near.Contains(addr) && !viaProxy {
 		return problem.New(http.StatusUnauthorized, "%s: send Authorization: Bearer <secret>", reason)
 	}
 	return problem.New(http.StatusNotFound, "")
@@ -113,7 +114,7 @@ func (g *guard) checkToken(h http.Header) string {
 
 func isFromBrowser(h http.Header) bool {
 	_, origin := h["Origin"]
-	_, site := h[headerSite]
+	_, site := h[request.HeaderSite]
 	return origin || site
 }
 
@@ -124,7 +125,7 @@ func (g *guard) isListed(r *http.Request) bool {
 		return len(values) == 1 && values[0] != "null" && slices.Contains(g.origins, values[0])
 	}
 	// A page's GET to its own origin bears no Origin.
-	if !isSameOrigin(r) {
+	if !request.IsSameOrigin(r) {
 		return false
 	}
 	if slices.Contains(g.origins, "https://"+r.Host) {

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
 // ServeHTTP answers what belongs to the subscribe route, the internal route or the inspector, and passes all else on.
@@ -52,14 +53,14 @@ func (h *Handler) route(r *http.Request) (int, *http.Request) {
 	if h.Internal != nil {
 		for _, u := range urls {
 			// Cleaned as well as as it stands: who comes behind may see either.
-			if isBelow(u.Path, h.Internal.Prefix) || isBelow(path.Clean("/"+u.Path), h.Internal.Prefix) {
+			if request.IsBelow(u.Path, h.Internal.Prefix) || request.IsBelow(path.Clean("/"+u.Path), h.Internal.Prefix) {
 				return internalRoute, withURL(r, u)
 			}
 		}
 	}
 	if h.Inspector != nil {
 		for _, u := range urls {
-			if isBelow(u.Path, h.Inspector.Path) || isBelow(path.Clean("/"+u.Path), h.Inspector.Path) {
+			if request.IsBelow(u.Path, h.Inspector.Path) || request.IsBelow(path.Clean("/"+u.Path), h.Inspector.Path) {
 				return inspectorRoute, withURL(r, u)
 			}
 		}
@@ -112,18 +113,6 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 		problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err).Write(w)
 		return nil
 	}
-	Serve(w, r, hub, Call{Path: call, Escaped: escapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: h.log})
+	Serve(w, r, hub, Call{Path: call, Escaped: request.EscapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: h.log})
 	return nil
-}
-
-// escapedBelow is the path behind its first n bytes, as it was sent.
-func escapedBelow(u *url.URL, n int) string {
-	escaped := u.EscapedPath()
-	for ; n > 0; n-- {
-		if escaped[0] == '%' {
-			escaped = escaped[2:]
-		}
-		escaped = escaped[1:]
-	}
-	return escaped
 }

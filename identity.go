@@ -1,9 +1,7 @@
 package ssepush
 
 import (
-	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
@@ -25,22 +23,4 @@ func (id Identity) Granted(topic string) bool {
 		return true
 	}
 	return !rules.IsPattern(topic) && slices.ContainsFunc(id.Topics, func(p string) bool { return rules.Match(p, topic) })
-}
-
-// cookies returns the values of the cookies of a name. Unlike net/http it keeps those that hold bytes
-// which should not be there: they are invalid, not absent.
-func cookies(r *http.Request, name string) (values []string) {
-	for _, line := range r.Header["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			n, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
-			if !ok || n != name {
-				continue
-			}
-			if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
-				v = v[1 : len(v)-1]
-			}
-			values = append(values, v)
-		}
-	}
-	return values
 }

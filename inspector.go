@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
@@ -30,7 +31,7 @@ type Inspector struct {
 
 // check reports what is wrong with the inspector of a handler.
 func (i *Inspector) check(h *Handler) error {
-	if err := checkPrefix(i.Path); err != nil {
+	if err := request.CheckPrefix(i.Path); err != nil {
 		return fmt.Errorf("path: %w", err)
 	}
 	if len(i.Tokens) == 0 {
@@ -41,10 +42,10 @@ func (i *Inspector) check(h *Handler) error {
 			return fmt.Errorf("tokens: %w", err)
 		}
 	}
-	if h.Path != "" && isBelow(h.Path, i.Path) {
+	if h.Path != "" && request.IsBelow(h.Path, i.Path) {
 		return fmt.Errorf("the subscribe path %s lies at or below %s", h.Path, i.Path)
 	}
-	if in := h.Internal; in != nil && (isBelow(in.Prefix, i.Path) || isBelow(i.Path, in.Prefix)) {
+	if in := h.Internal; in != nil && (request.IsBelow(in.Prefix, i.Path) || request.IsBelow(i.Path, in.Prefix)) {
 		return fmt.Errorf("path: %s and the internal prefix %s must not hold each other", i.Path, in.Prefix)
 	}
 	return nil
@@ -171,10 +172,10 @@ func (h *Handler) inspect(w http.ResponseWriter, r *http.Request, call string) *
 		return h.inspector.serveStream(w, r, hub.Hub, expires)
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		remote, _ := clientAddress(r)
+		remote, _ := request.ClientAddress(r)
 		h.log.Info("inspector: "+strings.ToLower(r.Method)+" "+problem.Clip(call), zap.String("remote", remote))
 	}
-	Serve(w, r, hub, Call{Path: call, Escaped: escapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: h.log})
+	Serve(w, r, hub, Call{Path: call, Escaped: request.EscapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: h.log})
 	return nil
 }
 
@@ -185,11 +186,11 @@ const pageHeader = "X-SSE-Inspector"
 func checkPage(r *http.Request) *problem.Problem {
 	refused := problem.New(http.StatusForbidden, "only the inspector's own page may call here")
 	// A navigation has "none".
-	if site := r.Header[headerSite]; len(site) > 1 || len(site) == 1 && site[0] != "same-origin" && site[0] != "none" {
+	if site := r.Header[request.HeaderSite]; len(site) > 1 || len(site) == 1 && site[0] != "same-origin" && site[0] != "none" {
 		return refused
 	}
 	origin := r.Header["Origin"]
-	if len(origin) > 0 && !isOwnOrigin(r) {
+	if len(origin) > 0 && !request.IsOwnOrigin(r) {
 		return refused
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {

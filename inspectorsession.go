@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
@@ -51,7 +52,7 @@ func (i *inspector) serveSession(w http.ResponseWriter, r *http.Request) *proble
 
 // signIn returns the secret's hash that a request knows the secret of.
 func (i *inspector) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
-	remote, network := clientAddress(r)
+	remote, network := request.ClientAddress(r)
 	var body struct {
 		Token string `json:"token"`
 	}
@@ -106,7 +107,7 @@ func (i *inspector) seal(key []byte, expires time.Time) string {
 
 // session returns when a request's session ends, and whether it has one.
 func (i *inspector) session(r *http.Request) (expires time.Time, ok bool) {
-	for _, value := range cookies(r, sessionCookie) {
+	for _, value := range request.Cookies(r, sessionCookie) {
 		b, err := base64.RawURLEncoding.DecodeString(value)
 		if err != nil || len(b) != 8+sha256.Size {
 			continue

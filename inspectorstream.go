@@ -7,6 +7,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
@@ -79,7 +80,7 @@ func (i *inspector) serveStream(w http.ResponseWriter, r *http.Request, theHub *
 	tap := theHub.Tap(hub.TapFilter{Type: q.Get("event"), User: q.Get("user"), Topic: q.Get("topic"), Text: q.Get("text")})
 	defer tap.Close()
 
-	liftTimeouts(w, r)
+	request.LiftTimeouts(w, r)
 	setStreamHeaders(w)
 	w.WriteHeader(http.StatusOK)
 	rc := http.NewResponseController(w)

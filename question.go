@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -121,7 +122,7 @@ func (v *authorizer) question(r *http.Request) (q *question, size int) {
 		q.header.Set("Cookie", cookies)
 		size += len(cookies)
 	}
-	q.remote, q.network = clientAddress(r)
+	q.remote, q.network = request.ClientAddress(r)
 	return q, size
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -74,7 +75,7 @@ func (s *UserSource) check() error {
 	if s.Source != "header" {
 		return fmt.Errorf("from: goes with a header, not with a %s", s.Source)
 	}
-	if _, err := parsePrefixes(placeholder.Settled(s.From...)); err != nil {
+	if _, err := request.ParsePrefixes(placeholder.Settled(s.From...)); err != nil {
 		return fmt.Errorf("from: %w", err)
 	}
 	return nil
@@ -102,7 +103,7 @@ func (s *UserSource) checkProof() error {
 // source is a UserSource that is ready for requests.
 type source struct {
 	UserSource
-	from     prefixes
+	from     request.Prefixes
 	verifier Verifier    // of a ticket, a jwt, an authorize; nil: the client's word is taken
 	app      *authorizer // of an authorize
 }
@@ -113,7 +114,7 @@ func newSource(user UserSource, log *zap.Logger) (*source, error) {
 		s.Name = textproto.CanonicalMIMEHeaderKey(s.Name)
 	}
 	var err error
-	if s.from, err = parsePrefixes(s.From); err != nil {
+	if s.from, err = request.ParsePrefixes(s.From); err != nil {
 		return nil, fmt.Errorf("from: %w", err)
 	}
 	switch s.Source {
@@ -137,7 +138,7 @@ func (s *source) user(r *Request, repl *caddy.Replacer) (string, error) {
 	switch s.Source {
 	case "header":
 		if len(s.From) > 0 {
-			if addr, ok := peer(r.Request); !ok || !s.from.contains(addr) {
+			if addr, ok := request.Peer(r.Request); !ok || !s.from.Contains(addr) {
 				return "", nil
 			}
 		}
@@ -145,7 +146,7 @@ func (s *source) user(r *Request, repl *caddy.Replacer) (string, error) {
 	case "query":
 		values = r.Params[s.Name]
 	case "cookie":
-		values = cookies(r.Request, s.Name)
+		values = request.Cookies(r.Request, s.Name)
 	case "placeholder":
 		// A text is as absent as any of its placeholders: "tenant-" of "tenant-{…}" names no user.
 		if user, err := repl.ReplaceOrErr(s.Name, true, true); err == nil {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
 // streamRoute is the subscribe route of a handler.
@@ -45,7 +47,7 @@ func (s *streamRoute) Forget(user string) { s.chain.Forget(user) }
 // arrivalOf returns what a connection keeps of its request.
 func (s *streamRoute) arrivalOf(r *http.Request, id Identity) *arrival {
 	origin := r.Header.Get("Origin")
-	if isOwnOrigin(r) {
+	if request.IsOwnOrigin(r) {
 		origin = ""
 	}
 	a := &arrival{path: s.path, page: origin, filled: s.chain.Filled(r, id.User), grant: id.Grant}

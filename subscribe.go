@@ -8,27 +8,22 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
 const (
-	// maxSubscribeBody bounds the parameters that a fetch-based client sends as a body, in bytes.
-	maxSubscribeBody = 64 << 10
-	// bodyTimeout is how long that body may take to come.
-	bodyTimeout = 10 * time.Second
 	// admitTimeout is how long a client waits for a hub whose broker is away before it is sent off.
 	admitTimeout = 5 * time.Second
 )
@@ -52,7 +47,7 @@ func (s *streamRoute) screen(w http.ResponseWriter, r *http.Request) (answered b
 		return true
 	}
 	if p == nil {
-		p = checkEmbedded(r)
+		p = request.CheckEmbedded(r)
 	}
 	if p != nil {
 		p.Write(w)
@@ -134,7 +129,7 @@ func (s *streamRoute) hold(w http.ResponseWriter, r *http.Request, conn *hub.Con
 		}
 		conn.SetHeld(false)
 	}
-	liftTimeouts(w, r)
+	request.LiftTimeouts(w, r)
 	stream.Serve(r.Context(), w, c, conn, timing)
 }
 
@@ -160,7 +155,7 @@ func (s *streamRoute) asked(r *http.Request) hub.Subscription {
 		Arrived: s.arrived(),
 		Retry:   jitter(s.retryMin, s.retryMax), Protocol: uint8(r.ProtoMajor), Old: !r.ProtoAtLeast(1, 1),
 	}
-	sub.Remote, sub.Address = clientAddress(r)
+	sub.Remote, sub.Address = request.ClientAddress(r)
 	return sub
 }
 
@@ -178,7 +173,7 @@ func (s *streamRoute) subscription(w http.ResponseWriter, r *http.Request, sub *
 		}
 		enter = nil
 	}
-	params, p := subscribeParams(w, r)
+	params, p := request.Params(w, r)
 	if p != nil {
 		return p
 	}
@@ -229,24 +224,6 @@ func since(sub *hub.Subscription, header http.Header, params url.Values) *proble
 	return nil
 }
 
-// clientAddress is the client's address, and what limits count it by: of IPv6 the network, since a client has
-// a /64 of its own.
-func clientAddress(r *http.Request) (remote, network string) {
-	remote, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	if remote == "" {
-		remote, _, _ = net.SplitHostPort(r.RemoteAddr)
-	}
-	addr, err := netip.ParseAddr(remote)
-	if err != nil {
-		return remote, remote
-	}
-	if addr = addr.Unmap().WithZone(""); addr.Is6() {
-		prefix, _ := addr.Prefix(64)
-		return remote, prefix.String()
-	}
-	return remote, addr.String()
-}
-
 // reject sends a client off that may come again: an EventSource by a stream that says so and ends, since it
 // would give up for good at any status but 200.
 func (s *streamRoute) reject(w http.ResponseWriter, r *http.Request, err error) {
@@ -291,20 +268,6 @@ func setStreamHeaders(w http.ResponseWriter) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no")
-}
-
-// liftTimeouts takes off what a server's timeouts bound a whole request by.
-func liftTimeouts(w http.ResponseWriter, r *http.Request) {
-	ir, iw := caddyhttp.IdleTimeoutsFromContext(r.Context())
-	if iw != nil {
-		iw.Deadline.HardDeadline, iw.Deadline.MinRate = time.Time{}, 0
-	}
-	if ir != nil {
-		ir.Deadline.HardDeadline = time.Time{}
-	}
-	rc := http.NewResponseController(w)
-	_ = rc.SetWriteDeadline(time.Time{})
-	_ = rc.SetReadDeadline(time.Time{})
 }
 
 // jitter is a random time of whole milliseconds between two.

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -62,9 +63,9 @@ func (h *Handler) serveTwoWay(w http.ResponseWriter, r, asIs *http.Request, next
 // which a browser adds to whatever any page has it post; but the browser also says which page that is. `*` lists no origin.
 func (h *Handler) isOwnPage(r *http.Request) bool {
 	if origins := r.Header["Origin"]; len(origins) > 0 {
-		return isOwnOrigin(r) || len(origins) == 1 && slices.Contains(h.CORSOrigins, origins[0])
+		return request.IsOwnOrigin(r) || len(origins) == 1 && slices.Contains(h.CORSOrigins, origins[0])
 	}
-	return isSameOrigin(r)
+	return request.IsSameOrigin(r)
 }
 
 // poster finds out who posts to a connection, which is to be open, and his. Where it is not open here, but on another node

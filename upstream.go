@@ -14,6 +14,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -33,7 +34,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 		h.stream.reject(w, r, err)
 		return nil
 	}
-	params, p := upstreamParams(w, r, asIs)
+	params, p := request.ParamsForApp(w, r, asIs)
 	sub := h.stream.asked(r)
 	if p == nil {
 		p = since(&sub, r.Header, params)

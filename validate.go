@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
@@ -46,7 +47,7 @@ func (h *Handler) check() error {
 			return fmt.Errorf("%s: has no effect without a subscribe path", name)
 		}
 	} else {
-		if err := checkPath(h.Path); err != nil {
+		if err := request.CheckPath(h.Path); err != nil {
 			return fmt.Errorf("path: %w", err)
 		}
 		if len(h.Users) == 0 && !h.Anonymous && !h.Upstream {
@@ -57,7 +58,7 @@ func (h *Handler) check() error {
 		if err := h.Users[i].check(); err != nil {
 			return fmt.Errorf("users[%d]: %w", i, err)
 		}
-		if a := h.Users[i].Authorize; a != nil && (a.Target == h.Path || h.Internal != nil && isBelow(a.Target, h.Internal.Prefix)) {
+		if a := h.Users[i].Authorize; a != nil && (a.Target == h.Path || h.Internal != nil && request.IsBelow(a.Target, h.Internal.Prefix)) {
 			return fmt.Errorf("users[%d]: authorize: %s is this directive's own", i, a.Target)
 		}
 	}
@@ -70,7 +71,7 @@ func (h *Handler) check() error {
 		if err := h.Internal.check(); err != nil {
 			return fmt.Errorf("internal: %w", err)
 		}
-		if h.Path != "" && isBelow(h.Path, h.Internal.Prefix) {
+		if h.Path != "" && request.IsBelow(h.Path, h.Internal.Prefix) {
 			return fmt.Errorf("path %s lies in the internal prefix %s", h.Path, h.Internal.Prefix)
 		}
 	}
@@ -234,7 +235,7 @@ func (l *Limits) check() error {
 }
 
 func (i *Internal) check() error {
-	if err := checkPrefix(i.Prefix); err != nil {
+	if err := request.CheckPrefix(i.Prefix); err != nil {
 		return fmt.Errorf("prefix: %w", err)
 	}
 	if len(i.Tokens) == 0 && len(i.Allow) == 0 {
@@ -245,11 +246,11 @@ func (i *Internal) check() error {
 			return fmt.Errorf("tokens: %w", err)
 		}
 	}
-	if _, err := parsePrefixes(placeholder.Settled(i.Allow...)); err != nil {
+	if _, err := request.ParsePrefixes(placeholder.Settled(i.Allow...)); err != nil {
 		return fmt.Errorf("allow: %w", err)
 	}
 	for _, o := range placeholder.Settled(i.Origins...) {
-		if err := checkOrigin(o); err != nil {
+		if err := request.CheckOrigin(o); err != nil {
 			return fmt.Errorf("origins: %w", err)
 		}
 	}

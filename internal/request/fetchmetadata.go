@@ -1,4 +1,4 @@
-package ssepush
+package request
 
 import (
 	"net/http"
@@ -10,20 +10,20 @@ import (
 // Browsers say where a request comes from in headers that no page can set (W3C Fetch Metadata). They leave them out over
 // plain HTTP, except to localhost.
 const (
-	headerSite = "Sec-Fetch-Site"
+	HeaderSite = "Sec-Fetch-Site"
 	headerMode = "Sec-Fetch-Mode"
 )
 
-// isSameOrigin reports whether a browser says that a page sends a request to its own origin. It holds behind a proxy that
+// IsSameOrigin reports whether a browser says that a page sends a request to its own origin. It holds behind a proxy that
 // rewrites Host, where Origin and Host differ.
-func isSameOrigin(r *http.Request) bool { return isOnly(r.Header[headerSite], "same-origin") }
+func IsSameOrigin(r *http.Request) bool { return isOnly(r.Header[HeaderSite], "same-origin") }
 
 func isOnly(values []string, want string) bool { return len(values) == 1 && values[0] == want }
 
-// checkEmbedded refuses what a page of another origin loads in any way but by CORS: as an image, a frame, a form or a link.
+// CheckEmbedded refuses what a page of another origin loads in any way but by CORS: as an image, a frame, a form or a link.
 // The browser would send the user's cookies along and hold a stream that nobody can read.
-func checkEmbedded(r *http.Request) *problem.Problem {
-	foreign := slices.ContainsFunc(r.Header[headerSite], func(site string) bool { return site == "cross-site" || site == "same-site" })
+func CheckEmbedded(r *http.Request) *problem.Problem {
+	foreign := slices.ContainsFunc(r.Header[HeaderSite], func(site string) bool { return site == "cross-site" || site == "same-site" })
 	if !foreign || isOnly(r.Header[headerMode], "cors") {
 		return nil
 	}

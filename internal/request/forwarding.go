@@ -1,4 +1,4 @@
-package ssepush
+package request
 
 import (
 	"net/http"
@@ -19,8 +19,8 @@ var (
 	}
 )
 
-// isForwarded reports whether a header says that the direct peer is a proxy.
-func isForwarded(h http.Header) bool {
+// IsForwarded reports whether a header says that the direct peer is a proxy.
+func IsForwarded(h http.Header) bool {
 	for name := range h {
 		name = strings.TrimPrefix(strings.ToLower(instruction.Dashes.Replace(name)), "x-")
 		if strings.Contains(name, "forward") || slices.Contains(forwardingNames, name) ||

@@ -1,4 +1,4 @@
-package ssepush
+package request
 
 import (
 	"fmt"
@@ -10,23 +10,23 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// prefixes is a set of addresses.
-type prefixes []netip.Prefix
+// Prefixes is a set of addresses.
+type Prefixes []netip.Prefix
 
-var loopback = prefixes{
+var loopback = Prefixes{
 	netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("::1/128"),
 }
 
-// parsePrefixes reads `loopback`, `private_ranges` (what Caddy means by it), addresses and CIDR ranges.
-func parsePrefixes(words []string) (prefixes, error) {
-	var set prefixes
+// ParsePrefixes reads `loopback`, `private_ranges` (what Caddy means by it), addresses and CIDR ranges.
+func ParsePrefixes(words []string) (Prefixes, error) {
+	var set Prefixes
 	for _, word := range words {
 		switch word {
 		case "loopback":
 			set = append(set, loopback...)
 		case "private_ranges":
-			private, err := parsePrefixes(caddyhttp.PrivateRangesCIDR())
+			private, err := ParsePrefixes(caddyhttp.PrivateRangesCIDR())
 			if err != nil {
 				return nil, err
 			}
@@ -63,7 +63,7 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 	return prefix.Masked(), true
 }
 
-func (p prefixes) contains(addr netip.Addr) bool {
+func (p Prefixes) Contains(addr netip.Addr) bool {
 	addr = plain(addr)
 	for _, prefix := range p {
 		if prefix.Contains(addr) {
@@ -76,8 +76,8 @@ func (p prefixes) contains(addr netip.Addr) bool {
 // plain makes addresses comparable: an IPv4 address may come mapped into IPv6, a link-local one with its zone.
 func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
 
-// peer is the direct peer of a request, whatever its headers say. One on a unix socket counts as 127.0.0.1.
-func peer(r *http.Request) (netip.Addr, bool) {
+// Peer is the direct peer of a request, whatever its headers say. One on a unix socket counts as 127.0.0.1.
+func Peer(r *http.Request) (netip.Addr, bool) {
 	here := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	// A client may bind its own end of a unix socket to any path, "10.0.0.1:80" among them, so the address of
 	// our end is asked first.
@@ -95,4 +95,22 @@ func peer(r *http.Request) (netip.Addr, bool) {
 		return here, true
 	}
 	return netip.Addr{}, false
+}
+
+// ClientAddress is the client's address, and what limits count it by: of IPv6 the network, since a client has
+// a /64 of its own.
+func ClientAddress(r *http.Request) (remote, network string) {
+	remote, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	if remote == "" {
+		remote, _, _ = net.SplitHostPort(r.RemoteAddr)
+	}
+	addr, err := netip.ParseAddr(remote)
+	if err != nil {
+		return remote, remote
+	}
+	if addr = addr.Unmap().WithZone(""); addr.Is6() {
+		prefix, _ := addr.Prefix(64)
+		return remote, prefix.String()
+	}
+	return remote, addr.String()
 }

@@ -1,4 +1,4 @@
-package ssepush
+package request
 
 import (
 	"bytes"
@@ -18,8 +18,15 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// subscribeParams returns the parameters of the URL and, for a method that has one, of the body. All topics are under `topic`.
-func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *problem.Problem) {
+const (
+	// maxSubscribeBody bounds the parameters that a fetch-based client sends as a body, in bytes.
+	maxSubscribeBody = 64 << 10
+	// bodyTimeout is how long that body may take to come.
+	bodyTimeout = 10 * time.Second
+)
+
+// Params returns the parameters of the URL and, for a method that has one, of the body. All topics are under `topic`.
+func Params(w http.ResponseWriter, r *http.Request) (url.Values, *problem.Problem) {
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, problem.New(http.StatusBadRequest, "the query cannot be read: %v", err)
@@ -38,9 +45,9 @@ func subscribeParams(w http.ResponseWriter, r *http.Request) (url.Values, *probl
 	return params, gatherTopics(params)
 }
 
-// upstreamParams returns the parameters of a request that the app behind answers. The body is the app's, which gets it
+// ParamsForApp returns the parameters of a request that the app behind answers. The body is the app's, which gets it
 // again: what of it is no parameter is no error.
-func upstreamParams(w http.ResponseWriter, r, asIs *http.Request) (url.Values, *problem.Problem) {
+func ParamsForApp(w http.ResponseWriter, r, asIs *http.Request) (url.Values, *problem.Problem) {
 	params := r.URL.Query()
 	body, p := readParamsBody(w, asIs)
 	if p != nil || len(body) == 0 {

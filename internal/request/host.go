@@ -1,4 +1,4 @@
-package ssepush
+package request
 
 import (
 	"net"
@@ -12,10 +12,10 @@ import (
 // localSuffixes are of names that nobody outside can have a page under.
 var localSuffixes = []string{".localhost", ".internal", ".local"}
 
-// ownHost reports whether a request asks for this server by a name that no stranger can have: an address, one that only a
+// OwnHost reports whether a request asks for this server by a name that no stranger can have: an address, one that only a
 // local resolver knows, or one that a site of the server is for. A page of another host, whose name its owner has pointed
 // here (DNS rebinding), cannot do so: to its browser this server is that host.
-func ownHost(r *http.Request) bool {
+func OwnHost(r *http.Request) bool {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

@@ -1,4 +1,4 @@
-package ssepush
+package request
 
 import (
 	"context"
@@ -37,21 +37,21 @@ func TestPrefixesContain(t *testing.T) {
 		{[]string{"10.0.0.5", "loopback"}, []string{"10.0.0.5", "::1"}, []string{"10.0.0.6"}},
 	} {
 		t.Run(strings.Join(c.words, " "), func(t *testing.T) {
-			p, err := parsePrefixes(c.words)
+			p, err := ParsePrefixes(c.words)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, s := range c.in {
-				if !p.contains(netip.MustParseAddr(s)) {
+				if !p.Contains(netip.MustParseAddr(s)) {
 					t.Errorf("does not contain %s", s)
 				}
 			}
 			for _, s := range c.out {
-				if p.contains(netip.MustParseAddr(s)) {
+				if p.Contains(netip.MustParseAddr(s)) {
 					t.Errorf("contains %s", s)
 				}
 			}
-			if p.contains(netip.Addr{}) {
+			if p.Contains(netip.Addr{}) {
 				t.Error("contains no address at all")
 			}
 		})
@@ -60,7 +60,7 @@ func TestPrefixesContain(t *testing.T) {
 
 func TestParsePrefixesErrors(t *testing.T) {
 	for _, word := range []string{"", "localhost", "10.0.0", "10.0.0.0/33", "10.0.0.0/", "/8", "fe80::1%eth0", "fe80::1%eth0/64", "::ffff:10.0.0.0/64", "Loopback", "10.0.0.1:80", "*"} {
-		p, err := parsePrefixes([]string{"loopback", word})
+		p, err := ParsePrefixes([]string{"loopback", word})
 		if err == nil || !strings.Contains(err.Error(), `"`+word+`"`) {
 			t.Errorf("%q: %v, %v; want an error that names it", word, p, err)
 		}
@@ -99,7 +99,7 @@ func TestPeer(t *testing.T) {
 		if c.local != nil {
 			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, c.local))
 		}
-		addr, ok := peer(r)
+		addr, ok := Peer(r)
 		if ok != (c.want != "") || ok && addr.String() != c.want {
 			t.Errorf("%q on %v: %v, %v; want %q", c.remote, c.local, addr, ok, c.want)
 		}
@@ -113,7 +113,7 @@ func TestPeerOnRealUnixSocket(t *testing.T) {
 	}
 	seen := make(chan string, 1)
 	srv := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		addr, ok := peer(r)
+		addr, ok := Peer(r)
 		if !ok {
 			seen <- "unknown, remote " + r.RemoteAddr
 			return
