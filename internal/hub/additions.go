@@ -283,7 +283,7 @@ func (w *window) later(a addition, p broker.Position) bool {
 	switch seq, at := w.locate(p); at {
 	case within, between:
 		return a.seq > seq
-	case before:
+	case older:
 	default:
 		return false
 	}

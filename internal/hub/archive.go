@@ -190,7 +190,7 @@ func (a *archive) serve(c *Conn) {
 func (a *archive) page(after broker.Position) (archived, error) {
 	a.mu.Lock()
 	for _, p := range a.pages {
-		if rest, ok := p.behind(after); ok {
+		if rest, ok := p.rest(after); ok {
 			a.mu.Unlock()
 			return rest, nil
 		}
@@ -271,8 +271,8 @@ func (a *archive) kept(drop bool) (entries []*entry) {
 	return entries
 }
 
-// behind is the part of the page behind a position, if there is any.
-func (p *archived) behind(after broker.Position) (archived, bool) {
+// rest returns the part of the page after a position, and whether there is any.
+func (p *archived) rest(after broker.Position) (archived, bool) {
 	if p.after == after {
 		return *p, true
 	}

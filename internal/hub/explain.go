@@ -153,7 +153,7 @@ func (h *Hub) look(id string) (*EventInfo, *entry, Verdict, error) {
 			info.Expires = &e.expires
 		}
 		return info, e, "", nil
-	case at == before, at == within && e == nil:
+	case at == older, at == within && e == nil:
 		return info, nil, Forgotten, nil
 	}
 	return info, nil, Unknown, nil

@@ -1,6 +1,10 @@
 package hub
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
 
 // Held is how many bytes wait for connections, or are kept for those that catch up, those of an event once.
 func (h *Hub) Held() (bytes int64) {
@@ -67,4 +71,30 @@ func (h *Hub) Traced() (n, bytes int) {
 		s.trace.mu.Unlock()
 	}
 	return n, bytes
+}
+
+// Places are a position's places in the window, by name.
+var Places = map[string]place{"within": within, "older": older, "newer": newer, "between": between, "foreign": foreign}
+
+// Decided reports whether there is a decision for each place and standing.
+func Decided() bool {
+	for _, row := range decisions {
+		for _, d := range row {
+			if d == 0 {
+				return false
+			}
+		}
+	}
+	return len(decisions) == len(Places)
+}
+
+// PlaceOf returns the name of a position's place in the window.
+func (h *Hub) PlaceOf(p broker.Position) string {
+	_, at := h.window.locate(p)
+	for name, place := range Places {
+		if place == at {
+			return name
+		}
+	}
+	return ""
 }

@@ -75,7 +75,9 @@ func (l rolledBack) Tail(ctx context.Context, _ int, to broker.Sink) error {
 	to.State(nil)
 	select {
 	case <-l.catchUp:
-		to.Deliver(l.entries(11, 20))
+		to.Deliver(l.entries(11, 12)) // the new life is known from here on, but not the client's id
+		time.Sleep(time.Second)
+		to.Deliver(l.entries(13, 20))
 	case <-ctx.Done():
 	}
 	<-ctx.Done()

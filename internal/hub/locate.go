@@ -13,10 +13,10 @@ import (
 type place uint8
 
 const (
-	within  place = iota // it is the window's start, or one of its entries
-	before               // older than the window
-	behind               // newer than the window's end
-	between              // none of the window's entries, but by its order it would be in there: the broker knows whether it was handed out
+	within  place = iota // the window's start, or one of its entries
+	older                // before the window's start
+	newer                // after the window's end
+	between              // by its order in the window, but none of its entries: the broker knows whether there ever was such a position
 	foreign              // of no life of the log that the window has seen
 )
 
@@ -38,9 +38,9 @@ func (w *window) locate(p broker.Position) (seq uint64, at place) {
 	lo = max(lo, w.base)
 	if lo >= hi { // nothing of that life is left, or nothing has come yet
 		if i == len(w.epochs)-1 && w.start.Epoch == p.Epoch && p.Compare(w.start) > 0 {
-			return 0, behind
+			return 0, newer
 		}
-		return 0, before
+		return 0, older
 	}
 	run := w.entries[lo-w.base : hi-w.base]
 	n := sort.Search(len(run), func(i int) bool { return run[i].pos.Compare(p) >= 0 })
@@ -50,9 +50,9 @@ func (w *window) locate(p broker.Position) (seq uint64, at place) {
 	case n < len(run) && run[n].pos.Compare(p) == 0: // another entry stands at that number, or p is a number alone
 		return lo + uint64(n), between
 	case n == len(run) && i == len(w.epochs)-1:
-		return 0, behind
+		return 0, newer
 	case n == 0 && w.start.Epoch == p.Epoch && p.Compare(w.start) < 0:
-		return 0, before
+		return 0, older
 	}
 	return lo + uint64(n) - 1, between
 }
@@ -73,7 +73,7 @@ func (h *Hub) seek(ctx context.Context, p broker.Position) (seq uint64, at place
 			if oldest, _ := h.window.oldest(); at == within && seq > oldest {
 				return seq - 1, within, nil
 			}
-			return 0, before, nil
+			return 0, older, nil
 		case err == nil:
 			next, err = h.broker.Read(ctx, end, p, 1)
 			if err == nil && len(next) == 0 {

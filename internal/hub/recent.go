@@ -23,15 +23,15 @@ const maxRecent = 2_000
 func (h *Hub) Recent(after broker.Position, f TapFilter, limit int) (r Recent) {
 	seq, p, more := h.window.end()
 	from, at := h.window.locate(after)
-	if at != within && at != behind {
+	if at != within && at != newer {
 		from, _ = h.window.oldest()
 		r.Gap = true
 	}
-	if at == behind || from >= seq {
+	if at == newer || from >= seq {
 		r.UpTo, r.More = after, more
 		return r
 	}
-	for _, e := range h.window.behind(from, maxRecent) {
+	for _, e := range h.window.after(from, maxRecent) {
 		if len(r.Events) == limit {
 			return r
 		}
@@ -50,8 +50,8 @@ func (h *Hub) Recent(after broker.Position, f TapFilter, limit int) (r Recent) {
 	return r
 }
 
-// behind returns up to n entries behind a place, or behind those that have gone.
-func (w *window) behind(seq uint64, n int) []*entry {
+// after returns up to n entries after a place, or from the oldest that is left.
+func (w *window) after(seq uint64, n int) []*entry {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	first := int(max(seq+1, w.base) - w.base)

@@ -32,15 +32,15 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	}
 	for _, p := range ids {
 		h.rejoin(ctx, c, sub.Topics, p)
-		found, why, err := r.resolve(ctx, p)
-		switch {
+		d, err := r.resolve(ctx, p)
+		switch why := d.reason(); {
 		case err != nil:
 			return err
-		case found && reason == "lost": // the client had more than this, which the log has lost since
+		case why == "" && reason == "lost": // the client had more than this, which the log has lost since
 			c.head(c.connected("", sub.Retry))
 			c.head(c.gap(reason, from, p))
 			return nil
-		case found:
+		case why == "":
 			c.head(c.connected(p.String(), sub.Retry))
 			if c.named && h.additions.unsure(p) {
 				c.head(c.gap("lost", p, p))
@@ -105,8 +105,8 @@ func (r *resolver) meet(ctx context.Context, ids []broker.Position) error {
 		if _, at := r.hub.window.locate(p); at != foreign {
 			continue
 		}
-		standing, asked, err := r.stands(ctx, p, maxQuestions/2)
-		if err == nil && asked && standing == broker.Exact {
+		standing, err := r.stands(ctx, p, maxQuestions/2)
+		if err == nil && standing == broker.Exact {
 			_, _, err = r.hub.seek(ctx, p)
 		}
 		if err != nil {
@@ -116,71 +116,58 @@ func (r *resolver) meet(ctx context.Context, ids []broker.Position) error {
 	return nil
 }
 
-// stands returns how the log stands to an id. It reports false if the broker was asked most times for this client already.
-func (r *resolver) stands(ctx context.Context, p broker.Position, most int) (s broker.Standing, asked bool, err error) {
-	if s, asked = r.known[p]; asked || len(r.known) >= most {
-		return s, asked, nil
+// stands returns how the log stands to an id: Unknown if the broker was asked most times for this client already.
+func (r *resolver) stands(ctx context.Context, p broker.Position, most int) (broker.Standing, error) {
+	if s, asked := r.known[p]; asked || len(r.known) >= most {
+		return s, nil
 	}
-	if s, err = r.hub.archive.stands(ctx, p); err != nil {
-		return s, false, err
+	s, err := r.hub.archive.stands(ctx, p)
+	if err != nil {
+		return s, err
 	}
 	if r.known == nil {
 		r.known = map[broker.Position]broker.Standing{}
 	}
 	r.known[p] = s
-	return s, true, nil
+	return s, nil
 }
 
-// resolve sets the connection to go on from p, if it can, and reports whether it does. If not, it returns the reason of
-// the gap.
-func (r *resolver) resolve(ctx context.Context, p broker.Position) (found bool, reason string, err error) {
+// resolve sets the connection to go on from p if decisions says so. It returns goOn or readLog then, else the kind of gap.
+func (r *resolver) resolve(ctx context.Context, p broker.Position) (d decision, err error) {
 	w := r.hub.window
 	seq, at := w.locate(p)
-	switch at {
-	case within:
-		r.conn.goOn(seq, p)
-		return true, "", nil
-	case before:
-		if gone, seq, _ := w.trimmedSince(r.conn.interest(), p); !gone {
+	if at == older {
+		if gone, start, _ := w.trimmedSince(r.conn.interest(), p); !gone {
+			seq, at = start, within
+		}
+	}
+	standing := broker.Unknown
+	if at != within {
+		if standing, err = r.stands(ctx, p, maxQuestions); err != nil {
+			return 0, err
+		}
+	}
+	for {
+		switch d = decisions[at][standing]; d {
+		case goOn:
 			r.conn.goOn(seq, p)
-			return true, "", nil
+			return d, nil
+		case readLog:
+			r.conn.goOnInLog(p)
+			return d, nil
+		case await:
+			err = r.hub.reach(ctx, p)
+			seq, at = w.locate(p)
+			standing = broker.Exact // the window has what comes after p, or a hole
+		case seek:
+			seq, at, err = r.hub.seek(ctx, p)
+		default:
+			return d, nil
+		}
+		if err != nil {
+			return 0, err
 		}
 	}
-	standing, asked, err := r.stands(ctx, p, maxQuestions)
-	switch {
-	case err != nil:
-		return false, "", err
-	case !asked, standing == broker.Unknown, standing == broker.Ahead:
-		return false, "unknown", nil
-	case at == behind: // another node, or this one a moment ago, handed it out
-		if err := r.hub.reach(ctx, p); err != nil {
-			return false, "", err
-		}
-		if seq, at = w.locate(p); at == between {
-			at = within
-		}
-	case at == between && standing == broker.Exact:
-		at = within
-	case standing == broker.Trimmed:
-		return false, "trimmed", nil
-	case standing == broker.Lost:
-		return false, "lost", nil
-	case at == foreign:
-		if seq, at, err = r.hub.seek(ctx, p); err != nil {
-			return false, "", err
-		}
-	default:
-		at = before
-	}
-	switch at {
-	case within:
-		r.conn.goOn(seq, p)
-	case before:
-		r.conn.goOnInLog(p)
-	default:
-		return false, "unknown", nil
-	}
-	return true, "", nil
 }
 
 // positions reads ids, as far as they can be read, each once. What stands behind the position is the app's own id.
