@@ -23,12 +23,15 @@ func Decodings(text string) (found [][]byte) {
 
 // squeeze removes quotes and white space, the escaped line ends of .env files among it.
 func squeeze(text string) string {
-	text = strings.NewReplacer(`\r`, "", `\n`, "", `"`, "", "'", "").Replace(text)
-	return strings.Join(strings.Fields(text), "")
+	return strings.Join(strings.Fields(quotesAndLineEnds.Replace(text)), "")
 }
 
+var quotesAndLineEnds = strings.NewReplacer(`\r`, "", `\n`, "", `"`, "", "'", "")
+
 // standard returns URL-safe base64 in the standard alphabet.
-func standard(text string) string { return strings.NewReplacer("-", "+", "_", "/").Replace(text) }
+func standard(text string) string { return urlSafe.Replace(text) }
+
+var urlSafe = strings.NewReplacer("-", "+", "_", "/")
 
 const (
 	maxLooked = 64 << 10 // bytes of a text that are looked at
@@ -56,7 +59,7 @@ func guesses(b []byte) (found [][]byte) {
 	if b, err := hex.DecodeString(bytesInCode.Replace(squeeze(text))); err == nil && len(b) > 0 {
 		found = append(found, b)
 	}
-	text = strings.NewReplacer(`\r`, "\n", `\n`, "\n").Replace(text)
+	text = escapedLineEnds.Replace(text)
 	words := strings.FieldsFunc(text, func(r rune) bool { return !isBase64(r) })
 	for i := range min(len(words), maxStarts) {
 		joined := standard(strings.Join(words[i:], ""))
@@ -67,6 +70,8 @@ func guesses(b []byte) (found [][]byte) {
 	}
 	return found
 }
+
+var escapedLineEnds = strings.NewReplacer(`\r`, "\n", `\n`, "\n")
 
 // bytesInCode removes what stands between bytes that are written as in C: 0x30, 0x82.
 var bytesInCode = strings.NewReplacer("0x", "", "0X", "", ",", "", `\x`, "", "{", "", "}", "", "[", "", "]", "", ";", "")
