@@ -15,11 +15,13 @@ type connKey struct{}
 
 // feed is a source that a test fills.
 type feed struct {
-	mu     sync.Mutex
+	closed chan error
+	single bool // Next returns one frame at a time
+
+	mu     sync.Mutex // guards what follows
 	frames [][]byte
 	ended  bool
 	wake   func()
-	closed chan error
 }
 
 func newFeed() *feed { return &feed{closed: make(chan error, 2)} }
@@ -49,7 +51,7 @@ func (f *feed) Next(frames [][]byte, max int64) ([][]byte, error) {
 		panic("asked for frames before it can wake: what comes in between would wait for the next")
 	}
 	var size int64
-	for len(f.frames) > 0 && (size == 0 || size+int64(len(f.frames[0])) <= max) {
+	for len(f.frames) > 0 && (size == 0 || !f.single && size+int64(len(f.frames[0])) <= max) {
 		size += int64(len(f.frames[0]))
 		frames = append(frames, f.frames[0])
 		f.frames = f.frames[1:]

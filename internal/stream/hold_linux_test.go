@@ -47,10 +47,13 @@ func unstarted(t *testing.T, timing *stream.Timing, pick func(*http.Request) *fe
 	return s
 }
 
-// both runs a test plain and with TLS.
+// both runs a test plain and with TLS, at once.
 func both(t *testing.T, test func(t *testing.T, secure bool)) {
-	for _, secure := range []bool{false, true} {
-		t.Run(map[bool]string{false: "plain", true: "tls"}[secure], func(t *testing.T) { test(t, secure) })
+	for name, secure := range map[string]bool{"plain": false, "tls": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, secure)
+		})
 	}
 }
 
@@ -74,7 +77,7 @@ func testHeldBytes(t *testing.T, secure bool) {
 	s := holder(t, secure, held, func(*http.Request) *feed { return f })
 	var want bytes.Buffer
 	sizes := []int{1, 0, 5, 16 << 10, 16<<10 + 1, 1 << 20, 3, 100_000, 7}
-	for i := range 200 {
+	for i := range 60 {
 		frame := bytes.Repeat([]byte{byte('a' + i%26)}, sizes[i%len(sizes)])
 		want.Write(frame)
 		if len(frame) > 0 {
@@ -114,7 +117,10 @@ func TestHeldHTTP10(t *testing.T) {
 }
 
 // A client that leaves is noticed although nothing is written to it, and its descriptor is closed.
-func TestHeldLeaver(t *testing.T) { both(t, testHeldLeaver) }
+func TestHeldLeaver(t *testing.T) { // not beside others, as it counts the process's descriptors
+	t.Run("plain", func(t *testing.T) { testHeldLeaver(t, false) })
+	t.Run("tls", func(t *testing.T) { testHeldLeaver(t, true) })
+}
 
 func testHeldLeaver(t *testing.T, secure bool) {
 	f := newFeed()
@@ -135,7 +141,7 @@ func testHeldLeaver(t *testing.T, secure bool) {
 
 // A client that reads nothing holds up neither the others nor the end of its own stream; what waits for it is
 // given up after the time-out.
-func TestHeldSlowClient(t *testing.T) { both(t, testHeldSlowClient) }
+func TestHeldSlowClient(t *testing.T) { t.Parallel(); both(t, testHeldSlowClient) }
 
 func testHeldSlowClient(t *testing.T, secure bool) {
 	slow, fast := newFeed(), newFeed()
@@ -169,7 +175,10 @@ func testHeldSlowClient(t *testing.T, secure bool) {
 	fast.wait(t)
 }
 
-func TestHeldEndsThoughNothingIsRead(t *testing.T) { both(t, testHeldEndsThoughNothingIsRead) }
+func TestHeldEndsThoughNothingIsRead(t *testing.T) {
+	t.Parallel()
+	both(t, testHeldEndsThoughNothingIsRead)
+}
 
 func testHeldEndsThoughNothingIsRead(t *testing.T, secure bool) {
 	f := newFeed()
@@ -189,7 +198,7 @@ func testHeldEndsThoughNothingIsRead(t *testing.T, secure bool) {
 	f.wait(t)
 }
 
-func TestHeldHeartbeat(t *testing.T) { both(t, testHeldHeartbeat) }
+func TestHeldHeartbeat(t *testing.T) { t.Parallel(); both(t, testHeldHeartbeat) }
 
 func testHeldHeartbeat(t *testing.T, secure bool) {
 	f := newFeed()
@@ -207,45 +216,42 @@ func testHeldHeartbeat(t *testing.T, secure bool) {
 	f.wait(t)
 }
 
-// Descriptors are used again and again while others are written to: no client ever gets a byte of another.
+// Descriptors are used again and again while others are written to: no client ever gets a byte of another, and none of what
+// is still put into the feed of one that has left.
 func TestHeldDescriptorsAreReused(t *testing.T) { both(t, testHeldDescriptorsAreReused) }
 
 func testHeldDescriptorsAreReused(t *testing.T, secure bool) {
+	const clients, most = 8, 100
+	rounds := 60
+	if secure {
+		rounds = 20 // handshakes take long
+	}
 	var feeds sync.Map
 	s := holder(t, secure, held, func(r *http.Request) *feed {
-		f := newFeed()
-		feeds.Store(r.URL.Path[1:], f)
-		return f
+		f, _ := feeds.LoadAndDelete(r.URL.Path)
+		return f.(*feed)
 	})
-	stop := make(chan struct{})
-	var writing, reading sync.WaitGroup
-	for range 2 {
-		writing.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				feeds.Range(func(name, f any) bool {
-					f.(*feed).put([]byte(name.(string)))
-					return true
-				})
-			}
-		})
-	}
-	for c := range 8 {
-		reading.Go(func() {
-			for round := range 60 {
+	var running sync.WaitGroup
+	for c := range clients {
+		running.Go(func() {
+			for round := range rounds {
 				name := fmt.Sprintf("[%d.%d]", c, round)
+				f := newFeed()
+				f.single = true // many small writes, in turns with those of other streams
+				feeds.Store("/"+name, f)
 				conn := dial(t, s)
 				fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", name)
+				running.Go(func() {
+					for range 2 * most {
+						f.put([]byte(name))
+					}
+				})
 				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				got := make([]byte, len(name)*(1+rand.IntN(200)))
+				got := make([]byte, len(name)*(1+rand.IntN(most)))
 				if _, err := io.ReadFull(resp.Body, got); err != nil {
 					t.Error(err)
 				}
@@ -253,14 +259,11 @@ func testHeldDescriptorsAreReused(t *testing.T, secure bool) {
 					t.Errorf("%s got %.200q", name, got)
 				}
 				conn.Close()
-				f, _ := feeds.LoadAndDelete(name)
-				f.(*feed).wait(t)
+				f.wait(t)
 			}
 		})
 	}
-	reading.Wait()
-	close(stop)
-	writing.Wait()
+	running.Wait()
 }
 
 func descriptors(t *testing.T) int {
@@ -273,7 +276,7 @@ func descriptors(t *testing.T) int {
 }
 
 // A change of the timing holds for streams that live.
-func TestHeldTiming(t *testing.T) { both(t, testHeldTiming) }
+func TestHeldTiming(t *testing.T) { t.Parallel(); both(t, testHeldTiming) }
 
 func testHeldTiming(t *testing.T, secure bool) {
 	timing := stream.NewTiming(time.Hour, 8*time.Second) // looked at every two seconds

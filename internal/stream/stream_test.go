@@ -108,6 +108,7 @@ func TestEnd(t *testing.T) {
 
 // A client that takes nothing is given up, and nothing but its own stream waits for it.
 func TestWriteTimeout(t *testing.T) {
+	t.Parallel()
 	result := make(chan error, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		src := newSource()

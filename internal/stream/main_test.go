@@ -1,0 +1,16 @@
+package stream_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+)
+
+// Parallel tests mostly wait, so more of them run at once than there are processors. Tests that compute are not parallel.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
