@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
@@ -49,8 +50,6 @@ func (a *AdminAPI) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-const adminPrefix = "/sse_push/hubs"
-
 // Routes implements caddy.AdminRouter.
 func (a *AdminAPI) Routes() []caddy.AdminRoute {
 	serve := caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
@@ -59,13 +58,13 @@ func (a *AdminAPI) Routes() []caddy.AdminRoute {
 		}
 		return nil
 	})
-	return []caddy.AdminRoute{{Pattern: adminPrefix, Handler: serve}, {Pattern: adminPrefix + "/", Handler: serve}}
+	return []caddy.AdminRoute{{Pattern: api.AdminPrefix, Handler: serve}, {Pattern: api.AdminPrefix + "/", Handler: serve}}
 }
 
 // serve answers a call, unless it returns what is wrong with it.
 func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem.Problem {
 	// A hub's name may hold a slash, escaped.
-	name, call, within := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(r.URL.EscapedPath(), adminPrefix), "/"), "/")
+	name, call, within := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(r.URL.EscapedPath(), api.AdminPrefix), "/"), "/")
 	escaped := call
 	name, err := url.PathUnescape(name)
 	if err == nil {
@@ -88,16 +87,16 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem.Proble
 	}
 	p := live[i]
 	if !within {
-		if p := checkCall(r, []string{http.MethodGet, http.MethodHead}, nil); p != nil {
+		if p := api.CheckCall(r, []string{http.MethodGet, http.MethodHead}, nil); p != nil {
 			return p
 		}
-		writeJSON(w, http.StatusOK, viewHub(p.Hub))
+		api.WriteJSON(w, http.StatusOK, api.ViewHub(p.Hub))
 		return nil
 	}
 	log := p.routes.Load().log.With(zap.String("hub", p.Name))
 	switch call {
 	case "tail":
-		return serveTail(w, r, p.Hub, a.replaced)
+		return api.ServeTail(w, r, p.Hub, a.replaced)
 	case "explain":
 		return serveExplain(w, r, p)
 	}

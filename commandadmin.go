@@ -15,6 +15,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/sse-push/caddy-sse-push/internal/api"
 )
 
 // adminFlags are the flags of a command that asks a running Caddy.
@@ -64,7 +66,7 @@ func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 
 // do sends a call; path is what stands behind /sse_push/hubs.
 func (c *adminClient) do(ctx context.Context, method, path string, query url.Values, body string) (*http.Response, error) {
-	target := c.origin + adminPrefix + path
+	target := c.origin + api.AdminPrefix + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
@@ -126,7 +128,7 @@ func (c *adminClient) hubPath(ctx context.Context, cmd *cobra.Command) (string, 
 	if name := cmd.Flag("hub").Value.String(); name != "" {
 		return "/" + pathSegment(name), nil
 	}
-	var list HubList
+	var list api.HubList
 	if err := c.call(ctx, http.MethodGet, "", nil, "", &list); err != nil {
 		return "", err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/api"
 )
 
 func explainCommand() *cobra.Command {
@@ -49,7 +50,7 @@ one took its place), excluded (by its publisher), not_subscribed (granted, but n
 			default:
 				query.Set("who", args[0])
 			}
-			var x Explanation
+			var x api.Explanation
 			if err := c.call(ctx, http.MethodGet, path+"/explain", query, "", &x); err != nil {
 				return err
 			}
@@ -74,7 +75,7 @@ func isEventID(s string) bool {
 	return ok
 }
 
-func printExplanation(out io.Writer, x *Explanation) {
+func printExplanation(out io.Writer, x *api.Explanation) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(out, "%-9s %s\n", name+":", printable(fmt.Sprintf(format, args...)))
 	}

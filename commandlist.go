@@ -11,6 +11,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+
+	"github.com/sse-push/caddy-sse-push/internal/api"
 )
 
 // defaultShown is how many rows a command shows.
@@ -35,8 +37,8 @@ many events the history holds.`),
 		Example: examples("caddy sse-push hubs", "caddy sse-push hubs --json"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, _ string) error {
 			return printList(ctx, cmd, c, "", nil, newPrinter(cmd, "HUB", "STATUS", "CONNECTIONS", "USERS", "PUBLISHED", "DELIVERED", "PENDING", "LAG", "HISTORY"),
-				func(l *HubList) ([]HubInfo, int, string) { return l.Hubs, l.Total, l.Next },
-				func(h *HubInfo) []string {
+				func(l *api.HubList) ([]api.HubInfo, int, string) { return l.Hubs, l.Total, l.Next },
+				func(h *api.HubInfo) []string {
 					return []string{
 						h.Hub, strings.Trim(h.Status+": "+h.Reason, ": "), strconv.Itoa(h.Connections), strconv.Itoa(h.Users), strconv.FormatUint(h.Published, 10),
 						strconv.FormatUint(h.Delivered, 10), bytesText(h.Pending), bytesText(h.Lag), strconv.Itoa(h.HistoryEvents),
@@ -63,8 +65,8 @@ bytes wait for them. One that is "catching up" reads from the history, as it has
 				}
 			}
 			return printList(ctx, cmd, c, path+"/connections", query, newPrinter(cmd, "CONNECTION", "USER", "REMOTE", "SINCE", "EVENTS", "PENDING", "STATE", "TOPICS"),
-				func(l *ConnectionList) ([]Connection, int, string) { return l.Connections, l.Total, l.Next },
-				func(i *Connection) []string {
+				func(l *api.ConnectionList) ([]api.Connection, int, string) { return l.Connections, l.Total, l.Next },
+				func(i *api.Connection) []string {
 					state := "live"
 					if i.CatchingUp {
 						state = "catching up"
@@ -88,8 +90,8 @@ func usersCommand() *cobra.Command {
 		Example: examples("caddy sse-push users", "caddy sse-push users --limit 0 --json"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
 			return printList(ctx, cmd, c, path+"/users", nil, newPrinter(cmd, "USER", "CONNECTIONS"),
-				func(l *UserList) ([]UserCount, int, string) { return l.Users, l.Total, l.Next },
-				func(u *UserCount) []string { return []string{u.User, strconv.Itoa(u.Connections)} })
+				func(l *api.UserList) ([]api.UserCount, int, string) { return l.Users, l.Total, l.Next },
+				func(u *api.UserCount) []string { return []string{u.User, strconv.Itoa(u.Connections)} })
 		}),
 	}, true)
 }
@@ -101,8 +103,8 @@ func topicsCommand() *cobra.Command {
 		Example: examples("caddy sse-push topics"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
 			return printList(ctx, cmd, c, path+"/topics", nil, newPrinter(cmd, "TOPIC", "CONNECTIONS"),
-				func(l *TopicList) ([]TopicCount, int, string) { return l.Topics, l.Total, l.Next },
-				func(t *TopicCount) []string { return []string{t.Topic, strconv.Itoa(t.Connections)} })
+				func(l *api.TopicList) ([]api.TopicCount, int, string) { return l.Topics, l.Total, l.Next },
+				func(t *api.TopicCount) []string { return []string{t.Topic, strconv.Itoa(t.Connections)} })
 		}),
 	}, true)
 }
@@ -121,7 +123,7 @@ func printList[L, T any](ctx context.Context, cmd *cobra.Command, c *adminClient
 		query = url.Values{}
 	}
 	for shown := 0; ; {
-		ask := MaxRows
+		ask := api.MaxRows
 		if most > 0 {
 			ask = min(ask, most-shown)
 		}
@@ -192,7 +194,7 @@ with 1. A browser connects again by itself, as a new connection: to keep a user 
 // done either way. The streams are counted before, as none are left afterwards. A stream that another node admitted within
 // the last second is ended too, but may not be counted yet.
 func kickUser(ctx context.Context, c *adminClient, path, user string, deny url.Values) error {
-	var before UserCount
+	var before api.UserCount
 	counted := deny == nil && c.call(ctx, http.MethodGet, path, nil, "", &before) == nil // a count that fails keeps nobody connected
 	if err := c.call(ctx, http.MethodDelete, path, deny, "", nil); err != nil {
 		return err

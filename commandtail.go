@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sse-push/caddy-sse-push/internal/api"
 )
 
 func tailCommand() *cobra.Command {
@@ -61,7 +63,7 @@ func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, p
 	enc.SetEscapeHTML(false)
 	shown, away := 0, false
 	for begun := false; ; begun = true {
-		var page Tail
+		var page api.Tail
 		if err := c.call(ctx, http.MethodGet, path+"/tail", query, "", &page); err != nil {
 			// A reload cuts an answer short, and a restart takes a while.
 			if !begun || ctx.Err() != nil || errors.As(err, new(awayError)) && away {
@@ -82,7 +84,7 @@ func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, p
 			if asJSON {
 				_ = enc.Encode(e) // Flush says what is wrong
 			} else {
-				e.print(out)
+				printEvent(out, e)
 			}
 			if shown++; shown == count {
 				return out.Flush()
@@ -105,8 +107,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// print shows the event as a block of lines.
-func (e *TailEvent) print(out *bufio.Writer) {
+// printEvent shows an event as a block of lines.
+func printEvent(out *bufio.Writer, e *api.TailEvent) {
 	var to []string
 	for kind, names := range map[string][]string{"user": e.Users, "topic": e.Topics, "connection": e.Connections} {
 		for _, name := range names {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
@@ -59,7 +60,7 @@ func (c Call) topicsCall() (target broker.Target, topic string, ok bool) {
 func serveControl(w http.ResponseWriter, r *http.Request, p *pooledHub, asked Call) {
 	c, wrong := readControl(w, r, asked)
 	if wrong == nil {
-		ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+		ctx, cancel := context.WithTimeout(r.Context(), api.AnswerTimeout)
 		defer cancel()
 		wrong = c.steer(ctx, p)
 		c.audit(r, asked.Log, wrong)
@@ -103,8 +104,8 @@ func readControl(w http.ResponseWriter, r *http.Request, asked Call) (c control,
 			c.topics, p = readTopics(w, r)
 		case topic != "" && r.Method == http.MethodDelete:
 			c.what, c.topics = "leave", []string{topic}
-			if p = checkCall(r, []string{http.MethodDelete}, nil); p == nil {
-				p = asProblem("topic", rules.CheckPattern(topic))
+			if p = api.CheckCall(r, []string{http.MethodDelete}, nil); p == nil {
+				p = api.AsProblem("topic", rules.CheckPattern(topic))
 			}
 		case topic == "":
 			p = problem.MethodNotAllowed(http.MethodPost)
@@ -123,7 +124,7 @@ func readControl(w http.ResponseWriter, r *http.Request, asked Call) (c control,
 	if c.target.Kind == broker.User {
 		params = []string{"deny"}
 	}
-	if p = checkCall(r, []string{http.MethodDelete}, params); p != nil {
+	if p = api.CheckCall(r, []string{http.MethodDelete}, params); p != nil {
 		return c, p
 	}
 	if deny, ok := r.URL.Query()["deny"]; ok {
@@ -138,12 +139,12 @@ func readControl(w http.ResponseWriter, r *http.Request, asked Call) (c control,
 func checkTargetName(t broker.Target) *problem.Problem {
 	switch t.Kind {
 	case broker.User:
-		return asProblem("user", rules.CheckName(t.Name))
+		return api.AsProblem("user", rules.CheckName(t.Name))
 	case broker.Topic:
-		return asProblem("topic", rules.CheckTopic(t.Name))
+		return api.AsProblem("topic", rules.CheckTopic(t.Name))
 	}
 	if rules.CheckConnection(t.Name) != nil {
-		return noConnection(t.Name)
+		return problem.NoConnection(t.Name)
 	}
 	return nil
 }
@@ -178,7 +179,7 @@ func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *pro
 	if len(topics) == 0 {
 		return nil, problem.Field("topic", "is missing")
 	}
-	return topics, asProblem("topic", checkTopics(topics))
+	return topics, api.AsProblem("topic", checkTopics(topics))
 }
 
 // steer does what was asked for. What the app has said of who is concerned is forgotten before that: what it says from
@@ -215,9 +216,9 @@ func (c control) steer(ctx context.Context, p *pooledHub) *problem.Problem {
 		panic(fmt.Sprintf("control %q", c.what)) // readControl makes no other
 	}
 	if err == nil && !there {
-		return noConnection(c.target.Name)
+		return problem.NoConnection(c.target.Name)
 	}
-	return unreachable(err)
+	return api.Unreachable(err)
 }
 
 // revoked makes the routes ask the app anew who a user is; "" stands for every user.

@@ -55,6 +55,7 @@ func TestDependencies(t *testing.T) {
 		"/broker/filebroker",
 		"/broker/membroker",
 		"/cmd/caddy",
+		"/internal/api",
 		"/internal/asynclog",
 		"/internal/fair",
 		"/internal/hub",

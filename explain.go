@@ -5,16 +5,14 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// Explanation says why a client did or did not get an event.
-type Explanation = hub.Explanation
-
 // serveExplain says why somebody did or did not get an event.
 func serveExplain(w http.ResponseWriter, r *http.Request, p *pooledHub) *problem.Problem {
-	if bad := checkCall(r, []string{http.MethodGet, http.MethodHead}, []string{"who", "event"}); bad != nil {
+	if bad := api.CheckCall(r, []string{http.MethodGet, http.MethodHead}, []string{"who", "event"}); bad != nil {
 		return bad
 	}
 	query := r.URL.Query()
@@ -23,15 +21,15 @@ func serveExplain(w http.ResponseWriter, r *http.Request, p *pooledHub) *problem
 		return problem.New(http.StatusBadRequest, "give who (a user or a connection), event (its id), or both")
 	}
 	// What has just been published is to be seen, but not waited for without end.
-	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), api.AnswerTimeout)
 	defer cancel()
 	if _, err := p.Position(ctx); err != nil && !errors.Is(err, hub.ErrNotReady) {
-		return unreachable(err)
+		return api.Unreachable(err)
 	}
 	explanation, err := p.Explain(q)
 	if err != nil {
 		return problem.Field("event", "%v", err)
 	}
-	writeJSON(w, http.StatusOK, explanation)
+	api.WriteJSON(w, http.StatusOK, explanation)
 	return nil
 }

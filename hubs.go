@@ -3,60 +3,20 @@ package ssepush
 import (
 	"net/http"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// HubInfo is what a list says of a hub. What is counted goes up from its start.
-type HubInfo struct {
-	Hub           string `json:"hub"`
-	Status        string `json:"status"` // ready, unavailable or draining
-	Reason        string `json:"reason,omitempty"`
-	Connections   int    `json:"connections"` // here, as are the users
-	Users         int    `json:"users"`
-	Published     uint64 `json:"published"`
-	Delivered     uint64 `json:"delivered"`
-	Pending       int64  `json:"pending"` // bytes
-	Lag           int64  `json:"lag"`     // bytes
-	HistoryEvents int    `json:"history_events"`
-	HistoryBytes  int64  `json:"history_bytes"`
-}
-
-// HubList is a page of the hubs of a process.
-type HubList struct {
-	Hubs  []HubInfo `json:"hubs"`
-	Total int       `json:"total"`
-	Next  string    `json:"next,omitempty"`
-}
-
-func viewHub(h *hub.Hub) HubInfo {
-	s := h.Stats()
-	info := HubInfo{
-		Hub: h.Name, Status: "ready", Users: s.Users, Published: s.Published, Delivered: s.Delivered,
-		Pending: s.Pending, Lag: s.Lag, HistoryEvents: s.HistoryEvents, HistoryBytes: s.HistoryBytes,
-	}
-	for _, open := range s.Open {
-		info.Connections += open.Held + open.Goroutine
-	}
-	if err := h.Health(); err != nil {
-		info.Status, info.Reason = "unavailable", err.Error()
-	}
-	if s.Draining {
-		info.Status = "draining"
-	}
-	return info
-}
-
 func serveHubs(w http.ResponseWriter, r *http.Request, live []*pooledHub) *problem.Problem {
-	if p := checkCall(r, []string{http.MethodGet, http.MethodHead}, []string{"limit", "after"}); p != nil {
+	if p := api.CheckCall(r, []string{http.MethodGet, http.MethodHead}, []string{"limit", "after"}); p != nil {
 		return p
 	}
 	query := r.URL.Query()
-	limit, p := limitOf(query)
+	limit, p := api.LimitOf(query)
 	if p != nil {
 		return p
 	}
-	list := HubList{Hubs: []HubInfo{}, Total: len(live)}
+	list := api.HubList{Hubs: []api.HubInfo{}, Total: len(live)}
 	for _, p := range live {
 		if p.Name <= query.Get("after") {
 			continue
@@ -65,8 +25,8 @@ func serveHubs(w http.ResponseWriter, r *http.Request, live []*pooledHub) *probl
 			list.Next = list.Hubs[limit-1].Hub
 			break
 		}
-		list.Hubs = append(list.Hubs, viewHub(p.Hub))
+		list.Hubs = append(list.Hubs, api.ViewHub(p.Hub))
 	}
-	writeJSON(w, http.StatusOK, list)
+	api.WriteJSON(w, http.StatusOK, list)
 	return nil
 }

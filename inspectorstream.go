@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
@@ -63,7 +64,7 @@ type slowClient struct {
 
 // serveStream tells the page what its hub does, until the page leaves, the session is over, or the config is.
 func (i *inspector) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, expires time.Time) *problem.Problem {
-	if p := checkCall(r, []string{http.MethodGet}, []string{"event", "user", "topic", "text"}); p != nil {
+	if p := api.CheckCall(r, []string{http.MethodGet}, []string{"event", "user", "topic", "text"}); p != nil {
 		return p
 	}
 	q := r.URL.Query()
@@ -163,15 +164,15 @@ func slowestOf(theHub *hub.Hub) []slowClient {
 
 // inspectorTail is what has gone by.
 type inspectorTail struct {
-	Events []TailEvent `json:"events"`
-	Missed uint64      `json:"missed"` // that came too fast
+	Events []api.TailEvent `json:"events"`
+	Missed uint64          `json:"missed"` // that came too fast
 }
 
 func tailOf(tap *hub.Tap) inspectorTail {
 	events, missed := tap.Take()
-	t := inspectorTail{make([]TailEvent, len(events)), missed}
+	t := inspectorTail{make([]api.TailEvent, len(events)), missed}
 	for i := range events {
-		t.Events[i] = tailed(&events[i])
+		t.Events[i] = api.Tailed(&events[i])
 	}
 	return t
 }

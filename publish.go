@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
@@ -44,7 +45,7 @@ func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 	answers := publishAll(r.Context(), theHub, d, nil)
 	awaitAll(r.Context(), theHub, answers)
 	if d.batch {
-		writeJSON(w, http.StatusOK, answers)
+		api.WriteJSON(w, http.StatusOK, answers)
 		return
 	}
 	if p := answers[0].Error; p != nil {
@@ -52,10 +53,10 @@ func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 		return
 	}
 	if answers[0].Delivery != nil {
-		writeJSON(w, http.StatusOK, answers[0])
+		api.WriteJSON(w, http.StatusOK, answers[0])
 		return
 	}
-	writeBody(w, http.StatusOK, `{"id":"`+answers[0].ID+`"}`) // as it is: a position needs no escaping
+	api.WriteBody(w, http.StatusOK, `{"id":"`+answers[0].ID+`"}`) // as it is: a position needs no escaping
 }
 
 // publishAll stores the decoder's events, a group at a time, and returns an answer for each. What permits, unless it is nil,

@@ -94,5 +94,5 @@ func (h *Handler) poster(r *http.Request, id string) (string, *problem.Problem) 
 			return caller.User, nil
 		}
 	}
-	return "", noConnection(id) // whether it is there or another's: who guesses learns nothing
+	return "", problem.NoConnection(id) // whether it is there or another's: who guesses learns nothing
 }

@@ -120,3 +120,8 @@ func OfBody(err error) *Problem {
 func TooLarge(most int64) *Problem {
 	return New(http.StatusRequestEntityTooLarge, "the body must not be longer than %d bytes", most)
 }
+
+// NoConnection returns the problem that there is no connection of an id.
+func NoConnection(id string) *Problem {
+	return New(http.StatusNotFound, "there is no connection %s", Clip(id))
+}

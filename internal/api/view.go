@@ -1,4 +1,4 @@
-package ssepush
+package api
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// serveView answers a question about a hub.
-func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call string) {
-	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+// ServeView answers a question about a hub.
+func ServeView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call string) {
+	ctx, cancel := context.WithTimeout(r.Context(), AnswerTimeout)
 	defer cancel()
 	kind, name, named := strings.Cut(call, "/")
 	one := named && name != ""
@@ -30,7 +30,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		allowed = append(allowed, http.MethodDelete)
 		view = func(url.Values) (any, *problem.Problem) {
 			n, err := theHub.User(ctx, name)
-			return UserCount{name, n}, unreachable(err)
+			return UserCount{name, n}, Unreachable(err)
 		}
 	case kind == "users" && !named:
 		params = []string{"limit", "after"}
@@ -39,7 +39,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		allowed = append(allowed, http.MethodDelete)
 		view = func(url.Values) (any, *problem.Problem) {
 			n, err := theHub.Topic(ctx, name)
-			return TopicCount{name, n}, unreachable(err)
+			return TopicCount{name, n}, Unreachable(err)
 		}
 	case kind == "topics" && !named:
 		params = []string{"limit", "after"}
@@ -53,7 +53,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		problem.New(http.StatusNotFound, "there is no %s on the internal route", problem.Clip(call)).Write(w)
 		return
 	}
-	if p := checkCall(r, allowed, params); p != nil {
+	if p := CheckCall(r, allowed, params); p != nil {
 		p.Write(w)
 		return
 	}
@@ -62,7 +62,7 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		p.Write(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, v)
+	WriteJSON(w, http.StatusOK, v)
 }
 
 // Connection describes an open connection.
@@ -102,7 +102,7 @@ type TopicList struct {
 }
 
 func viewConnections(theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
-	limit, p := limitOf(q)
+	limit, p := LimitOf(q)
 	if p != nil {
 		return nil, p
 	}
@@ -116,19 +116,19 @@ func viewConnections(theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
 func viewConnection(theHub *hub.Hub, id string) (any, *problem.Problem) {
 	c, ok := theHub.Connection(id)
 	if !ok {
-		return nil, noConnection(id)
+		return nil, problem.NoConnection(id)
 	}
 	return c, nil
 }
 
 func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
-	limit, p := limitOf(q)
+	limit, p := LimitOf(q)
 	if p != nil {
 		return nil, p
 	}
 	counts, total, next, err := theHub.Users(ctx, q.Get("after"), limit)
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, Unreachable(err)
 	}
 	list := UserList{Users: make([]UserCount, len(counts)), Total: total, Next: next}
 	for i, c := range counts {
@@ -138,13 +138,13 @@ func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *proble
 }
 
 func viewTopics(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
-	limit, p := limitOf(q)
+	limit, p := LimitOf(q)
 	if p != nil {
 		return nil, p
 	}
 	counts, total, next, err := theHub.Topics(ctx, q.Get("after"), limit)
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, Unreachable(err)
 	}
 	list := TopicList{Topics: make([]TopicCount, len(counts)), Total: total, Next: next}
 	for i, c := range counts {
@@ -165,7 +165,7 @@ func viewPosition(ctx context.Context, theHub *hub.Hub) (any, *problem.Problem) 
 
 // serveHealth answers whether the hub can be used, and if not, why.
 func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
-	if p := checkCall(r, []string{http.MethodGet, http.MethodHead}, nil); p != nil {
+	if p := CheckCall(r, []string{http.MethodGet, http.MethodHead}, nil); p != nil {
 		p.Write(w)
 		return
 	}
@@ -181,5 +181,5 @@ func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
 		health.Status, health.Reason = "unavailable", err.Error()
 		status = http.StatusServiceUnavailable
 	}
-	writeJSON(w, status, health)
+	WriteJSON(w, status, health)
 }

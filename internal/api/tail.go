@@ -1,4 +1,4 @@
-package ssepush
+package api
 
 import (
 	"context"
@@ -40,7 +40,8 @@ type Tail struct {
 	Gap    bool        `json:"gap,omitempty"` // events in front of these have been missed
 }
 
-func tailed(e *hub.Tapped) TailEvent {
+// Tailed describes an event.
+func Tailed(e *hub.Tapped) TailEvent {
 	l := TailEvent{
 		ID: e.Position.String(), Event: e.Type, Time: e.Time.UTC(), More: e.More, Data: string(e.Data), Size: e.Size,
 	}
@@ -62,11 +63,11 @@ func tailed(e *hub.Tapped) TailEvent {
 	return l
 }
 
-// serveTail answers with what a hub has delivered behind a place, and waits for it where there is nothing yet. Without a
+// ServeTail answers with what a hub has delivered behind a place, and waits for it where there is nothing yet. Without a
 // place, it says which one is the newest. A stream would be in the way of Caddy: its admin endpoint holds back what a
 // handler writes, and a reload waits for each answer to end.
-func serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced <-chan struct{}) *problem.Problem {
-	if p := checkCall(r, []string{http.MethodGet}, []string{"user", "topic", "event", "text", "after", "limit"}); p != nil {
+func ServeTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced <-chan struct{}) *problem.Problem {
+	if p := CheckCall(r, []string{http.MethodGet}, []string{"user", "topic", "event", "text", "after", "limit"}); p != nil {
 		return p
 	}
 	query := r.URL.Query()
@@ -90,14 +91,14 @@ func serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced
 	}
 	view := Tail{Events: []TailEvent{}}
 	if after.IsZero() {
-		ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
+		ctx, cancel := context.WithTimeout(r.Context(), AnswerTimeout)
 		defer cancel()
 		newest, err := theHub.Position(ctx)
 		if err != nil {
-			return unreachable(err)
+			return Unreachable(err)
 		}
 		view.Next = newest.String()
-		writeJSON(w, http.StatusOK, view)
+		WriteJSON(w, http.StatusOK, view)
 		return nil
 	}
 	wait := time.NewTimer(tailWait)
@@ -106,7 +107,7 @@ func serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced
 		recent := theHub.Recent(after, filter, limit)
 		view.Gap = view.Gap || recent.Gap
 		for i := range recent.Events {
-			view.Events = append(view.Events, tailed(&recent.Events[i]))
+			view.Events = append(view.Events, Tailed(&recent.Events[i]))
 		}
 		if after, view.Next = recent.UpTo, recent.UpTo.String(); len(view.Events) > 0 {
 			break
@@ -123,6 +124,6 @@ func serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced
 		}
 		break
 	}
-	writeJSON(w, http.StatusOK, view)
+	WriteJSON(w, http.StatusOK, view)
 	return nil
 }
