@@ -8,6 +8,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/api"
+	"github.com/sse-push/caddy-sse-push/internal/decode"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
@@ -36,15 +37,15 @@ func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 		problem.MethodNotAllowed(http.MethodPost).Write(w)
 		return
 	}
-	d, p := newDecoder(r, maxEvent)
+	d, p := decode.New(r, maxEvent)
 	if p != nil {
 		p.Write(w)
 		return
 	}
-	d.answered = true
+	d.Answered = true
 	answers := publishAll(r.Context(), theHub, d, nil)
 	awaitAll(r.Context(), theHub, answers)
-	if d.batch {
+	if d.Batch {
 		api.WriteJSON(w, http.StatusOK, answers)
 		return
 	}
@@ -61,7 +62,7 @@ func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 
 // publishAll stores the decoder's events, a group at a time, and returns an answer for each. What permits, unless it is nil,
 // finds fault with is not stored.
-func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder, permits func(*broker.Record) *problem.Problem) (answers []published) {
+func publishAll(ctx context.Context, theHub *hub.Hub, d *decode.Decoder, permits func(*broker.Record) *problem.Problem) (answers []published) {
 	var group []broker.Record
 	var places []int // of the group's events in answers
 	size := 0
@@ -82,16 +83,16 @@ func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder, permits func(*
 		group, places, size = nil, nil, 0 // the broker owns the records
 	}
 	for {
-		if len(group) >= publishGroup || size >= maxGroupBytes || !d.ready() {
+		if len(group) >= publishGroup || size >= maxGroupBytes || !d.Ready() {
 			flush()
 		}
-		record, p, ok := d.next()
+		record, p, ok := d.Next()
 		if ok && p == nil && permits != nil {
 			p = permits(&record)
 		}
 		switch {
 		case ok && p == nil:
-			a := published{awaited: d.wait.await(theHub, &record)}
+			a := published{awaited: await(d.Wait, theHub, &record)}
 			group, places, size = append(group, record), append(places, len(answers)), size+len(record.Data)
 			answers = append(answers, a)
 		case p != nil:
@@ -104,7 +105,7 @@ func publishAll(ctx context.Context, theHub *hub.Hub, d *decoder, permits func(*
 	}
 }
 
-func answer(r broker.Result, d *decoder, index int) published {
+func answer(r broker.Result, d *decode.Decoder, index int) published {
 	if r.Err == nil {
 		return published{ID: r.Position.String()}
 	}
@@ -119,7 +120,7 @@ func answer(r broker.Result, d *decoder, index int) published {
 	default:
 		p = problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", r.Err)
 	}
-	if d.batch {
+	if d.Batch {
 		p.AtIndex(index)
 	}
 	return published{Error: p}

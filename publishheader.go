@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/decode"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
@@ -214,10 +215,10 @@ func (h *Handler) publishAnswer(ctx context.Context, texts []string, status int,
 
 func (h *Handler) publishText(ctx context.Context, theHub *hub.Hub, text string) {
 	kind := "application/x-www-form-urlencoded"
-	if looksLikeJSON([]byte(text)) {
+	if decode.LooksLikeJSON([]byte(text)) {
 		kind = "application/json"
 	}
-	d, p := newDecoder(&http.Request{
+	d, p := decode.New(&http.Request{
 		Header: http.Header{"Content-Type": {kind}}, URL: new(url.URL),
 		Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)),
 	}, h.hub.settings.maxEvent())

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/decode"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -20,10 +21,10 @@ func FuzzPublishHeader(f *testing.F) {
 	config := PublishHeader{Targets: []string{"user", "topic"}}
 	f.Fuzz(func(t *testing.T, text string) {
 		kind := "application/x-www-form-urlencoded"
-		if looksLikeJSON([]byte(text)) {
+		if decode.LooksLikeJSON([]byte(text)) {
 			kind = "application/json"
 		}
-		d, p := newDecoder(&http.Request{
+		d, p := decode.New(&http.Request{
 			Header: http.Header{"Content-Type": {kind}}, URL: new(url.URL),
 			Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)),
 		}, 1<<20)
@@ -31,14 +32,14 @@ func FuzzPublishHeader(f *testing.F) {
 			return
 		}
 		for {
-			r, p, ok := d.next()
+			r, p, ok := d.Next()
 			if !ok {
 				return
 			}
 			if p != nil || config.permits(&r) != nil {
 				continue
 			}
-			if len(r.Targets) == 0 || r.Type != "" && rules.CheckType(r.Type) != nil || r.ID != "" && rules.CheckID(r.ID) != nil || d.wait.until != "" {
+			if len(r.Targets) == 0 || r.Type != "" && rules.CheckType(r.Type) != nil || r.ID != "" && rules.CheckID(r.ID) != nil || d.Wait.Until != "" {
 				t.Errorf("%q becomes %+v", text, r)
 			}
 			for _, target := range r.Targets {

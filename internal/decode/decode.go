@@ -1,9 +1,9 @@
-package ssepush
+// Package decode turns the body of a publish request into records: JSON, lines of JSON, a form or text.
+package decode
 
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -23,18 +23,18 @@ const (
 	accepted = "send application/json, application/x-ndjson, application/x-www-form-urlencoded, multipart/form-data or text/plain"
 )
 
-// decoder reads the events of a publish request.
-type decoder struct {
-	batch bool // many events; otherwise exactly one
+// Decoder reads the events of a publish request.
+type Decoder struct {
+	Batch bool // many events; otherwise exactly one
 
 	maxEvent int64
 	key      string // of the header Idempotency-Key
 	index    int    // of the next item
 	done     bool
 
-	answered bool // whoever publishes is told what became of it
-	waits    wait // the query's
-	wait     wait // what the last item is waited for
+	Answered bool // whoever publishes is told what became of it
+	waits    Wait // the query's
+	Wait     Wait // what the last item is waited for
 	waited   int  // how many items are
 
 	// One of these holds the events.
@@ -43,9 +43,9 @@ type decoder struct {
 	lines *lineReader
 }
 
-// newDecoder reads a whole body, save for NDJSON, which is read as next is called.
-func newDecoder(r *http.Request, maxEvent int64) (*decoder, *problem.Problem) {
-	d := &decoder{maxEvent: maxEvent}
+// New reads a whole body, save for NDJSON, which is read as next is called.
+func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
+	d := &Decoder{maxEvent: maxEvent}
 	kind, params, p := contentType(r.Header)
 	if p != nil {
 		return nil, p
@@ -69,7 +69,7 @@ func newDecoder(r *http.Request, maxEvent int64) (*decoder, *problem.Problem) {
 	case "application/json":
 		return d, d.readJSON(r)
 	case "application/x-ndjson", "application/ndjson", "application/jsonl":
-		d.batch = true
+		d.Batch = true
 		d.lines = &lineReader{r: bufio.NewReaderSize(r.Body, 32<<10), most: d.maxItem()}
 		return d, nil
 	case "application/x-www-form-urlencoded":
@@ -78,7 +78,7 @@ func newDecoder(r *http.Request, maxEvent int64) (*decoder, *problem.Problem) {
 		if p != nil {
 			return nil, p
 		}
-		if looksLikeJSON(body) {
+		if LooksLikeJSON(body) {
 			return nil, jsonAsForm()
 		}
 		return d, fields.parseQuery(string(body))
@@ -100,7 +100,7 @@ func newDecoder(r *http.Request, maxEvent int64) (*decoder, *problem.Problem) {
 }
 
 // maxItem bounds an event before it is decoded: in JSON and in forms a byte of data may take three.
-func (d *decoder) maxItem() int64 { return 3*d.maxEvent + 64<<10 }
+func (d *Decoder) maxItem() int64 { return 3*d.maxEvent + 64<<10 }
 
 func contentType(h http.Header) (kind string, params map[string]string, p *problem.Problem) {
 	refuse := func(format string, args ...any) (string, map[string]string, *problem.Problem) {
@@ -127,7 +127,7 @@ func contentType(h http.Header) (kind string, params map[string]string, p *probl
 
 // takeKey reads the header Idempotency-Key. Its draft standard has the key in quotes, which most senders
 // leave out.
-func (d *decoder) takeKey(h http.Header) *problem.Problem {
+func (d *Decoder) takeKey(h http.Header) *problem.Problem {
 	values, ok := h["Idempotency-Key"]
 	if !ok {
 		return nil
@@ -160,7 +160,7 @@ func refuseQuery(query string) *problem.Problem {
 }
 
 // readJSON reads an object or a whole array, so that an array that is cut off stores nothing.
-func (d *decoder) readJSON(r *http.Request) *problem.Problem {
+func (d *Decoder) readJSON(r *http.Request) *problem.Problem {
 	one, many := d.maxItem(), max(maxBatchBody, d.maxItem())
 	if r.ContentLength > many {
 		return problem.TooLarge(many)
@@ -189,7 +189,7 @@ func (d *decoder) readJSON(r *http.Request) *problem.Problem {
 		d.items = []jsontext.Value{v}
 		return nil
 	case '[':
-		d.batch = true
+		d.Batch = true
 	default:
 		return problem.New(http.StatusBadRequest, "the body must be an object or an array of objects, got %s", v.What())
 	}
@@ -205,9 +205,9 @@ func (d *decoder) readJSON(r *http.Request) *problem.Problem {
 	return nil
 }
 
-// next returns the next event. With ok, it is rec, or p says what is wrong with it and the others go on. Without ok
+// Next returns the next event. With ok, it is rec, or p says what is wrong with it and the others go on. Without ok
 // there is no further one: all were read if p is nil, otherwise p says why the rest cannot be read.
-func (d *decoder) next() (rec broker.Record, p *problem.Problem, ok bool) {
+func (d *Decoder) Next() (rec broker.Record, p *problem.Problem, ok bool) {
 	if d.done {
 		return rec, nil, false
 	}
@@ -247,14 +247,14 @@ func (d *decoder) next() (rec broker.Record, p *problem.Problem, ok bool) {
 	return rec, p, true
 }
 
-// ready reports whether next will return without waiting for more of the body, so that a caller can store
+// Ready reports whether next will return without waiting for more of the body, so that a caller can store
 // what it has before it waits.
-func (d *decoder) ready() bool {
+func (d *Decoder) Ready() bool {
 	return d.done || d.lines == nil || d.lines.ready()
 }
 
 // nextLine returns nil at the end, with the reason if it is not the proper one.
-func (d *decoder) nextLine() ([]byte, *problem.Problem) {
+func (d *Decoder) nextLine() ([]byte, *problem.Problem) {
 	for {
 		line, err := d.lines.next()
 		switch {
@@ -276,22 +276,22 @@ func (d *decoder) nextLine() ([]byte, *problem.Problem) {
 }
 
 // giveKey sets the idempotency key that the header gave.
-func (d *decoder) giveKey(rec *broker.Record) *problem.Problem {
+func (d *Decoder) giveKey(rec *broker.Record) *problem.Problem {
 	switch {
 	case d.key == "":
-	case rec.Key == "" && d.batch:
+	case rec.Key == "" && d.Batch:
 		rec.Key = d.key + "#" + strconv.Itoa(d.index)
 	case rec.Key == "":
 		rec.Key = d.key
-	case rec.Key != d.key && !d.batch:
+	case rec.Key != d.key && !d.Batch:
 		return problem.Field("idempotency_key", "must be the same as in the header Idempotency-Key")
 	}
 	return nil
 }
 
 // place says which item of a batch a problem is about.
-func (d *decoder) place(p *problem.Problem) *problem.Problem {
-	if p != nil && d.batch {
+func (d *Decoder) place(p *problem.Problem) *problem.Problem {
+	if p != nil && d.Batch {
 		p.AtIndex(d.index)
 	}
 	return p
@@ -327,44 +327,3 @@ func tooManyItems() *problem.Problem {
 }
 
 func noEvent() *problem.Problem { return problem.New(http.StatusBadRequest, "the body holds no event") }
-
-// lineReader reads lines without holding more than one of them.
-type lineReader struct {
-	r    *bufio.Reader
-	most int64
-	long []byte
-}
-
-var errLongLine = errors.New("line too long")
-
-// next returns a line without its end; it is the caller's until the next call. The last one need not have
-// an end.
-func (l *lineReader) next() ([]byte, error) {
-	l.long = l.long[:0]
-	for {
-		part, err := l.r.ReadSlice('\n')
-		if int64(len(l.long)+len(part)) > l.most+1 {
-			return nil, errLongLine
-		}
-		switch {
-		case err == nil && len(l.long) == 0:
-			return part[:len(part)-1], nil
-		case err == nil:
-			l.long = append(l.long, part[:len(part)-1]...)
-			return l.long, nil
-		}
-		l.long = append(l.long, part...)
-		if err == io.EOF && len(l.long) > 0 {
-			return l.long, nil
-		}
-		if err != bufio.ErrBufferFull {
-			return nil, err
-		}
-	}
-}
-
-// ready reports whether a whole line is there.
-func (l *lineReader) ready() bool {
-	b, _ := l.r.Peek(l.r.Buffered())
-	return bytes.IndexByte(b, '\n') >= 0
-}

@@ -1,4 +1,4 @@
-package ssepush
+package decode
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package ssepush
+package decode
 
 import (
 	"bytes"
@@ -123,7 +123,7 @@ func (f *form) add(name, val string) *problem.Problem {
 	if f.count++; f.count > maxFormFields {
 		return problem.New(http.StatusRequestEntityTooLarge, "the form must not hold more than %d fields", maxFormFields)
 	}
-	if looksLikeJSON([]byte(name)) {
+	if LooksLikeJSON([]byte(name)) {
 		return jsonAsForm()
 	}
 	root := rootName(name)

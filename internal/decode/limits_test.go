@@ -1,4 +1,4 @@
-package ssepush
+package decode
 
 import (
 	"io"
@@ -11,7 +11,8 @@ import (
 type neverRead struct{ t *testing.T }
 
 func (n neverRead) Read([]byte) (int, error) { n.t.Error("the body was read"); return 0, io.EOF }
-func (n neverRead) Close() error             { return nil }
+
+func (n neverRead) Close() error { return nil }
 
 // counted says how much of an endless body was read.
 type counted struct {
@@ -30,6 +31,7 @@ func (c *counted) Read(b []byte) (int, error) {
 	c.n += int64(len(b))
 	return len(b), nil
 }
+
 func (c *counted) Close() error { return nil }
 
 func TestDecodeTooLarge(t *testing.T) {
@@ -76,7 +78,7 @@ func TestDecodeTooLarge(t *testing.T) {
 			r.URL.RawQuery = "user=u"
 		}
 		r.Body, r.ContentLength = neverRead{t}, most+1
-		if _, p := newDecoder(r, testMost); p == nil || p.Status != 413 {
+		if _, p := New(r, testMost); p == nil || p.Status != 413 {
 			t.Errorf("%s: %v, want a 413", kind, p)
 		}
 	}

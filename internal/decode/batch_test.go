@@ -1,4 +1,4 @@
-package ssepush
+package decode
 
 import (
 	"fmt"
@@ -116,40 +116,40 @@ func TestDecodeLinesStream(t *testing.T) {
 	pr, pw := io.Pipe()
 	r := posted(asLines, "", "")
 	r.Body, r.ContentLength = pr, -1
-	d, p := newDecoder(r, testMost)
+	d, p := New(r, testMost)
 	if p != nil {
 		t.Fatal(p)
 	}
-	if d.ready() {
+	if d.Ready() {
 		t.Error("ready without a line")
 	}
 	var recs []broker.Record
 	for i := range 3 {
 		go fmt.Fprintf(pw, "{\"user\":\"u%d\",\"data\":{\"n\":%d}}\n{\"user\":\"x\"}\n{\"us", i, i)
 		for j := range 2 {
-			rec, p, ok := d.next() // the pipe has no buffer: this returns only if it does not wait for more
+			rec, p, ok := d.Next() // the pipe has no buffer: this returns only if it does not wait for more
 			if p != nil || !ok {
 				t.Fatal(p, ok)
 			}
 			if j == 0 {
 				recs = append(recs, rec)
-				if !d.ready() {
+				if !d.Ready() {
 					t.Error("not ready with a line read")
 				}
-			} else if d.ready() {
+			} else if d.Ready() {
 				t.Error("ready with half a line")
 			}
 		}
 		go io.WriteString(pw, "er\":\"x\"}\n")
-		if _, p, ok := d.next(); p != nil || !ok {
+		if _, p, ok := d.Next(); p != nil || !ok {
 			t.Fatal(p, ok)
 		}
 	}
 	pw.Close()
-	if _, p, ok := d.next(); p != nil || ok {
+	if _, p, ok := d.Next(); p != nil || ok {
 		t.Errorf("at the end: %v, %v", p, ok)
 	}
-	if !d.ready() {
+	if !d.Ready() {
 		t.Error("not ready at the end")
 	}
 	for i, rec := range recs {

@@ -1,4 +1,4 @@
-package ssepush
+package decode
 
 import (
 	"bytes"
@@ -39,7 +39,7 @@ type publication struct {
 	maxEvent int64
 	given    []string
 	rec      broker.Record
-	wait     wait
+	wait     Wait
 }
 
 // set takes one field.
@@ -252,8 +252,8 @@ func dataTooLong(most int64) *problem.Problem {
 	return problem.New(http.StatusRequestEntityTooLarge, "data: must not be longer than %d bytes", most).OfField("data")
 }
 
-// looksLikeJSON tells JSON that was sent as something else.
-func looksLikeJSON(b []byte) bool {
+// LooksLikeJSON tells JSON that was sent as something else.
+func LooksLikeJSON(b []byte) bool {
 	b = bytes.TrimLeft(b, " \t\r\n")
 	return len(b) > 0 && (b[0] == '{' || b[0] == '[')
 }

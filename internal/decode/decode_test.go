@@ -1,4 +1,4 @@
-package ssepush
+package decode
 
 import (
 	"bytes"
@@ -53,14 +53,14 @@ type decoded struct {
 
 // decodeAll returns the items, and what kept the rest from being read.
 func decodeAll(r *http.Request, most int64) (items []decoded, fatal *problem.Problem) {
-	d, p := newDecoder(r, most)
+	d, p := New(r, most)
 	if p != nil {
 		return nil, p
 	}
 	for {
-		rec, p, ok := d.next()
+		rec, p, ok := d.Next()
 		if !ok {
-			if _, q, again := d.next(); again || q != nil {
+			if _, q, again := d.Next(); again || q != nil {
 				panic("went on after its end")
 			}
 			return items, p
@@ -125,21 +125,21 @@ func TestDecodeKinds(t *testing.T) {
 		{"text with charset", posted("text/plain; charset=Utf-8", "user=j%C3%BCrgen&event=order", "hello wörld"), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d, p := newDecoder(c.r, testMost)
+			d, p := New(c.r, testMost)
 			if p != nil {
 				t.Fatal(p)
 			}
-			if d.batch != c.batch {
-				t.Errorf("batch: %v, want %v", d.batch, c.batch)
+			if d.Batch != c.batch {
+				t.Errorf("batch: %v, want %v", d.Batch, c.batch)
 			}
-			rec, p, ok := d.next()
+			rec, p, ok := d.Next()
 			if p != nil || !ok {
 				t.Fatal(p, ok)
 			}
 			if !reflect.DeepEqual(rec, want) {
 				t.Errorf("got  %+v\nwant %+v", rec, want)
 			}
-			if _, p, ok := d.next(); p != nil || ok {
+			if _, p, ok := d.Next(); p != nil || ok {
 				t.Errorf("goes on: %v, %v", p, ok)
 			}
 		})
@@ -316,12 +316,12 @@ func TestDecodeOwnsItsBytes(t *testing.T) {
 	body := []byte(`[{"users":["alice"],"event":"order","data":{"a":1}},{"user":"bob","data":"text"}]`)
 	r := posted(asJSON, "", "")
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	d, p := newDecoder(r, testMost)
+	d, p := New(r, testMost)
 	if p != nil {
 		t.Fatal(p)
 	}
-	first, _, _ := d.next()
-	second, _, _ := d.next()
+	first, _, _ := d.Next()
+	second, _, _ := d.Next()
 	for _, item := range d.items {
 		for i := range item {
 			item[i] = '!'

@@ -1,0 +1,49 @@
+package decode
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+)
+
+// lineReader reads lines without holding more than one of them.
+type lineReader struct {
+	r    *bufio.Reader
+	most int64
+	long []byte
+}
+
+var errLongLine = errors.New("line too long")
+
+// next returns a line without its end; it is the caller's until the next call. The last one need not have
+// an end.
+func (l *lineReader) next() ([]byte, error) {
+	l.long = l.long[:0]
+	for {
+		part, err := l.r.ReadSlice('\n')
+		if int64(len(l.long)+len(part)) > l.most+1 {
+			return nil, errLongLine
+		}
+		switch {
+		case err == nil && len(l.long) == 0:
+			return part[:len(part)-1], nil
+		case err == nil:
+			l.long = append(l.long, part[:len(part)-1]...)
+			return l.long, nil
+		}
+		l.long = append(l.long, part...)
+		if err == io.EOF && len(l.long) > 0 {
+			return l.long, nil
+		}
+		if err != bufio.ErrBufferFull {
+			return nil, err
+		}
+	}
+}
+
+// ready reports whether a whole line is there.
+func (l *lineReader) ready() bool {
+	b, _ := l.r.Peek(l.r.Buffered())
+	return bytes.IndexByte(b, '\n') >= 0
+}

@@ -1,0 +1,102 @@
+package decode
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-push/caddy-sse-push/internal/problem"
+)
+
+const (
+	defaultWait = time.Second
+	maxWait     = 10 * time.Second
+	maxWaits    = 1000 // events of a request that are waited for
+)
+
+// Wait is what a publisher wants to know of an event's way to the connections, beside that the broker has it.
+type Wait struct {
+	Until   string // "matched", "written"; "" for nothing
+	Timeout time.Duration
+}
+
+// set takes a field, or a parameter of the query.
+func (w *Wait) set(name, text string) error {
+	switch name {
+	case "wait":
+		if text != "matched" && text != "written" {
+			return errors.New("must be matched or written")
+		}
+		w.Until = text
+	case "timeout":
+		d, err := caddy.ParseDuration(text)
+		if err != nil || d <= 0 || d > maxWait {
+			return fmt.Errorf("must be a duration of up to %s, such as 500ms", maxWait)
+		}
+		w.Timeout = d
+	}
+	return nil
+}
+
+// or returns w with what it leaves open taken from another.
+func (w Wait) or(other Wait) Wait {
+	if w.Until == "" {
+		w.Until = other.Until
+	}
+	if w.Timeout == 0 {
+		w.Timeout = other.Timeout
+	}
+	return w
+}
+
+// takeWait takes wait and timeout out of a query, and returns the rest of it.
+func (w *Wait) takeWait(query string) (rest string, p *problem.Problem) {
+	if query == "" {
+		return "", nil
+	}
+	var others []string
+	given := Wait{}
+	for pair := range strings.SplitSeq(query, "&") {
+		name, text, _ := strings.Cut(pair, "=")
+		if name != "wait" && name != "timeout" {
+			others = append(others, pair)
+			continue
+		}
+		if name == "wait" && given.Until != "" || name == "timeout" && given.Timeout != 0 {
+			return "", problem.Field(name, "given twice")
+		}
+		plain, err := url.QueryUnescape(text)
+		if err != nil {
+			return "", problem.Field(name, "has a broken percent-encoding")
+		}
+		if err := given.set(name, plain); err != nil {
+			return "", problem.Field(name, "%s", err)
+		}
+	}
+	*w = given
+	return strings.Join(others, "&"), nil
+}
+
+// expect completes what an item of a request is waited for, and holds it against the request's bounds.
+func (d *Decoder) expect(own Wait) *problem.Problem {
+	d.Wait = own.or(d.waits)
+	switch {
+	case d.Wait.Until == "" && d.Wait.Timeout == 0:
+		return nil
+	case d.Wait.Until == "":
+		return problem.Field("timeout", "goes with wait")
+	case !d.Answered:
+		return problem.Field("wait", "there is nobody to be told")
+	case d.waited == maxWaits:
+		return problem.Field("wait", "a request must not ask it for more than %d events", maxWaits)
+	}
+	d.waited++
+	if d.Wait.Timeout == 0 {
+		d.Wait.Timeout = defaultWait
+	}
+	return nil
+}
