@@ -242,7 +242,8 @@ func (h *Hub) settle(ctx context.Context) error {
 	return h.reach(ctx, p)
 }
 
-// reach waits until the window's end is not before p.
+// reach waits until the window's end is not before p. It does not wait for a life of the log other than that of the window's
+// end: a life that was lost may never come, and Subscribe is not to wait for it.
 func (h *Hub) reach(ctx context.Context, p broker.Position) error {
 	for {
 		_, end, grown := h.window.end()

@@ -127,3 +127,22 @@ func TestResumeOnANodeThatLagsBehindARollback(t *testing.T) {
 		})
 	}
 }
+
+// What stands in a life of the log that this node has not heard of has not been taken to its connections.
+func TestTakenWaitsForANewLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := rolledBack{membroker.Open(), make(chan struct{})}
+		h := hub.New("test", l, settings(100, 1<<20))
+		t.Cleanup(func() { _ = h.Close() })
+		synctest.Wait()
+		r := subscribe(t, h, hub.Subscription{User: "u1"})
+		r.poll()
+		time.AfterFunc(time.Second, func() { close(l.catchUp) })
+		if err := h.Taken(t.Context(), broker.Position{Epoch: 8, Minor: 20}); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.conn.Waiting(); n != 10 {
+			t.Errorf("%d events wait, want 10", n)
+		}
+	})
+}

@@ -10,13 +10,20 @@ import (
 // takenInterval is how often a shard is looked at.
 const takenInterval = time.Millisecond
 
-// Taken waits until all up to a position has been taken to the connections here that hear it. Their streams are then to
-// write it.
+// Taken waits until everything up to a position has been taken to the connections here that hear it. Their streams are then
+// to write it. A position of a life of the log that this node has not seen has yet to come.
 func (h *Hub) Taken(ctx context.Context, p broker.Position) error {
-	if err := h.reach(ctx, p); err != nil {
-		return err
-	}
+	_, _, grown := h.window.end()
 	seq, at := h.window.locate(p)
+	for at == newer || at == foreign {
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ErrNotReady
+		}
+		_, _, grown = h.window.end()
+		seq, at = h.window.locate(p)
+	}
 	if at != within {
 		return nil // trimmed already
 	}

@@ -49,8 +49,9 @@ type epoch struct {
 	first uint64 // seq of its first entry
 }
 
-// maxEpochs bounds the lives that are remembered after the window has lost their last entry.
-const maxEpochs = 16
+// maxEpochs bounds the lives that are remembered after the window has lost their last entry. Lives that were forgotten, or
+// never seen, cannot be ordered.
+const maxEpochs = 256
 
 // forget drops the oldest lives where there are too many. It keeps those that have entries in the window, however many.
 func (w *window) forget() {
