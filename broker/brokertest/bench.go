@@ -3,7 +3,6 @@ package brokertest
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,12 +10,10 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 // Bench measures a broker: appends alone, 64 at once and in groups of 256, and how long an event takes from the
-// call of Append on one node to Deliver on another, or on the same where the log cannot be shared. It also says what
-// an entry takes of memory.
+// call of Append on one node to Deliver on another, or on the same node if the log cannot be shared.
 func Bench(b *testing.B, h Harness) {
 	for _, side := range []struct{ atOnce, group int }{{1, 1}, {64, 1}, {1, 256}, {8, 256}} {
 		b.Run(fmt.Sprintf("append/at_once=%d/group=%d", side.atOnce, side.group), func(b *testing.B) {
@@ -27,7 +24,6 @@ func Bench(b *testing.B, h Harness) {
 	if h.Keeps {
 		b.Run("read", func(b *testing.B) { benchRead(b, h.Fresh(b)) })
 	}
-	b.Run("memory", func(b *testing.B) { benchMemory(b, h) })
 }
 
 // sample is an event of 120 bytes.
@@ -52,7 +48,7 @@ func tailing(b *testing.B, n *node, s broker.Sink, d *discard) {
 		_ = n.Tail(ctx, 0, s)
 	}()
 	b.Cleanup(func() { cancel(); <-ended })
-	await(b, "Tail is up to date", d.ready.Load)
+	Eventually(b, "Tail is up to date", d.ready.Load)
 }
 
 // benchAppend appends b.N records from several goroutines.
@@ -89,7 +85,7 @@ func benchAppend(b *testing.B, h Harness, atOnce, group int) {
 	}
 	appending.Wait()
 	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "appends/s")
-	await(b, "all has come", func() bool { return d.n.Load() >= int64(b.N) })
+	Eventually(b, "all has come", func() bool { return d.n.Load() >= int64(b.N) })
 	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "delivered/s")
 }
 
@@ -144,59 +140,4 @@ func benchRead(b *testing.B, h Harness) {
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99_ms")
-}
-
-// benchMemory stores 20,000 entries, and says what one takes: of the engine's memory, or of the disk, and of a hub's
-// window.
-func benchMemory(b *testing.B, h Harness) {
-	const entries = 20_000
-	var log, window int64
-	for range b.N {
-		h := h.Fresh(b)
-		s := hub.New("bench", h.Open(b, nil), hub.Settings{History: hub.History{Events: 2 * entries, Age: time.Hour, Bytes: 1 << 30}})
-		await(b, "the hub is ready", func() bool { return s.Health() == nil })
-		publish := func(n int) {
-			records := make([]broker.Record, n)
-			for i := range records {
-				records[i] = sample()
-			}
-			results := s.Publish(b.Context(), records)
-			if err := results[n-1].Err; err != nil {
-				b.Fatal(err)
-			}
-			end := results[n-1].Position
-			await(b, "all has come", func() bool { p, err := s.Position(b.Context()); return err == nil && p.Compare(end) >= 0 })
-		}
-		size := func() (n int64) {
-			if h.Size != nil {
-				n = h.Size(b)
-			}
-			return n
-		}
-		publish(100)
-		logBefore, heapBefore := size(), heap()
-		for range entries / 100 {
-			publish(100)
-		}
-		log += size() - logBefore
-		window += heap() - heapBefore
-		if err := s.Close(); err != nil {
-			b.Error(err)
-		}
-	}
-	all := float64(entries * b.N)
-	if log == 0 {
-		log = window
-	}
-	b.ReportMetric(float64(log)/all, "B/entry")
-	b.ReportMetric(float64(window)/all, "window-B/entry")
-}
-
-// heap is how many bytes of this process's memory are in use.
-func heap() int64 {
-	runtime.GC()
-	runtime.GC() // pools let go the second time
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -13,35 +13,35 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// contract is the suite's first level: what package broker says.
-var contract = []check{
-	{name: "one order", run: oneOrder},
-	{name: "every field", run: everyField},
-	{name: "large records", run: largeRecords},
-	{name: "tail", run: tailOfEmpty},
-	{name: "tail of history", run: tailOfHistory, asks: keeps},
-	{name: "sink that blocks", run: blockedSink},
-	{name: "read", run: readPages, asks: keeps},
-	{name: "read of nothing", run: readNothing},
-	{name: "resolve", run: resolve},
-	{name: "trimmed", run: trimmed, asks: trims},
-	{name: "trimmed empty", run: trimmedEmpty, asks: trims},
-	{name: "keys", run: keys},
-	{name: "keys on two nodes", run: keysOnTwoNodes, asks: shared},
-	{name: "keys across a restart", run: keysAcrossRestart, asks: keeps},
-	{name: "keys after their time", run: keysAfterTheirTime, asks: ages},
-	{name: "full", run: full, asks: fills},
-	{name: "newer records", run: newerRecords, asks: takesPut},
-	{name: "cancelled", run: cancelled},
-	{name: "closed", run: closed},
-	{name: "nothing is left", run: nothingIsLeft},
-	{name: "directory", run: directory},
-	{name: "nodes", run: nodesApart, asks: shared},
-	{name: "report at once", run: reportAtOnce, asks: shared},
-	{name: "engine away", run: engineAway, asks: hasEngine},
-	{name: "engine rolled back", run: engineRolledBack, asks: hasEngine},
-	{name: "engine rolled back before a tail has read", run: unreadRolledBack, asks: hasEngine},
-	{name: "engine away at open", run: engineAwayAtOpen, asks: hasEngine},
+// contract are the cases: what package broker says.
+var contract = []Case{
+	{Name: "one order", Run: oneOrder},
+	{Name: "every field", Run: everyField},
+	{Name: "large records", Run: largeRecords},
+	{Name: "tail", Run: tailOfEmpty},
+	{Name: "tail of history", Run: tailOfHistory, Needs: keeps},
+	{Name: "sink that blocks", Run: blockedSink},
+	{Name: "read", Run: readPages, Needs: keeps},
+	{Name: "read of nothing", Run: readNothing},
+	{Name: "resolve", Run: resolve},
+	{Name: "trimmed", Run: trimmed, Needs: trims},
+	{Name: "trimmed empty", Run: trimmedEmpty, Needs: trims},
+	{Name: "keys", Run: keys},
+	{Name: "keys on two nodes", Run: keysOnTwoNodes, Needs: shared},
+	{Name: "keys across a restart", Run: keysAcrossRestart, Needs: keeps},
+	{Name: "keys after their time", Run: keysAfterTheirTime, Needs: ages},
+	{Name: "full", Run: full, Needs: fills},
+	{Name: "newer records", Run: newerRecords, Needs: takesPut},
+	{Name: "cancelled", Run: cancelled},
+	{Name: "closed", Run: closed},
+	{Name: "nothing is left", Run: nothingIsLeft, Alone: true},
+	{Name: "directory", Run: directory},
+	{Name: "nodes", Run: nodesApart, Needs: shared},
+	{Name: "report at once", Run: reportAtOnce, Needs: shared},
+	{Name: "engine away", Run: engineAway, Needs: hasEngine},
+	{Name: "engine rolled back", Run: engineRolledBack, Needs: hasEngine},
+	{Name: "engine rolled back before a tail has read", Run: unreadRolledBack, Needs: hasEngine},
+	{Name: "engine away at open", Run: engineAwayAtOpen, Needs: hasEngine},
 }
 
 // oneOrder has several publishers on every node. All nodes must see all of it, in one order.
@@ -88,7 +88,7 @@ func oneOrder(t testing.TB, r Reporter, h Harness) {
 	}
 	publishing.Wait()
 	for i, s := range tails {
-		if !until(func() bool { return s.count() >= len(acked) }) {
+		if !Until(func() bool { return s.count() >= len(acked) }) {
 			r.Errorf("node %d has %d of %d entries", i, s.count(), len(acked))
 		}
 		entries := s.all()
@@ -203,7 +203,7 @@ func everyField(t testing.TB, r Reporter, h Harness) {
 		}
 	}
 	for i, s := range tails {
-		if !until(func() bool { return s.count() >= len(want) }) {
+		if !Until(func() bool { return s.count() >= len(want) }) {
 			r.Errorf("node %d: not all has come", i)
 		}
 		compare(fmt.Sprintf("tail of node %d", i), s.all())
@@ -230,7 +230,7 @@ func largeRecords(t testing.TB, r Reporter, h Harness) {
 	}
 	store(t, n, event(string(large(0))))
 	store(t, n, event("small"), event(string(large(1))), event(string(large(2))), event(string(large(3))), event("last"))
-	if !until(func() bool { return s.count() >= 6 }) {
+	if !Until(func() bool { return s.count() >= 6 }) {
 		r.Errorf("%d of 6 entries have come", s.count())
 	}
 	for i, e := range s.all() {

@@ -24,15 +24,15 @@ func engineAway(t testing.TB, r Reporter, h Harness) {
 	if took := time.Since(start); took > 10*time.Second {
 		r.Errorf("an append whose context ended after 2 s took %s", took)
 	}
-	if !until(s.unhealthy) {
+	if !Until(s.unhealthy) {
 		r.Errorf("State does not say that the engine is away")
 	}
 	h.Engine.Start(t)
-	if !until(s.healthy) {
+	if !Until(s.healthy) {
 		r.Errorf("State does not say that the engine is back")
 	}
 	positions = append(positions, numbered(t, n, 20, 20)...)
-	if !until(func() bool { all := s.all(); return len(all) > 0 && all[len(all)-1].Position == positions[39] }) {
+	if !Until(func() bool { all := s.all(); return len(all) > 0 && all[len(all)-1].Position == positions[39] }) {
 		r.Errorf("what was appended after the engine's return does not come")
 	}
 	if h.Forgets {
@@ -55,22 +55,22 @@ func engineRolledBack(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)
 	kept := numbered(t, n, 0, 20)
-	if !until(func() bool { return s.count() >= 20 }) {
+	if !Until(func() bool { return s.count() >= 20 }) {
 		r.Errorf("%d of 20 entries have come", s.count())
 	}
 	restore := h.Engine.Snapshot(t)
 	for round := range 2 {
 		seen := s.count()
 		lost := numbered(t, n, 100, 10)
-		if !until(func() bool { return s.count() >= seen+10 }) {
+		if !Until(func() bool { return s.count() >= seen+10 }) {
 			r.Errorf("%d of 10 entries have come", s.count()-seen)
 		}
 		restore()
-		if !until(func() bool { all := s.all(); return all[len(all)-1].Record.Kind == broker.Hole }) {
+		if !Until(func() bool { all := s.all(); return all[len(all)-1].Record.Kind == broker.Hole }) {
 			r.Errorf("round %d: no hole is handed on", round)
 			return
 		}
-		if !until(s.healthy) {
+		if !Until(s.healthy) {
 			r.Errorf("round %d: State stays at %v", round, s.state)
 		}
 		nodes := []*node{n}
@@ -97,7 +97,7 @@ func engineRolledBack(t testing.TB, r Reporter, h Harness) {
 				}
 			}
 		}
-		if !until(func() bool { all := s.all(); return all[len(all)-1].Position == more[4] }) {
+		if !Until(func() bool { all := s.all(); return all[len(all)-1].Position == more[4] }) {
 			r.Errorf("what was appended after the rollback does not come")
 		}
 		holes := 0
@@ -118,7 +118,7 @@ func engineRolledBack(t testing.TB, r Reporter, h Harness) {
 func unreadRolledBack(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	var kept []broker.Position
-	await(t, "the engine is there", func() bool {
+	Eventually(t, "the engine is there", func() bool {
 		res := try(n, patience, event("kept"))
 		kept = []broker.Position{res[0].Position}
 		return res[0].Err == nil
@@ -128,7 +128,7 @@ func unreadRolledBack(t testing.TB, r Reporter, h Harness) {
 		s := &tail{}
 		s.hold()
 		s.follow(t, r, n, 0)
-		await(t, "Tail begins", func() bool {
+		Eventually(t, "Tail begins", func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return s.begun > 0
@@ -140,7 +140,7 @@ func unreadRolledBack(t testing.TB, r Reporter, h Harness) {
 			all := s.all()
 			return len(all) > 0 && all[len(all)-1].Record.Kind == broker.Hole
 		}
-		if !within(limit/2, holed) || !until(s.healthy) {
+		if !within(limit/2, holed) || !Until(s.healthy) {
 			r.Errorf("round %d: %d entries and no hole have come, and State is %v", round, len(s.all()), s.state)
 			return
 		}
@@ -152,7 +152,7 @@ func unreadRolledBack(t testing.TB, r Reporter, h Harness) {
 		if next.Epoch == unread[0].Epoch { // or a hub would wait for what it has published
 			r.Errorf("round %d: %s comes in the life of what was lost, %s", round, next, unread[0])
 		}
-		if !until(func() bool { all := s.all(); return all[len(all)-1].Position == next }) {
+		if !Until(func() bool { all := s.all(); return all[len(all)-1].Position == next }) {
 			r.Errorf("round %d: what was appended after the rollback does not come", round)
 		}
 		rising(r, s.begin, s.all())
@@ -165,7 +165,7 @@ func engineAwayAtOpen(t testing.TB, r Reporter, h Harness) {
 	h.Engine.Kill(t)
 	n := h.open(t, nil)
 	s := follow(t, r, n, 10)
-	if !until(s.unhealthy) {
+	if !Until(s.unhealthy) {
 		r.Errorf("State does not say that the engine is away")
 	}
 	if res := try(n, time.Second, event("x")); !isUnavailable(res[0].Err) {
@@ -175,11 +175,11 @@ func engineAwayAtOpen(t testing.TB, r Reporter, h Harness) {
 		r.Errorf("a position is resolved without an engine")
 	}
 	h.Engine.Start(t)
-	if !until(s.healthy) {
+	if !Until(s.healthy) {
 		r.Errorf("State does not say that the engine is there")
 	}
 	store(t, n, event("y"))
-	if !until(func() bool { return delivered(s)["y"] == 1 }) {
+	if !Until(func() bool { return delivered(s)["y"] == 1 }) {
 		r.Errorf("what was appended does not come: %s", fmt.Sprint(delivered(s)))
 	}
 	rising(r, s.begin, s.all())

@@ -3,9 +3,13 @@ package brokertest
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
+
+// refusal is how long an Append to a full log may take.
+const refusal = 2 * time.Second
 
 // full has a log with no room left: it says so, stores nothing, and can be read all the same.
 func full(t testing.TB, r Reporter, h Harness) {
@@ -16,7 +20,7 @@ func full(t testing.TB, r Reporter, h Harness) {
 	again := h.Full(t)
 	for range 3 {
 		for i, n := range nodes {
-			for _, res := range try(n, attempt, event("refused"), keyed("k", "x")) {
+			for _, res := range try(n, refusal, event("refused"), keyed("k", "x")) {
 				if !errors.Is(res.Err, broker.ErrFull) && !errors.Is(res.Err, broker.ErrUnavailable) || !res.Position.IsZero() {
 					r.Errorf("node %d: appending to a full log: %+v", i, res)
 				}
@@ -32,13 +36,13 @@ func full(t testing.TB, r Reporter, h Harness) {
 	if h.Keeps && h.Shared { // a node that comes up meanwhile
 		same(r, "a later node", started(t, r, h.open(t, nil), 1000).all(), 0, positions)
 	}
-	if !until(func() bool { return s.count() >= size }) || !s.healthy() {
+	if !Until(func() bool { return s.count() >= size }) || !s.healthy() {
 		r.Errorf("%d of %d entries have come, and State says %v", s.count(), size, s.state)
 	}
 
 	again()
 	var stored broker.Result
-	await(t, "there is room again", func() bool {
+	Eventually(t, "there is room again", func() bool {
 		stored = try(nodes[0], patience, keyed("k", "x"))[0]
 		return !errors.Is(stored.Err, broker.ErrFull) && !errors.Is(stored.Err, broker.ErrUnavailable)
 	})
@@ -46,7 +50,7 @@ func full(t testing.TB, r Reporter, h Harness) {
 		r.Errorf("a key that was refused: %+v", stored)
 	}
 	end := store(t, nodes[len(nodes)-1], event("end"))[0]
-	if !until(func() bool { all := s.all(); return len(all) > 0 && all[len(all)-1].Position == end }) {
+	if !Until(func() bool { all := s.all(); return len(all) > 0 && all[len(all)-1].Position == end }) {
 		r.Errorf("what was appended when there was room again does not come")
 	}
 	all := s.all()
@@ -56,27 +60,4 @@ func full(t testing.TB, r Reporter, h Harness) {
 		return
 	}
 	same(r, "tail", all[:size], 0, positions)
-}
-
-// fullForAWhile has publishers refused under load. Clients come and go all the same, and so do nodes.
-func fullForAWhile(t testing.TB, r Reporter, h Harness) {
-	c := newCluster(t, r, h, 2, whole)
-	c.audience(10, false)
-	c.audience(5, true)
-	stop := c.load(3, 0)
-	for range 2 {
-		c.quota(50)
-		again := h.Full(t)
-		c.troubled()
-		if last := len(c.sites) - 1; last > 0 {
-			c.kill(last)
-			c.open(last)
-		}
-		c.troubled()
-		again()
-		c.quota(50)
-		c.settle()
-	}
-	stop()
-	c.judge(noGaps)
 }

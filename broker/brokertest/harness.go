@@ -1,18 +1,15 @@
-// Package brokertest is the one conformance and fault suite that every broker runs. A broker brings a Harness of
-// a few lines, which says how its log is opened and what its engine can be made to suffer:
+// Package brokertest is the suite that holds a broker to the contract of package broker, and breaks its engine meanwhile. A
+// broker brings a Harness of a few lines, which says how its log is opened and what its engine can be made to suffer:
 //
 //	func TestConformance(t *testing.T) { brokertest.Run(t, brokertest.Harness{ … }) }
 //
-// The suite has two levels: the contract of package broker itself, and hubs with clients on top, whose every event
-// is accounted for by an oracle: each acknowledged event that matches a client reaches it exactly once and in
-// order, or a gap covers it; one whose outcome is unknown reaches it at most once; one that was refused, never.
+// The fields of the harness choose the cases: a case that needs what the harness lacks is left out.
 //
-// What a harness cannot do is not asked of it: its fields choose the cases. SSE_PUSH_SOAK=<duration> repeats the
-// second level for that long.
+// A second suite, internal/hubtest, runs hubs with clients on the same harness, and accounts for every event. Go lets only
+// packages of this module import it: docs/brokers.md says how a broker of another module runs it.
 package brokertest
 
 import (
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -72,46 +69,9 @@ type Engine interface {
 	Empty(t testing.TB)
 }
 
-// Reporter is where a case says what is wrong with the broker. It is not *testing.T, so that the suite's own tests
-// can see a planted fault being found.
-type Reporter interface {
-	Helper()
-	Errorf(format string, args ...any)
-	Logf(format string, args ...any)
-}
-
-// check is one case of the suite. What hinders the case itself is fatal to t; what is wrong with the broker goes to r.
-type check struct {
-	name string
-	run  func(t testing.TB, r Reporter, h Harness)
-	asks func(h Harness) bool // nil: every harness can do it
-}
-
-// Run runs every case that the harness can do, each on a log of its own.
+// Run runs the suite.
 func Run(t *testing.T, h Harness) {
-	t.Run("contract", func(t *testing.T) { each(t, h, contract, false) })
-	soak, err := time.ParseDuration(os.Getenv("SSE_PUSH_SOAK"))
-	if err != nil && os.Getenv("SSE_PUSH_SOAK") != "" {
-		t.Fatalf("SSE_PUSH_SOAK: %v", err)
-	}
-	for start, again := time.Now(), true; again && !t.Failed(); again = time.Since(start) < soak {
-		t.Run("hubs", func(t *testing.T) { each(t, h, hubs, true) })
-		t.Run("storms", func(t *testing.T) { each(t, h, storms, false) })
-	}
-}
-
-// each runs checks, each on a log of its own. Those that count goroutines or memory cannot run side by side.
-func each(t *testing.T, h Harness, checks []check, parallel bool) {
-	for _, c := range checks {
-		if c.asks == nil || c.asks(h) {
-			t.Run(c.name, func(t *testing.T) {
-				if parallel {
-					t.Parallel()
-				}
-				c.run(t, t, h.Fresh(t))
-			})
-		}
-	}
+	t.Run("contract", func(t *testing.T) { RunCases(t, h, contract) })
 }
 
 func keeps(h Harness) bool     { return h.Keeps }
@@ -122,34 +82,6 @@ func proxied(h Harness) bool   { return h.Addr != "" }
 func fills(h Harness) bool     { return h.Full != nil }
 func takesPut(h Harness) bool  { return h.Put != nil }
 func ages(h Harness) bool      { return h.Later != nil || h.InProcess }
-
-// limit is how long is waited for what must happen. Nothing comes near it, unless it is broken.
-const limit = 60 * time.Second
-
-// until waits for a condition, and reports whether it came to hold.
-func until(holds func() bool) bool { return within(limit, holds) }
-
-// within is until for at most d.
-func within(d time.Duration, holds func() bool) bool {
-	deadline, look := time.After(d), time.NewTicker(2*time.Millisecond)
-	defer look.Stop()
-	for !holds() {
-		select {
-		case <-look.C:
-		case <-deadline:
-			return holds()
-		}
-	}
-	return true
-}
-
-// await is until, fatal where the condition does not come.
-func await(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	if !until(holds) {
-		t.Fatalf("waited %s in vain: %s", limit, what)
-	}
-}
 
 // node is an open broker, which is closed once: by the case, or at its end.
 type node struct {

@@ -49,7 +49,7 @@ func tailOfEmpty(t testing.TB, r Reporter, h Harness) {
 	}
 	stands(t, r, n, s.begin, broker.Exact)
 	positions := numbered(t, n, 0, 10)
-	if !until(func() bool { return s.count() >= 10 }) {
+	if !Until(func() bool { return s.count() >= 10 }) {
 		r.Errorf("%d of 10 entries have come", s.count())
 	}
 	rising(r, s.begin, s.all())
@@ -80,7 +80,7 @@ func tailOfHistory(t testing.TB, r Reporter, h Harness) {
 		same(r, fmt.Sprintf("last %d", last), s.all(), size-want, positions[size-want:])
 		rising(r, s.begin, s.all())
 		positions = append(positions, numbered(t, n, len(positions), 1)...) // what comes next follows on
-		if !until(func() bool { return len(s.all()) > want }) {
+		if !Until(func() bool { return len(s.all()) > want }) {
 			r.Errorf("last %d: what was appended next does not come", last)
 		}
 		same(r, fmt.Sprintf("last %d, and one", last), s.all(), size-want, positions[size-want:])
@@ -95,7 +95,7 @@ func blockedSink(t testing.TB, r Reporter, h Harness) {
 	s.hold()
 	positions := numbered(t, n, 0, 5000)
 	s.release()
-	if !until(func() bool { return s.count() >= len(positions) }) {
+	if !Until(func() bool { return s.count() >= len(positions) }) {
 		r.Errorf("%d of %d entries have come", s.count(), len(positions))
 	}
 	same(r, "tail", s.all(), 0, positions)
@@ -134,7 +134,7 @@ func readNothing(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)
 	positions := numbered(t, n, 0, 3)
-	if !until(func() bool { return s.count() >= 3 }) {
+	if !Until(func() bool { return s.count() >= 3 }) {
 		r.Errorf("%d of 3 entries have come", s.count())
 	}
 	if got, err := n.Read(t.Context(), positions[2], positions[2], 10); err != nil || len(got) != 0 {
@@ -163,7 +163,7 @@ func resolve(t testing.TB, r Reporter, h Harness) {
 	nodes := h.nodes(t, 2)
 	s := started(t, r, nodes[0], 0)
 	positions := numbered(t, nodes[0], 0, 20)
-	if !until(func() bool { return s.count() >= 20 }) {
+	if !Until(func() bool { return s.count() >= 20 }) {
 		r.Errorf("%d of 20 entries have come", s.count())
 	}
 	end := positions[19]
@@ -203,7 +203,7 @@ func trimmed(t testing.TB, r Reporter, h Harness) {
 	s := started(t, r, n, 0)
 	positions := numbered(t, n, 0, size)
 	end := positions[size-1]
-	if !until(func() bool { return s.count() >= size }) {
+	if !Until(func() bool { return s.count() >= size }) {
 		r.Errorf("%d of %d entries have come", s.count(), size)
 	}
 	h.Trim(t, 500)
@@ -256,7 +256,7 @@ func trimmedEmpty(t testing.TB, r Reporter, h Harness) {
 	s := started(t, r, n, 0)
 	positions := numbered(t, n, 0, 50)
 	end := positions[49]
-	if !until(func() bool { return s.count() >= 50 }) {
+	if !Until(func() bool { return s.count() >= 50 }) {
 		r.Errorf("%d of 50 entries have come", s.count())
 	}
 	h.Trim(t, 0)
@@ -272,7 +272,7 @@ func trimmedEmpty(t testing.TB, r Reporter, h Harness) {
 		if who == "the tail that was there" && !h.Shared {
 			continue // it has ended
 		}
-		if !until(func() bool { all := s.all(); return len(all) > 0 && all[len(all)-1].Position == more[4] }) {
+		if !Until(func() bool { all := s.all(); return len(all) > 0 && all[len(all)-1].Position == more[4] }) {
 			r.Errorf("%s: what was appended after the trimming does not come", who)
 		}
 		for _, e := range s.all() {

@@ -48,7 +48,7 @@ func keys(t testing.TB, r Reporter, h Harness) {
 		}
 	}
 	store(t, n, event("end"))
-	if !until(func() bool { return delivered(s)["end"] == 1 }) {
+	if !Until(func() bool { return delivered(s)["end"] == 1 }) {
 		r.Errorf("not all has come")
 	}
 	for data, want := range map[string]int{"a": 2, "x": 2, "b": 0} {
@@ -83,7 +83,7 @@ func keysOnTwoNodes(t testing.TB, r Reporter, h Harness) {
 		r.Errorf("the key for something else: %+v", res[0])
 	}
 	store(t, nodes[1], event("end"))
-	if !until(func() bool { return delivered(s)["end"] == 1 }) {
+	if !Until(func() bool { return delivered(s)["end"] == 1 }) {
 		r.Errorf("not all has come")
 	}
 	for data, times := range delivered(s) {
@@ -169,7 +169,7 @@ func keysAge(t testing.TB, r Reporter, h Harness) {
 		r.Errorf("a second time: at %s, want %s", again[2].Position, again[0].Position)
 	}
 	s := started(t, r, n, 100)
-	if !until(func() bool { return delivered(s)["end"] == 1 }) {
+	if !Until(func() bool { return delivered(s)["end"] == 1 }) {
 		r.Errorf("not all has come")
 	}
 	for data, want := range map[string]int{"a": 2, "b": 1, "other": 1} {

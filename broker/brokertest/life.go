@@ -45,7 +45,7 @@ func cancelled(t testing.TB, r Reporter, h Harness) {
 	}
 	publishing.Wait()
 	store(t, n, event("end"))
-	if !until(func() bool { return delivered(s)["end"] == 1 }) {
+	if !Until(func() bool { return delivered(s)["end"] == 1 }) {
 		r.Errorf("not all has come")
 	}
 	times := delivered(s)
@@ -78,7 +78,7 @@ func closed(t testing.TB, r Reporter, h Harness) {
 			}
 		})
 	}
-	await(t, "some entries come", func() bool { return s.count() > 20 })
+	Eventually(t, "some entries come", func() bool { return s.count() > 20 })
 	if err := n.Close(); err != nil {
 		r.Errorf("closing: %v", err)
 	}
@@ -108,7 +108,7 @@ func nothingIsLeft(t testing.TB, r Reporter, h Harness) {
 	}
 	use() // what is made once for the process is not of interest
 	var routines, files int
-	await(t, "goroutines have settled", func() bool {
+	Eventually(t, "goroutines have settled", func() bool {
 		before := routines
 		routines, files = runtime.NumGoroutine(), descriptors()
 		return routines == before
@@ -116,10 +116,10 @@ func nothingIsLeft(t testing.TB, r Reporter, h Harness) {
 	for range 5 {
 		use()
 	}
-	if !until(func() bool { return runtime.NumGoroutine() <= routines }) {
+	if !Until(func() bool { return runtime.NumGoroutine() <= routines }) {
 		r.Errorf("%d goroutines, before it was %d:\n%s", runtime.NumGoroutine(), routines, stacks())
 	}
-	if !until(func() bool { return descriptors() <= files }) {
+	if !Until(func() bool { return descriptors() <= files }) {
 		r.Errorf("%d descriptors, before it was %d", descriptors(), files)
 	}
 }
@@ -165,7 +165,7 @@ func directory(t testing.TB, r Reporter, h Harness) {
 	}
 	expect := func(what, want string, names ...string) {
 		r.Helper()
-		if !until(func() bool { return counts(names...) == want }) {
+		if !Until(func() bool { return counts(names...) == want }) {
 			r.Errorf("%s: got %s, want %s", what, counts(names...), want)
 		}
 	}

@@ -62,7 +62,7 @@ func nodesApart(t testing.TB, r Reporter, h Harness) {
 	expect("changes", "[n2false map[a:9007199254740992] n_1 üfalse map[a:2 b:1]]")
 
 	must(report(second, "n2", 100*time.Millisecond, false, nil))
-	if !until(func() bool { return list() == "[n2true map[] n_1 üfalse map[a:2 b:1]]" }) {
+	if !Until(func() bool { return list() == "[n2true map[] n_1 üfalse map[a:2 b:1]]" }) {
 		r.Errorf("a node that has fallen silent: got %s", list())
 	}
 	expect("the same, by name", "[n2true map[] n_1 üfalse map[a:2]]", "a")

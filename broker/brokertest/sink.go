@@ -173,7 +173,7 @@ func (s *tail) count() (n int) {
 func started(t testing.TB, r Reporter, n *node, last int) *tail {
 	t.Helper()
 	s := follow(t, r, n, last)
-	await(t, "Tail is up to date", s.healthy)
+	Eventually(t, "Tail is up to date", s.healthy)
 	return s
 }
 

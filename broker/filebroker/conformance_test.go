@@ -9,6 +9,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+	"github.com/sse-push/caddy-sse-push/internal/hubtest"
 )
 
 // harness has a log of small segments, so that there is something to trim.
@@ -58,10 +59,17 @@ func harness(t testing.TB) brokertest.Harness {
 	}
 }
 
-func TestConformance(t *testing.T) { brokertest.Run(t, harness(t)) }
+func TestConformance(t *testing.T) {
+	brokertest.Run(t, harness(t))
+	hubtest.Run(t, harness(t))
+}
 
 // BenchmarkBroker has segments of the usual size.
-func BenchmarkBroker(b *testing.B) { brokertest.Bench(b, usual(b)) }
+func BenchmarkBroker(b *testing.B) {
+	h := usual(b)
+	brokertest.Bench(b, h)
+	hubtest.Bench(b, h)
+}
 
 func usual(t testing.TB) brokertest.Harness {
 	dir := t.TempDir()

@@ -6,6 +6,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
+	"github.com/sse-push/caddy-sse-push/internal/hubtest"
 )
 
 func harness(testing.TB) brokertest.Harness {
@@ -15,6 +16,13 @@ func harness(testing.TB) brokertest.Harness {
 	}
 }
 
-func TestConformance(t *testing.T) { brokertest.Run(t, harness(t)) }
+func TestConformance(t *testing.T) {
+	brokertest.Run(t, harness(t))
+	hubtest.Run(t, harness(t))
+}
 
-func BenchmarkBroker(b *testing.B) { brokertest.Bench(b, harness(b)) }
+func BenchmarkBroker(b *testing.B) {
+	h := harness(b)
+	brokertest.Bench(b, h)
+	hubtest.Bench(b, h)
+}

@@ -10,13 +10,21 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/broker/natsbroker"
+	"github.com/sse-push/caddy-sse-push/internal/hubtest"
 )
 
 func TestConformance(t *testing.T) {
-	each(t, func(t *testing.T, binary string) { brokertest.Run(t, harness(binary)) })
+	each(t, func(t *testing.T, binary string) {
+		brokertest.Run(t, harness(binary))
+		hubtest.Run(t, harness(binary))
+	})
 }
 
-func BenchmarkBroker(b *testing.B) { brokertest.Bench(b, harness(current(b))) }
+func BenchmarkBroker(b *testing.B) {
+	h := harness(current(b))
+	brokertest.Bench(b, h)
+	hubtest.Bench(b, h)
+}
 
 func harness(binary string) brokertest.Harness {
 	return brokertest.Harness{

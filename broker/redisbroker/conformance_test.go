@@ -10,13 +10,20 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+	"github.com/sse-push/caddy-sse-push/internal/hubtest"
 )
 
 func TestConformance(t *testing.T) {
-	brokertest.Run(t, harness(start(t)))
+	h := harness(start(t))
+	brokertest.Run(t, h)
+	hubtest.Run(t, h)
 }
 
-func BenchmarkBroker(b *testing.B) { brokertest.Bench(b, harness(start(b))) }
+func BenchmarkBroker(b *testing.B) {
+	h := harness(start(b))
+	brokertest.Bench(b, h)
+	hubtest.Bench(b, h)
+}
 
 func harness(s *server) brokertest.Harness {
 	through := func(p *brokertest.Proxy) func(*Options) {

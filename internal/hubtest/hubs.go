@@ -1,4 +1,4 @@
-package brokertest
+package hubtest
 
 import (
 	"math/rand/v2"
@@ -7,46 +7,14 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
-
-// hubs is the suite's second level: what clients get.
-var hubs = []check{
-	{name: "roulette", run: roulette},
-	{name: "volume", run: volume},
-	{name: "small window", run: smallWindow},
-	{name: "nodes restart", run: nodesRestart},
-	{name: "away past retention", run: awayPastRetention, asks: trims},
-	{name: "trimmed while quiet", run: trimmedWhileQuiet, asks: trims},
-	{name: "full for a while", run: fullForAWhile, asks: fills},
-	{name: "newer node", run: newerNode, asks: takesPut},
-	{name: "forged records", run: forgedRecords, asks: takesPut},
-	{name: "many lives", run: manyLives, asks: keeps},
-	{name: "a topic is taken away", run: takenAway, asks: keeps},
-	{name: "excluded, and back", run: excludedAfterReconnect},
-	{name: "pages in the budget", run: pagesInTheBudget, asks: keeps},
-	{name: "clocks apart", run: clocksApart, asks: shared},
-	{name: "clock back", run: clockBack, asks: movesClock},
-	{name: "clock back, rolled back", run: clockBackRolledBack, asks: func(h Harness) bool { return movesClock(h) && hasEngine(h) }},
-	{name: "claims", run: claims, asks: shared},
-	{name: "claims beside an older node", run: claimsBesideOlder, asks: shared},
-	{name: "offline", run: offline, asks: shared},
-	{name: "joins once", run: joinsOnce, asks: shared},
-	{name: "presence over a restart", run: presenceOverRestart, asks: keeps},
-	{name: "counts of an emptied engine", run: countsOfEmptied, asks: func(h Harness) bool { return h.Shared && hasEngine(h) }},
-	{name: "additions", run: additions},
-	{name: "engine restarts", run: engineRestarts, asks: hasEngine},
-	{name: "engine rolls back", run: engineRollsBack, asks: hasEngine},
-	{name: "engine is emptied", run: engineEmptied, asks: hasEngine},
-	{name: "engine stops", run: engineStops, asks: hasEngine},
-	{name: "bad line", run: badLine, asks: proxied},
-	{name: "one node's line", run: oneLine, asks: func(h Harness) bool { return proxied(h) && h.Shared }},
-}
 
 // whole is a window that holds all that a case publishes.
 const whole = 1 << 20
 
 // roulette has clients that change nodes all the time. One node lags.
-func roulette(t testing.TB, r Reporter, h Harness) {
+func roulette(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 3, whole)
 	if len(c.sites) > 1 {
 		if last := c.sites[len(c.sites)-1]; last.proxy != nil {
@@ -63,7 +31,7 @@ func roulette(t testing.TB, r Reporter, h Harness) {
 }
 
 // volume publishes much, in large groups.
-func volume(t testing.TB, r Reporter, h Harness) {
+func volume(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(5, false)
 	rng := rand.New(rand.NewPCG(4, 4))
@@ -75,7 +43,7 @@ func volume(t testing.TB, r Reporter, h Harness) {
 
 // smallWindow has clients that come back from before the hub's window. Where the log keeps its entries, they are
 // to be had from there; otherwise only who heard nothing meanwhile can be spared a gap.
-func smallWindow(t testing.TB, r Reporter, h Harness) {
+func smallWindow(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, 40)
 	c.audience(15, true)
 	c.load(4, 150)()
@@ -87,7 +55,7 @@ func smallWindow(t testing.TB, r Reporter, h Harness) {
 }
 
 // nodesRestart kills one node after the other, under load.
-func nodesRestart(t testing.TB, r Reporter, h Harness) {
+func nodesRestart(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 3, whole)
 	c.audience(15, false)
 	stop := c.load(3, 0)
@@ -116,13 +84,13 @@ func nodesRestart(t testing.TB, r Reporter, h Harness) {
 }
 
 // awayPastRetention holds a node back while the log goes on and is trimmed. Its clients have to be told.
-func awayPastRetention(t testing.TB, r Reporter, h Harness) {
+func awayPastRetention(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 1, whole)
 	c.audience(5, false)
 	c.load(2, 50)()
 	c.settle()
 	c.kill(0)
-	n := h.open(t, nil)
+	b := h.Open(t, nil)
 	rng := rand.New(rand.NewPCG(2, 2))
 	for range 20 {
 		var group []*outcome
@@ -130,16 +98,14 @@ func awayPastRetention(t testing.TB, r Reporter, h Harness) {
 		for range 100 {
 			o := c.ledger.add([]broker.Target{{Kind: broker.Topic, Name: topics[rng.IntN(len(topics))]}})
 			group = append(group, o)
-			records = append(records, event(""))
-			records[len(records)-1].Targets = o.targets
-			records[len(records)-1].Data = []byte(strconv.Itoa(o.number))
+			records = append(records, broker.Record{Targets: o.targets, Data: []byte(strconv.Itoa(o.number))})
 		}
-		for i, res := range try(n, patience, records...) {
+		for i, res := range b.Append(t.Context(), records) {
 			c.ledger.settle(group[i], res)
 		}
 	}
 	h.Trim(t, 100)
-	if err := n.Close(); err != nil {
+	if err := b.Close(); err != nil {
 		r.Errorf("closing: %v", err)
 	}
 	c.open(0)
@@ -147,7 +113,7 @@ func awayPastRetention(t testing.TB, r Reporter, h Harness) {
 }
 
 // trimmedWhileQuiet: everybody has everything, then all of it is trimmed. Nobody has missed anything.
-func trimmedWhileQuiet(t testing.TB, r Reporter, h Harness) {
+func trimmedWhileQuiet(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)
 	c.load(2, 30)()
@@ -156,7 +122,7 @@ func trimmedWhileQuiet(t testing.TB, r Reporter, h Harness) {
 	if h.Engine != nil && !h.Forgets {
 		h.Engine.Kill(t)
 		h.Engine.Start(t)
-		await(t, "every hub is well", c.healthy)
+		brokertest.Eventually(t, "every hub is well", c.healthy)
 	}
 	for i := range c.sites {
 		c.kill(i)

@@ -1,4 +1,4 @@
-package brokertest
+package hubtest
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
@@ -34,9 +35,9 @@ func arrive(t testing.TB, h *hub.Hub, user string) *hub.Conn {
 }
 
 // offline asks who is there, on the other node than the one that users come to and leave.
-func offline(t testing.TB, r Reporter, h Harness) {
-	hubs := sharedHubs(t, h, 2, whole)
-	directory, ok := h.open(t, nil).Broker.(broker.Roster)
+func offline(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
+	hubs := openHubs(t, h, 2, whole)
+	directory, ok := openLog(t, h).(broker.Roster)
 	if !ok {
 		return
 	}
@@ -74,7 +75,7 @@ func offline(t testing.TB, r Reporter, h Harness) {
 }
 
 // offlineWhileRoaming has users come and go on both nodes: whoever hears an event was not offline.
-func offlineWhileRoaming(t testing.TB, r Reporter, hubs []*hub.Hub) {
+func offlineWhileRoaming(t testing.TB, r brokertest.Reporter, hubs []*hub.Hub) {
 	var mu sync.Mutex
 	heard := map[string]bool{}
 	stop := make(chan struct{})
@@ -128,9 +129,9 @@ func offlineWhileRoaming(t testing.TB, r Reporter, hubs []*hub.Hub) {
 }
 
 // countsOfEmptied empties the engine: the nodes' counts are there again at once, and nobody is taken for offline.
-func countsOfEmptied(t testing.TB, r Reporter, h Harness) {
-	hubs := sharedHubs(t, h, 2, whole)
-	if _, ok := h.open(t, nil).Broker.(broker.Roster); !ok {
+func countsOfEmptied(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
+	hubs := openHubs(t, h, 2, whole)
+	if !hasRoster(t, h) {
 		return
 	}
 	defer arrive(t, hubs[1], "u").Close(nil)

@@ -1,4 +1,4 @@
-package brokertest
+package hubtest
 
 import (
 	"fmt"
@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 // additions has an app add topics to a client that comes and goes, from node to node and over restarts, until the records
 // that say so have long left every window. None of their events is lost.
-func additions(t testing.TB, r Reporter, h Harness) {
+func additions(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	const window = 400
 	c := newCluster(t, r, h, 2, window)
 	sub := hub.Subscription{User: "added to", ID: "a-client-with-an-id"}
@@ -96,7 +97,7 @@ func (v *visitor) publish(records ...broker.Record) {
 // upTo reads until an event with some data has come.
 func (v *visitor) upTo(data string) {
 	v.t.Helper()
-	if !until(func() bool {
+	if !brokertest.Until(func() bool {
 		frames, _ := v.conn.Next(nil, 64<<10)
 		for _, m := range parse(frames) {
 			if m.ID != "" {

@@ -1,4 +1,4 @@
-package brokertest
+package hubtest
 
 import (
 	"sync"
@@ -42,7 +42,7 @@ func listen(t testing.TB, h *hub.Hub, sub hub.Subscription) *listener {
 // next waits for one event. It takes no more than that from the hub.
 func (l *listener) next() sse.Message {
 	l.t.Helper()
-	for deadline := time.After(limit); len(l.told) == 0; {
+	for deadline := time.After(time.Minute); len(l.told) == 0; {
 		frames, err := l.conn.Next(nil, 1)
 		if err != nil {
 			l.t.Fatalf("the stream has ended: %v", err)
@@ -77,24 +77,6 @@ func (l *listener) until(data string) (list []string) {
 			list = append(list, m.Data)
 		}
 	}
-}
-
-// hub starts a hub on another node. window is how many events it keeps.
-func (h Harness) hub(t testing.TB, window int, limits hub.Limits) *hub.Hub {
-	t.Helper()
-	if limits.Pending == 0 {
-		limits.Pending = 64 << 10
-	}
-	theHub := hub.New("hub", h.Open(t, nil), hub.Settings{
-		History: hub.History{Events: window, Age: time.Hour, Bytes: 256 << 20}, Limits: limits,
-	})
-	t.Cleanup(func() {
-		if err := theHub.Close(); err != nil {
-			t.Errorf("closing: %v", err)
-		}
-	})
-	await(t, "the hub is ready", func() bool { return well(theHub) })
-	return theHub
 }
 
 // tell publishes records in one batch, and returns their positions.

@@ -1,4 +1,4 @@
-package brokertest
+package hubtest
 
 import (
 	"encoding/json"
@@ -10,19 +10,17 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 // attended opens a hub that publishes who comes and goes, with a window of few events.
 func attended(t testing.TB, b broker.Broker, events int) *hub.Hub {
 	t.Helper()
-	one := hub.New("attended", b, hub.Settings{
-		History:  hub.History{Events: events, Age: time.Hour, Bytes: 256 << 20},
-		Limits:   hub.Limits{Pending: 64 << 10},
-		Presence: hub.Presence{Topic: "who", Debounce: 100 * time.Millisecond},
-	})
+	s := settings(events)
+	s.Presence = hub.Presence{Topic: "who", Debounce: 100 * time.Millisecond}
+	one := start(t, b, "attended", s)
 	t.Cleanup(func() { _ = one.Close() })
-	await(t, "the hub is ready", func() bool { return well(one) })
 	return one
 }
 
@@ -45,7 +43,7 @@ func told(t testing.TB, h *hub.Hub, after broker.Position, n int) (list []string
 		t.Fatal(err)
 	}
 	defer c.Close(nil)
-	until(func() bool {
+	brokertest.Until(func() bool {
 		frames, _ := c.Next(nil, 1<<16)
 		for _, f := range frames {
 			if said := saying(f); said != "" {
@@ -62,7 +60,7 @@ func told(t testing.TB, h *hub.Hub, after broker.Position, n int) (list []string
 func fill(t testing.TB, h *hub.Hub, n int) (last broker.Position) {
 	t.Helper()
 	for range n {
-		res := h.Publish(t.Context(), []broker.Record{event("x")})
+		res := h.Publish(t.Context(), []broker.Record{about("t", "x")})
 		if res[0].Err != nil {
 			t.Fatal(res[0].Err)
 		}
@@ -75,9 +73,9 @@ func fill(t testing.TB, h *hub.Hub, n int) (last broker.Position) {
 }
 
 // joinsOnce has users come to two nodes at the same time. Those who read it from the log, too, are told once of each.
-func joinsOnce(t testing.TB, r Reporter, h Harness) {
+func joinsOnce(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	hubs := []*hub.Hub{attended(t, h.Open(t, nil), 100), attended(t, h.Open(t, nil), 100)}
-	if _, ok := h.open(t, nil).Broker.(broker.Roster); !ok {
+	if !hasRoster(t, h) {
 		return
 	}
 	from := fill(t, hubs[0], 1)
@@ -97,14 +95,14 @@ func joinsOnce(t testing.TB, r Reporter, h Harness) {
 		want = append(want, "join "+name)
 	}
 	for _, one := range hubs {
-		await(t, "all joins are heard", func() bool {
+		brokertest.Eventually(t, "all joins are heard", func() bool {
 			list, _, _, err := one.Users(t.Context(), "", 100)
 			return err == nil && len(list) == users && len(told(t, one, from, users)) >= users
 		})
 	}
 	end := fill(t, hubs[0], 150)
 	third := attended(t, h.Open(t, nil), 100)
-	await(t, "the other node has it all", func() bool { p, err := hubs[1].Position(t.Context()); return err == nil && p == end })
+	brokertest.Eventually(t, "the other node has it all", func() bool { p, err := hubs[1].Position(t.Context()); return err == nil && p == end })
 	for i, one := range append(hubs, third) {
 		c, err := one.Subscribe(t.Context(), hub.Subscription{User: "end", Topics: []string{"who"}, LastEventID: from.String()})
 		if err != nil {
@@ -114,7 +112,7 @@ func joinsOnce(t testing.TB, r Reporter, h Harness) {
 			t.Fatal(res[0].Err)
 		}
 		var got []string
-		if !until(func() bool {
+		if !brokertest.Until(func() bool {
 			frames, _ := c.Next(nil, 1<<16)
 			over := false
 			for _, f := range frames {
@@ -135,7 +133,7 @@ func joinsOnce(t testing.TB, r Reporter, h Harness) {
 }
 
 // presenceOverRestart has a node start again after a user has come, whose join its window does not hold any more.
-func presenceOverRestart(t testing.TB, r Reporter, h Harness) {
+func presenceOverRestart(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	for _, how := range []string{"still there", "left before"} {
 		b := h.Open(t, nil)
 		_, directory := b.(broker.Roster)
@@ -164,7 +162,7 @@ func presenceOverRestart(t testing.TB, r Reporter, h Harness) {
 			if got := told(t, one, last, 1); len(got) != 1 || got[0] != "leave ghost" {
 				r.Errorf("after the restart: %s", got)
 			}
-		} else if !until(func() bool {
+		} else if !brokertest.Until(func() bool {
 			list, _, _, err := one.Users(t.Context(), "", 10)
 			return err == nil && len(list) == 1 && list[0].Name == "ghost"
 		}) {

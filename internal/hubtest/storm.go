@@ -1,15 +1,16 @@
-package brokertest
+package hubtest
 
 import (
-	"runtime/metrics"
 	"testing"
 	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // storms have so many clients come back at once that nothing else should run beside them.
-var storms = []check{
-	{name: "from the window", run: func(t testing.TB, r Reporter, h Harness) { storm(t, r, h, whole) }},
-	{name: "from the log", run: func(t testing.TB, r Reporter, h Harness) { storm(t, r, h, 40) }, asks: keeps},
+var storms = []brokertest.Case{
+	{Name: "from the window", Run: func(t testing.TB, r brokertest.Reporter, h brokertest.Harness) { storm(t, r, h, whole) }, Alone: true},
+	{Name: "from the log", Run: func(t testing.TB, r brokertest.Reporter, h brokertest.Harness) { storm(t, r, h, 40) }, Needs: keeps, Alone: true},
 }
 
 // perClient is how much memory a client of a storm may take, with all that it was told.
@@ -17,7 +18,7 @@ const perClient = 64 << 10
 
 // storm has many clients come back at the same moment, from where they were a while ago, all of them to one node: the
 // other is dead. The engine is asked little, or nothing where all that they missed is in the hub's window.
-func storm(t testing.TB, r Reporter, h Harness, window int) {
+func storm(t testing.TB, r brokertest.Reporter, h brokertest.Harness, window int) {
 	c := newCluster(t, r, h, 2, window)
 	c.audience(crowd, false)
 	c.load(2, 5)()
@@ -46,30 +47,5 @@ func storm(t testing.TB, r Reporter, h Harness, window int) {
 	}
 	if window == whole && resolves > crowd/50 {
 		r.Errorf("the engine was asked for %d positions that the hub knew", resolves)
-	}
-}
-
-// heapPeak watches this process's memory. peak ends that, and says by how many bytes it has grown at most.
-func heapPeak() (peak func() int64) {
-	before, end, ended := heap(), make(chan struct{}), make(chan int64)
-	go func() {
-		tick := time.NewTicker(10 * time.Millisecond)
-		defer tick.Stop()
-		objects := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-		most := before
-		for {
-			metrics.Read(objects) // which does not stop the world
-			most = max(most, int64(objects[0].Value.Uint64()))
-			select {
-			case <-tick.C:
-			case <-end:
-				ended <- most - before
-				return
-			}
-		}
-	}()
-	return func() int64 {
-		close(end)
-		return <-ended
 	}
 }

@@ -1,8 +1,10 @@
-package brokertest
+package hubtest
 
 import (
 	"context"
 	"sync"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // presence is when clients are there at all.
@@ -52,7 +54,7 @@ func (c *cluster) depart() (back func()) {
 	c.t.Helper()
 	p := &c.presence
 	p.depart()
-	await(c.t, "every client has gone", func() bool {
+	brokertest.Eventually(c.t, "every client has gone", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.connected == 0

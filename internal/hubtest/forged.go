@@ -1,10 +1,11 @@
-package brokertest
+package hubtest
 
 import (
 	"testing"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // forgeries are stored forms that no hub writes, each addressed to everybody who hears the topic news, or meant to end
@@ -29,7 +30,7 @@ func forgeries() (all [][]byte) {
 
 // forgedRecords puts what no hub has written into the log. No client hears it or is ended by it: each that may miss
 // something is told of a gap, and the node stays healthy and counts it.
-func forgedRecords(t testing.TB, r Reporter, h Harness) {
+func forgedRecords(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.ledger.steady = true
 	c.audience(10, false)

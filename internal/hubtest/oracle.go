@@ -1,4 +1,4 @@
-package brokertest
+package hubtest
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -160,7 +161,7 @@ const (
 const most = 3
 
 // check compares what clients were told with what was published. It is called when all has come to rest.
-func (l *ledger) check(r Reporter, clients []*client, allowed gaps) {
+func (l *ledger) check(r brokertest.Reporter, clients []*client, allowed gaps) {
 	r.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -186,7 +187,7 @@ func (l *ledger) check(r Reporter, clients []*client, allowed gaps) {
 	}
 }
 
-func (l *ledger) checkClient(r Reporter, c *client, acked []*outcome, places map[int]broker.Position, allowed gaps) {
+func (l *ledger) checkClient(r brokertest.Reporter, c *client, acked []*outcome, places map[int]broker.Position, allowed gaps) {
 	var due []*outcome // what the client is to get, in order
 	for _, o := range acked {
 		if c.hears(o.targets) {

@@ -1,6 +1,6 @@
 //go:build !race
 
-package brokertest
+package hubtest
 
 // crowd is how many clients a storm has.
 const crowd = 10_000

@@ -1,13 +1,15 @@
-package brokertest
+package hubtest
 
 import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // kept says which gaps there may be where an engine died and came back with what its disk had.
-func (h Harness) kept() gaps {
+func kept(h brokertest.Harness) gaps {
 	if h.Forgets {
 		return anyGaps
 	}
@@ -15,7 +17,7 @@ func (h Harness) kept() gaps {
 }
 
 // engineRestarts kills the engine under load, and starts it with all that it had.
-func engineRestarts(t testing.TB, r Reporter, h Harness) {
+func engineRestarts(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)
 	stop := c.load(3, 0)
@@ -30,11 +32,11 @@ func engineRestarts(t testing.TB, r Reporter, h Harness) {
 		c.settle()
 	}
 	stop()
-	c.judge(h.kept())
+	c.judge(kept(h))
 }
 
 // engineRollsBack sets the engine back to an earlier state, under load, twice to the same.
-func engineRollsBack(t testing.TB, r Reporter, h Harness) {
+func engineRollsBack(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.keyed = false // a key may be lost with its event
 	c.audience(10, false)
@@ -53,7 +55,7 @@ func engineRollsBack(t testing.TB, r Reporter, h Harness) {
 }
 
 // engineEmptied has the engine lose everything.
-func engineEmptied(t testing.TB, r Reporter, h Harness) {
+func engineEmptied(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.keyed = false
 	c.audience(10, false)
@@ -67,7 +69,7 @@ func engineEmptied(t testing.TB, r Reporter, h Harness) {
 }
 
 // engineStops has the engine stand still for a while, as a machine that swaps does.
-func engineStops(t testing.TB, r Reporter, h Harness) {
+func engineStops(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)
 	stop := c.load(3, 0)
@@ -81,20 +83,20 @@ func engineStops(t testing.TB, r Reporter, h Harness) {
 }
 
 // badLine has every node's connections to its engine go bad in every way, one after the other.
-func badLine(t testing.TB, r Reporter, h Harness) {
+func badLine(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, true)
 	stop := c.load(3, 0)
 	rng := rand.New(rand.NewPCG(3, 3))
 	for range 2 {
-		for _, bad := range []func(p *Proxy){
-			(*Proxy).Cut,
-			func(p *Proxy) { p.CutAfter(1 + rng.IntN(3000)) },
-			func(p *Proxy) { p.CutAfter(1 + rng.IntN(300)) },
-			(*Proxy).HalfOpen,
-			func(p *Proxy) { p.Delay(100 * time.Millisecond) },
-			(*Proxy).Cut,
-			func(p *Proxy) { p.Delay(0) },
+		for _, bad := range []func(p *brokertest.Proxy){
+			(*brokertest.Proxy).Cut,
+			func(p *brokertest.Proxy) { p.CutAfter(1 + rng.IntN(3000)) },
+			func(p *brokertest.Proxy) { p.CutAfter(1 + rng.IntN(300)) },
+			(*brokertest.Proxy).HalfOpen,
+			func(p *brokertest.Proxy) { p.Delay(100 * time.Millisecond) },
+			(*brokertest.Proxy).Cut,
+			func(p *brokertest.Proxy) { p.Delay(0) },
 		} {
 			for _, s := range c.sites {
 				bad(s.proxy)
@@ -107,15 +109,15 @@ func badLine(t testing.TB, r Reporter, h Harness) {
 }
 
 // oneLine has one node without its engine for a while, in silence and then refused. Its clients catch up.
-func oneLine(t testing.TB, r Reporter, h Harness) {
+func oneLine(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)
 	stop := c.load(3, 0)
-	for _, fault := range []struct{ begin, end func(*Proxy) }{{(*Proxy).Freeze, (*Proxy).Thaw}, {(*Proxy).Down, (*Proxy).Up}} {
+	for _, fault := range []struct{ begin, end func(*brokertest.Proxy) }{{(*brokertest.Proxy).Freeze, (*brokertest.Proxy).Thaw}, {(*brokertest.Proxy).Down, (*brokertest.Proxy).Up}} {
 		c.quota(50)
 		fault.begin(c.sites[1].proxy)
 		hub := c.sites[1].hub
-		await(t, "the node says that it hears nothing", func() bool { return hub.Health() != nil })
+		brokertest.Eventually(t, "the node says that it hears nothing", func() bool { return hub.Health() != nil })
 		c.quota(10) // on the other: here, each attempt takes all of its time
 		fault.end(c.sites[1].proxy)
 		c.settle()

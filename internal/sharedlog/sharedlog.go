@@ -1,4 +1,6 @@
-package brokertest_test
+// Package sharedlog is a log server in memory for the tests of the suites: the smallest one that several nodes can share. Faults
+// can be planted in it, and the suites must find each.
+package sharedlog
 
 import (
 	"context"
@@ -12,10 +14,10 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// engine is a log server in memory: the smallest thing behind which several nodes can stand. It can do what the
+// Engine is a log server in memory: the smallest thing behind which several nodes can stand. It can do what the
 // suite asks of a real one, and, with a fault planted, what no broker may.
-type engine struct {
-	fault fault
+type Engine struct {
+	fault Fault
 
 	mu      sync.Mutex // guards all below
 	disk    disk
@@ -26,17 +28,17 @@ type engine struct {
 	changed chan struct{} // closed and replaced with every change
 }
 
-// fault is what is wrong with an engine, on purpose.
-type fault struct {
-	drops   uint64 // every so many entries are acknowledged, and not kept
-	doubles bool   // a key is not looked up
-	reuses  bool   // a start begins no new epoch, and no tail looks whether it is still on its log
-	skips   bool   // what it does not understand is passed over
-	recalls bool   // a key counts for ever
-	crams   bool   // what it has no room for is stored all the same
-	distant bool   // a node passes over what is from long ago by its clock
-	forgets bool   // what a node was told is stored, and no tail has read, may be lost without a word
-	unsure  int    // no fault: of so many appends, one is stored and its answer lost
+// Fault is what is wrong with an engine, on purpose.
+type Fault struct {
+	Drops   uint64 // every so many entries are acknowledged, and not kept
+	Doubles bool   // a key is not looked up
+	Reuses  bool   // a start begins no new epoch, and no tail looks whether it is still on its log
+	Skips   bool   // what it does not understand is passed over
+	Recalls bool   // a key counts for ever
+	Crams   bool   // what it has no room for is stored all the same
+	Distant bool   // a node passes over what is from long ago by its clock
+	Forgets bool   // what a node was told is stored, and no tail has read, may be lost without a word
+	Unsure  int    // no fault: of so many appends, one is stored and its answer lost
 }
 
 // disk is what outlives a start.
@@ -60,8 +62,8 @@ type use struct {
 	until    time.Time
 }
 
-func newEngine(f fault) *engine {
-	e := &engine{fault: f, changed: make(chan struct{})}
+func New(f Fault) *Engine {
+	e := &Engine{fault: f, changed: make(chan struct{})}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.wipe()
@@ -70,36 +72,36 @@ func newEngine(f fault) *engine {
 }
 
 // signal wakes whoever waits. The caller holds mu, as for all below that are not exported.
-func (e *engine) signal() {
+func (e *Engine) signal() {
 	close(e.changed)
 	e.changed = make(chan struct{})
 }
 
-func (e *engine) wipe() { e.disk = disk{base: 1, next: 1, keys: map[string]use{}} }
+func (e *Engine) wipe() { e.disk = disk{base: 1, next: 1, keys: map[string]use{}} }
 
-func (e *engine) start() {
+func (e *Engine) start() {
 	e.up = true
 	e.life++
-	if !e.fault.reuses || len(e.disk.epochs) == 0 {
+	if !e.fault.Reuses || len(e.disk.epochs) == 0 {
 		e.disk.epochs = append(e.disk.epochs, epoch{id: broker.NewEpoch(), first: e.disk.next})
 	}
 	e.signal()
 }
 
-func (e *engine) with(change func()) {
+func (e *Engine) with(change func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	change()
 	e.signal()
 }
 
-func (e *engine) Kill(testing.TB)   { e.with(func() { e.up = false }) }
-func (e *engine) Start(testing.TB)  { e.with(e.start) }
-func (e *engine) Freeze(testing.TB) { e.with(func() { e.frozen = true }) }
-func (e *engine) Thaw(testing.TB)   { e.with(func() { e.frozen = false }) }
-func (e *engine) Empty(testing.TB)  { e.with(func() { e.wipe(); e.start() }) }
+func (e *Engine) Kill(testing.TB)   { e.with(func() { e.up = false }) }
+func (e *Engine) Start(testing.TB)  { e.with(e.start) }
+func (e *Engine) Freeze(testing.TB) { e.with(func() { e.frozen = true }) }
+func (e *Engine) Thaw(testing.TB)   { e.with(func() { e.frozen = false }) }
+func (e *Engine) Empty(testing.TB)  { e.with(func() { e.wipe(); e.start() }) }
 
-func (e *engine) Snapshot(testing.TB) func() {
+func (e *Engine) Snapshot(testing.TB) func() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old := e.disk.clone()
@@ -111,7 +113,7 @@ func (d disk) clone() disk {
 	return d
 }
 
-func (e *engine) trim(keep int) {
+func (e *Engine) trim(keep int) {
 	e.with(func() {
 		if n := len(e.disk.entries) - keep; n > 0 {
 			e.disk.entries = slices.Clone(e.disk.entries[n:])
@@ -151,20 +153,20 @@ func (d *disk) stands(p broker.Position) broker.Standing {
 }
 
 // store appends one record.
-func (e *engine) store(r broker.Record) broker.Result {
+func (e *Engine) store(r broker.Record) broker.Result {
 	d := &e.disk
 	now := time.Now()
-	if old, ok := d.keys[r.Key]; ok && r.Key != "" && (now.Before(old.until) || e.fault.recalls) && d.stands(old.position) != broker.Lost {
+	if old, ok := d.keys[r.Key]; ok && r.Key != "" && (now.Before(old.until) || e.fault.Recalls) && d.stands(old.position) != broker.Lost {
 		switch {
 		case old.digest != r.Digest:
 			return broker.Result{Err: broker.ErrKeyReused}
-		case e.fault.doubles:
+		case e.fault.Doubles:
 			e.put(r, now)
 		}
 		return broker.Result{Position: old.position, Repeated: true}
 	}
 	if e.full {
-		if e.fault.crams {
+		if e.fault.Crams {
 			e.put(r, now)
 		}
 		return broker.Result{Err: broker.ErrFull}
@@ -176,11 +178,11 @@ func (e *engine) store(r broker.Record) broker.Result {
 	return broker.Result{Position: p}
 }
 
-func (e *engine) put(r broker.Record, now time.Time) broker.Position {
+func (e *Engine) put(r broker.Record, now time.Time) broker.Position {
 	r.Time = now
 	p := e.disk.position(e.disk.next)
 	e.disk.next++
-	if e.fault.drops == 0 || p.Minor%e.fault.drops != 0 {
+	if e.fault.Drops == 0 || p.Minor%e.fault.Drops != 0 {
 		e.disk.entries = append(e.disk.entries, broker.Entry{Position: p, Record: r})
 	}
 	return p
@@ -188,13 +190,13 @@ func (e *engine) put(r broker.Record, now time.Time) broker.Position {
 
 // goOn is the number behind which a tail that has all up to p goes on in a new life of the engine. Where p was
 // lost, or acked, the newest that the tail's node was told is stored, that is before the first entry since, and there has to be a hole.
-func (e *engine) goOn(p broker.Position, acked *broker.Position) uint64 {
+func (e *Engine) goOn(p broker.Position, acked *broker.Position) uint64 {
 	d := &e.disk
 	there := func(p broker.Position) bool {
 		s := d.stands(p)
 		return s == broker.Exact || s == broker.Trimmed
 	}
-	if e.fault.reuses || there(p) && (acked.IsZero() || there(*acked) || e.fault.forgets) {
+	if e.fault.Reuses || there(p) && (acked.IsZero() || there(*acked) || e.fault.Forgets) {
 		return p.Minor
 	}
 	*acked = broker.Position{}
@@ -222,7 +224,7 @@ var errAway = errors.New("the engine does not answer")
 
 // node is a broker on an engine.
 type node struct {
-	engine *engine
+	engine *Engine
 	closed chan struct{}
 	calls  int
 	ahead  time.Duration // its clock
@@ -233,7 +235,7 @@ type node struct {
 // view is what the node sees of entries.
 func (n *node) view(entries []broker.Entry) []broker.Entry {
 	return slices.DeleteFunc(entries, func(e broker.Entry) bool {
-		return n.engine.fault.distant && len(e.Record.Targets) == 1 && e.Record.Targets[0].Kind == broker.Topic && time.Now().Add(n.ahead).Sub(e.Record.Time) > time.Minute
+		return n.engine.fault.Distant && len(e.Record.Targets) == 1 && e.Record.Targets[0].Kind == broker.Topic && time.Now().Add(n.ahead).Sub(e.Record.Time) > time.Minute
 	})
 }
 
@@ -269,7 +271,7 @@ func (n *node) Append(ctx context.Context, records []broker.Record) []broker.Res
 					n.acked = results[i].Position
 				}
 			}
-			if n.calls++; n.engine.fault.unsure > 0 && n.calls%n.engine.fault.unsure == 0 {
+			if n.calls++; n.engine.fault.Unsure > 0 && n.calls%n.engine.fault.Unsure == 0 {
 				clear(results)
 				for i := range results {
 					results[i].Err = broker.ErrUnknownOutcome

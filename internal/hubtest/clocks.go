@@ -1,4 +1,4 @@
-package brokertest
+package hubtest
 
 import (
 	"context"
@@ -6,12 +6,11 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-func movesClock(h Harness) bool { return h.ClockBack != nil }
-
-// ahead opens a node whose clock is ahead of the others'.
-func (h Harness) ahead(t testing.TB, p *Proxy, d time.Duration) broker.Broker {
+// openAhead opens a node whose clock is ahead of the others'.
+func openAhead(t testing.TB, h brokertest.Harness, p *brokertest.Proxy, d time.Duration) broker.Broker {
 	switch {
 	case d == 0:
 		return h.Open(t, p)
@@ -56,7 +55,7 @@ func (s *shiftedSink) Deliver(batch []broker.Entry) {
 }
 
 // clocksApart has nodes that disagree about what time it is, by more than a window's age.
-func clocksApart(t testing.TB, r Reporter, h Harness) {
+func clocksApart(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 3, whole)
 	for i, d := range []time.Duration{time.Hour, -time.Hour} {
 		c.kill(i)
@@ -85,7 +84,7 @@ func clocksApart(t testing.TB, r Reporter, h Harness) {
 }
 
 // clockBack has the engine's clock go back under load, twice.
-func clockBack(t testing.TB, r Reporter, h Harness) {
+func clockBack(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, true)
 	stop := c.load(3, 0)
@@ -104,7 +103,7 @@ func clockBack(t testing.TB, r Reporter, h Harness) {
 
 // clockBackRolledBack sets the engine back to an earlier state, and its clock to before what was seen of the later one:
 // as a failover to a machine that lags and whose clock is behind.
-func clockBackRolledBack(t testing.TB, r Reporter, h Harness) {
+func clockBackRolledBack(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.keyed = false // a key may be lost with its event
 	c.audience(10, false)

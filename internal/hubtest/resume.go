@@ -1,4 +1,4 @@
-package brokertest
+package hubtest
 
 import (
 	"bytes"
@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 // manyLives restarts the nodes more often than a window remembers lives of the log. Clients that were away all the time
 // miss nothing, and get nothing twice.
-func manyLives(t testing.TB, r Reporter, h Harness) {
+func manyLives(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 1, whole)
 	c.audience(10, false)
 	c.load(2, 10)()
@@ -29,8 +30,8 @@ func manyLives(t testing.TB, r Reporter, h Harness) {
 
 // takenAway takes a topic from a client that catches up from the log. It is not heard again, and a client that is cut off
 // at the gap misses nothing of what it still has.
-func takenAway(t testing.TB, r Reporter, h Harness) {
-	theHub := h.hub(t, 5, hub.Limits{})
+func takenAway(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
+	theHub := openHub(t, h, "hub", settings(5))
 	var first broker.Position
 	var want []string
 	for i := range 60 {
@@ -71,8 +72,8 @@ func takenAway(t testing.TB, r Reporter, h Harness) {
 
 // excludedAfterReconnect has a client come back under another id, after events that it was excluded from: with others in one
 // batch, alone, and as it catches up.
-func excludedAfterReconnect(t testing.TB, r Reporter, h Harness) {
-	theHub := h.hub(t, 1000, hub.Limits{})
+func excludedAfterReconnect(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
+	theHub := openHub(t, h, "hub", settings(1000))
 	topics := []string{"t"}
 	from := tell(t, theHub, about("t", "begin"))[0].String()
 	for _, batch := range [][]string{{"-"}, {"a", "-"}, {"-", "a"}, {"a", "-", "-"}} {
@@ -104,9 +105,11 @@ func excludedAfterReconnect(t testing.TB, r Reporter, h Harness) {
 
 // pagesInTheBudget has more clients catch up over large events than the hub's memory has room for, and read nothing for a
 // while. Those that are put back get everything in the end, once and in order.
-func pagesInTheBudget(t testing.TB, r Reporter, h Harness) {
+func pagesInTheBudget(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	const budget, clients, events = 2 << 20, 20, 60
-	theHub := h.hub(t, 4, hub.Limits{Memory: budget})
+	s := settings(4)
+	s.Limits.Memory = budget
+	theHub := openHub(t, h, "hub", s)
 	first := tell(t, theHub, about("t", "begin"))[0].String()
 	var want []string
 	for i := range events {

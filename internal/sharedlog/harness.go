@@ -1,4 +1,4 @@
-package brokertest_test
+package sharedlog
 
 import (
 	"errors"
@@ -9,7 +9,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-func (e *engine) harness(testing.TB) brokertest.Harness {
+// Harness returns the engine as the suites take it.
+func (e *Engine) Harness(testing.TB) brokertest.Harness {
 	open := func(ahead time.Duration) broker.Broker {
 		return &node{engine: e, closed: make(chan struct{}), ahead: ahead}
 	}
@@ -25,15 +26,15 @@ func (e *engine) harness(testing.TB) brokertest.Harness {
 			return func() { e.with(func() { e.full = false }) }
 		},
 		Put:   e.take,
-		Fresh: func(t testing.TB) brokertest.Harness { return newEngine(e.fault).harness(t) },
+		Fresh: func(t testing.TB) brokertest.Harness { return New(e.fault).Harness(t) },
 	}
 }
 
 // take stores what another program has written.
-func (e *engine) take(_ testing.TB, stored []byte) {
+func (e *Engine) take(_ testing.TB, stored []byte) {
 	r, err := broker.Decode(stored)
 	switch {
-	case errors.Is(err, broker.ErrNewer) && e.fault.skips:
+	case errors.Is(err, broker.ErrNewer) && e.fault.Skips:
 		return
 	case err != nil:
 		r = broker.Record{Kind: broker.Hole}

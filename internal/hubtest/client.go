@@ -1,4 +1,4 @@
-package brokertest
+package hubtest
 
 import (
 	"bytes"

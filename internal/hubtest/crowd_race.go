@@ -1,6 +1,6 @@
 //go:build race
 
-package brokertest
+package hubtest
 
 // crowd is how many clients a storm has: fewer where the race detector makes each several times as dear.
 const crowd = 2_000

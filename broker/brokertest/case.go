@@ -1,0 +1,35 @@
+package brokertest
+
+import "testing"
+
+// Reporter is where a case says what is wrong with the broker. It is not *testing.T, so that a suite's own tests can see a
+// planted fault being found.
+type Reporter interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Logf(format string, args ...any)
+}
+
+// Case is one case of a suite. Whatever keeps the case itself from running is fatal to t; what is wrong with the broker
+// goes to r.
+type Case struct {
+	Name  string
+	Run   func(t testing.TB, r Reporter, h Harness)
+	Needs func(h Harness) bool // reports whether h can run the case; nil: any harness can
+	// Alone keeps the case from running beside others: it counts goroutines or memory, or asks a lot of the machine.
+	Alone bool
+}
+
+// RunCases runs those of the cases that the harness can run, each on a log of its own.
+func RunCases(t *testing.T, h Harness, cases []Case) {
+	for _, c := range cases {
+		if c.Needs == nil || c.Needs(h) {
+			t.Run(c.Name, func(t *testing.T) {
+				if !c.Alone {
+					t.Parallel()
+				}
+				c.Run(t, t, h.Fresh(t))
+			})
+		}
+	}
+}
