@@ -39,6 +39,7 @@ func examine(t *testing.T, o doctor.Options, want ...string) *doctor.Report {
 }
 
 func TestHealthy(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	r := examine(t, f.options(), here)
 	if !r.Healthy {
@@ -52,6 +53,7 @@ func TestHealthy(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		set  func(f *fake, o *doctor.Options)
 		want []string
@@ -109,6 +111,7 @@ func TestFaults(t *testing.T) {
 
 // What is no stream at all.
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
 		want   []string
@@ -194,6 +197,7 @@ func TestAnswers(t *testing.T) {
 
 // A hub that is fine shows where the fault is.
 func TestComparison(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	front := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer front.Close()
@@ -219,6 +223,7 @@ func TestComparison(t *testing.T) {
 
 // A stream is left alone until it is cut.
 func TestIdle(t *testing.T) {
+	t.Parallel()
 	cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("Cache-Control", "no-cache")
@@ -247,6 +252,7 @@ func TestIdle(t *testing.T) {
 
 // The token goes to the internal route, and nowhere else.
 func TestTokenStaysSecret(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.headers = map[string]string{"Cache-Control": "max-age=1, " + secret, "Content-Encoding": secret}
 	f.route = func(w http.ResponseWriter) {
@@ -272,6 +278,7 @@ func TestTokenStaysSecret(t *testing.T) {
 
 // Stopped after any request, it leaves no connection behind.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	for requests := 1; requests <= 12; requests++ {
 		t.Run(fmt.Sprint(requests), func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,16 @@
+package doctor_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+)
+
+// The tests mostly wait, so more of them run at once than there are processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
