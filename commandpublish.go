@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sse-push/caddy-sse-push/internal/publish"
 )
 
 func publishCommand() *cobra.Command {
@@ -32,7 +34,7 @@ standard input has; it goes out as it is.`),
 			if err != nil {
 				return err
 			}
-			var stored published
+			var stored publish.Answer
 			if err := c.call(ctx, http.MethodPost, path+"/publish", nil, string(body), &stored); err != nil {
 				return err
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/publish"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -199,7 +200,7 @@ func (h *Handler) publishAnswer(ctx context.Context, texts []string, status int,
 		}
 	}
 	// The client may be gone already: what the app has done is to be told all the same.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publish.Timeout)
 	defer cancel()
 	theHub, err := h.hub.get(ctx)
 	if err == nil {
@@ -226,7 +227,7 @@ func (h *Handler) publishText(ctx context.Context, theHub *hub.Hub, text string)
 		h.complain(zap.ErrorLevel, "X-SSE-Publish cannot be read", zap.Error(p))
 		return
 	}
-	for _, answer := range publishAll(ctx, theHub, d, h.PublishHeader.permits) {
+	for _, answer := range publish.All(ctx, theHub, d, h.PublishHeader.permits) {
 		if answer.Error != nil {
 			h.complain(zap.ErrorLevel, "X-SSE-Publish: an event was not published", zap.Error(answer.Error))
 		}

@@ -1,4 +1,4 @@
-package ssepush
+package publish
 
 import (
 	"context"
@@ -16,8 +16,8 @@ type awaited struct {
 	end     time.Time
 }
 
-// await has an event followed that is about to be published, if that is asked for.
-func await(w decode.Wait, theHub *hub.Hub, record *broker.Record) *awaited {
+// follow has an event followed that is about to be published, if that is asked for.
+func follow(w decode.Wait, theHub *hub.Hub, record *broker.Record) *awaited {
 	if w.Until == "" {
 		return nil
 	}
@@ -38,8 +38,8 @@ func (a *awaited) begin(result broker.Result) bool {
 	return true
 }
 
-// awaitAll fills in what was asked for, once it is known or the time is over.
-func awaitAll(ctx context.Context, theHub *hub.Hub, answers []published) {
+// Await fills in what was asked for, once it is known or the time is over.
+func Await(ctx context.Context, theHub *hub.Hub, answers []Answer) {
 	var list []hub.Awaited
 	var places []int
 	for i := range answers {

@@ -1,4 +1,4 @@
-package ssepush
+package publish
 
 import (
 	"context"
@@ -21,10 +21,10 @@ const (
 
 var traced = make(chan struct{}, maxTraced)
 
-// publishTraced is Hub.Publish, with spans where Caddy's tracing has begun one for the request: "sse_push publish" until the
+// store is Hub.Publish, with spans where Caddy's tracing has begun one for the request: "sse_push publish" until the
 // broker has the events, and below it "sse_push deliver" until they have been taken to every connection on this node
 // that hears them.
-func publishTraced(ctx context.Context, theHub *hub.Hub, records []broker.Record) []broker.Result {
+func store(ctx context.Context, theHub *hub.Hub, records []broker.Record) []broker.Result {
 	request := trace.SpanFromContext(ctx)
 	if !request.IsRecording() {
 		return theHub.Publish(ctx, records)

@@ -1,0 +1,98 @@
+// Package publish stores the events of a request in groups, and waits for their delivery if it is asked to.
+package publish
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/decode"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
+)
+
+const (
+	// Timeout is how long a publish waits for a broker that is busy.
+	Timeout = 2 * time.Second
+	// groupEvents is how many events of a batch go to the broker at a time.
+	groupEvents = 256
+	// groupBytes bounds their data.
+	groupBytes = 1 << 20
+)
+
+// Answer is the answer for one event.
+type Answer struct {
+	ID       string           `json:"id,omitempty"`
+	Delivery *hub.Delivery    `json:"delivery,omitempty"`
+	Error    *problem.Problem `json:"error,omitempty"`
+
+	awaited *awaited // what is to be waited for; nil: nothing
+}
+
+// All stores the decoder's events, a group at a time, and returns an answer for each. What permits, unless it is nil,
+// finds fault with is not stored.
+func All(ctx context.Context, theHub *hub.Hub, d *decode.Decoder, permits func(*broker.Record) *problem.Problem) (answers []Answer) {
+	var group []broker.Record
+	var places []int // of the group's events in answers
+	size := 0
+	flush := func() {
+		if len(group) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, Timeout)
+		defer cancel()
+		for i, result := range store(ctx, theHub, group) {
+			a := &answers[places[i]]
+			awaited := a.awaited
+			*a = answerTo(result, d, places[i])
+			if awaited.begin(result) {
+				a.awaited = awaited
+			}
+		}
+		group, places, size = nil, nil, 0 // the broker owns the records
+	}
+	for {
+		if len(group) >= groupEvents || size >= groupBytes || !d.Ready() {
+			flush()
+		}
+		record, p, ok := d.Next()
+		if ok && p == nil && permits != nil {
+			p = permits(&record)
+		}
+		switch {
+		case ok && p == nil:
+			a := Answer{awaited: follow(d.Wait, theHub, &record)}
+			group, places, size = append(group, record), append(places, len(answers)), size+len(record.Data)
+			answers = append(answers, a)
+		case p != nil:
+			answers = append(answers, Answer{Error: p})
+		}
+		if !ok {
+			flush()
+			return answers
+		}
+	}
+}
+
+func answerTo(r broker.Result, d *decode.Decoder, index int) Answer {
+	if r.Err == nil {
+		return Answer{ID: r.Position.String()}
+	}
+	var p *problem.Problem
+	switch {
+	case errors.Is(r.Err, broker.ErrKeyReused):
+		p = problem.New(http.StatusUnprocessableEntity, "%v", r.Err).OfField("idempotency_key")
+	case errors.Is(r.Err, broker.ErrOverloaded):
+		p = problem.RetryLater(http.StatusTooManyRequests, time.Second, "%v", r.Err)
+	case errors.Is(r.Err, broker.ErrFull):
+		p = problem.New(http.StatusInsufficientStorage, "%v", r.Err)
+	default:
+		p = problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", r.Err)
+	}
+	if d.Batch {
+		p.AtIndex(index)
+	}
+	return Answer{Error: p}
+}
