@@ -250,7 +250,7 @@ func handlerOptions(h *Handler) []option {
 				inspector.Tokens = append(inspector.Tokens, args...)
 				return checkEach(args, secret.CheckTokenText)
 			}},
-		}, check: func() error { return inspector.check(h) }},
+		}, check: func() error { return h.checkInspector() }},
 		{usage: "history {…}", set: func([]string) error {
 			h.History = history
 			return nil

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"go.uber.org/zap"
 
@@ -46,23 +45,10 @@ func newGuard(in *Internal, log *zap.Logger) (*guard, error) {
 		return nil, errors.New("internal needs token, allow, or both")
 	}
 	g := &guard{origins: slices.Clone(in.Origins), log: log, now: time.Now}
-	for i, token := range in.Tokens {
-		token = strings.TrimSpace(token) // a secret read from a file often ends in a newline; a header could not carry it
-		which := ""
-		if len(in.Tokens) > 1 {
-			which = fmt.Sprintf(" (number %d of %d)", i+1, len(in.Tokens))
-		}
-		switch err := secret.Check(token); {
-		case token == "":
-			return nil, fmt.Errorf("token must not be empty%s", which)
-		case err != nil:
-			return nil, fmt.Errorf("token%s: %w", which, err)
-		case strings.ContainsFunc(token, unicode.IsControl):
-			return nil, fmt.Errorf("token must not hold control characters%s", which)
-		}
-		g.tokens = append(g.tokens, secret.Sum(token))
-	}
 	var err error
+	if g.tokens, err = secret.Sums(in.Tokens); err != nil {
+		return nil, err
+	}
 	if g.allow, err = request.ParsePrefixes(in.Allow); err != nil {
 		return nil, fmt.Errorf("allow: %w", err)
 	}

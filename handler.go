@@ -29,7 +29,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case twoWayRoute:
 		return h.serveTwoWay(w, r, asIs, next)
 	case inspectorRoute:
-		return h.serveInspector(w, r)
+		return h.inspector.Serve(w, r)
 	}
 	return h.passOn(w, r, next)
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
@@ -29,8 +28,8 @@ type Inspector struct {
 	Tokens []string `json:"tokens"`
 }
 
-// check reports what is wrong with the inspector of a handler.
-func (i *Inspector) check(h *Handler) error {
+// Check reports what is wrong with the settings.
+func (i *Inspector) Check() error {
 	if err := request.CheckPrefix(i.Path); err != nil {
 		return fmt.Errorf("path: %w", err)
 	}
@@ -42,48 +41,39 @@ func (i *Inspector) check(h *Handler) error {
 			return fmt.Errorf("tokens: %w", err)
 		}
 	}
-	if h.Path != "" && request.IsBelow(h.Path, i.Path) {
-		return fmt.Errorf("the subscribe path %s lies at or below %s", h.Path, i.Path)
-	}
-	if in := h.Internal; in != nil && (request.IsBelow(in.Prefix, i.Path) || request.IsBelow(i.Path, in.Prefix)) {
-		return fmt.Errorf("path: %s and the internal prefix %s must not hold each other", i.Path, in.Prefix)
-	}
 	return nil
 }
 
-// inspector is an Inspector at work.
-type inspector struct {
+// Page serves an inspector: its files, the sessions of those who have signed in, and what these ask of the hub.
+type Page struct {
 	path     string
+	hub      *hubRef
 	tokens   []secret.Hash
 	attempts attempts
-	viewers  atomic.Int32
+	viewers  atomic.Int32 // open streams
 
 	log        *zap.Logger
 	complaints problem.Complaints
 
-	// Closed when the config is no longer in force. Whoever looks comes back, and is held to the new one.
+	// Closed when the config is no longer in force. A page that is open then connects again, to the new config.
 	replaced <-chan struct{}
 }
 
 // shortToken is how many characters a secret should have at least: browsers may try.
 const shortToken = 16
 
-// provisionInspector makes the inspector ready for requests.
-func (h *Handler) provisionInspector(ctx caddy.Context) error {
-	if h.Inspector == nil {
-		return nil
-	}
-	for _, token := range h.Inspector.Tokens {
+// newPage returns the page of a hub. replaced is closed when the config is no longer in force.
+func newPage(s *Inspector, hub *hubRef, log *zap.Logger, replaced <-chan struct{}) (*Page, error) {
+	for _, token := range s.Tokens {
 		if n := len(strings.TrimSpace(token)); n < shortToken {
-			h.log.Warn(fmt.Sprintf("inspector: token: %d characters are easily guessed; give at least %d", n, shortToken))
+			log.Warn(fmt.Sprintf("inspector: token: %d characters are easily guessed; give at least %d", n, shortToken))
 		}
 	}
-	g, err := newGuard(&Internal{Tokens: h.Inspector.Tokens}, h.log)
+	tokens, err := secret.Sums(s.Tokens)
 	if err != nil {
-		return fmt.Errorf("inspector: %w", err)
+		return nil, err
 	}
-	h.inspector = &inspector{path: h.Inspector.Path, tokens: g.tokens, log: h.log, replaced: ctx.Done()}
-	return nil
+	return &Page{path: s.Path, hub: hub, tokens: tokens, log: log, replaced: replaced}, nil
 }
 
 //go:embed inspector
@@ -98,13 +88,13 @@ var inspectorFiles = map[string][2]string{
 	"icon.svg":      {"icon.svg", "image/svg+xml"},
 }
 
-// serveInspector answers everything at or below the inspector's path.
-func (h *Handler) serveInspector(w http.ResponseWriter, r *http.Request) error {
+// Serve answers everything at or below the inspector's path.
+func (p *Page) Serve(w http.ResponseWriter, r *http.Request) error {
 	setPageHeaders(w)
-	rest, ok := strings.CutPrefix(r.URL.Path, h.inspector.path)
+	rest, ok := strings.CutPrefix(r.URL.Path, p.path)
 	if ok && rest == "" {
-		// Relative, as what is in front may have cut the path.
-		w.Header().Set("Location", "./"+url.PathEscape(path.Base(h.inspector.path))+"/")
+		// Relative, as a proxy in front may have cut a prefix off the path.
+		w.Header().Set("Location", "./"+url.PathEscape(path.Base(p.path))+"/")
 		w.WriteHeader(http.StatusPermanentRedirect)
 		return nil
 	}
@@ -116,8 +106,8 @@ func (h *Handler) serveInspector(w http.ResponseWriter, r *http.Request) error {
 		serveFile(w, r, file)
 		return nil
 	}
-	if p := h.inspect(w, r, call); p != nil {
-		p.Write(w)
+	if refused := p.answer(w, r, call); refused != nil {
+		refused.Write(w)
 	}
 	return nil
 }
@@ -152,30 +142,30 @@ func serveFile(w http.ResponseWriter, r *http.Request, file [2]string) {
 	}
 }
 
-// inspect answers a call of the page. What it returns is yet to be written.
-func (h *Handler) inspect(w http.ResponseWriter, r *http.Request, call string) *problem.Problem {
-	if p := checkPage(r); p != nil {
-		return p
+// answer answers a call of the page, unless it returns why not.
+func (p *Page) answer(w http.ResponseWriter, r *http.Request, call string) *problem.Problem {
+	if refused := checkPage(r); refused != nil {
+		return refused
 	}
 	if call == "session" {
-		return h.inspector.serveSession(w, r)
+		return p.serveSession(w, r)
 	}
-	expires, ok := h.inspector.session(r)
+	expires, ok := p.session(r)
 	if !ok {
 		return problem.New(http.StatusUnauthorized, "sign in")
 	}
-	hub, err := h.hub.within(r.Context(), admitTimeout)
+	hub, err := p.hub.within(r.Context(), admitTimeout)
 	if err != nil {
 		return problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err)
 	}
 	if call == "stream" {
-		return h.inspector.serveStream(w, r, hub.Hub, expires)
+		return p.serveStream(w, r, hub.Hub, expires)
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		remote, _ := request.ClientAddress(r)
-		h.log.Info("inspector: "+strings.ToLower(r.Method)+" "+problem.Clip(call), zap.String("remote", remote))
+		p.log.Info("inspector: "+strings.ToLower(r.Method)+" "+problem.Clip(call), zap.String("remote", remote))
 	}
-	Serve(w, r, hub, Call{Path: call, Escaped: request.EscapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: h.log})
+	Serve(w, r, hub, Call{Path: call, Escaped: request.EscapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: p.log})
 	return nil
 }
 

@@ -27,20 +27,20 @@ const (
 )
 
 // serveSession says whether a session is there, begins one, or ends it.
-func (i *inspector) serveSession(w http.ResponseWriter, r *http.Request) *problem.Problem {
+func (p *Page) serveSession(w http.ResponseWriter, r *http.Request) *problem.Problem {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		if _, ok := i.session(r); !ok {
+		if _, ok := p.session(r); !ok {
 			return problem.New(http.StatusUnauthorized, "sign in")
 		}
 	case http.MethodPost:
-		key, p := i.signIn(w, r)
-		if p != nil {
-			return p
+		key, refused := p.signIn(w, r)
+		if refused != nil {
+			return refused
 		}
-		http.SetCookie(w, i.cookie(r, key, time.Now().Add(sessionTime)))
+		http.SetCookie(w, p.cookie(r, key, time.Now().Add(sessionTime)))
 	case http.MethodDelete:
-		gone := i.cookie(r, nil, time.Time{})
+		gone := p.cookie(r, nil, time.Time{})
 		gone.MaxAge = -1
 		http.SetCookie(w, gone)
 	default:
@@ -51,7 +51,7 @@ func (i *inspector) serveSession(w http.ResponseWriter, r *http.Request) *proble
 }
 
 // signIn returns the secret's hash that a request knows the secret of.
-func (i *inspector) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
+func (p *Page) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
 	remote, network := request.ClientAddress(r)
 	var body struct {
 		Token string `json:"token"`
@@ -60,61 +60,61 @@ func (i *inspector) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *pro
 		return nil, problem.New(http.StatusBadRequest, `the body must be {"token": "…"}`)
 	}
 	// Before the secret is looked at, so that many at once do not slip through.
-	if wait := i.attempts.take(network, time.Now()); wait > 0 {
-		i.complain("too many wrong tokens", remote)
+	if wait := p.attempts.take(network, time.Now()); wait > 0 {
+		p.complain("too many wrong tokens", remote)
 		return nil, problem.RetryLater(http.StatusTooManyRequests, wait, "too many attempts; wait %s", wait.Round(time.Second))
 	}
-	by := secret.Match(strings.TrimSpace(body.Token), i.tokens)
+	by := secret.Match(strings.TrimSpace(body.Token), p.tokens)
 	if by < 0 {
-		i.complain("wrong token", remote)
+		p.complain("wrong token", remote)
 		return nil, problem.New(http.StatusUnauthorized, "the token is wrong")
 	}
-	i.attempts.forgive(network)
-	i.log.Info("inspector: signed in", zap.String("remote", remote))
-	return i.tokens[by][:], nil
+	p.attempts.forgive(network)
+	p.log.Info("inspector: signed in", zap.String("remote", remote))
+	return p.tokens[by][:], nil
 }
 
 // complain logs a reason once a minute.
-func (i *inspector) complain(reason, remote string) {
-	if more, due := i.complaints.Take(reason, time.Now()); due {
+func (p *Page) complain(reason, remote string) {
+	if more, due := p.complaints.Take(reason, time.Now()); due {
 		fields := []zap.Field{zap.String("reason", reason), zap.String("remote", remote)}
-		i.log.Warn("inspector: sign-in refused", append(fields, problem.LeftOut(more)...)...)
+		p.log.Warn("inspector: sign-in refused", append(fields, problem.LeftOut(more)...)...)
 	}
 }
 
 // cookie carries a session. It is not the token, and useless after its time. It names no path, so that the browser keeps it
 // to the folder of the page's own URL (RFC 6265, section 5.1.4): a proxy in front may have stripped a prefix that cannot be
 // seen here.
-func (i *inspector) cookie(r *http.Request, key []byte, expires time.Time) *http.Cookie {
+func (p *Page) cookie(r *http.Request, key []byte, expires time.Time) *http.Cookie {
 	c := &http.Cookie{
 		Name: sessionCookie, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
 	}
 	if key != nil {
-		c.Value, c.MaxAge = i.seal(key, expires), int(time.Until(expires)/time.Second)
+		c.Value, c.MaxAge = p.seal(key, expires), int(time.Until(expires)/time.Second)
 	}
 	return c
 }
 
 // seal is a session: the second in which it ends, and what proves that it began with a token.
-func (i *inspector) seal(key []byte, expires time.Time) string {
+func (p *Page) seal(key []byte, expires time.Time) string {
 	end := binary.BigEndian.AppendUint64(nil, uint64(expires.Unix()))
 	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte("sse_push inspector\x00" + i.path + "\x00"))
+	mac.Write([]byte("sse_push inspector\x00" + p.path + "\x00"))
 	mac.Write(end)
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(end))
 }
 
 // session returns when a request's session ends, and whether it has one.
-func (i *inspector) session(r *http.Request) (expires time.Time, ok bool) {
+func (p *Page) session(r *http.Request) (expires time.Time, ok bool) {
 	for _, value := range request.Cookies(r, sessionCookie) {
 		b, err := base64.RawURLEncoding.DecodeString(value)
 		if err != nil || len(b) != 8+sha256.Size {
 			continue
 		}
 		expires = time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
-		for n := range i.tokens {
-			if hmac.Equal([]byte(value), []byte(i.seal(i.tokens[n][:], expires))) && time.Now().Before(expires) {
+		for n := range p.tokens {
+			if hmac.Equal([]byte(value), []byte(p.seal(p.tokens[n][:], expires))) && time.Now().Before(expires) {
 				return expires, true
 			}
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 func TestInspectorCookieAttributes(t *testing.T) {
-	i := &inspector{path: "/a/inspect"}
+	i := &Page{path: "/a/inspect"}
 	key := sha256.Sum256([]byte("x"))
 	for name, change := range map[string]func(*http.Request) (*http.Request, string){
 		"plain": func(r *http.Request) (*http.Request, string) { return r, "HttpOnly" },
@@ -46,7 +46,7 @@ func TestInspectorCookieAttributes(t *testing.T) {
 
 func TestInspectorSessionEnds(t *testing.T) {
 	key, foreign := sha256.Sum256([]byte("x")), sha256.Sum256([]byte("y"))
-	i := &inspector{path: "/i", tokens: []secret.Hash{key}}
+	i := &Page{path: "/i", tokens: []secret.Hash{key}}
 	ask := func(value string) bool {
 		r := httptest.NewRequest("GET", "/i/stream", nil)
 		r.AddCookie(&http.Cookie{Name: sessionCookie, Value: value})
@@ -54,7 +54,7 @@ func TestInspectorSessionEnds(t *testing.T) {
 		return ok
 	}
 	soon, over := time.Now().Add(time.Minute), time.Now().Add(-time.Second)
-	other := &inspector{path: "/other"}
+	other := &Page{path: "/other"}
 	for name, c := range map[string]struct {
 		value string
 		want  bool

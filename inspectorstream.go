@@ -63,9 +63,9 @@ type slowClient struct {
 }
 
 // serveStream tells the page what its hub does, until the page leaves, the session is over, or the config is.
-func (i *inspector) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, expires time.Time) *problem.Problem {
-	if p := api.CheckCall(r, []string{http.MethodGet}, []string{"event", "user", "topic", "text"}); p != nil {
-		return p
+func (p *Page) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, expires time.Time) *problem.Problem {
+	if refused := api.CheckCall(r, []string{http.MethodGet}, []string{"event", "user", "topic", "text"}); refused != nil {
+		return refused
 	}
 	q := r.URL.Query()
 	if topic := q.Get("topic"); topic != "" {
@@ -73,11 +73,11 @@ func (i *inspector) serveStream(w http.ResponseWriter, r *http.Request, theHub *
 			return problem.Field("topic", "%v", err)
 		}
 	}
-	if i.viewers.Add(1) > maxViewers {
-		i.viewers.Add(-1)
+	if p.viewers.Add(1) > maxViewers {
+		p.viewers.Add(-1)
 		return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%d look already", maxViewers)
 	}
-	defer i.viewers.Add(-1)
+	defer p.viewers.Add(-1)
 	tap := theHub.Tap(hub.TapFilter{Type: q.Get("event"), User: q.Get("user"), Topic: q.Get("topic"), Text: q.Get("text")})
 	defer tap.Close()
 
@@ -116,7 +116,7 @@ func (i *inspector) serveStream(w http.ResponseWriter, r *http.Request, theHub *
 		select {
 		case <-r.Context().Done():
 			return nil
-		case <-i.replaced:
+		case <-p.replaced:
 			return nil
 		case <-tick.C:
 			s := snapshotNow()

@@ -90,7 +90,7 @@ type Handler struct {
 	log    *zap.Logger
 
 	complaints *problem.Complaints
-	inspector  *inspector
+	inspector  *Page
 }
 
 // HubSettings are the settings that belong to a hub rather than to a route. They stand in one handler
@@ -229,9 +229,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("internal: %w", err)
 		}
 	}
-	if err := h.provisionInspector(ctx); err != nil {
-		return err
-	}
 	var broker brokerModule
 	if h.BrokerRaw != nil {
 		guest, err := ctx.LoadModule(h, "BrokerRaw")
@@ -249,6 +246,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if h.hub, err = app.(*App).join(h, settings, broker, source); err != nil {
 		return err
+	}
+	if h.Inspector != nil {
+		if h.inspector, err = newPage(h.Inspector, h.hub, h.log, ctx.Done()); err != nil {
+			return fmt.Errorf("inspector: %w", err)
+		}
 	}
 	if h.Path != "" {
 		h.stream = &streamRoute{

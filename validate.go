@@ -76,7 +76,7 @@ func (h *Handler) check() error {
 		}
 	}
 	if h.Inspector != nil {
-		if err := h.Inspector.check(h); err != nil {
+		if err := h.checkInspector(); err != nil {
 			return fmt.Errorf("inspector: %w", err)
 		}
 	}
@@ -107,6 +107,21 @@ func (h *Handler) check() error {
 	}
 	if err := checkWriteTimeout(h.WriteTimeout); err != nil {
 		return fmt.Errorf("write_timeout: %w", err)
+	}
+	return nil
+}
+
+// checkInspector reports what is wrong with the inspector, and how its path lies to the others.
+func (h *Handler) checkInspector() error {
+	i := h.Inspector
+	if err := i.Check(); err != nil {
+		return err
+	}
+	if h.Path != "" && request.IsBelow(h.Path, i.Path) {
+		return fmt.Errorf("the subscribe path %s lies at or below %s", h.Path, i.Path)
+	}
+	if in := h.Internal; in != nil && (request.IsBelow(in.Prefix, i.Path) || request.IsBelow(i.Path, in.Prefix)) {
+		return fmt.Errorf("path: %s and the internal prefix %s must not hold each other", i.Path, in.Prefix)
 	}
 	return nil
 }
