@@ -17,12 +17,24 @@ import (
 // byUpstream vouches for what an app has said in its answer to a subscribe request.
 const byUpstream = "upstream"
 
-// read reads the answer of an app that lets a client in. Who came at once is not to come again at once.
+// ReadAnswer reads what an app says of a client in its answer to a subscribe request: a user if it names one, and topics.
+func ReadAnswer(h http.Header) (*Grant, error) {
+	g, err := readGrant(h, byUpstream, 0)
+	if g == nil && err == nil {
+		g = &Grant{by: byUpstream}
+		g.topics, err = topicsOf(h.Values("X-SSE-Topics"))
+	}
+	return g, err
+}
+
+// read reads the answer of an app that lets a client in. Lifetimes differ a little, so that clients which came together do
+// not come back together.
 func (v *authorizer) read(h http.Header) (*Grant, error) {
 	return readGrant(h, v.name, v.lifetime-rand.N(v.lifetime/10))
 }
 
-// readGrant reads what an app says of a client; nil where it names none. A lifetime of 0 is without end.
+// readGrant reads what an app says of a client; it returns nil if the app names no user. by vouches for the grant, which lasts
+// for lifetime unless the app says otherwise; 0: without end.
 func readGrant(h http.Header, by string, lifetime time.Duration) (*Grant, error) {
 	users := h.Values("X-SSE-User")
 	if len(users) == 0 || len(users) == 1 && users[0] == "" {

@@ -66,7 +66,7 @@ type Authorize struct {
 	Concurrency int `json:"concurrency,omitempty"`
 }
 
-func (a *Authorize) check() error {
+func (a *Authorize) Check() error {
 	for _, target := range placeholder.Settled(a.Target) {
 		if err := checkQuestion(target); err != nil {
 			return err

@@ -23,7 +23,7 @@ import (
 
 func authorizerOf(t *testing.T, config Authorize) *authorizer {
 	t.Helper()
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		t.Fatal(err)
 	}
 	return newAuthorizer(&config)
@@ -439,7 +439,7 @@ func TestAuthorizeSiteHandlers(t *testing.T) {
 // No header that steers the proxy is sent on, in any spelling that an app could take for it.
 func TestAuthorizeHeadersRefused(t *testing.T) {
 	for _, name := range []string{"X-SSE-User", "x-sse-topics", "X_SSE_User", "X.Sse-Question", "Cookie", "Host", "X-Forwarded-For", "a b"} {
-		if err := (&Authorize{Target: "/whoami", Headers: []string{name}}).check(); err == nil || !strings.Contains(err.Error(), "cannot be sent on") {
+		if err := (&Authorize{Target: "/whoami", Headers: []string{name}}).Check(); err == nil || !strings.Contains(err.Error(), "cannot be sent on") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

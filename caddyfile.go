@@ -211,7 +211,7 @@ func handlerOptions(h *Handler) []option {
 				return err
 			},
 			late:  func() []option { return userOptions(&h.Users[len(h.Users)-1]) },
-			check: func() error { return h.Users[len(h.Users)-1].check() }},
+			check: func() error { return h.Users[len(h.Users)-1].Check() }},
 		{usage: "anonymous", subscribe: true, set: func([]string) error {
 			h.Anonymous = true
 			return nil
@@ -357,7 +357,7 @@ func parseUser(args []string) (UserSource, error) {
 		if len(args) > 1 {
 			return s, fmt.Errorf("%q: a placeholder takes no further word", args[1])
 		}
-		return s, s.check()
+		return s, s.Check()
 	case args[0] == "placeholder" || !slices.Contains(userSources, args[0]):
 		return s, fmt.Errorf("%q is not known; known are ticket, jwt, authorize, header, query, cookie, and a placeholder such as {http.auth.user.id}", args[0])
 	case isProof(args[0]):
@@ -375,5 +375,5 @@ func parseUser(args []string) (UserSource, error) {
 		}
 		s.From = more[1:]
 	}
-	return s, s.check()
+	return s, s.Check()
 }

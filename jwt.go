@@ -69,7 +69,7 @@ type JWT struct {
 	AllowNoExpiry bool `json:"allow_no_expiry,omitempty"`
 }
 
-func (j *JWT) check() error {
+func (j *JWT) Check() error {
 	switch {
 	case j.JWKS != "" && len(j.Keys)+len(j.KeyFiles)+len(j.Secrets) > 0:
 		return errors.New("jwks: goes without key, key_file and secret")

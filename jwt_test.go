@@ -62,7 +62,7 @@ func publicPEM(t testing.TB, key crypto.Signer) string {
 
 func newTokens(t testing.TB, config JWT) *jwtVerifier {
 	t.Helper()
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		t.Fatal(err)
 	}
 	v, err := newJWTVerifier(&config, zap.NewNop())
@@ -278,7 +278,7 @@ func TestJWTConfig(t *testing.T) {
 		"a bad place":               {JWT{Secrets: []string{secretA}, From: []Carrier{{"body", "x"}}}, `from: "body"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := test.config.check()
+			err := test.config.Check()
 			if err == nil {
 				_, err = newJWTVerifier(&test.config, zap.NewNop())
 			}

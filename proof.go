@@ -24,7 +24,7 @@ func parseProof(s *UserSource, args []string) error {
 			return fmt.Errorf("missing argument; write: user ticket <secret...>")
 		}
 		s.Ticket = &Ticket{Secrets: args}
-		return s.Ticket.check()
+		return s.Ticket.Check()
 	case "jwt":
 		if len(args) > 0 {
 			return fmt.Errorf("%q: write: user jwt { … }", args[0])

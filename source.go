@@ -40,7 +40,7 @@ type UserSource struct {
 // userSources are the kinds of UserSource.
 var userSources = []string{"ticket", "jwt", "authorize", "header", "query", "cookie", "placeholder"}
 
-func (s *UserSource) check() error {
+func (s *UserSource) Check() error {
 	for source, given := range map[string]bool{"ticket": s.Ticket != nil, "jwt": s.JWT != nil, "authorize": s.Authorize != nil} {
 		if given && source != s.Source {
 			return fmt.Errorf("%s: goes with the source of that name, not with %q", source, s.Source)
@@ -83,7 +83,7 @@ func (s *UserSource) check() error {
 
 // checkProof checks the settings of a ticket, a jwt or an authorize.
 func (s *UserSource) checkProof() error {
-	var settings interface{ check() error }
+	var settings interface{ Check() error }
 	switch {
 	case s.Ticket != nil:
 		settings = s.Ticket
@@ -97,7 +97,7 @@ func (s *UserSource) checkProof() error {
 	if s.Name != "" {
 		return fmt.Errorf("name: goes with a header, a query or a cookie, not with a %s", s.Source)
 	}
-	return settings.check()
+	return settings.Check()
 }
 
 // source is a UserSource that is ready for requests.

@@ -46,7 +46,7 @@ type Ticket struct {
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 }
 
-func (t *Ticket) check() error {
+func (t *Ticket) Check() error {
 	if len(t.Secrets) == 0 {
 		return errors.New("secrets: must not be empty")
 	}

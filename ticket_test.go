@@ -36,7 +36,7 @@ func signatureOf(secret, signed string) string {
 
 func newTickets(t testing.TB, config Ticket) *ticketVerifier {
 	t.Helper()
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		t.Fatal(err)
 	}
 	return newTicketVerifier(&config)
@@ -217,7 +217,7 @@ func TestTicketSecrets(t *testing.T) {
 		h := Handler{Users: []UserSource{{Source: "ticket", Ticket: &config}}}
 		err := h.fillIn(caddy.NewReplacer())
 		if err == nil {
-			err = config.check()
+			err = config.Check()
 		}
 		if err == nil {
 			_, err = newTicketVerifier(&config).read(ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}`, time.Now().Unix()+60)), time.Now())

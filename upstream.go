@@ -149,11 +149,7 @@ func (h *Handler) grantOf(a *appAnswer) *Grant {
 		h.complain(zap.WarnLevel, "X-SSE-Hold is ignored: "+reason)
 		return nil
 	}
-	g, err := readGrant(a.instructions, byUpstream, 0)
-	if g == nil && err == nil {
-		g = &Grant{by: byUpstream}
-		g.topics, err = topicsOf(a.instructions.Values("X-SSE-Topics"))
-	}
+	g, err := ReadAnswer(a.instructions)
 	if err != nil {
 		h.complain(zap.ErrorLevel, "the app's answer to a subscribe request cannot be read", zap.Error(err))
 		return nil

@@ -55,7 +55,7 @@ func (h *Handler) check() error {
 		}
 	}
 	for i := range h.Users {
-		if err := h.Users[i].check(); err != nil {
+		if err := h.Users[i].Check(); err != nil {
 			return fmt.Errorf("users[%d]: %w", i, err)
 		}
 		if a := h.Users[i].Authorize; a != nil && (a.Target == h.Path || h.Internal != nil && request.IsBelow(a.Target, h.Internal.Prefix)) {
