@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 )
 
 const (
@@ -213,9 +215,8 @@ func TestTicketSecrets(t *testing.T) {
 		{"{env.SSE_PUSH_TEST_NONE}", "the environment variable SSE_PUSH_TEST_NONE is not set"},
 		{"{env.SSE_PUSH_TEST_SECRET}", ""},
 	} {
-		config := Ticket{Secrets: []string{test.secret}}
-		h := Handler{Users: []UserSource{{Source: "ticket", Ticket: &config}}}
-		err := h.fillIn(caddy.NewReplacer())
+		filled, err := placeholder.FillIn(test.secret, caddy.NewReplacer())
+		config := Ticket{Secrets: []string{filled}}
 		if err == nil {
 			err = config.Check()
 		}
