@@ -159,7 +159,7 @@ func (a *arrival) Bytes() int {
 		n += 32 + len(entry) + len(topic)
 	}
 	if a.grant != nil {
-		for _, topic := range a.grant.topics {
+		for _, topic := range a.grant.Topics {
 			n += 16 + len(topic)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
@@ -218,7 +219,7 @@ func handlerOptions(h *Handler) []option {
 		}},
 		{usage: "topics <pattern...>", min: 1, max: many, repeats: true, subscribe: true, set: func(args []string) error {
 			h.Topics = append(h.Topics, args...)
-			return checkEach(args, checkGrant)
+			return checkEach(args, identity.CheckRouteTopic)
 		}},
 		{usage: "upstream", subscribe: true, set: func([]string) error {
 			h.Upstream = true
@@ -349,8 +350,8 @@ func internalOptions(i *Internal) []option {
 }
 
 // parseUser reads what stands behind `user`.
-func parseUser(args []string) (UserSource, error) {
-	s := UserSource{Source: args[0]}
+func parseUser(args []string) (identity.UserSource, error) {
+	s := identity.UserSource{Source: args[0]}
 	switch {
 	case strings.Contains(args[0], "{"):
 		s.Source, s.Name = "placeholder", args[0]
@@ -358,7 +359,7 @@ func parseUser(args []string) (UserSource, error) {
 			return s, fmt.Errorf("%q: a placeholder takes no further word", args[1])
 		}
 		return s, s.Check()
-	case args[0] == "placeholder" || !slices.Contains(userSources, args[0]):
+	case args[0] == "placeholder" || !slices.Contains(identity.Kinds, args[0]):
 		return s, fmt.Errorf("%q is not known; known are ticket, jwt, authorize, header, query, cookie, and a placeholder such as {http.auth.user.id}", args[0])
 	case isProof(args[0]):
 		return s, parseProof(&s, args[1:])

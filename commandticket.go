@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
@@ -95,10 +96,10 @@ func mintTicket(_ context.Context, cmd *cobra.Command, args []string) error {
 		return errors.New("--expires must be at least 1s")
 	}
 	topics, _ := cmd.Flags().GetStringArray("topic")
-	if err := checkTopics(topics); err != nil {
+	if err := identity.CheckTopics(topics); err != nil {
 		return fmt.Errorf("--topic: %w", err)
 	}
-	payload := TicketPayload{User: args[0], Topics: topics, Exp: time.Now().Add(lifetime).Unix()}
+	payload := identity.TicketPayload{User: args[0], Topics: topics, Exp: time.Now().Add(lifetime).Unix()}
 	if once, _ := cmd.Flags().GetBool("once"); once {
 		payload.Once = rand.Text()
 	}
@@ -116,7 +117,7 @@ func readTicketCommand(ctx context.Context, cmd *cobra.Command, args []string) e
 		return err
 	}
 	text = strings.TrimSpace(text)
-	g, err := ReadTicket(text)
+	g, err := identity.ReadTicket(text)
 	if err != nil {
 		return fmt.Errorf("that is no ticket: %w", err)
 	}
@@ -126,14 +127,14 @@ func readTicketCommand(ctx context.Context, cmd *cobra.Command, args []string) e
 		Expires time.Time `json:"expires"`
 		Once    bool      `json:"once"`
 		Status  string    `json:"status"`
-	}{g.user, append([]string{}, g.topics...), g.expires.UTC(), g.once != "", "valid"}
+	}{g.User, append([]string{}, g.Topics...), g.Expires.UTC(), g.Once != "", "valid"}
 	var bad error
 	switch {
 	case secret != "":
-		if bad = CheckTicket(text, []byte(secret)); bad != nil {
+		if bad = identity.CheckTicket(text, []byte(secret)); bad != nil {
 			said.Status = bad.Error()
 		}
-	case !time.Now().Before(g.expires):
+	case !time.Now().Before(g.Expires):
 		bad = errors.New("expired")
 		said.Status = "expired; the signature was not checked"
 	default:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/api"
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
@@ -179,7 +180,7 @@ func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *pro
 	if len(topics) == 0 {
 		return nil, problem.Field("topic", "is missing")
 	}
-	return topics, api.AsProblem("topic", checkTopics(topics))
+	return topics, api.AsProblem("topic", identity.CheckTopics(topics))
 }
 
 // steer does what was asked for. What the app has said of who is concerned is forgotten before that: what it says from

@@ -60,6 +60,7 @@ func TestDependencies(t *testing.T) {
 		"/internal/asynclog",
 		"/internal/fair",
 		"/internal/hub",
+		"/internal/identity",
 		"/internal/instruction",
 		"/internal/metrics",
 		"/internal/problem",
@@ -101,6 +102,15 @@ func TestDependencies(t *testing.T) {
 		if ours(dep) && dep != module+"/internal/hub" {
 			t.Errorf("internal/metrics imports %s", dep)
 		}
+	}
+	for _, dep := range packages[module+"/internal/identity"].Imports {
+		below := []string{"fair", "instruction", "jsontext", "placeholder", "problem", "request", "rules", "secret", "sse"}
+		if ours(dep) && !slices.Contains(below, strings.TrimPrefix(dep, module+"/internal/")) {
+			t.Errorf("internal/identity imports %s", dep)
+		}
+	}
+	if slices.Contains(packages[module+"/internal/identity"].Deps, module+"/internal/hub") {
+		t.Error("internal/identity reaches internal/hub")
 	}
 	if slices.Contains(packages[module+"/internal/hub"].Deps, "net/http") {
 		t.Error("internal/hub reaches net/http")

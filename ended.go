@@ -48,7 +48,7 @@ func endReason(c *hub.Conn, reason error) string {
 	case c.Draining():
 		return "the hub is draining"
 	}
-	if a, ok := c.Route.(*arrival); ok && a.grant != nil && !a.grant.expires.IsZero() && !time.Now().Before(a.grant.expires) {
+	if a, ok := c.Route.(*arrival); ok && a.grant != nil && !a.grant.Expires.IsZero() && !time.Now().Before(a.grant.Expires) {
 		return "expired"
 	}
 	return "disconnected"

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 )
 
 // within runs a test in a time of its own, with a hub.
@@ -141,7 +142,7 @@ func TestExpiryOfMany(t *testing.T) {
 func TestOnce(t *testing.T) {
 	within(t, func(t *testing.T, p *pooledHub) {
 		admit := func(once string) (*hub.Conn, error) {
-			return p.admit(context.Background(), hub.Subscription{User: "u1", Route: &arrival{grant: &Grant{user: "u1", once: once}}}, &HubSettings{})
+			return p.admit(context.Background(), hub.Subscription{User: "u1", Route: &arrival{grant: &identity.Grant{User: "u1", Once: once}}}, &HubSettings{})
 		}
 		refused := func(err error) bool {
 			var r *hub.Refusal
@@ -177,7 +178,7 @@ func TestOnce(t *testing.T) {
 func TestGrantedLimit(t *testing.T) {
 	within(t, func(t *testing.T, p *pooledHub) {
 		admit := func() (*hub.Conn, error) {
-			return p.admit(context.Background(), hub.Subscription{User: "u1", Route: &arrival{grant: &Grant{user: "u1", limit: 2}}}, &HubSettings{})
+			return p.admit(context.Background(), hub.Subscription{User: "u1", Route: &arrival{grant: &identity.Grant{User: "u1", Limit: 2}}}, &HubSettings{})
 		}
 		var conns []*hub.Conn
 		for range 2 {
@@ -211,7 +212,7 @@ func TestLeaverIsForgotten(t *testing.T) {
 	p.routes.Store(&routes{log: zap.NewNop()})
 	p.Closed = p.ended
 	defer p.Close()
-	a := &arrival{grant: &Grant{user: "u1", expires: time.Now().Add(time.Hour)}}
+	a := &arrival{grant: &identity.Grant{User: "u1", Expires: time.Now().Add(time.Hour)}}
 	c, err := p.admit(t.Context(), hub.Subscription{User: "u1", Route: a}, &HubSettings{})
 	if err != nil {
 		t.Fatal(err)

@@ -16,18 +16,18 @@ var held struct {
 
 // enter takes what only one connection may hold, and reports whether it was free.
 func (a *arrival) enter() bool {
-	if a.grant.once == "" {
+	if a.grant.Once == "" {
 		return true
 	}
 	held.mu.Lock()
 	defer held.mu.Unlock()
-	if held.by[a.grant.once] != nil {
+	if held.by[a.grant.Once] != nil {
 		return false
 	}
 	if held.by == nil {
 		held.by = map[string]*arrival{}
 	}
-	held.by[a.grant.once] = a
+	held.by[a.grant.Once] = a
 	return true
 }
 
@@ -39,8 +39,8 @@ func (a *arrival) leave() {
 	deadlines.remove(a.deadline)
 	held.mu.Lock()
 	defer held.mu.Unlock()
-	if held.by[a.grant.once] == a {
-		delete(held.by, a.grant.once)
+	if held.by[a.grant.Once] == a {
+		delete(held.by, a.grant.Once)
 	}
 }
 
@@ -61,12 +61,12 @@ func (p *pooledHub) admit(ctx context.Context, sub hub.Subscription, s *HubSetti
 		return nil, err
 	}
 	// Afterwards, so that of two who come at once none slips through: rather both come again.
-	if limit := a.grant.limit; limit > 0 && p.UserHere(sub.User) > limit {
+	if limit := a.grant.Limit; limit > 0 && p.UserHere(sub.User) > limit {
 		conn.Close(errOverLimit)
 		return nil, p.Crowded("per_user", sub.User)
 	}
-	if !a.grant.expires.IsZero() {
-		a.deadline = deadlines.add(conn, a.grant.expires)
+	if !a.grant.Expires.IsZero() {
+		a.deadline = deadlines.add(conn, a.grant.Expires)
 	}
 	return conn, nil
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 )
 
 // optionsOf returns the names of all options in the JSON of a type, those that hold others among them.
@@ -69,8 +71,8 @@ func TestJSONNames(t *testing.T) {
 	for i := range options {
 		check(options[i].name(), options[i].block)
 	}
-	for _, source := range []UserSource{
-		{Source: "ticket", Ticket: new(Ticket)}, {Source: "jwt", JWT: new(JWT)}, {Source: "authorize", Authorize: new(Authorize)},
+	for _, source := range []identity.UserSource{
+		{Source: "ticket", Ticket: new(identity.Ticket)}, {Source: "jwt", JWT: new(identity.JWT)}, {Source: "authorize", Authorize: new(identity.Authorize)},
 	} {
 		check("users."+source.Source, userOptions(&source))
 	}

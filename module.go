@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -32,7 +33,7 @@ type Handler struct {
 
 	// Who a client is: the sources are asked in order. A source that is absent from the request passes on to
 	// the next; one that is present but invalid refuses the client (401). At most one user comes out of it.
-	Users []UserSource `json:"users,omitempty"`
+	Users []identity.UserSource `json:"users,omitempty"`
 
 	// Whether a client that no source knows may connect, without a user. Default: false, it is refused (401).
 	Anonymous bool `json:"anonymous,omitempty"`
@@ -84,7 +85,7 @@ type Handler struct {
 	Places map[string]string `json:"places,omitempty"`
 
 	hub    *hubRef
-	chain  *Chain
+	chain  *identity.Chain
 	stream *streamRoute // nil without a path
 	guard  *guard
 	log    *zap.Logger
@@ -215,7 +216,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.complaints = new(problem.Complaints)
-	if h.chain, err = newChain(ChainSettings{
+	if h.chain, err = identity.NewChain(identity.Settings{
 		Path: h.Path, Users: h.Users, Anonymous: h.Anonymous, Upstream: h.Upstream, Topics: h.Topics,
 	}, h.log, h.complaints); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
@@ -17,37 +18,37 @@ func isProof(source string) bool {
 }
 
 // parseProof reads what stands behind `user ticket`, `user jwt` and `user authorize`.
-func parseProof(s *UserSource, args []string) error {
+func parseProof(s *identity.UserSource, args []string) error {
 	switch s.Source {
 	case "ticket":
 		if len(args) == 0 {
 			return fmt.Errorf("missing argument; write: user ticket <secret...>")
 		}
-		s.Ticket = &Ticket{Secrets: args}
+		s.Ticket = &identity.Ticket{Secrets: args}
 		return s.Ticket.Check()
 	case "jwt":
 		if len(args) > 0 {
 			return fmt.Errorf("%q: write: user jwt { … }", args[0])
 		}
-		s.JWT = new(JWT)
+		s.JWT = new(identity.JWT)
 	case "authorize":
 		if len(args) != 1 {
 			return fmt.Errorf("write: user authorize <path or URL>")
 		}
-		s.Authorize = &Authorize{Target: args[0]}
+		s.Authorize = &identity.Authorize{Target: args[0]}
 	}
 	return nil
 }
 
 // userOptions are what the block of a source may hold; nil: it has none.
-func userOptions(s *UserSource) []option {
+func userOptions(s *identity.UserSource) []option {
 	switch {
 	case s.Ticket != nil:
 		return []option{carrierOption(&s.Ticket.From), durationOption("max_age", &s.Ticket.MaxAge)}
 	case s.JWT != nil:
 		j := s.JWT
 		return []option{
-			checked(listOption("key <public key...>", &j.Keys), checkPublicKey), listOption("key_file <path...>", &j.KeyFiles),
+			checked(listOption("key <public key...>", &j.Keys), identity.CheckPublicKey), listOption("key_file <path...>", &j.KeyFiles),
 			checked(listOption("secret <secret...>", &j.Secrets), secret.CheckKeyText),
 			textOption("jwks <url>", &j.JWKS), durationOption("refresh", &j.Refresh),
 			listOption("algorithms <name...>", &j.Algorithms),
@@ -74,9 +75,9 @@ func userOptions(s *UserSource) []option {
 	return nil
 }
 
-func carrierOption(from *[]Carrier) option {
+func carrierOption(from *[]identity.Carrier) option {
 	return option{usage: "from header|query|cookie <name>", min: 2, max: 2, repeats: true, set: func(args []string) error {
-		*from = append(*from, Carrier{In: args[0], Name: args[1]})
+		*from = append(*from, identity.Carrier{In: args[0], Name: args[1]})
 		return nil
 	}}
 }

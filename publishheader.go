@@ -17,6 +17,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/decode"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/publish"
@@ -102,8 +103,8 @@ func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	switch {
 	case !h.instructed():
 		return next.ServeHTTP(w, r)
-	case isAsked(r):
-	case isQuestion(r):
+	case identity.IsAsked(r):
+	case identity.IsQuestion(r):
 		return h.refuseQuestion(w)
 	default:
 		stripRequest(r)
@@ -122,7 +123,7 @@ func (h *Handler) refuseQuestion(w http.ResponseWriter) error {
 // forward is passOn for a request that bears only what is to reach the app.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	a := &answerWriter{
-		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context(), inner: isAsked(r) || isInner(r),
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context(), inner: identity.IsAsked(r) || isInner(r),
 	}
 	err := next.ServeHTTP(a, enclosed(r))
 	if !a.begun && err == nil {

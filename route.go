@@ -9,6 +9,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/asynclog"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
@@ -19,8 +20,8 @@ type arrival struct {
 	page   string            // the origin of the page, unless it is the request's own
 	filled map[string]string // entries of the grant with placeholders of the request, as they came out
 
-	grant    *Grant    // what the client has proved; nil: its word was taken
-	deadline *deadline // when that ends; nil: never
+	grant    *identity.Grant // what the client has proved; nil: its word was taken
+	deadline *deadline       // when that ends; nil: never
 }
 
 // size is how many bytes the connection keeps by it. What connections may share is charged to each, as it is up to clients
@@ -32,8 +33,8 @@ func (a *arrival) size() int64 {
 		n += len(topic) + each
 	}
 	if a.grant != nil {
-		n += len(a.grant.user) + len(a.grant.once)
-		for _, topic := range a.grant.topics {
+		n += len(a.grant.User) + len(a.grant.Once)
+		for _, topic := range a.grant.Topics {
 			n += len(topic) + each
 		}
 	}
@@ -47,7 +48,7 @@ type Route interface {
 	// Admits reports whether the route would let in, by its config, a connection that came by a route of the same path.
 	Admits(a *arrival) bool
 	// Grants returns what the route grants to a connection that came by a route of the same path.
-	Grants(a *arrival, user string) Identity
+	Grants(a *arrival, user string) identity.Identity
 	// Timing returns how long a stream may be silent, and how long a write may take.
 	Timing() (heartbeat, writeTimeout time.Duration)
 	// Forget makes the route ask anew for a user, or for every user if it is "".
@@ -80,7 +81,7 @@ func (rs *routes) hold(c *hub.Conn) (stays bool) {
 	if len(own) == 0 {
 		return false
 	}
-	var grants []Identity
+	var grants []identity.Identity
 	c.Narrow(func(topic string) bool {
 		if grants == nil {
 			for _, route := range own {

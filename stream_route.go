@@ -6,13 +6,14 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
 // streamRoute is the subscribe route of a handler.
 type streamRoute struct {
 	path  string
-	chain *Chain
+	chain *identity.Chain
 	cors  *corsPolicy
 	hub   *hubRef
 	log   *zap.Logger
@@ -32,7 +33,7 @@ func (s *streamRoute) Admits(a *arrival) bool {
 }
 
 // Grants implements Route.
-func (s *streamRoute) Grants(a *arrival, user string) Identity {
+func (s *streamRoute) Grants(a *arrival, user string) identity.Identity {
 	return s.chain.Regrant(user, a.filled, a.grant)
 }
 
@@ -45,7 +46,7 @@ func (s *streamRoute) Timing() (heartbeat, writeTimeout time.Duration) {
 func (s *streamRoute) Forget(user string) { s.chain.Forget(user) }
 
 // arrivalOf returns what a connection keeps of its request.
-func (s *streamRoute) arrivalOf(r *http.Request, id Identity) *arrival {
+func (s *streamRoute) arrivalOf(r *http.Request, id identity.Identity) *arrival {
 	origin := r.Header.Get("Origin")
 	if request.IsOwnOrigin(r) {
 		origin = ""

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
@@ -38,7 +39,7 @@ func (s *streamRoute) serve(w http.ResponseWriter, r *http.Request) {
 // screen answers what may not subscribe, whoever the client is: preflights, pages of other origins, a question that has come
 // back. It reports whether it has answered.
 func (s *streamRoute) screen(w http.ResponseWriter, r *http.Request) (answered bool) {
-	if isQuestion(r) {
+	if identity.IsQuestion(r) {
 		problem.New(http.StatusLoopDetected, "who a client is cannot be asked here").Write(w)
 		return true
 	}
@@ -178,8 +179,8 @@ func (s *streamRoute) subscription(w http.ResponseWriter, r *http.Request, sub *
 		return p
 	}
 	sub.Topics = params["topic"]
-	if len(sub.Topics) > maxTopics {
-		return problem.Field("topic", "at most %d may be given, got %d", maxTopics, len(sub.Topics))
+	if len(sub.Topics) > identity.MaxTopics {
+		return problem.Field("topic", "at most %d may be given, got %d", identity.MaxTopics, len(sub.Topics))
 	}
 	for _, t := range sub.Topics {
 		if err := rules.CheckPattern(t); err != nil {

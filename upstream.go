@@ -13,6 +13,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
@@ -76,8 +77,8 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 	if answer.first.over {
 		h.complain(zap.WarnLevel, "the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
-	sub.User, sub.Topics, sub.First = g.user, g.topics, answer.first.frames()
-	a := h.stream.arrivalOf(r, Identity{User: g.user, Grant: g})
+	sub.User, sub.Topics, sub.First = g.User, g.Topics, answer.first.frames()
+	a := h.stream.arrivalOf(r, identity.Identity{User: g.User, Grant: g})
 	sub.Route, sub.Keeps = a, a.size()
 	conn, timing, err := h.stream.begin(r.Context(), sub)
 	if err != nil {
@@ -140,7 +141,7 @@ func (a *appAnswer) holds() bool {
 }
 
 // grantOf reads whom the app lets in, and to what. It returns nil if the answer cannot be believed, and logs the reason.
-func (h *Handler) grantOf(a *appAnswer) *Grant {
+func (h *Handler) grantOf(a *appAnswer) *identity.Grant {
 	if !a.holds() {
 		h.complain(zap.WarnLevel, "the app behind the subscribe route failed", zap.Int("status", a.status), zap.Error(a.err))
 		return nil
@@ -149,7 +150,7 @@ func (h *Handler) grantOf(a *appAnswer) *Grant {
 		h.complain(zap.WarnLevel, "X-SSE-Hold is ignored: "+reason)
 		return nil
 	}
-	g, err := ReadAnswer(a.instructions)
+	g, err := identity.ReadAnswer(a.instructions)
 	if err != nil {
 		h.complain(zap.ErrorLevel, "the app's answer to a subscribe request cannot be read", zap.Error(err))
 		return nil

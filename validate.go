@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
@@ -63,7 +64,7 @@ func (h *Handler) check() error {
 		}
 	}
 	for i, t := range h.Topics {
-		if err := checkGrant(t); err != nil {
+		if err := identity.CheckRouteTopic(t); err != nil {
 			return fmt.Errorf("topics[%d]: %w", i, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"net/http"
@@ -15,9 +15,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-func chainOf(t *testing.T, settings ChainSettings) *Chain {
+func chainOf(t *testing.T, settings Settings) *Chain {
 	t.Helper()
-	c, err := newChain(settings, zap.NewNop(), new(problem.Complaints))
+	c, err := NewChain(settings, zap.NewNop(), new(problem.Complaints))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestIdentify(t *testing.T) {
 		{name: "only anonymous", url: "/?userId=u1", anonymous: true, want: ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := chainOf(t, ChainSettings{Users: test.users, Anonymous: test.anonymous})
+			c := chainOf(t, Settings{Users: test.users, Anonymous: test.anonymous})
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			if test.url != "" {
 				r = httptest.NewRequest(http.MethodGet, test.url, nil)
@@ -129,7 +129,7 @@ func TestIdentify(t *testing.T) {
 
 // The user of a POST may stand in its body, and then not in the URL as well.
 func TestIdentifyByParameters(t *testing.T) {
-	c := chainOf(t, ChainSettings{Users: []UserSource{{Source: "query", Name: "userId"}}})
+	c := chainOf(t, Settings{Users: []UserSource{{Source: "query", Name: "userId"}}})
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	caddyhttp.NewTestReplacer(r)
 	if id, p := c.Identify(r, url.Values{"userId": {"u1"}}, nil); p != nil || id.User != "u1" {
@@ -166,13 +166,13 @@ func TestGrant(t *testing.T) {
 		{topics: []string{"t/{http.vars.x}", "ok"}, vars: map[string]any{"http.vars.x": "a\nb"}, want: []string{"t/a%0Ab", "ok"}},
 		{topics: []string{"t/{http.vars.x}", "ok"}, vars: map[string]any{"http.vars.x": strings.Repeat("a", 254)}, want: []string{"ok"}},
 	} {
-		c := chainOf(t, ChainSettings{
+		c := chainOf(t, Settings{
 			Users:     []UserSource{{Source: "placeholder", Name: "{http.vars.user}"}},
 			Anonymous: true,
 			Topics:    test.topics,
 		})
 		for _, topic := range test.topics {
-			if err := checkGrant(topic); err != nil {
+			if err := CheckRouteTopic(topic); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -195,7 +195,7 @@ func TestGrant(t *testing.T) {
 // A grant without placeholders costs nothing per connection.
 func TestGrantIsShared(t *testing.T) {
 	topics := []string{"public/*"}
-	c := chainOf(t, ChainSettings{Anonymous: true, Topics: topics})
+	c := chainOf(t, Settings{Anonymous: true, Topics: topics})
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	caddyhttp.NewTestReplacer(r)
 	if id, _ := c.Identify(r, nil, nil); &id.Topics[0] != &topics[0] {
@@ -249,12 +249,12 @@ func TestWarnings(t *testing.T) {
 		{UserSource{Source: "placeholder", Name: "{http.request.header.X-User-ID}"}, ""},
 		{UserSource{Source: "placeholder", Name: "{http.request.uri.query.userId}"}, "any client can set it"},
 	} {
-		got := chainOf(t, ChainSettings{Users: []UserSource{test.source}}).Warnings()
+		got := chainOf(t, Settings{Users: []UserSource{test.source}}).Warnings()
 		if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || !strings.Contains(got[0], test.want)) {
 			t.Errorf("%v: got %q, want %q", test.source, got, test.want)
 		}
 	}
-	if got := chainOf(t, ChainSettings{Anonymous: true}).Warnings(); !reflect.DeepEqual(got, []string(nil)) {
+	if got := chainOf(t, Settings{Anonymous: true}).Warnings(); !reflect.DeepEqual(got, []string(nil)) {
 		t.Errorf("got %q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"context"
@@ -104,7 +104,7 @@ func TestAuthorizeAnswers(t *testing.T) {
 				if g != nil {
 					t.Errorf("got %+v", g)
 				}
-			} else if g == nil || g.user != test.user || !slices.Equal(g.topics, test.topics) || g.limit != test.limit {
+			} else if g == nil || g.User != test.user || !slices.Equal(g.Topics, test.topics) || g.Limit != test.limit {
 				t.Errorf("got %+v", g)
 			}
 		})
@@ -127,7 +127,7 @@ func TestAuthorizeQuestion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if left := g.expires.Sub(start); left < 59*time.Second || left > 61*time.Second {
+	if left := g.Expires.Sub(start); left < 59*time.Second || left > 61*time.Second {
 		t.Errorf("expires in %s", left)
 	}
 	if got.Method != http.MethodGet || got.RequestURI != "/whoami" {
@@ -181,20 +181,20 @@ func TestAuthorizeKeepsApart(t *testing.T) {
 	for round := range 2 {
 		for i, a := range different {
 			g, err := v.Verify(arriving(a.r, url.Values{"topic": a.topics}, a.route))
-			if err != nil || g.user != fmt.Sprint("u", i+1) {
+			if err != nil || g.User != fmt.Sprint("u", i+1) {
 				t.Errorf("round %d, %d: got %+v, %v", round, i, g, err)
 			}
 		}
 	}
 	same := from(asClient("x=9; id=1", "Last-Event-Id", "p7"), "192.0.2.1:999", "site.example")
-	if g, _ := v.Verify(arriving(same, url.Values{"topic": {"u", "t"}}, "/a")); g.user != "u5" {
+	if g, _ := v.Verify(arriving(same, url.Values{"topic": {"u", "t"}}, "/a")); g.User != "u5" {
 		t.Errorf("the same in another order: got %+v", g)
 	}
 	v.forgetUser("u1")
-	if g, _ := v.Verify(arriving(different[0].r, nil, "/a")); g.user != "u12" {
+	if g, _ := v.Verify(arriving(different[0].r, nil, "/a")); g.User != "u12" {
 		t.Errorf("behind a purge: got %+v", g)
 	}
-	if g, _ := v.Verify(arriving(different[1].r, nil, "/a")); g.user != "u2" {
+	if g, _ := v.Verify(arriving(different[1].r, nil, "/a")); g.User != "u2" {
 		t.Errorf("another's purge: got %+v", g)
 	}
 }
@@ -233,7 +233,7 @@ func TestAuthorizePurgeInFlight(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		users <- g.user
+		users <- g.User
 	}
 	go ask()
 	<-asked
@@ -325,7 +325,7 @@ func TestAuthorizeOverSocket(t *testing.T) {
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close() })
 	v := authorizerOf(t, Authorize{Target: "unix://" + socket + ":/whoami"})
-	if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.user != "of /whoami" {
+	if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.User != "of /whoami" {
 		t.Errorf("got %+v, %v", g, err)
 	}
 }
@@ -350,7 +350,7 @@ func TestAuthorizeStorm(t *testing.T) {
 		wg.Go(func() {
 			user := fmt.Sprint("u", i%users)
 			g, err := v.Verify(arriving(asClient("id="+user), nil, "/events"))
-			if err != nil || g.user != user {
+			if err != nil || g.User != user {
 				t.Errorf("client %d: got %+v, %v", i, g, err)
 			}
 		})
@@ -367,7 +367,7 @@ func FuzzTopicsHeader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		topics, err := topicsOf([]string{line})
-		if err == nil && checkTopics(topics) != nil {
+		if err == nil && CheckTopics(topics) != nil {
 			t.Errorf("%q: got %q", line, topics)
 		}
 	})
@@ -392,7 +392,7 @@ func TestAuthorizeStormOnASlowApp(t *testing.T) {
 	}
 	wg.Wait()
 	close(release)
-	if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.user != "u" {
+	if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.User != "u" {
 		t.Errorf("later: got %+v, %v", g, err)
 	}
 }
@@ -400,7 +400,7 @@ func TestAuthorizeStormOnASlowApp(t *testing.T) {
 // What a client of a cookie without end makes the proxy keep is bounded.
 func TestAuthorizeKeepsLittle(t *testing.T) {
 	v := authorizerOf(t, Authorize{Target: "/whoami"})
-	g := &Grant{user: "u", expires: time.Now().Add(time.Hour)}
+	g := &Grant{User: "u", Expires: time.Now().Add(time.Hour)}
 	for i := range 3 * maxAnswers {
 		v.keep(answerKey{byte(i), byte(i >> 8), byte(i >> 16)}, g, 0)
 	}
@@ -486,7 +486,7 @@ func TestAuthorizeKeepsConnectionsApart(t *testing.T) {
 	v := authorizerOf(t, Authorize{Target: path})
 	for round := range 2 {
 		for i, c := range different {
-			if g, err := v.Verify(arriving(request(c), nil, "/events")); err != nil || g.user != fmt.Sprint("u", i+1) {
+			if g, err := v.Verify(arriving(request(c), nil, "/events")); err != nil || g.User != fmt.Sprint("u", i+1) {
 				t.Errorf("round %d, %d: got %+v, %v", round, i, g, err)
 			}
 		}
@@ -494,14 +494,14 @@ func TestAuthorizeKeepsConnectionsApart(t *testing.T) {
 	again := different[8]
 	again.peer = "192.0.2.1:1001"
 	again.tls = &tls.ConnectionState{PeerCertificates: cert("ann's"), DidResume: true, TLSUnique: []byte("another")}
-	if g, err := v.Verify(arriving(request(again), nil, "/events")); err != nil || g.user != "u9" {
+	if g, err := v.Verify(arriving(request(again), nil, "/events")); err != nil || g.User != "u9" {
 		t.Errorf("another connection of one client: got %+v, %v", g, err)
 	}
 
 	// An app that is asked over the network sees nothing of a connection.
 	overNetwork := authorizerOf(t, Authorize{Target: app(t, site)})
 	for _, i := range []int{0, 1, 3} {
-		if g, err := overNetwork.Verify(arriving(request(different[i]), nil, "/events")); err != nil || g.user != "u12" {
+		if g, err := overNetwork.Verify(arriving(request(different[i]), nil, "/events")); err != nil || g.User != "u12" {
 			t.Errorf("over the network, %d: got %+v, %v", i, g, err)
 		}
 	}

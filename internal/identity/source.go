@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"errors"
@@ -37,8 +37,8 @@ type UserSource struct {
 	Authorize *Authorize `json:"authorize,omitempty"`
 }
 
-// userSources are the kinds of UserSource.
-var userSources = []string{"ticket", "jwt", "authorize", "header", "query", "cookie", "placeholder"}
+// Kinds are the kinds of UserSource.
+var Kinds = []string{"ticket", "jwt", "authorize", "header", "query", "cookie", "placeholder"}
 
 func (s *UserSource) Check() error {
 	for source, given := range map[string]bool{"ticket": s.Ticket != nil, "jwt": s.JWT != nil, "authorize": s.Authorize != nil} {
@@ -67,7 +67,7 @@ func (s *UserSource) Check() error {
 			return fmt.Errorf("name: %q has a brace without its counterpart", s.Name)
 		}
 	default:
-		return fmt.Errorf("source: %q is none of %s", s.Source, strings.Join(userSources, ", "))
+		return fmt.Errorf("source: %q is none of %s", s.Source, strings.Join(Kinds, ", "))
 	}
 	if len(s.From) == 0 {
 		return nil

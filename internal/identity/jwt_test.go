@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"crypto"
@@ -116,7 +116,7 @@ func TestJWTAlgorithms(t *testing.T) {
 		for other, verifier := range signers {
 			v := newTokens(t, verifier.config)
 			g, err := v.read(t.Context(), tokenOf(t, signer.method, signer.key, claimsOf(), "kid", "whatever"))
-			if fits := reflect.DeepEqual(signer.config, verifier.config); fits != (err == nil) || fits && g.user != "u1" {
+			if fits := reflect.DeepEqual(signer.config, verifier.config); fits != (err == nil) || fits && g.User != "u1" {
 				t.Errorf("signed by %s, keys for %s: got %+v, %v", alg, other, g, err)
 			}
 		}
@@ -229,7 +229,7 @@ func TestJWTClaims(t *testing.T) {
 			test.config.Secrets = []string{secretA}
 			g, err := newTokens(t, test.config).read(t.Context(), test.text)
 			wantRefusal(t, err, http.StatusUnauthorized, test.public, test.cause)
-			if test.cause == "" && (g == nil || g.user != test.user || !slices.Equal(g.topics, test.topics)) {
+			if test.cause == "" && (g == nil || g.User != test.user || !slices.Equal(g.Topics, test.topics)) {
 				t.Errorf("got %+v", g)
 			}
 		})

@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"encoding/json"
@@ -22,7 +22,7 @@ func ReadAnswer(h http.Header) (*Grant, error) {
 	g, err := readGrant(h, byUpstream, 0)
 	if g == nil && err == nil {
 		g = &Grant{by: byUpstream}
-		g.topics, err = topicsOf(h.Values("X-SSE-Topics"))
+		g.Topics, err = topicsOf(h.Values("X-SSE-Topics"))
 	}
 	return g, err
 }
@@ -43,12 +43,12 @@ func readGrant(h http.Header, by string, lifetime time.Duration) (*Grant, error)
 	if len(users) > 1 {
 		return nil, failing("X-SSE-User is given more than once")
 	}
-	g := &Grant{user: users[0], by: by}
-	if err := rules.CheckName(g.user); err != nil {
+	g := &Grant{User: users[0], by: by}
+	if err := rules.CheckName(g.User); err != nil {
 		return nil, failing("X-SSE-User " + err.Error())
 	}
 	var err error
-	if g.topics, err = topicsOf(h.Values("X-SSE-Topics")); err != nil {
+	if g.Topics, err = topicsOf(h.Values("X-SSE-Topics")); err != nil {
 		return nil, failing("X-SSE-Topics: " + err.Error())
 	}
 	seconds, given, err := numberOf(h, "X-SSE-Expires", int64(maxExpires/time.Second))
@@ -59,13 +59,13 @@ func readGrant(h http.Header, by string, lifetime time.Duration) (*Grant, error)
 		lifetime = time.Duration(seconds) * time.Second
 	}
 	if lifetime > 0 {
-		g.expires = time.Now().Add(lifetime)
+		g.Expires = time.Now().Add(lifetime)
 	}
 	limit, _, err := numberOf(h, "X-SSE-Limit", 1<<30)
 	if err != nil {
 		return nil, failing(err.Error())
 	}
-	g.limit = int(limit)
+	g.Limit = int(limit)
 	return g, nil
 }
 
@@ -86,8 +86,8 @@ func numberOf(h http.Header, name string, most int64) (n int64, given bool, err 
 func topicsOf(lines []string) (topics []string, err error) {
 	for _, line := range lines {
 		line = strings.TrimSpace(line)
-		if len(line) > (maxTopics+1)*(rules.MaxName+4) {
-			return nil, fmt.Errorf("more than %d topics", maxTopics)
+		if len(line) > (MaxTopics+1)*(rules.MaxName+4) {
+			return nil, fmt.Errorf("more than %d topics", MaxTopics)
 		}
 		if strings.HasPrefix(line, "[") {
 			var list []string
@@ -106,5 +106,5 @@ func topicsOf(lines []string) (topics []string, err error) {
 			}
 		}
 	}
-	return topics, checkTopics(topics)
+	return topics, CheckTopics(topics)
 }

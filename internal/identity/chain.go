@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// ChainSettings say how a subscribe route identifies its clients, and what it grants them.
-type ChainSettings struct {
+// Settings say how a subscribe route identifies its clients, and what it grants them.
+type Settings struct {
 	Path      string       // the route's
 	Users     []UserSource // asked in order
 	Anonymous bool         // whether a client that no source knows is let in
@@ -38,8 +38,8 @@ type Chain struct {
 	complaints *problem.Complaints
 }
 
-// newChain returns the chain of a route. Its settings must have passed their checks.
-func newChain(s ChainSettings, log *zap.Logger, complaints *problem.Complaints) (*Chain, error) {
+// NewChain returns the chain of a route. Its settings must have passed their checks.
+func NewChain(s Settings, log *zap.Logger, complaints *problem.Complaints) (*Chain, error) {
 	c := &Chain{path: s.Path, anonymous: s.Anonymous, upstream: s.Upstream, topics: s.Topics, log: log, complaints: complaints}
 	for i, user := range s.Users {
 		src, err := newSource(user, log)
@@ -73,7 +73,7 @@ func (c *Chain) Identify(r *http.Request, params url.Values, enter func() *probl
 	}
 	id.Topics = expandTopics(c.topics, id.User, repl)
 	if id.Grant != nil {
-		id.Topics = slices.Concat(id.Topics, id.Grant.topics)
+		id.Topics = slices.Concat(id.Topics, id.Grant.Topics)
 	}
 	return id, nil
 }
@@ -87,7 +87,7 @@ func (c *Chain) find(r *Request, repl *caddy.Replacer) (Identity, *problem.Probl
 				return Identity{}, c.refused(s, r, err)
 			}
 			if g != nil {
-				return Identity{User: g.user, Grant: g}, nil
+				return Identity{User: g.User, Grant: g}, nil
 			}
 			continue
 		}
@@ -213,7 +213,7 @@ func (c *Chain) Regrant(user string, filled map[string]string, g *Grant) Identit
 		}
 	}
 	if g != nil {
-		id.Topics = append(id.Topics, g.topics...)
+		id.Topics = append(id.Topics, g.Topics...)
 	}
 	return id
 }

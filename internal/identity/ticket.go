@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"bytes"
@@ -116,7 +116,7 @@ func (v *ticketVerifier) read(text string, now time.Time) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch left := g.expires.Sub(now); {
+	switch left := g.Expires.Sub(now); {
 	case left <= 0:
 		return nil, expired(-left)
 	case left > v.maxAge:
@@ -124,8 +124,8 @@ func (v *ticketVerifier) read(text string, now time.Time) (*Grant, error) {
 		e.detail = "exp must be in seconds since 1970, and not more than " + v.maxAge.String() + " ahead of this machine's clock"
 		return nil, e
 	}
-	if g.once != "" {
-		g.once = "ticket " + secret.Fingerprint([]byte(signed))
+	if g.Once != "" {
+		g.Once = "ticket " + secret.Fingerprint([]byte(signed))
 	}
 	g.by = v.names[by]
 	return g, nil
@@ -196,11 +196,11 @@ func readPayload(payload string) (*Grant, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, invalid("something stands behind the payload's object")
 	}
-	g := &Grant{topics: t.Topics, expires: time.Unix(t.Exp, 0), once: t.Once}
-	if g.user, err = userName(t.User); err != nil {
+	g := &Grant{Topics: t.Topics, Expires: time.Unix(t.Exp, 0), Once: t.Once}
+	if g.User, err = userName(t.User); err != nil {
 		return nil, invalid("user " + err.Error())
 	}
-	if err := checkTopics(g.topics); err != nil {
+	if err := CheckTopics(g.Topics); err != nil {
 		return nil, invalid(err.Error())
 	}
 	if t.Exp <= 0 || t.Exp > maxTime {

@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"context"
@@ -75,7 +75,7 @@ func TestAuthorizeCrowd(t *testing.T) {
 				for i := range honest {
 					others.Go(func() {
 						g, err := v.Verify(arriving(fromAddress(t.Context(), fmt.Sprint("honest=", i), fmt.Sprintf("192.0.2.%d:1", i)), nil, "/events"))
-						if took := time.Since(began); err != nil || g.user != fmt.Sprint("honest=", i) || took > test.within {
+						if took := time.Since(began); err != nil || g.User != fmt.Sprint("honest=", i) || took > test.within {
 							t.Errorf("client %d: got %+v, %v after %s", i, g, err, took)
 							return
 						}
@@ -127,7 +127,7 @@ func TestAuthorizeWaiting(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		n := asked.Load()
-		if g, err := v.Verify(arriving(asClient("id=left"), nil, "/events")); err != nil || g.user != "id=left" || asked.Load() != n {
+		if g, err := v.Verify(arriving(asClient("id=left"), nil, "/events")); err != nil || g.User != "id=left" || asked.Load() != n {
 			t.Errorf("got %+v, %v; asked %d times more", g, err, asked.Load()-n)
 		}
 

@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"cmp"
@@ -86,7 +86,7 @@ func (j *JWT) Check() error {
 		}
 	}
 	for i, key := range j.Keys {
-		if err := checkPublicKey(key); err != nil {
+		if err := CheckPublicKey(key); err != nil {
 			return fmt.Errorf("key number %d: %w", i+1, err)
 		}
 	}
@@ -106,8 +106,8 @@ func (j *JWT) Check() error {
 	return checkCarriers(j.From)
 }
 
-// checkPublicKey reports what is wrong with a public key, unless its placeholders are yet to be filled in.
-func checkPublicKey(key string) error {
+// CheckPublicKey reports what is wrong with a public key, unless its placeholders are yet to be filled in.
+func CheckPublicKey(key string) error {
 	if placeholder.AtLoad.MatchString(key) {
 		return nil
 	}
@@ -248,13 +248,13 @@ func (v *jwtVerifier) fill(g *Grant, claims jwt.MapClaims) error {
 	if exp, err := claims.GetExpirationTime(); err != nil || exp != nil && (exp.Unix() <= 0 || exp.Unix() > maxTime) {
 		return invalid("exp is no time in seconds since 1970")
 	} else if exp != nil {
-		g.expires = exp.Add(v.leeway)
+		g.Expires = exp.Add(v.leeway)
 	}
 	raw, err := json.Marshal(claims[v.user])
 	if err != nil {
 		return invalid("cannot be read")
 	}
-	if g.user, err = userName(raw); err != nil {
+	if g.User, err = userName(raw); err != nil {
 		return invalid("the claim " + v.user + " " + err.Error())
 	}
 	if v.topics == "" {
@@ -263,19 +263,19 @@ func (v *jwtVerifier) fill(g *Grant, claims jwt.MapClaims) error {
 	switch list := claims[v.topics].(type) {
 	case nil:
 	case string:
-		g.topics = []string{list}
+		g.Topics = []string{list}
 	case []any:
 		for _, t := range list {
 			topic, ok := t.(string)
 			if !ok {
 				return invalid("the claim " + v.topics + " is not a list of strings")
 			}
-			g.topics = append(g.topics, topic)
+			g.Topics = append(g.Topics, topic)
 		}
 	default:
 		return invalid("the claim " + v.topics + " is not a list of strings")
 	}
-	if err := checkTopics(g.topics); err != nil {
+	if err := CheckTopics(g.Topics); err != nil {
 		return invalid("in the claim " + v.topics + ", " + err.Error())
 	}
 	return nil

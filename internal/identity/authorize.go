@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"cmp"
@@ -222,8 +222,8 @@ func (v *authorizer) keep(key answerKey, g *Grant, purged uint64) {
 		}
 	}
 	until := now.Add(v.ttl)
-	if g.expires.Before(until) {
-		until = g.expires
+	if g.Expires.Before(until) {
+		until = g.Expires
 	}
 	v.answers[key] = kept{g, until}
 }
@@ -234,7 +234,7 @@ func (v *authorizer) forgetUser(user string) {
 	defer v.mu.Unlock()
 	v.purged++
 	for k, a := range v.answers {
-		if user == "" || a.grant.user == user {
+		if user == "" || a.grant.User == user {
 			delete(v.answers, k)
 		}
 	}

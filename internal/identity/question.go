@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"context"
@@ -129,7 +129,7 @@ func (v *authorizer) question(r *http.Request) (q *question, size int) {
 // asksFor adds the topics that the client asks for.
 func (q *question) asksFor(topics []string) {
 	for _, t := range slices.Sorted(slices.Values(topics)) {
-		if len(q.topics) < maxTopics && rules.CheckPattern(t) == nil { // for others the request is refused later on
+		if len(q.topics) < MaxTopics && rules.CheckPattern(t) == nil { // for others the request is refused later on
 			q.topics = append(q.topics, t)
 		}
 	}

@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"errors"
@@ -14,24 +14,24 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// maxTopics is how many topics one connection may ask for, and how many a proof may grant.
-const maxTopics = 100
+// MaxTopics is how many topics one connection may ask for, and how many a proof may grant.
+const MaxTopics = 100
 
 // Grant is what a proof (a ticket, a token, an answer of the app) says of its bearer. Connections may share it: it must not
 // be changed.
 type Grant struct {
-	user    string
-	topics  []string  // granted beside the route's own
-	expires time.Time // zero: never
-	limit   int       // how many connections the user may have; 0: as many as the hub allows
-	once    string    // names what only one living connection may hold; "" if any number may
+	User    string
+	Topics  []string  // granted beside the route's own
+	Expires time.Time // zero: never
+	Limit   int       // how many connections the user may have; 0: as many as the hub allows
+	Once    string    // names what only one living connection may hold; "" if any number may
 	by      string    // names what vouched for it: a key or an endpoint, and the rules that applied
 }
 
-// checkTopics reports what is wrong with the topics that a proof grants.
-func checkTopics(topics []string) error {
-	if len(topics) > maxTopics {
-		return fmt.Errorf("more than %d topics", maxTopics)
+// CheckTopics reports what is wrong with the topics that a proof grants.
+func CheckTopics(topics []string) error {
+	if len(topics) > MaxTopics {
+		return fmt.Errorf("more than %d topics", MaxTopics)
 	}
 	for _, t := range topics {
 		if err := rules.CheckPattern(t); err != nil {
@@ -41,9 +41,9 @@ func checkTopics(topics []string) error {
 	return nil
 }
 
-// checkGrant reports what is wrong with one of a route's topics, as far as can be told before its placeholders are filled
+// CheckRouteTopic reports what is wrong with one of a route's topics, as far as can be told before its placeholders are filled
 // in.
-func checkGrant(entry string) error {
+func CheckRouteTopic(entry string) error {
 	// Any name will do for a placeholder: its value is escaped and can add neither segment nor wildcard.
 	probe := placeholder.Any.ReplaceAllString(entry, "x")
 	if strings.ContainsAny(probe, "{}") {

@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"crypto/hmac"
@@ -118,7 +118,7 @@ func TestTicket(t *testing.T) {
 				if g != nil {
 					t.Error("refused, with a grant")
 				}
-			} else if g.user != test.user || !slices.Equal(g.topics, test.topics) || g.expires.IsZero() {
+			} else if g.User != test.user || !slices.Equal(g.Topics, test.topics) || g.Expires.IsZero() {
 				t.Errorf("got %+v", g)
 			}
 		})
@@ -248,7 +248,7 @@ func FuzzTicket(f *testing.F) {
 		if g != nil && !sign && !genuine {
 			t.Errorf("not signed, but taken: %q", text)
 		}
-		if g != nil && (g.user == "" || g.expires.IsZero() || checkTopics(g.topics) != nil) {
+		if g != nil && (g.User == "" || g.Expires.IsZero() || CheckTopics(g.Topics) != nil) {
 			t.Errorf("got %+v", g)
 		}
 	})

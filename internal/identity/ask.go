@@ -1,4 +1,4 @@
-package ssepush
+package identity
 
 import (
 	"context"
@@ -82,9 +82,9 @@ var errTooMuch = fmt.Errorf("it sent more than %d bytes, where only headers are 
 // askedKey marks the context of a question that is on its way through the handlers of a site.
 type askedKey struct{}
 
-// isAsked reports whether a request is a question that this process sent through the handlers of a site. Only they can
+// IsAsked reports whether a request is a question that this process sent through the handlers of a site. Only they can
 // have touched its headers and those of its answer.
-func isAsked(r *http.Request) bool { return r.Context().Value(askedKey{}) != nil }
+func IsAsked(r *http.Request) bool { return r.Context().Value(askedKey{}) != nil }
 
 // headerQuestion marks a question of user authorize. Its value is questionMark.
 const headerQuestion = "X-Sse-Question"
@@ -92,11 +92,11 @@ const headerQuestion = "X-Sse-Question"
 // questionMark is the value of headerQuestion. No client can guess it, but the app sees it, so it proves nothing.
 var questionMark = rand.Text()
 
-// isQuestion reports whether a request is a question of this process, whether it came through the handlers of a site or
+// IsQuestion reports whether a request is a question of this process, whether it came through the handlers of a site or
 // over the network. Nobody can be asked about it in turn.
-func isQuestion(r *http.Request) bool {
+func IsQuestion(r *http.Request) bool {
 	mark := r.Header[headerQuestion]
-	return isAsked(r) || len(mark) == 1 && mark[0] == questionMark
+	return IsAsked(r) || len(mark) == 1 && mark[0] == questionMark
 }
 
 // askSite asks a path of the site that the client's request came to, through all of the site's own handlers.
