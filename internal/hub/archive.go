@@ -168,7 +168,7 @@ func (a *archive) serve(c *Conn) {
 	}
 	u := c.catchUp
 	switch {
-	case c.shard.cursor < oldest: // something in the page may steer the connection, and has not yet
+	case c.shard.cursor < oldest: // the shard may have yet to obey something in the page: see "Order" in control.go
 		u.state = needsPage{}
 		c.shard.stall(c)
 		return

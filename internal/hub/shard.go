@@ -130,7 +130,7 @@ func (s *shard) deliver(batch []*entry) (size int64) {
 	return size
 }
 
-// add puts a connection into the index. What it is behind arrived is held to what has come since.
+// add puts a connection into the index, and has it obey what has come since arrived.
 func (s *shard) add(c *Conn, arrived uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +139,7 @@ func (s *shard) add(c *Conn, arrived uint64) {
 	if c.extra != nil && len(c.extra.topics) > 0 {
 		s.keep(c)
 	}
-	s.steering.catchUp(c, arrived, s.cursor)
+	s.steering.admit(c, arrived, s.cursor)
 }
 
 // remove takes a connection out of it, and reports whether its place in the admission is to be given up.

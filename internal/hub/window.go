@@ -20,8 +20,8 @@ type window struct {
 	bytes    int64
 	newest   map[string]*entry // by coalesce key
 	epochs   []epoch           // oldest first; the last is that of the log's present life
-	steered  []uint64          // the seqs of entries that steer connections
-	steering uint64            // of those that were trimmed, the newest
+	steered  []uint64          // the seqs of entries that steer connections, oldest first
+	steering uint64            // the newest of those that were trimmed
 	chatter  [shares]int       // how many entries count against each share
 
 	redundant func(*broker.Entry) bool // whether an event is to be passed over; nil: none is
@@ -206,8 +206,9 @@ func (w *window) trim(now time.Time) {
 	}
 }
 
-// readable returns how far the window may be read for a connection whose shard has come to a place: not past what may
-// steer the connection. Where such an entry was trimmed already, the shard has to come to it first.
+// readable returns how far the window may be read for a connection whose shard has come to a place: not past an entry that
+// steers connections and that the shard has yet to obey (see "Order" in control.go). If such an entry was trimmed already, the
+// connection may read nothing new.
 func (w *window) readable(shard uint64) uint64 {
 	if shard < w.steering {
 		return shard

@@ -1,0 +1,63 @@
+package hub
+
+import (
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/sse"
+)
+
+// cause is why a stream was ended by the hub.
+type cause uint8
+
+const (
+	other cause = iota
+	disconnected
+	denied
+	superseded
+)
+
+// Cause returns why the hub has ended the stream, "" if it has not, or not on request.
+func (c *Conn) Cause() string {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return [...]string{"", "disconnected", "denied", "superseded"}[c.cause]
+}
+
+// finished reports whether the stream was told to end, though its client may not have taken that yet.
+func (c *Conn) finished() bool {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return c.cause != other
+}
+
+// finish ends the stream for a cause. It frees the stream's place in the admission at once, before the client has taken the
+// end: a user at the limit could not come back otherwise until the old stream is noticed to be dead, and lists would show a
+// user who was disconnected. The caller holds shard.mu.
+func (c *Conn) finish(why cause) {
+	if c.ended {
+		return
+	}
+	c.cause = why
+	c.shard.hub.unclaim(c)
+	if c.vacate() {
+		c.shard.hub.admission.exit(c.User, c.address)
+		c.shard.hub.nodes.dismiss(c.User, nil)
+	}
+	if why == superseded {
+		c.end(farewell)
+	} else {
+		c.end(nil)
+	}
+}
+
+// vacate marks the connection's place in the admission as given up, and reports whether it was not before. The caller holds
+// shard.mu.
+func (c *Conn) vacate() bool {
+	first := !c.released
+	c.released = true
+	return first
+}
+
+// farewell tells a client that a newer stream has taken the place of its own. The retry keeps two pages with the same id from
+// taking it from each other for ever.
+var farewell = sse.Event{Type: "sse:superseded", Data: []byte("{}"), Retry: time.Hour}.Append(nil)

@@ -1,0 +1,78 @@
+package hub
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+// ErrDenied: the user is not admitted for some time.
+var ErrDenied = errors.New("the user is denied")
+
+// denials has the users who are not admitted, and until when.
+type denials struct {
+	mu    sync.Mutex // guards all below
+	until map[string]time.Time
+	swept time.Time
+}
+
+// Denied reports whether a user is not admitted now.
+func (h *Hub) Denied(user string) bool {
+	d := &h.denials
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	until, ok := d.until[user]
+	return ok && time.Now().Before(until)
+}
+
+func (d *denials) set(user string, until time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if d.until == nil {
+		d.until = map[string]time.Time{}
+	}
+	if d.until[user] = until; now.Sub(d.swept) < time.Minute {
+		return
+	}
+	d.swept = now
+	for name, until := range d.until {
+		if !now.Before(until) {
+			delete(d.until, name)
+		}
+	}
+}
+
+// OnRevoke sets a function that every node calls, before streams end, with each user from whom something is taken; "" stands
+// for anyone.
+func (h *Hub) OnRevoke(f func(user string)) { h.revoked.Store(&f) }
+
+// heed does what an entry asks of the node as a whole, before its shards obey it.
+func (h *Hub) heed(e *entry) {
+	ctl := e.control
+	if ctl.kind == broker.Supersede || ctl.kind == broker.Join {
+		return
+	}
+	revoked := h.revoked.Load()
+	for _, t := range ctl.targets {
+		user := ""
+		switch t.Kind {
+		case broker.User:
+			user = t.Name
+			if ctl.kind == broker.Deny {
+				h.denials.set(user, e.at.Add(ctl.ttl))
+			}
+		case broker.Connection:
+			if c := h.connection(t.Name); c == nil || c.User == "" {
+				continue
+			} else {
+				user = c.User
+			}
+		}
+		if revoked != nil {
+			(*revoked)(user)
+		}
+	}
+}
