@@ -135,16 +135,12 @@ func (q *question) asksFor(topics []string) {
 	}
 }
 
-// shown is the Cookie header that the app gets.
+// shown returns the Cookie header that the app gets.
 func (v *authorizer) shown(r *http.Request) string {
 	var pairs []string
-	for _, line := range r.Header["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			pair = strings.Trim(pair, " \t")
-			name, _, _ := strings.Cut(pair, "=")
-			if pair != "" && (len(v.cookies) == 0 || slices.Contains(v.cookies, name)) {
-				pairs = append(pairs, pair)
-			}
+	for name, pair := range request.CookiePairs(r) {
+		if len(v.cookies) == 0 || slices.Contains(v.cookies, name) {
+			pairs = append(pairs, pair)
 		}
 	}
 	return strings.Join(pairs, "; ")
