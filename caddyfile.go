@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/request"
@@ -199,7 +200,7 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 }
 
 func handlerOptions(h *Handler) []option {
-	internal, history, limits, fromHeader, inspector := new(Internal), new(History), new(Limits), new(PublishHeader), new(Inspector)
+	internal, history, limits, fromHeader, inspector := new(guard.Internal), new(History), new(Limits), new(PublishHeader), new(Inspector)
 	options := []option{
 		{usage: "hub <name>", min: 1, max: 1, set: func(args []string) error {
 			h.Hub = args[0]
@@ -242,7 +243,7 @@ func handlerOptions(h *Handler) []option {
 		{usage: "internal <prefix> {…}", min: 1, max: 1, set: func(args []string) error {
 			h.Internal, internal.Prefix = internal, args[0]
 			return request.CheckPrefix(args[0])
-		}, block: internalOptions(internal), check: internal.check},
+		}, block: internalOptions(internal), check: internal.Check},
 		{usage: "inspector <path> {…}", min: 1, max: 1, set: func(args []string) error {
 			h.Inspector, inspector.Path = inspector, args[0]
 			return request.CheckPrefix(args[0])
@@ -317,7 +318,7 @@ func handlerOptions(h *Handler) []option {
 		}},
 		{usage: "cors_origins <origin...>", min: 1, max: many, subscribe: true, set: func(args []string) error {
 			h.CORSOrigins = args
-			return checkCORS(placeholder.Settled(args...))
+			return guard.CheckCORS(placeholder.Settled(args...))
 		}},
 		{usage: "broker <name> [<args...>]", guest: func(d *caddyfile.Dispenser) error { return parseBroker(d, h) }},
 	}
@@ -331,7 +332,7 @@ func handlerOptions(h *Handler) []option {
 	return options
 }
 
-func internalOptions(i *Internal) []option {
+func internalOptions(i *guard.Internal) []option {
 	return []option{
 		{usage: "token <secret...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 			i.Tokens = append(i.Tokens, args...)

@@ -94,7 +94,7 @@ func withURL(r *http.Request, u *url.URL) *http.Request {
 
 // serveInternal answers everything below the internal prefix: nothing of it is passed on.
 func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
-	if p := h.guard.check(r); p != nil {
+	if p := h.guard.Check(r); p != nil {
 		if p.Status == http.StatusNotFound {
 			// As the site answers for any other path, so that the route cannot be probed.
 			return caddyhttp.Error(http.StatusNotFound, nil)

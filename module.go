@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
@@ -45,7 +46,7 @@ type Handler struct {
 	Topics []string `json:"topics,omitempty"`
 
 	// The internal route. Default: none.
-	Internal *Internal `json:"internal,omitempty"`
+	Internal *guard.Internal `json:"internal,omitempty"`
 
 	// A page on which operators see what the hub does. Default: none.
 	Inspector *Inspector `json:"inspector,omitempty"`
@@ -87,7 +88,7 @@ type Handler struct {
 	hub    *hubRef
 	chain  *identity.Chain
 	stream *streamRoute // nil without a path
-	guard  *guard
+	guard  *guard.Guard
 	log    *zap.Logger
 
 	complaints *problem.Complaints
@@ -121,23 +122,6 @@ type HubSettings struct {
 
 	// The ordered log behind the hub. Default: memory.
 	BrokerRaw json.RawMessage `json:"broker,omitempty" caddy:"namespace=sse_push.brokers inline_key=name"`
-}
-
-// Internal is the route on which apps publish and ask. It needs tokens, allow, or both; where both are given, both must hold.
-type Internal struct {
-	// The path prefix, such as `/_sse`. Nothing below it is passed on to the next handler.
-	Prefix string `json:"prefix"`
-
-	// Secrets, one of which a request must carry as `Authorization: Bearer <secret>`. Several serve to rotate
-	// them. Placeholders such as `{env.SSE_PUSH_TOKEN}` are filled in when the config is loaded, and must not come out empty.
-	Tokens []string `json:"tokens,omitempty"`
-
-	// The direct peers that may call: `loopback`, `private_ranges`, or addresses in CIDR form. A request that
-	// bears a sign of having been forwarded is refused.
-	Allow []string `json:"allow,omitempty"`
-
-	// Origins whose pages may call from a browser. Default: none, requests from browsers are refused.
-	Origins []string `json:"origins,omitempty"`
 }
 
 // History bounds the window of past events that a hub keeps; the first bound reached trims.
@@ -221,12 +205,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}, h.log, h.complaints); err != nil {
 		return err
 	}
-	policy, err := newCORS(h.CORSOrigins, h.chain.ClientHeaders()...)
+	policy, err := guard.NewCORS(h.CORSOrigins, h.chain.ClientHeaders()...)
 	if err != nil {
 		return fmt.Errorf("cors_origins: %w", err)
 	}
 	if h.Internal != nil {
-		if h.guard, err = newGuard(h.Internal, h.log); err != nil {
+		if h.guard, err = guard.New(h.Internal, h.log); err != nil {
 			return fmt.Errorf("internal: %w", err)
 		}
 	}

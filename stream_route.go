@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 )
@@ -14,7 +15,7 @@ import (
 type streamRoute struct {
 	path  string
 	chain *identity.Chain
-	cors  *corsPolicy
+	cors  *guard.CORS
 	hub   *hubRef
 	log   *zap.Logger
 
@@ -29,7 +30,7 @@ func (s *streamRoute) Path() string { return s.path }
 
 // Admits implements Route.
 func (s *streamRoute) Admits(a *arrival) bool {
-	return (a.page == "" || s.cors.allows(a.page)) && s.chain.Vouches(a.grant)
+	return (a.page == "" || s.cors.Allows(a.page)) && s.chain.Vouches(a.grant)
 }
 
 // Grants implements Route.

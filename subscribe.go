@@ -43,7 +43,7 @@ func (s *streamRoute) screen(w http.ResponseWriter, r *http.Request) (answered b
 		problem.New(http.StatusLoopDetected, "who a client is cannot be asked here").Write(w)
 		return true
 	}
-	answered, p := s.cors.handle(w, r)
+	answered, p := s.cors.Handle(w, r)
 	if answered {
 		return true
 	}

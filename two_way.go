@@ -32,7 +32,7 @@ func (h *Handler) postsTo(u *url.URL) string {
 // serveTwoWay hands what a page posts to its own connection to the app, with who it is. The app is given the request as it
 // is, rewritten or not.
 func (h *Handler) serveTwoWay(w http.ResponseWriter, r, asIs *http.Request, next caddyhttp.Handler) error {
-	done, p := h.stream.cors.handle(w, r)
+	done, p := h.stream.cors.Handle(w, r)
 	if done {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/request"
@@ -69,7 +70,7 @@ func (h *Handler) check() error {
 		}
 	}
 	if h.Internal != nil {
-		if err := h.Internal.check(); err != nil {
+		if err := h.Internal.Check(); err != nil {
 			return fmt.Errorf("internal: %w", err)
 		}
 		if h.Path != "" && request.IsBelow(h.Path, h.Internal.Prefix) {
@@ -97,7 +98,7 @@ func (h *Handler) check() error {
 			return fmt.Errorf("publish_header: %w", err)
 		}
 	}
-	if err := checkCORS(placeholder.Settled(h.CORSOrigins...)); err != nil {
+	if err := guard.CheckCORS(placeholder.Settled(h.CORSOrigins...)); err != nil {
 		return fmt.Errorf("cors_origins: %w", err)
 	}
 	if err := checkHeartbeat(h.Heartbeat); err != nil {
@@ -246,29 +247,6 @@ func (l *Limits) check() error {
 		return fmt.Errorf("pending: must not be negative; is %d", l.Pending)
 	case l.Memory < -1:
 		return fmt.Errorf("memory: must not be less than -1, which is no limit; is %d", l.Memory)
-	}
-	return nil
-}
-
-func (i *Internal) check() error {
-	if err := request.CheckPrefix(i.Prefix); err != nil {
-		return fmt.Errorf("prefix: %w", err)
-	}
-	if len(i.Tokens) == 0 && len(i.Allow) == 0 {
-		return errors.New("needs token, allow, or both: with neither, anyone could publish")
-	}
-	for _, t := range i.Tokens {
-		if err := secret.CheckTokenText(t); err != nil {
-			return fmt.Errorf("tokens: %w", err)
-		}
-	}
-	if _, err := request.ParsePrefixes(placeholder.Settled(i.Allow...)); err != nil {
-		return fmt.Errorf("allow: %w", err)
-	}
-	for _, o := range placeholder.Settled(i.Origins...) {
-		if err := request.CheckOrigin(o); err != nil {
-			return fmt.Errorf("origins: %w", err)
-		}
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 		return found
 	}
 	for _, where := range []struct{ file, function, by string }{
-		{"guard.go", "checkToken", "secret.Match"}, {"inspectorsession.go", "signIn", "secret.Match"}, {"ticket.go", "read", "secret.Equal"},
+		{"internal/guard/guard.go", "checkToken", "secret.Match"}, {"inspectorsession.go", "signIn", "secret.Match"}, {"ticket.go", "read", "secret.Equal"},
 		{"internal/secret/secret.go", "Match", "subtle.ConstantTimeCompare"}, {"internal/secret/secret.go", "Equal", "subtle.ConstantTimeCompare"},
 	} {
 		file, function := where.file, where.function

@@ -1,6 +1,7 @@
-package ssepush
+package guard
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 
@@ -10,12 +11,12 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
-// corsPolicy says which pages may subscribe.
-type corsPolicy struct{ cors *cors.Cors }
+// CORS says which pages may subscribe.
+type CORS struct{ cors *cors.Cors }
 
-// newCORS returns a policy for pages of other origins. Beside what any client sends, they may send the given headers.
-func newCORS(origins []string, headers ...string) (*corsPolicy, error) {
-	if err := checkCORS(origins); err != nil {
+// NewCORS returns a policy for pages of other origins. Beside what any client sends, they may send the given headers.
+func NewCORS(origins []string, headers ...string) (*CORS, error) {
+	if err := CheckCORS(origins); err != nil {
 		return nil, err
 	}
 	options := cors.Options{
@@ -29,12 +30,12 @@ func newCORS(origins []string, headers ...string) (*corsPolicy, error) {
 		// The library would take an empty list for every origin.
 		options.AllowOriginFunc = func(string) bool { return false }
 	}
-	return &corsPolicy{cors.New(options)}, nil
+	return &CORS{cors.New(options)}, nil
 }
 
-// handle sets the response's CORS headers, which therefore stand on errors too, and answers a preflight
+// Handle sets the response's CORS headers, which therefore stand on errors too, and answers a preflight
 // request (done). A page of an origin that may not subscribe is a problem.
-func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem.Problem) {
+func (c *CORS) Handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem.Problem) {
 	if origins := r.Header["Origin"]; len(origins) > 0 {
 		if len(origins[0]) > request.MaxOrigin { // it is kept for as long as the stream lives
 			w.Header().Add("Vary", "Origin")
@@ -49,7 +50,22 @@ func (c *corsPolicy) handle(w http.ResponseWriter, r *http.Request) (done bool, 
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "", nil
 }
 
-// allows reports whether pages of an origin other than the request's own may subscribe.
-func (c *corsPolicy) allows(origin string) bool {
+// Allows reports whether pages of an origin other than the request's own may subscribe.
+func (c *CORS) Allows(origin string) bool {
 	return c.cors.OriginAllowed(&http.Request{Header: http.Header{"Origin": {origin}}})
+}
+
+func CheckCORS(origins []string) error {
+	if slices.Contains(origins, "*") {
+		if len(origins) > 1 {
+			return errors.New("* must stand alone: it allows every origin, without credentials")
+		}
+		return nil
+	}
+	for _, o := range origins {
+		if err := request.CheckOrigin(o); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package ssepush
+package guard
 
 import (
 	"context"
@@ -23,10 +23,10 @@ const (
 )
 
 // newTestGuard's clock stands still until it is moved.
-func newTestGuard(t *testing.T, in *Internal) (*guard, *time.Time, *observer.ObservedLogs) {
+func newTestGuard(t *testing.T, in *Internal) (*Guard, *time.Time, *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
-	g, err := newGuard(in, zap.New(core))
+	g, err := New(in, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestGuardCheck(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g, _, logs := newTestGuard(t, c.in)
-			p := g.check(guardRequest(c.remote, c.headers...))
+			p := g.Check(guardRequest(c.remote, c.headers...))
 			if c.status == 0 {
 				if p != nil {
 					t.Fatalf("refused: %v", p)
@@ -198,7 +198,7 @@ func TestGuardSameOriginOverTLS(t *testing.T) {
 		g, _, _ := newTestGuard(t, &Internal{Allow: []string{"loopback"}, Origins: []string{origin}})
 		r := guardRequest(here, "Sec-Fetch-Site", "same-origin")
 		r.TLS = new(tls.ConnectionState)
-		if p := g.check(r); (p == nil) != pass {
+		if p := g.Check(r); (p == nil) != pass {
 			t.Errorf("%s listed: %v", origin, p)
 		}
 	}
@@ -213,7 +213,7 @@ func TestGuardLog(t *testing.T) {
 	nobody := guardRequest("x", "Authorization", "Bearer s3cret")
 	for range 3 {
 		for _, r := range []*http.Request{stranger, forged, liar, page} {
-			g.check(r)
+			g.Check(r)
 		}
 	}
 	want := []struct{ message, peer, reason string }{
@@ -241,13 +241,13 @@ func TestGuardLog(t *testing.T) {
 	}
 
 	*now = now.Add(time.Minute - time.Nanosecond)
-	g.check(stranger)
+	g.Check(stranger)
 	if logs.Len() != 0 {
 		t.Errorf("logged again within the minute: %v", logs.All())
 	}
 	*now = now.Add(time.Nanosecond)
-	g.check(nobody)
-	g.check(stranger)
+	g.Check(nobody)
+	g.Check(stranger)
 	if entries := logs.TakeAll(); len(entries) != 1 || entries[0].ContextMap()["peer"] != "unknown" {
 		t.Errorf("logged %v, want one entry about an unknown peer", entries)
 	}
@@ -266,7 +266,7 @@ func TestNewGuardErrors(t *testing.T) {
 		{Internal{Tokens: []string{"a\nb"}}, "token must not hold control characters"},
 		{Internal{Allow: []string{"everyone"}}, `allow: "everyone" is none of`},
 	} {
-		g, err := newGuard(&c.in, zap.NewNop())
+		g, err := New(&c.in, zap.NewNop())
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%+v: %v, %v; want %q", c.in, g, err, c.want)
 		}
@@ -276,7 +276,7 @@ func TestNewGuardErrors(t *testing.T) {
 // A secret read from a file often ends in a newline.
 func TestGuardTrimsTokens(t *testing.T) {
 	g, _, _ := newTestGuard(t, &Internal{Tokens: []string{"secret\n"}})
-	if p := g.check(guardRequest(outside, "Authorization", "Bearer secret")); p != nil {
+	if p := g.Check(guardRequest(outside, "Authorization", "Bearer secret")); p != nil {
 		t.Error(p)
 	}
 }

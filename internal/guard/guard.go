@@ -1,4 +1,5 @@
-package ssepush
+// Package guard says who may call: the internal route, and pages of other origins.
+package guard
 
 import (
 	"errors"
@@ -16,8 +17,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
-// guard says who may use the internal route.
-type guard struct {
+// Guard says who may use the internal route.
+type Guard struct {
 	tokens  []secret.Hash
 	allow   request.Prefixes
 	origins []string
@@ -39,12 +40,12 @@ const (
 	wrongToken   = "wrong token"
 )
 
-// newGuard returns the guard of a route.
-func newGuard(in *Internal, log *zap.Logger) (*guard, error) {
+// New returns the guard of a route.
+func New(in *Internal, log *zap.Logger) (*Guard, error) {
 	if len(in.Tokens) == 0 && len(in.Allow) == 0 {
 		return nil, errors.New("internal needs token, allow, or both")
 	}
-	g := &guard{origins: slices.Clone(in.Origins), log: log, now: time.Now}
+	g := &Guard{origins: slices.Clone(in.Origins), log: log, now: time.Now}
 	var err error
 	if g.tokens, err = secret.Sums(in.Tokens); err != nil {
 		return nil, err
@@ -58,9 +59,9 @@ func newGuard(in *Internal, log *zap.Logger) (*guard, error) {
 	return g, nil
 }
 
-// check returns nil if the request may pass. What it returns otherwise does not give the route away, save
+// Check returns nil if the request may pass. What it returns otherwise does not give the route away, save
 // to an app nearby whose token is wrong.
-func (g *guard) check(r *http.Request) *problem.Problem {
+func (g *Guard) Check(r *http.Request) *problem.Problem {
 	addr, known := request.Peer(r)
 	viaProxy := request.IsForwarded(r.Header)
 	reason := ""
@@ -86,7 +87,7 @@ func (g *guard) check(r *http.Request) *problem.Problem {
 	return problem.New(http.StatusNotFound, "")
 }
 
-func (g *guard) checkToken(h http.Header) string {
+func (g *Guard) checkToken(h http.Header) string {
 	values := h["Authorization"]
 	if len(values) == 0 {
 		return missingToken
@@ -105,7 +106,7 @@ func isFromBrowser(h http.Header) bool {
 }
 
 // isListed reports whether a browser's request comes from a page of a listed origin.
-func (g *guard) isListed(r *http.Request) bool {
+func (g *Guard) isListed(r *http.Request) bool {
 	if values, ok := r.Header["Origin"]; ok {
 		// "null" is what any sandboxed page sends.
 		return len(values) == 1 && values[0] != "null" && slices.Contains(g.origins, values[0])
@@ -120,7 +121,7 @@ func (g *guard) isListed(r *http.Request) bool {
 	return r.TLS == nil && slices.Contains(g.origins, "http://"+r.Host)
 }
 
-func (g *guard) warn(addr netip.Addr, reason string) {
+func (g *Guard) warn(addr netip.Addr, reason string) {
 	more, due := g.complaints.Take(reason, g.now())
 	if !due {
 		return

@@ -1,4 +1,4 @@
-package ssepush
+package guard
 
 import (
 	"net/http"
@@ -49,7 +49,7 @@ func TestCORS(t *testing.T) {
 		{"any, null", []string{"*"}, "push.example.com", "null", "*"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			policy, err := newCORS(test.origins)
+			policy, err := NewCORS(test.origins)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +64,7 @@ func TestCORS(t *testing.T) {
 					r.Header.Set("Access-Control-Request-Headers", "authorization,cache-control,content-type,last-event-id")
 				}
 				w := httptest.NewRecorder()
-				done, p := policy.handle(w, r)
+				done, p := policy.Handle(w, r)
 
 				if got := strings.Join(w.Header()["Vary"], ", "); !strings.Contains(got, "Origin") {
 					t.Errorf("%s: Vary: %q", method, got)
@@ -105,7 +105,7 @@ func expect(t *testing.T, h http.Header, name, want string) {
 
 // A preflight for what is not allowed gets an answer that allows nothing.
 func TestCORSPreflightRefused(t *testing.T) {
-	policy, err := newCORS([]string{"https://app.example.com"})
+	policy, err := NewCORS([]string{"https://app.example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestCORSPreflightRefused(t *testing.T) {
 			r.Header.Set("Access-Control-Request-Headers", header)
 		}
 		w := httptest.NewRecorder()
-		if done, p := policy.handle(w, r); !done || p != nil {
+		if done, p := policy.Handle(w, r); !done || p != nil {
 			t.Errorf("%s %s: done %v, problem %v", method, header, done, p)
 		}
 		expect(t, w.Header(), "Access-Control-Allow-Origin", "")
@@ -127,32 +127,32 @@ func TestCORSPreflightRefused(t *testing.T) {
 
 // An OPTIONS that is no preflight is left to the handler.
 func TestCORSOptions(t *testing.T) {
-	policy, err := newCORS(nil)
+	policy, err := NewCORS(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	if done, p := policy.handle(w, httptest.NewRequest(http.MethodOptions, "/events", nil)); done || p != nil {
+	if done, p := policy.Handle(w, httptest.NewRequest(http.MethodOptions, "/events", nil)); done || p != nil {
 		t.Errorf("done %v, problem %v", done, p)
 	}
 }
 
 // One page has one origin.
 func TestCORSTwoOrigins(t *testing.T) {
-	policy, err := newCORS([]string{"https://app.example.com"})
+	policy, err := NewCORS([]string{"https://app.example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := httptest.NewRequest(http.MethodGet, "/events", nil)
 	r.Header["Origin"] = []string{"https://app.example.com", "https://evil.example"}
-	if _, p := policy.handle(httptest.NewRecorder(), r); p == nil || p.Status != http.StatusForbidden {
+	if _, p := policy.Handle(httptest.NewRecorder(), r); p == nil || p.Status != http.StatusForbidden {
 		t.Errorf("problem %v", p)
 	}
 }
 
 // A page must be able to read why it is refused.
 func TestCORSOnErrors(t *testing.T) {
-	policy, err := newCORS([]string{"https://app.example.com"})
+	policy, err := NewCORS([]string{"https://app.example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestCORSOnErrors(t *testing.T) {
 	r.Header.Set("Origin", "https://app.example.com")
 	w := httptest.NewRecorder()
 	w.Header().Set("Vary", "Accept-Encoding")
-	if _, p := policy.handle(w, r); p != nil {
+	if _, p := policy.Handle(w, r); p != nil {
 		t.Fatal(p)
 	}
 	problem.New(http.StatusUnauthorized, "who are you?").Write(w)
@@ -174,7 +174,7 @@ func TestCORSOnErrors(t *testing.T) {
 
 func TestCORSOriginsAreChecked(t *testing.T) {
 	for _, origins := range [][]string{{"https://app.example.com/"}, {"*", "https://app.example.com"}, {"null"}} {
-		if _, err := newCORS(origins); err == nil {
+		if _, err := NewCORS(origins); err == nil {
 			t.Errorf("%q: no error", origins)
 		}
 	}
