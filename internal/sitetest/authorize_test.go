@@ -39,10 +39,13 @@ func whoami(t *testing.T) (site string, asked *atomic.Int64) {
 }
 
 func TestAuthorizeLetsIn(t *testing.T) {
-	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
+	questions := map[sitetest.Protocol]*atomic.Int64{}
+	sitetest.ServeOver(t, "", sitetest.Protocols, func(p sitetest.Protocol) string {
 		behind, asked := whoami(t)
-		s := sitetest.Serve(t, tls+"encode\nlog\n"+trusting("user authorize /whoami")+behind)
-		s.Via(protocol)
+		questions[p] = asked
+		return p.TLS + "encode\nlog\n" + trusting("hub "+p.Name+"\nuser authorize /whoami") + behind
+	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
+		asked := questions[p]
 		c := s.Open("/events?topic=extra/u1&topic=user/u1/x", "Cookie", "id=u1", "X-SSE-User", "admin")
 		if c.Connected.User == nil || *c.Connected.User != "u1" || c.Header.Get("Set-Cookie") != "" {
 			t.Errorf("got %+v, %v", c.Connected, c.Header)

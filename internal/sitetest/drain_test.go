@@ -78,7 +78,8 @@ func TestDrainOnExit(t *testing.T) {
 
 // On every protocol, with or without a grace period, the process waits for its streams, and for nothing else.
 func TestExit(t *testing.T) {
-	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
+	t.Parallel()
+	sitetest.OverAllAtOnce(t, func(t *testing.T, protocol, tls string) {
 		for _, grace := range []string{"", "10s"} {
 			for _, drain := range []string{"drain 0s", "drain 1h"} {
 				p := sitetest.StartProcess(t, tls+sitetest.Route(drain), protocol, 0, func(http map[string]any) {

@@ -2,7 +2,6 @@ package sitetest_test
 
 import (
 	"bufio"
-	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,43 +12,54 @@ import (
 
 // A reload gives living streams its heartbeat.
 func TestReloadChangesHeartbeat(t *testing.T) {
-	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
-		sites := sitetest.ServeAll(t, tls+sitetest.Route("heartbeat 4s\nhub main"))
-		s := sites[0]
-		s.Via(protocol)
-		ctx, cancel := context.WithTimeout(context.Background(), sitetest.Limit)
-		defer cancel()
-		resp, err := s.HTTP.Do(s.Request(ctx, http.MethodGet, "/events?userId=u1", nil, nil))
+	bodies := func(heartbeat string) (all []string) {
+		for _, p := range sitetest.Protocols {
+			all = append(all, p.TLS+sitetest.Route("heartbeat "+heartbeat+"\nhub "+p.Name))
+		}
+		return all
+	}
+	sites := sitetest.ServeAll(t, bodies("4s")...)
+	var streams []*bufio.Reader
+	for i, p := range sitetest.Protocols {
+		s := sites[i]
+		s.Via(p.Name)
+		resp, err := s.HTTP.Do(s.Request(t.Context(), http.MethodGet, "/events?userId=u1", nil, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close()
-		reader := bufio.NewReader(resp.Body)
-		beat := func() time.Time {
-			t.Helper()
-			for {
-				line, err := reader.ReadString('\n')
-				if err != nil {
-					t.Fatal(err)
-				}
-				if line == ":\n" {
-					return time.Now()
+		t.Cleanup(func() { resp.Body.Close() })
+		streams = append(streams, bufio.NewReader(resp.Body))
+	}
+	if err := sitetest.Load(sites, bodies("1s")...); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range sitetest.Protocols {
+		t.Run(p.Name, func(t *testing.T) {
+			t.Parallel()
+			beat := func() time.Time {
+				t.Helper()
+				for {
+					line, err := streams[i].ReadString('\n')
+					if err != nil {
+						t.Fatal(err)
+					}
+					if line == ":\n" {
+						return time.Now()
+					}
 				}
 			}
-		}
-		if err := sitetest.Load(sites, tls+sitetest.Route("heartbeat 1s\nhub main")); err != nil {
-			t.Fatal(err)
-		}
-		first := beat() // it may have been due under the old one
-		if after := beat().Sub(first); after > 3*time.Second {
-			t.Errorf("it is silent for %s", after)
-		}
-	})
+			first := beat() // it may have been due under the old one
+			if after := beat().Sub(first); after > 3*time.Second {
+				t.Errorf("it is silent for %s", after)
+			}
+		})
+	}
 }
 
 // A hub's connections are bounded, unless its config says otherwise, by what the process has in all: the internal route
 // is to be reached even when every hub is full.
 func TestHubsShareTheDescriptors(t *testing.T) {
+	t.Parallel()
 	const files = 100
 	directive := func(hub string) string {
 		return `sse_push /` + hub + ` {

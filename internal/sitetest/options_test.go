@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,54 +76,46 @@ func lives(s *sitetest.Site, publisher *sitetest.Site, proto int, meanwhile func
 }
 
 func TestWithEverything(t *testing.T) {
-	for protocol, major := range map[string]int{"h1": 1, "h1-TLS": 1, "h2": 2, "h3": 3} {
-		t.Run(protocol, func(t *testing.T) {
-			more := allOver
-			if protocol != "h1" {
-				more += "tls internal\n"
+	protocols := append(slices.Clone(sitetest.Protocols), sitetest.HTTP3)
+	sitetest.ServeOver(t, allOptions+"protocols h3\n", protocols, func(p sitetest.Protocol) string {
+		return allOver + p.TLS + sitetest.Route("heartbeat 1s\nhub "+p.Name)
+	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
+		publisher := s.In(t)
+		publisher.Via(map[bool]string{true: "h1", false: "h1-TLS"}[p.Name == "h1"])
+		major := map[string]int{"h1": 1, "h1-TLS": 1, "h2": 2, "h3": 3}[p.Name]
+		var remote string
+		h := lives(s, publisher, major, func() {
+			list := sitetest.Get[sitetest.ConnectionList](publisher, "/_sse/connections").Connections
+			if len(list) == 1 {
+				remote = list[0].Remote
 			}
-			options := allOptions
-			if protocol == "h3" {
-				options += "protocols h3\n"
-			}
-			s := sitetest.ServeWith(t, options, more+sitetest.Route("heartbeat 1s"))[0]
-			publisher := s.In(t)
-			s.Over(protocol)
-			publisher.Over(map[bool]string{true: "h1", false: "h1-TLS"}[protocol == "h1"])
-			var remote string
-			h := lives(s, publisher, major, func() {
-				list := sitetest.Get[sitetest.ConnectionList](publisher, "/_sse/connections").Connections
-				if len(list) == 1 {
-					remote = list[0].Remote
-				}
-			})
-			if h.Get("X-Site") != "yes" || !strings.Contains(strings.Join(h.Values("Vary"), ","), "Accept") || h.Get("X-Accel-Buffering") != "" {
-				t.Errorf("the site's own headers: %v", h)
-			}
-			if remote != "203.0.113.7" {
-				t.Errorf("the client's address is %q", remote)
-			}
-			sitetest.WaitFor(t, "the access log has it", func() bool {
-				return strings.Contains(s.Log(), `"msg":"handled request"`) && strings.Contains(s.Log(), `"uri":"/events?userId=u1"`)
-			})
-			sitetest.WaitFor(t, "nobody is left", func() bool { return sitetest.Get[sitetest.ConnectionList](publisher, "/_sse/connections").Total == 0 })
 		})
-	}
+		if h.Get("X-Site") != "yes" || !strings.Contains(strings.Join(h.Values("Vary"), ","), "Accept") || h.Get("X-Accel-Buffering") != "" {
+			t.Errorf("the site's own headers: %v", h)
+		}
+		if remote != "203.0.113.7" {
+			t.Errorf("the client's address is %q", remote)
+		}
+		sitetest.WaitFor(t, "the access log has it", func() bool {
+			return s.Logged(`"msg":"handled request"`, `"uri":"/events?userId=u1"`, s.URL[strings.LastIndex(s.URL, ":"):])
+		})
+		sitetest.WaitFor(t, "nobody is left", func() bool { return sitetest.Get[sitetest.ConnectionList](publisher, "/_sse/connections").Total == 0 })
+	})
 }
 
 // A load balancer in front says who the client is.
 func TestBehindListenerWrappers(t *testing.T) {
-	sitetest.OverAll(t, func(t *testing.T, protocol, secure string) {
-		s := sitetest.ServeWith(t, allOptions+`listener_wrappers {
+	sitetest.ServeOver(t, allOptions+`listener_wrappers {
 			proxy_protocol {
 				timeout 2s
 				allow 127.0.0.1/32
 			}
 			tls
-		}`, secure+sitetest.Route("heartbeat 1s"))[0]
+		}`, sitetest.Protocols, func(p sitetest.Protocol) string {
+		return p.TLS + sitetest.Route("heartbeat 1s\nhub "+p.Name)
+	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
 		publisher := s.In(t)
-		publisher.Via(protocol)
-		s.Via(protocol)
+		publisher.Via(p.Name)
 		s.HTTP.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, address)
 			if err == nil {
@@ -130,29 +123,35 @@ func TestBehindListenerWrappers(t *testing.T) {
 			}
 			return conn, err
 		}
-		lives(s, publisher, map[bool]int{true: 2, false: 1}[protocol == "h2"], func() {})
+		s.HTTP.CloseIdleConnections()
+		lives(s, publisher, map[bool]int{true: 2, false: 1}[p.Name == "h2"], func() {})
 	})
 }
 
 // A server that has HTTP/1 alone serves its streams over that. Its plain connections are of a type of Caddy's own.
 func TestOnlyHTTP1(t *testing.T) {
-	for protocol, secure := range map[string]string{"h1": "", "h1-TLS": "tls internal\n"} {
-		t.Run(protocol, func(t *testing.T) {
-			body := secure + sitetest.Route("heartbeat 1s")
-			s := sitetest.ServeWith(t, allOptions, body)[0]
-			config, err := sitetest.Adapt([]*sitetest.Site{s}, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			only := strings.Replace(string(config), `"protocols":["h1","h2"]`, `"protocols":["h1"]`, 1)
-			if only == string(config) {
-				t.Fatalf("no protocols in %s", config)
-			}
-			if err := sitetest.LoadConfig([]*sitetest.Site{s}, []byte(only)); err != nil {
-				t.Fatal(err)
-			}
-			s.Reconnect()
-			if s.Via(protocol); protocol != "h1" {
+	var bodies []string
+	protocols := sitetest.Protocols[:2]
+	for _, p := range protocols {
+		bodies = append(bodies, p.TLS+sitetest.Route("heartbeat 1s\nhub "+p.Name))
+	}
+	sites := sitetest.ServeWith(t, allOptions, bodies...)
+	config, err := sitetest.Adapt(sites, bodies...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	only := strings.ReplaceAll(string(config), `"protocols":["h1","h2"]`, `"protocols":["h1"]`)
+	if strings.Count(only, `"protocols":["h1"]`) != len(sites) {
+		t.Fatalf("other protocols in %s", config)
+	}
+	if err := sitetest.LoadConfig(sites, []byte(only)); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range protocols {
+		t.Run(p.Name, func(t *testing.T) {
+			t.Parallel()
+			s := sites[i].In(t)
+			if s.Via(p.Name); p.Name != "h1" {
 				s.HTTP.Transport.(*http.Transport).ForceAttemptHTTP2 = true
 			}
 			lives(s, s, 1, func() {})

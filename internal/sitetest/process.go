@@ -23,8 +23,8 @@ var Binary = sync.OnceValues(func() (string, error) {
 	return path, err
 })
 
-// process is a site served by a process of its own.
-type process struct {
+// Process is a site served by a process of its own.
+type Process struct {
 	*Site
 	Cmd    *exec.Cmd
 	Exited chan error
@@ -32,7 +32,7 @@ type process struct {
 
 // StartProcess runs the command with one site. change may change the config; files is how many the process may open, 0 for
 // as many as this one.
-func StartProcess(t *testing.T, body, protocol string, files int, change func(http map[string]any)) *process {
+func StartProcess(t *testing.T, body, protocol string, files int, change func(http map[string]any)) *Process {
 	t.Helper()
 	path, err := Binary()
 	if err != nil {
@@ -68,7 +68,7 @@ func StartProcess(t *testing.T, body, protocol string, files int, change func(ht
 		limits = "ulimit -n " + strconv.Itoa(files) + " && "
 	}
 	var stderr bytes.Buffer
-	p := &process{Site: s, Exited: make(chan error, 1)}
+	p := &Process{Site: s, Exited: make(chan error, 1)}
 	p.Cmd = exec.Command("sh", "-c", limits+`exec "$0" run --config "$1"`, path, file)
 	p.Cmd.Stderr = &stderr
 	if err := p.Cmd.Start(); err != nil {
@@ -92,7 +92,7 @@ func StartProcess(t *testing.T, body, protocol string, files int, change func(ht
 }
 
 // Terminate asks it to end, and wants it to, in time.
-func (p *process) Terminate(atMost time.Duration) (took time.Duration) {
+func (p *Process) Terminate(atMost time.Duration) (took time.Duration) {
 	p.T.Helper()
 	begun := time.Now()
 	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -110,7 +110,7 @@ func (p *process) Terminate(atMost time.Duration) (took time.Duration) {
 }
 
 // Restart runs a process that has ended again, on the same config.
-func (p *process) Restart() {
+func (p *Process) Restart() {
 	p.T.Helper()
 	cmd := exec.Command(p.Cmd.Path, p.Cmd.Args[1:]...)
 	if err := cmd.Start(); err != nil {

@@ -27,14 +27,55 @@ func (s *Site) Via(protocol string) {
 	})
 }
 
-// OverAll runs a test on each protocol.
+// Protocol is a way to a site.
+type Protocol struct {
+	Name string // "h1", "h1-TLS", "h2" or "h3"
+	TLS  string // what the site needs for it
+}
+
+// Protocols are those that every test of streams has to hold for.
+var Protocols = []Protocol{{"h1", ""}, {"h1-TLS", "tls internal\n"}, {"h2", "tls internal\n"}}
+
+// HTTP3 needs a server with "protocols h3".
+var HTTP3 = Protocol{"h3", "tls internal\n"}
+
+// OverAll runs a test on each protocol, one after the other.
 func OverAll(t *testing.T, test func(t *testing.T, protocol, tls string)) {
-	for protocol, tls := range map[string]string{"h1": "", "h1-TLS": "tls internal\n", "h2": "tls internal\n"} {
-		t.Run(protocol, func(t *testing.T) { test(t, protocol, tls) })
+	for _, p := range Protocols {
+		t.Run(p.Name, func(t *testing.T) { test(t, p.Name, p.TLS) })
 	}
 }
 
-// Over is via, for HTTP/3 as well.
+// OverAllAtOnce runs a test on all protocols at the same time, for sites that have processes of their own.
+func OverAllAtOnce(t *testing.T, test func(t *testing.T, protocol, tls string)) {
+	for _, p := range Protocols {
+		t.Run(p.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, p.Name, p.TLS)
+		})
+	}
+}
+
+// ServeOver starts Caddy with a site for each protocol, and runs a test on all of them at the same time. body returns a site,
+// whose directive needs "hub "+p.Name.
+func ServeOver(t *testing.T, options string, protocols []Protocol, body func(p Protocol) string, test func(t *testing.T, s *Site, p Protocol)) {
+	t.Helper()
+	var bodies []string
+	for _, p := range protocols {
+		bodies = append(bodies, body(p))
+	}
+	sites := ServeWith(t, options, bodies...)
+	for i, p := range protocols {
+		t.Run(p.Name, func(t *testing.T) {
+			t.Parallel()
+			s := sites[i].In(t)
+			s.Over(p.Name)
+			test(t, s, p)
+		})
+	}
+}
+
+// Over is Via, for HTTP/3 as well.
 func (s *Site) Over(protocol string) {
 	s.T.Helper()
 	if protocol != "h3" {

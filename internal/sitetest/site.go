@@ -2,11 +2,14 @@ package sitetest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -33,6 +36,17 @@ func (s *Site) Log() string {
 	return string(text)
 }
 
+// Logged reports whether a line of Caddy's log has all of some parts.
+func (s *Site) Logged(parts ...string) bool {
+	s.T.Helper()
+	for line := range strings.Lines(s.Log()) {
+		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // Serve starts Caddy with one site, which body is what the Caddyfile has between its braces.
 func Serve(t *testing.T, body string) *Site {
 	t.Helper()
@@ -46,7 +60,7 @@ func ServeAll(t *testing.T, bodies ...string) []*Site {
 	return ServeWith(t, "", bodies...)
 }
 
-// ServeWith is serveAll with more lines for the servers' global options.
+// ServeWith is ServeAll with more lines for the servers' global options.
 func ServeWith(t *testing.T, options string, bodies ...string) []*Site {
 	t.Helper()
 	for range 5 {
@@ -77,20 +91,43 @@ func ServeWith(t *testing.T, options string, bodies ...string) []*Site {
 	return nil
 }
 
+// NewSite returns a site that nobody serves yet.
 func NewSite(t *testing.T, body string) *Site {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	s := &Site{T: t, Addr: l.Addr().String()}
+	port := freePort(t)
+	s := &Site{T: t, Addr: fmt.Sprintf("127.0.0.1:%d", port)}
 	s.Reconnect()
 	s.URL = "http://" + s.Addr
 	if strings.Contains(body, "tls internal") {
-		s.URL = fmt.Sprintf("https://localhost:%d", l.Addr().(*net.TCPAddr).Port)
+		s.URL = fmt.Sprintf("https://localhost:%d", port)
 	}
 	return s
+}
+
+var (
+	portsMu sync.Mutex // guards ports
+	ports   = map[int]bool{}
+)
+
+// freePort returns a port that nobody uses, each one once. It lies below those that the system takes for outgoing connections,
+// of which other tests may open thousands before this one listens.
+func freePort(t *testing.T) int {
+	t.Helper()
+	portsMu.Lock()
+	defer portsMu.Unlock()
+	for range 1000 {
+		port := 10_000 + rand.IntN(22_000)
+		if ports[port] {
+			continue
+		}
+		ports[port] = true
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("found no free port")
+	return 0
 }
 
 // Reconnect lets the next requests have new connections, as a reload closes those that are idle.

@@ -4,6 +4,7 @@
 package sitetest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,6 +33,11 @@ func Run(m *testing.M) int {
 	caddy.DefaultStorage.Path = filepath.Join(dir, "caddy") // made of the environment before this, as is:
 	caddy.ConfigAutosavePath = filepath.Join(dir, "autosave.json")
 
+	// Tests that run at the same time wait more than they compute.
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = flag.Set("test.parallel", "16")
+	}
 	code := m.Run()
 	if code == 0 && !Eventually(func() bool { return len(ownGoroutines()) == 0 }) {
 		fmt.Fprintf(os.Stderr, "goroutines are left over:\n\n%s\n", strings.Join(ownGoroutines(), "\n\n"))

@@ -107,9 +107,9 @@ func TestTicketLetsIn(t *testing.T) {
 
 // The stream ends with its ticket, and says so before.
 func TestTicketExpires(t *testing.T) {
-	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
-		s := sitetest.Serve(t, tls+trusting("user ticket "+secretA))
-		s.Via(protocol)
+	sitetest.ServeOver(t, "", sitetest.Protocols, func(p sitetest.Protocol) string {
+		return p.TLS + trusting("hub "+p.Name+"\nuser ticket "+secretA)
+	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
 		tk := ticketFor("u1", 3*time.Second)
 		c := s.Open("/events?ticket=" + tk)
 		s.Publish("user", "u1", "data", "1")
@@ -120,7 +120,7 @@ func TestTicketExpires(t *testing.T) {
 			t.Errorf("got %q", m)
 		}
 		c.WantEnd()
-		sitetest.WaitFor(t, "the end in the log", func() bool { return strings.Contains(s.Log(), `"reason":"expired"`) })
+		sitetest.WaitFor(t, "the end in the log", func() bool { return s.Logged(`"reason":"expired"`, `"hub":"`+p.Name+`"`) })
 		if a := s.Do(http.MethodGet, "/events?ticket="+tk, "", "Accept", sitetest.EventStream); a.Status != http.StatusUnauthorized {
 			t.Errorf("afterwards: got %d", a.Status)
 		}

@@ -12,7 +12,8 @@ import (
 // Large events to clients that do not take them: the history stays within its bounds, and a client that is stuck keeps no
 // more than the one event that it is in the middle of. Everybody gets all, or is told of what he missed.
 func TestLargeEventsToSlowClients(t *testing.T) {
-	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
+	t.Parallel()
+	sitetest.OverAllAtOnce(t, func(t *testing.T, protocol, tls string) {
 		const (
 			mib     = 1 << 20
 			events  = 72

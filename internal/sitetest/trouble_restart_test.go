@@ -76,9 +76,11 @@ func (f *faithful) run(s *sitetest.Site, target, last string) error {
 // Under load the process is ended, as an operator does it or as a crash does, and started again. Everybody comes back, and of
 // what was acknowledged each has heard all, once and in order, or is told that something is missing.
 func TestRestartUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
-			sitetest.OverAll(t, func(t *testing.T, protocol, tls string) { testRestart(t, protocol, tls, signal) })
+			t.Parallel()
+			sitetest.OverAllAtOnce(t, func(t *testing.T, protocol, tls string) { testRestart(t, protocol, tls, signal) })
 		})
 	}
 }

@@ -48,26 +48,31 @@ func vanishing(s *sitetest.Site) (_ *sitetest.Site, vanish func()) {
 
 // A stream whose peer has vanished ends soon, whatever it was opened by: as long as it stays, its user counts as here.
 func TestVanishedPeers(t *testing.T) {
-	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
-		s := sitetest.Serve(t, sitetest.Crowded(tls, "", "write_timeout 2s\nheartbeat 1s"))
-		s.Via(protocol)
+	sitetest.ServeOver(t, "", sitetest.Protocols, func(p sitetest.Protocol) string {
+		return p.TLS + sitetest.Route("hub "+p.Name+"\nwrite_timeout 2s\nheartbeat 1s")
+	}, func(t *testing.T, s *sitetest.Site, _ sitetest.Protocol) {
 		for _, method := range []string{"GET", "POST"} {
-			own, vanish := vanishing(s)
-			var c *sitetest.Client
-			if method == "GET" {
-				c = own.Open("/events?userId=u1")
-			} else {
-				c = own.Stream("POST", "/events", "userId=u1", "Content-Type", sitetest.FormType, "Accept", "text/event-stream").Begin()
-			}
-			if n := sitetest.Get[userCount](s, "/_sse/users/u1").Connections; n != 1 {
-				t.Fatalf("%s: %d connections", method, n)
-			}
-			vanish()
-			begun := time.Now()
-			sitetest.WaitFor(t, method+": the stream is gone", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 0 })
-			t.Logf("%s took %s", method, time.Since(begun))
-			c.Close()
-			own.HTTP.CloseIdleConnections()
+			t.Run(method, func(t *testing.T) {
+				t.Parallel()
+				s := s.In(t)
+				own, vanish := vanishing(s)
+				var c *sitetest.Client
+				if method == "GET" {
+					c = own.Open("/events?userId=GET")
+				} else {
+					c = own.Stream("POST", "/events", "userId=POST", "Content-Type", sitetest.FormType, "Accept", "text/event-stream").Begin()
+				}
+				connected := func() int { return sitetest.Get[userCount](s, "/_sse/users/"+method).Connections }
+				if n := connected(); n != 1 {
+					t.Fatalf("%d connections", n)
+				}
+				vanish()
+				begun := time.Now()
+				sitetest.WaitFor(t, "the stream is gone", func() bool { return connected() == 0 })
+				t.Logf("it took %s", time.Since(begun))
+				c.Close()
+				own.HTTP.CloseIdleConnections()
+			})
 		}
 	})
 }
