@@ -1,7 +1,6 @@
 package hub_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
-	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
 // keptLog is a log that is there before the hub, and can be read again. A position without its check stands for the same
@@ -224,29 +222,6 @@ func TestNarrowWhileReadingTheLog(t *testing.T) {
 	}
 }
 
-// single waits for one event, and takes no more than that.
-func (r *reader) single() sse.Message {
-	r.t.Helper()
-	for {
-		frames, err := r.conn.Next(nil, 1)
-		if err != nil || len(frames) > 1 {
-			r.t.Fatalf("got %d frames and %v", len(frames), err)
-		}
-		if len(frames) == 1 {
-			m, err := sse.NewReader(bytes.NewReader(frames[0]), 2<<20).Next()
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			return m
-		}
-		select {
-		case <-r.wake:
-		case <-time.After(30 * time.Second):
-			r.t.Fatal("no event came")
-		}
-	}
-}
-
 // The gap of a hole says behind which place something may be missing: where the client is.
 func TestGapOfAHoleKnowsWhereItBegins(t *testing.T) {
 	for name, window := range map[string]int{"live": 100, "from the log": 1} {
@@ -283,19 +258,5 @@ func TestGapOfAHoleKnowsWhereItBegins(t *testing.T) {
 				break
 			}
 		})
-	}
-}
-
-// A page of the log whose events are all over by now is passed over, without waiting for anything else to wake the stream.
-func TestPageOfExpiredEvents(t *testing.T) {
-	l := logOf(301)
-	for i := range l.entries[:150] {
-		l.entries[i].Record.TTL = time.Nanosecond
-	}
-	h := hub.New("test", l, settings(10, 1<<20))
-	t.Cleanup(func() { _ = h.Close() })
-	got := resumed(t, h, position(0), "300")
-	if len(got) != 1+(300-150)/3+1 || got[1] != "150" {
-		t.Errorf("got %q", got)
 	}
 }

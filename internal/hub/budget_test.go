@@ -119,26 +119,3 @@ func TestMemoryBudgetTakesTheLargest(t *testing.T) {
 		}
 	})
 }
-
-// Of those who have left nothing is left in an index.
-func TestIndexIsEmptyInTheEnd(t *testing.T) {
-	h := newHub(t, settings(10, 1<<20))
-	var conns []*hub.Conn
-	for i := range 500 {
-		sub := hub.Subscription{User: strconv.Itoa(i % 7), Topics: []string{"a", fmt.Sprintf("b/%d", i%3), "c/*"}[:i%4]}
-		conns = append(conns, subscribe(t, h, sub).conn)
-	}
-	for i := range conns {
-		c := conns[i*211%len(conns)]
-		c.Close(nil)
-		if _, ok := h.Connection(c.ID); ok {
-			t.Fatal("still there")
-		}
-		if _, n, _, _ := h.Connections(hub.Filter{User: c.User}, 0); n != h.UserHere(c.User) {
-			t.Fatalf("%d connections of %s are listed, %d counted", n, c.User, h.UserHere(c.User))
-		}
-	}
-	if n := h.Left(); n != 0 {
-		t.Errorf("%d entries are left", n)
-	}
-}

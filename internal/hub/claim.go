@@ -46,7 +46,7 @@ func (h *Hub) claim(ctx context.Context, c *Conn, id string) error {
 	if id == "" {
 		return nil
 	}
-	c.shard = h.shards[maphash.String(h.recent.seed, id)%uint64(len(h.shards))]
+	c.shard = h.shards[maphash.String(h.topicCache.seed, id)%uint64(len(h.shards))]
 	if h.nodes == nil {
 		return nil
 	}

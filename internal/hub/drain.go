@@ -21,7 +21,7 @@ const (
 func (h *Hub) Drain(longest time.Duration) {
 	h.admission.close()
 	var conns []*Conn
-	h.each(func(c *Conn) { conns = append(conns, c) })
+	h.Each(func(c *Conn) { conns = append(conns, c) })
 	Release(conns, longest)
 	select {
 	case <-h.admission.empty:

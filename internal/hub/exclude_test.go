@@ -3,6 +3,7 @@ package hub_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
 
@@ -10,31 +11,6 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
-
-// catchUp returns what the connection is given until it is live and has all.
-func (r *reader) catchUp(h *hub.Hub) (events []sse.Message) {
-	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Microsecond) {
-		events = append(events, r.poll()...)
-		if c, _ := h.Connection(r.conn.ID); !c.CatchingUp && c.Pending == 0 {
-			return append(events, r.poll()...)
-		}
-	}
-	r.t.Fatal("it does not catch up")
-	return nil
-}
-
-// taken waits until all that was published has been taken to the connections.
-func (r *reader) taken(h *hub.Hub) {
-	r.t.Helper()
-	p, err := h.Position(r.t.Context())
-	if err == nil {
-		err = h.Taken(r.t.Context(), p)
-	}
-	if err != nil {
-		r.t.Fatal(err)
-	}
-}
 
 // data joins the data of an app's events.
 func data(events []sse.Message) (all string) {
@@ -135,4 +111,24 @@ func TestExcludedAndNarrowed(t *testing.T) {
 	sub.LastEventID = events[1].ID
 	r = subscribe(t, h, sub)
 	wantList(t, brief(r.poll()), "connected")
+}
+
+// A client that was left out of an event, by the id of its connection, is not given it after a reconnect.
+func TestExcludedAfterReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, settings(100, 1<<20))
+		r := subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"room"}})
+		r.poll()
+		mine := topic("room", "mine")
+		mine.Exclude = []string{r.conn.ID}
+		publish(t, h, mine)
+		synctest.Wait()
+		events := r.poll()
+		if len(events) != 1 || events[0].Type != "sse:position" {
+			t.Fatalf("got %v, want a position", events)
+		}
+		r.conn.Close(nil)
+		r = subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"room"}, LastEventID: events[0].ID})
+		wantList(t, brief(r.poll()), "connected")
+	})
 }

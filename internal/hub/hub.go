@@ -1,9 +1,3 @@
-// Package hub is the in-process heart of sse_push: it reads a broker's log, keeps the newest part of it as
-// a window, and takes each event to the connections that hear it.
-//
-// It knows neither HTTP nor Caddy. Events travel one way: Publish appends to the broker, the broker's Tail
-// brings them back in the log's order, deliver puts them into the window and hands them to the shards, and
-// each connection's writer fetches its own by Conn.Next.
 package hub
 
 import (
@@ -40,12 +34,12 @@ type Hub struct {
 	// and is set before the first Subscribe.
 	Closed func(*Conn, error)
 
-	broker broker.Broker
-	window *window
-	shards []*shard
-	next   atomic.Uint32 // shard of the next connection
-	began  time.Time
-	recent recent
+	broker     broker.Broker
+	window     *window
+	shards     []*shard
+	next       atomic.Uint32 // shard of the next connection
+	began      time.Time
+	topicCache topicCache
 
 	pendingBudget atomic.Int64 // of one connection
 	memory        memory
@@ -81,7 +75,7 @@ type Hub struct {
 func New(name string, b broker.Broker, s Settings) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Hub{Name: name, broker: b, window: newWindow(s.History), stats: newStats(), ready: make(chan struct{}), stop: stop}
-	h.began, h.recent.seed = time.Now(), maphash.MakeSeed()
+	h.began, h.topicCache.seed = time.Now(), maphash.MakeSeed()
 	h.archive.hub, h.archive.ctx = h, ctx
 	h.additions.window, h.additions.asked = h.window, uint64(pastEntries(s.History.Events))
 	h.keeper.hub, h.keeper.poked = h, make(chan struct{}, 1)
@@ -128,7 +122,7 @@ func (h *Hub) Configure(s Settings) {
 // Close ends every stream and lets go of the broker. Writers that are still at work end on their own.
 func (h *Hub) Close() error {
 	h.admission.close()
-	h.each(func(c *Conn) { c.End(nil) })
+	h.Each(func(c *Conn) { c.End(nil) })
 	h.stop()
 	for _, s := range h.shards {
 		s.close()
@@ -258,8 +252,9 @@ func (h *Hub) reach(ctx context.Context, p broker.Position) error {
 	}
 }
 
-// each calls visit for every connection. It holds one shard's lock at a time only while it copies its list.
-func (h *Hub) each(visit func(*Conn)) {
+// Each calls visit for every connection. Those that come or go meanwhile may be left out. It holds a shard's lock only while
+// it copies the shard's list.
+func (h *Hub) Each(visit func(*Conn)) {
 	for _, s := range h.shards {
 		for _, c := range s.list(broker.Target{Kind: broker.Broadcast}) {
 			visit(c)

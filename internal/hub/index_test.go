@@ -3,8 +3,10 @@ package hub_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
@@ -30,5 +32,43 @@ func TestLeaversLeaveNoEntry(t *testing.T) {
 		if n := h.Left(); n != 0 {
 			t.Fatalf("%d entries are left", n)
 		}
+	}
+}
+
+func TestTargetsAreAUnion(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	r := subscribe(t, h, hub.Subscription{User: "u1", Topics: []string{"a/*", "a/b", "**", "a/b"}})
+	other := subscribe(t, h, hub.Subscription{User: "u2"})
+	all := []broker.Target{
+		{Kind: broker.Topic, Name: "a/b"}, {Kind: broker.User, Name: "u1"},
+		{Kind: broker.Connection, Name: r.conn.ID}, {Kind: broker.Broadcast},
+	}
+	publish(t, h, broker.Record{Targets: all, Data: []byte("once")})
+	publish(t, h, broker.Record{Targets: all, Data: []byte("not to r"), Exclude: []string{r.conn.ID}})
+	publish(t, h, user("u2", "end"), user("u1", "end"))
+	wantList(t, appEvents(collect(r, "end")), "connected", "once", "end")
+	wantList(t, collect(other, "end"), "connected", "once", "not to r", "end")
+}
+
+// Of those who have left nothing is left in an index.
+func TestIndexIsEmptyInTheEnd(t *testing.T) {
+	h := newHub(t, settings(10, 1<<20))
+	var conns []*hub.Conn
+	for i := range 500 {
+		sub := hub.Subscription{User: strconv.Itoa(i % 7), Topics: []string{"a", fmt.Sprintf("b/%d", i%3), "c/*"}[:i%4]}
+		conns = append(conns, subscribe(t, h, sub).conn)
+	}
+	for i := range conns {
+		c := conns[i*211%len(conns)]
+		c.Close(nil)
+		if _, ok := h.Connection(c.ID); ok {
+			t.Fatal("still there")
+		}
+		if _, n, _, _ := h.Connections(hub.Filter{User: c.User}, 0); n != h.UserHere(c.User) {
+			t.Fatalf("%d connections of %s are listed, %d counted", n, c.User, h.UserHere(c.User))
+		}
+	}
+	if n := h.Left(); n != 0 {
+		t.Errorf("%d entries are left", n)
 	}
 }

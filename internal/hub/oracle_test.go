@@ -1,7 +1,6 @@
 package hub_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,86 +19,6 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
-
-func settings(events int, pending int64) hub.Settings {
-	return hub.Settings{
-		History: hub.History{Events: events, Age: time.Hour, Bytes: 64 << 20},
-		Limits:  hub.Limits{Pending: pending},
-	}
-}
-
-// reader is a client: it parses what its connection is to write.
-type reader struct {
-	t      testing.TB
-	conn   *hub.Conn
-	wake   chan struct{}
-	events []sse.Message // parsed, and not yet asked for
-}
-
-func subscribe(t testing.TB, h *hub.Hub, sub hub.Subscription) *reader {
-	t.Helper()
-	c, err := h.Subscribe(t.Context(), sub)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &reader{t: t, conn: c, wake: waker(c)}
-}
-
-// waker returns a channel that is signalled when the connection has something.
-func waker(c *hub.Conn) chan struct{} {
-	wake := make(chan struct{}, 1)
-	c.OnWake(func() {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	})
-	return wake
-}
-
-// fetch takes what the connection has, and reports whether that was anything.
-func (r *reader) fetch() bool {
-	frames, err := r.conn.Next(nil, 2048)
-	for _, f := range frames {
-		blocks := sse.NewReader(bytes.NewReader(f), 1<<20)
-		for {
-			m, err := blocks.Next()
-			if err != nil {
-				break
-			}
-			r.events = append(r.events, m)
-		}
-	}
-	return len(frames) > 0 && err == nil
-}
-
-// poll returns the events that can be had without waiting.
-func (r *reader) poll() []sse.Message {
-	for r.fetch() {
-	}
-	events := r.events
-	r.events = nil
-	return events
-}
-
-// next waits for one event.
-func (r *reader) next() sse.Message {
-	r.t.Helper()
-	deadline := time.After(30 * time.Second)
-	for len(r.events) == 0 {
-		if r.fetch() {
-			continue
-		}
-		select {
-		case <-r.wake:
-		case <-deadline:
-			r.t.Fatal("no event came")
-		}
-	}
-	m := r.events[0]
-	r.events = r.events[1:]
-	return m
-}
 
 type gap struct {
 	Reason, From, To string

@@ -79,3 +79,54 @@ func TestRateOfCrowd(t *testing.T) {
 		}
 	})
 }
+
+// As many come in as may, and those who are sent off come back at that rate.
+func TestRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := settings(10, 1<<20)
+		s.Limits.Rate = 10
+		h := newHub(t, s)
+		arrive := func(n int) (admitted int, again []time.Duration) {
+			for range n {
+				err := h.Arrive("")
+				if err == nil {
+					admitted++
+					continue
+				}
+				refusal := err.(*hub.Refusal)
+				if refusal.Reason != "rate" || refusal.Again <= 0 {
+					t.Fatalf("got %+v", refusal)
+				}
+				again = append(again, refusal.Again)
+			}
+			return admitted, again
+		}
+		admitted, again := arrive(500)
+		if admitted != 10 {
+			t.Errorf("%d were admitted at once", admitted)
+		}
+		perSecond := map[time.Duration]int{}
+		for _, d := range again {
+			perSecond[d.Truncate(time.Second)]++
+		}
+		for second, n := range perSecond {
+			if n > 10 {
+				t.Errorf("%d come back in the second behind %s", n, second)
+			}
+		}
+		_, again = arrive(10_000)
+		for i, d := range again {
+			if d > time.Minute {
+				t.Fatalf("the %dth is sent off for %s", i, d)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		if admitted, again := arrive(15); admitted != 10 || again[0] > 200*time.Millisecond || again[4] < 400*time.Millisecond {
+			t.Errorf("two minutes later %d were admitted, the others sent off for %v", admitted, again)
+		}
+		h.Configure(settings(10, 1<<20))
+		if admitted, _ := arrive(100); admitted != 100 {
+			t.Errorf("without a limit %d were admitted", admitted)
+		}
+	})
+}

@@ -71,7 +71,7 @@ func (h *Hub) rejoin(ctx context.Context, c *Conn, own []string, p broker.Positi
 			topics, added = append(topics, a.topic), append(added, a)
 		}
 	}
-	now := h.recent.topics(topics)
+	now := h.topicCache.of(topics)
 	h.memory.kept.Add(h.keep(int64(c.own), now.list()) - c.keeps())
 	c.topics = now
 	if c.extra == nil && len(added) > 0 {

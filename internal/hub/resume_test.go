@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
@@ -141,4 +143,100 @@ func TestQuestionsAreBounded(t *testing.T) {
 	if m := r.next(); m.ID != p.String() || b.asked.Load() > 4 {
 		t.Errorf("got %v, after %d questions", m, b.asked.Load())
 	}
+}
+
+// A resumed stream gets exactly what was missed, by whichever target it came.
+func TestResume(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	topics := []string{"a/*", "b"}
+	r := subscribe(t, h, hub.Subscription{User: "u1", Topics: topics})
+	publish(t, h, user("u1", "1"))
+	collect(r, "1")
+	id := publish(t, h, topic("a/x", "2"))
+	collect(r, "2")
+	r.conn.Close(nil)
+	publish(t, h, topic("a/y", "3"), user("u2", "not his"), topic("b", "4"), topic("a/y/z", "not his"), user("u1", "5"),
+		broker.Record{Targets: []broker.Target{{Kind: broker.Broadcast}}, Data: []byte("6")})
+
+	for _, lastID := range []string{id.String(), id.String() + "~the/app's own ~ id"} {
+		r = subscribe(t, h, hub.Subscription{User: "u1", Topics: topics, LastEventID: lastID})
+		first := r.next()
+		if first.ID != id.String() {
+			t.Errorf("connected has id %q, want the resume point %q", first.ID, id)
+		}
+		wantList(t, collect(r, "6"), "3", "4", "5", "6")
+		r.conn.Close(nil)
+	}
+	r = subscribe(t, h, hub.Subscription{User: "u1", Topics: topics, Replay: 2})
+	wantList(t, collect(r, "6"), "connected", "5", "6")
+	r.conn.Close(nil)
+
+	// Cut off behind connected, the client comes back with its id, and misses nothing.
+	r = subscribe(t, h, hub.Subscription{User: "u1", Topics: topics, Replay: 3})
+	again := r.next().ID
+	r.conn.Close(nil)
+	r = subscribe(t, h, hub.Subscription{User: "u1", Topics: topics, LastEventID: again})
+	wantList(t, collect(r, "6"), "connected", "4", "5", "6")
+}
+
+func TestGapOnlyWhereSomethingIsGone(t *testing.T) {
+	h := newHub(t, settings(4, 1<<20))
+	start := publish(t, h, user("quiet", "1"))
+	for i := range 50 {
+		publish(t, h, user("busy", fmt.Sprint(i)), topic(fmt.Sprintf("t/%d", i), "x"))
+	}
+	publish(t, h, user("quiet", "end"), user("busy", "end"))
+
+	quiet := subscribe(t, h, hub.Subscription{User: "quiet", Topics: []string{"other/*", "t"}, LastEventID: start.String()})
+	wantList(t, collect(quiet, "end"), "connected", "end")
+
+	for _, sub := range []hub.Subscription{
+		{User: "busy", LastEventID: start.String()},
+		{User: "quiet", Topics: []string{"t/*"}, LastEventID: start.String()},
+		{User: "quiet", Topics: []string{"t/7"}, LastEventID: start.String()},
+	} {
+		r := subscribe(t, h, sub)
+		if m := r.next(); m.Type != "sse:connected" || m.ID != "" {
+			t.Errorf("got %+v: what comes before a gap must leave the client's own id in force", m)
+		}
+		m := r.next()
+		var g gap
+		if err := json.Unmarshal([]byte(m.Data), &g); err != nil || m.Type != "sse:gap" {
+			t.Fatalf("got %+v, want a gap", m)
+		}
+		if g.Reason != "trimmed" || g.From != start.String() || g.To != m.ID || g.Delay < 0 || g.Delay > 1000 {
+			t.Errorf("got %+v in %+v", g, m)
+		}
+		r.conn.Close(nil)
+	}
+}
+
+func TestUnknownIDs(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	p := publish(t, h, user("u", "end"))
+	ahead, foreign, checked := p, p, p
+	ahead.Minor += 100
+	foreign.Epoch++
+	checked.Check = 7
+	for _, id := range []string{
+		"garbage", "~", ".", "-1", p.String() + "0", "\xff\xfe", strings.Repeat("x", 10_000), ahead.String(),
+		foreign.String(), checked.String(), "0.0", strings.ToUpper(p.String()) + ".", p.String() + ".1.1",
+	} {
+		r := subscribe(t, h, hub.Subscription{User: "u", LastEventID: id})
+		wantList(t, collect(r, "end"), "connected", "gap", "end")
+		r.conn.Close(nil)
+	}
+}
+
+// replay counts what the client gets, and not what it would have got at another time.
+func TestReplayCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, settings(100, 1<<20))
+		price, short := user("u", "price"), user("u", "short")
+		price.Coalesce, short.TTL = "price", time.Second
+		publish(t, h, user("u", "first"), user("u", "second"), price, price, short, user("other", "x"))
+		time.Sleep(time.Second)
+		r := subscribe(t, h, hub.Subscription{User: "u", Replay: 2})
+		wantList(t, brief(r.poll()), "connected", "second", "price")
+	})
 }

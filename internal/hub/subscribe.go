@@ -56,7 +56,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 			sub.Arrived = h.Arrived() // another one may take the id from now on, or something be added
 		}
 	}
-	topics := h.recent.topics(slices.Clone(sub.Topics))
+	topics := h.topicCache.of(slices.Clone(sub.Topics))
 	sub.Keeps = min(sub.Keeps, math.MaxInt32)
 	kept := h.keep(sub.Keeps, topics.list())
 	if !h.memory.take(kept) {

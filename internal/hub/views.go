@@ -10,6 +10,23 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
+// Standing is how a connection is getting on.
+type Standing struct {
+	Events     uint64 `json:"events"`  // given to its stream
+	Bytes      uint64 `json:"bytes"`   // and theirs
+	Pending    int64  `json:"pending"` // bytes that wait for it
+	CatchingUp bool   `json:"catching_up"`
+}
+
+// standing is for who holds shard.mu.
+func (c *Conn) standing() Standing {
+	s := Standing{Events: c.events, Bytes: c.bytes, CatchingUp: !c.live, Pending: c.catchUp.pending()}
+	if c.waiting != nil {
+		s.Pending += c.waiting.bytes
+	}
+	return s
+}
+
 // ConnectionInfo is what a list says of a connection.
 type ConnectionInfo struct {
 	ID       string    `json:"id"`
@@ -46,7 +63,7 @@ type Filter struct{ User, Topic, After string }
 // Connections lists the chosen connections, oldest first, up to limit of them, counts them all, and says where the list
 // goes on. The error is about After.
 func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int, next string, err error) {
-	after, err := h.parseCursor(f.After)
+	after, err := parseBookmark(f.After)
 	if err != nil {
 		return nil, 0, "", err
 	}
@@ -73,7 +90,7 @@ func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int
 		list = append(list, c.info())
 	}
 	if limit > 0 && len(chosen) > limit {
-		next = h.cursor(chosen[limit-1]).String()
+		next = h.bookmark(chosen[limit-1]).String()
 	}
 	return list, total, next, nil
 }
@@ -103,6 +120,20 @@ func (h *Hub) subscribers(name string) (n int) {
 		s.mu.Unlock()
 	}
 	return n
+}
+
+// subscribed lists what the shard's connections are subscribed to.
+func (s *shard) subscribed() []Count {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Count, 0, len(s.index.names)+len(s.index.byName))
+	for name, set := range s.index.names {
+		list = append(list, Count{name, len(set.members)})
+	}
+	for p, set := range s.index.byName {
+		list = append(list, Count{p, len(set.members)})
+	}
+	return list
 }
 
 // hearing returns the connections that are subscribed to a topic, each once.
