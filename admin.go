@@ -8,10 +8,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/api"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -73,7 +71,7 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem.Proble
 	if err != nil {
 		return problem.New(http.StatusBadRequest, "the path cannot be read: %v", err)
 	}
-	live := livePooledHubs()
+	live := liveHubs()
 	if name == "" {
 		return serveHubs(w, r, live)
 	}
@@ -93,7 +91,7 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem.Proble
 		api.WriteJSON(w, http.StatusOK, api.ViewHub(p.Hub))
 		return nil
 	}
-	log := p.routes.Load().log.With(zap.String("hub", p.Name))
+	log := p.Log()
 	switch call {
 	case "tail":
 		return api.ServeTail(w, r, p.Hub, a.replaced)
@@ -102,68 +100,6 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem.Proble
 	}
 	Serve(w, r, p, Call{Path: call, Escaped: escaped, Log: log})
 	return nil
-}
-
-// livePooledHubs are the hubs of all configs, by name. For as long as a reload takes that changes the broker, there are two
-// of a name: the one of the newest config counts.
-func livePooledHubs() (live []*pooledHub) {
-	newest := map[string]*pooledHub{}
-	generation := func(p *pooledHub) uint64 {
-		if rs := p.routes.Load(); rs != nil {
-			return rs.generation
-		}
-		return 0
-	}
-	hubs.Range(func(_, value any) bool {
-		if p, ok := value.(*pooledHub); ok {
-			if other := newest[p.Name]; other == nil || generation(p) > generation(other) {
-				newest[p.Name] = p
-			}
-		}
-		return true
-	})
-	for _, p := range newest {
-		live = append(live, p)
-	}
-	slices.SortFunc(live, func(a, b *pooledHub) int { return cmp.Compare(a.Name, b.Name) })
-	return live
-}
-
-// liveHubs returns the hubs of all configs.
-func liveHubs() (live []*hub.Hub) {
-	hubs.Range(func(_, value any) bool {
-		if p, ok := value.(*pooledHub); ok {
-			live = append(live, p.Hub)
-		}
-		return true
-	})
-	return live
-}
-
-// grants reports whether a connection that came by a route may have a topic, by the config in force.
-func (p *pooledHub) grants(route hub.Route, user, topic string) bool {
-	a, ok := route.(*arrival)
-	rs := p.routes.Load()
-	if !ok || rs == nil {
-		return false
-	}
-	return slices.ContainsFunc(rs.list, func(route Route) bool {
-		return route.Path() == a.path && route.Grants(a, user).Granted(topic)
-	})
-}
-
-// Bytes is about what the arrival keeps in memory. A hub asks, as it remembers those that have gone.
-func (a *arrival) Bytes() int {
-	n := 128 + len(a.page)
-	for entry, topic := range a.filled {
-		n += 32 + len(entry) + len(topic)
-	}
-	if a.grant != nil {
-		for _, topic := range a.grant.Topics {
-			n += 16 + len(topic)
-		}
-	}
-	return n
 }
 
 // Interface guards.

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/metrics"
 )
 
@@ -21,8 +21,6 @@ type App struct {
 	hubs    map[string]*group
 	unnamed []byte // the handler that names no hub, as JSON
 	ctx     caddy.Context
-
-	generation uint64
 }
 
 // group is a hub of a config, with the handlers that have a subscribe route for it.
@@ -41,8 +39,8 @@ func (App) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the app.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.hubs, a.generation = ctx, map[string]*group{}, generations.Add(1)
-	if err := metrics.Register(ctx.GetMetricsRegistry(), liveHubs); err != nil {
+	a.ctx, a.hubs = ctx, map[string]*group{}
+	if err := metrics.Register(ctx.GetMetricsRegistry(), allHubs); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	events, err := ctx.App("events")
@@ -73,40 +71,32 @@ func (a *App) join(h *Handler, s HubSettings, broker brokerModule, source []byte
 	}
 	g := a.hubs[name]
 	if g == nil {
-		g = &group{ref: &hubRef{ready: make(chan struct{}), routes: routes{generation: a.generation, log: a.ctx.Logger()}}}
-		g.ref.settings.Hub = cmp.Or(name, "default")
+		g = &group{ref: newHubRef(cmp.Or(name, "default"), membroker.Module{}, a.ctx.Logger())}
 		a.hubs[name] = g
 	}
-	ref := g.ref
-	if what := ref.settings.conflict(&s); what != "" {
-		return nil, fmt.Errorf("%s of hub %q differs from the one in another handler: give it in one of them", what, ref.settings.Hub)
-	}
-	ref.settings.merge(&s)
-	if broker != nil {
-		ref.broker = broker
+	if err := g.ref.Join(&s, broker); err != nil {
+		return nil, err
 	}
 	if h.Path != "" {
 		g.routes = append(g.routes, h)
 	}
-	return ref, nil
+	return g.ref, nil
 }
 
 // Start opens the hubs that are not open yet.
 func (a *App) Start() error {
 	for _, g := range a.hubs {
-		ref := g.ref
-		if err := ref.open(); err != nil {
-			return fmt.Errorf("opening hub %q: %w", ref.settings.Hub, err)
+		if err := g.ref.Open(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// started applies the settings: only now is it sure that this config is the one.
+// started applies the settings: only now is it certain that this config is the one.
 func (a *App) started() {
 	for _, g := range a.hubs {
-		if ref := g.ref; ref.hub != nil { // another module may use the event's name
-			ref.hub.apply(&ref.settings, &ref.routes)
+		if g.ref.Apply() { // another module may use the event's name
 			g.warnUnheard()
 			g.warnKeyless()
 		}
@@ -126,12 +116,7 @@ func (a *App) stopping() {
 	}
 	var drained sync.WaitGroup
 	for _, g := range a.hubs {
-		if ref := g.ref; ref.hub != nil {
-			drained.Go(func() {
-				ref.hub.Drain(ref.settings.drain())
-				ref.hub.endings.Flush(time.Second)
-			})
-		}
+		drained.Go(g.ref.Drain)
 	}
 	drained.Wait()
 }
@@ -143,31 +128,9 @@ func (a *App) Stop() error { return nil }
 func (a *App) Cleanup() error {
 	var errs []error
 	for _, g := range a.hubs {
-		errs = append(errs, g.ref.release())
+		errs = append(errs, g.ref.Release())
 	}
 	return errors.Join(errs...)
-}
-
-// merge takes over what is set in o.
-func (s *HubSettings) merge(o *HubSettings) {
-	if o.History != nil {
-		s.History = o.History
-	}
-	if o.Limits != nil {
-		s.Limits = o.Limits
-	}
-	if o.Drain != nil {
-		s.Drain = o.Drain
-	}
-	if o.ClientKey != "" {
-		s.ClientKey = o.ClientKey
-	}
-	if o.Presence != nil {
-		s.Presence = o.Presence
-	}
-	if o.BrokerRaw != nil {
-		s.BrokerRaw = o.BrokerRaw
-	}
 }
 
 // Interface guards.

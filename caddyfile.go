@@ -191,7 +191,7 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 		if e.handler.Hub != d.handler.Hub {
 			continue
 		}
-		if name := d.handler.conflict(&e.handler.HubSettings); name != "" {
+		if name := d.handler.Conflict(&e.handler.HubSettings); name != "" {
 			return d.options[name].wrap(fmt.Errorf("%s of hub %q differs from the one at %s: give it in one directive "+
 				"of the hub, or the same in each", name, d.handler.Hub, e.options[name]))
 		}
@@ -308,7 +308,7 @@ func handlerOptions(h *Handler) []option {
 					return err
 				}
 			}
-			return h.Presence.check()
+			return h.Presence.Check()
 		}},
 		{usage: "write_timeout <duration>", min: 1, max: 1, subscribe: true, set: func(args []string) error {
 			if err := setDuration(&h.WriteTimeout)(args); err != nil {

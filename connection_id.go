@@ -44,7 +44,18 @@ func (p *pooledHub) connectionID(route, user, client string) string {
 	return base64.RawURLEncoding.EncodeToString(append(part, p.owner(route, user, part)...))
 }
 
-// owns reports whether an id is that of a connection of a user who has called it something.
+// Owns reports whether a connection is a user's that came by the route with a path. A connection that is not open on this
+// node may be on another, if the nodes share the log: its id tells.
+func (p *pooledHub) Owns(id, route, user string) bool {
+	c := p.Open(id)
+	if c == nil {
+		return p.Shared() && p.owns(id, route, user)
+	}
+	a, ok := c.Route.(*arrival)
+	return ok && a.path == route && c.User == user
+}
+
+// owns reports whether an id was made for a client of a user on a route.
 func (p *pooledHub) owns(id, route, user string) bool {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(id)
 	return err == nil && len(b) == clientBytes+ownerBytes && hmac.Equal(b[clientBytes:], p.owner(route, user, b[:clientBytes]))
@@ -56,7 +67,7 @@ func (p *pooledHub) owner(route, user string, part []byte) []byte {
 
 // mac covers each of the texts with its length, so that none can pass for two.
 func (p *pooledHub) mac(texts ...string) []byte {
-	h := hmac.New(sha256.New, *p.key.Load())
+	h := hmac.New(sha256.New, p.idKey())
 	for _, text := range append(texts, p.Name) {
 		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(text))))
 		h.Write([]byte(text))
@@ -64,17 +75,16 @@ func (p *pooledHub) mac(texts ...string) []byte {
 	return h.Sum(nil)
 }
 
+// idKey returns the key of the config in force, or the process's own. Connections keep the ids that they have.
+func (p *pooledHub) idKey() []byte {
+	if key := p.config.Load().settings.ClientKey; key != "" {
+		return []byte(strings.TrimSpace(key))
+	}
+	return p.ownKey
+}
+
 func randomKey() []byte {
 	key := make([]byte, sha256.Size)
 	rand.Read(key)
 	return key
-}
-
-// setKey takes the key of a config, or the process's own. Connections keep the ids that they have.
-func (p *pooledHub) setKey(s *HubSettings) {
-	key := p.ownKey
-	if s.ClientKey != "" {
-		key = []byte(strings.TrimSpace(s.ClientKey))
-	}
-	p.key.Store(&key)
 }

@@ -11,8 +11,7 @@ import (
 
 func keyed(name, key string) *pooledHub {
 	p := &pooledHub{Hub: &hub.Hub{Name: name}}
-	b := []byte(key)
-	p.key.Store(&b)
+	p.config.Store(&config{settings: HubSettings{ClientKey: key}})
 	return p
 }
 
@@ -22,7 +21,7 @@ func TestConnectionID(t *testing.T) {
 	p := keyed("hub", "key")
 	id := p.connectionID("/events", "u1", client)
 	if !p.owns(id, "/events", "u1") || id != keyed("hub", "key").connectionID("/events", "u1", client) {
-		t.Error("it is not its owner's, or another one each time")
+		t.Error("it is not its owner's, or a different one each time")
 	}
 	if rules.CheckConnection(id) != nil {
 		t.Errorf("%q is no connection's id", id)
@@ -40,19 +39,19 @@ func TestConnectionID(t *testing.T) {
 		"longer":        p.owns(id+"AA", "/events", "u1"),
 	} {
 		if owns {
-			t.Errorf("%s: it is his", name)
+			t.Errorf("%s: it is the user's", name)
 		}
 	}
 	b, _ := base64.RawURLEncoding.DecodeString(id)
 	for i := range len(b) * 8 {
 		b[i/8] ^= 1 << (i % 8)
 		if p.owns(base64.RawURLEncoding.EncodeToString(b), "/events", "u1") {
-			t.Errorf("with bit %d changed it is still his", i)
+			t.Errorf("with bit %d changed it is still the user's", i)
 		}
 		b[i/8] ^= 1 << (i % 8)
 	}
 	other := id[:len(id)-1] + string(id[len(id)-1]^1) // bits that mean nothing
 	if p.owns(other, "/events", "u1") {
-		t.Error("another spelling of it is his as well")
+		t.Error("another spelling of it is the user's as well")
 	}
 }

@@ -189,12 +189,12 @@ func (c control) steer(ctx context.Context, p *pooledHub) *problem.Problem {
 	there, err := true, error(nil)
 	switch c.target.Kind {
 	case broker.User:
-		p.revoked(c.target.Name)
+		p.Forget(c.target.Name)
 	case broker.Topic:
-		p.revoked("")
+		p.Forget("")
 	case broker.Connection:
 		if one, ok := p.Connection(c.target.Name); ok && one.User != "" {
-			p.revoked(one.User)
+			p.Forget(one.User)
 		}
 	}
 	switch c.what {
@@ -220,11 +220,4 @@ func (c control) steer(ctx context.Context, p *pooledHub) *problem.Problem {
 		return problem.NoConnection(c.target.Name)
 	}
 	return api.Unreachable(err)
-}
-
-// revoked makes the routes ask the app anew who a user is; "" stands for every user.
-func (p *pooledHub) revoked(user string) {
-	for _, route := range p.routes.Load().list {
-		route.Forget(user)
-	}
 }

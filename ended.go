@@ -19,17 +19,17 @@ func (p *pooledHub) ended(c *hub.Conn, reason error) {
 	if a, ok := c.Route.(*arrival); ok {
 		a.leave()
 	}
-	log := p.routes.Load().log
+	log := p.Log()
 	e := log.Check(zap.InfoLevel, "connection ended")
 	if e == nil {
 		return
 	}
 	events, bytes := c.Delivered()
-	fields := []zap.Field{zap.String("hub", p.Name), zap.String("connection", c.ID), zap.String("user", c.User),
+	fields := []zap.Field{zap.String("connection", c.ID), zap.String("user", c.User),
 		zap.Duration("duration", time.Since(c.Since())), zap.Uint64("events", events), zap.Uint64("bytes", bytes),
 		zap.String("reason", endReason(c, reason))}
 	p.endings.Put(func() { e.Write(fields...) }, func(dropped int) {
-		log.Warn("connections have ended without a line each, as the log took none", zap.String("hub", p.Name), zap.Int("lines", dropped))
+		log.Warn("connections have ended without a line each, as the log took none", zap.Int("lines", dropped))
 	})
 }
 

@@ -1,7 +1,6 @@
 package ssepush
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
@@ -17,22 +16,9 @@ func (s *streamRoute) arrive(r *http.Request) error {
 		return nil
 	}
 	_, network := request.ClientAddress(r)
-	ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
-	defer cancel()
-	theHub, err := s.hub.get(ctx)
-	if err != nil {
-		return err
-	}
-	// With a client's name the stream may take another one's place.
-	if r.ContentLength == 0 && !r.URL.Query().Has("client") {
-		if s.hub.settings.exceeds(openStreams.Load() + 1) {
-			return &hub.Refusal{Reason: "connections"}
-		}
-		if err := theHub.HasRoom(network); err != nil {
-			return err
-		}
-	}
-	return theHub.Arrive(network)
+	// With a client's name the stream may take the place of one that the client has.
+	needsRoom := r.ContentLength == 0 && !r.URL.Query().Has("client")
+	return s.hub.Enter(r.Context(), network, needsRoom)
 }
 
 // comeAgain is a problem for a client that is sent off by an error, and may come again.

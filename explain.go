@@ -16,7 +16,7 @@ func serveExplain(w http.ResponseWriter, r *http.Request, p *pooledHub) *problem
 		return bad
 	}
 	query := r.URL.Query()
-	q := hub.Question{Who: query.Get("who"), Event: query.Get("event"), Granted: p.grants}
+	q := hub.Question{Who: query.Get("who"), Event: query.Get("event")}
 	if q.Who == "" && q.Event == "" {
 		return problem.New(http.StatusBadRequest, "give who (a user or a connection), event (its id), or both")
 	}

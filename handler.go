@@ -108,7 +108,7 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 		problem.New(http.StatusNotFound, "there is no %s", path.Clean(r.URL.Path)).Write(w)
 		return nil
 	}
-	hub, err := h.hub.within(r.Context(), admitTimeout)
+	hub, err := h.hub.Get(r.Context())
 	if err != nil {
 		problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err).Write(w)
 		return nil

@@ -154,7 +154,7 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request, call string) *prob
 	if !ok {
 		return problem.New(http.StatusUnauthorized, "sign in")
 	}
-	hub, err := p.hub.within(r.Context(), admitTimeout)
+	hub, err := p.hub.Get(r.Context())
 	if err != nil {
 		return problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err)
 	}

@@ -95,73 +95,6 @@ type Handler struct {
 	inspector  *Page
 }
 
-// HubSettings are the settings that belong to a hub rather than to a route. They stand in one handler
-// of a hub, or are the same in all that have them.
-type HubSettings struct {
-	// The hub's name: handlers that name the same hub share subscribers and events. It must be given as
-	// soon as a config has two handlers. Default: "default".
-	Hub string `json:"hub,omitempty"`
-
-	// How much of the past a hub keeps in memory, for clients that resume.
-	History *History `json:"history,omitempty"`
-
-	// What a hub admits.
-	Limits *Limits `json:"limits,omitempty"`
-
-	// How long streams are closed over, at most, when Caddy exits or the hub leaves the config, so that clients come back
-	// spread out. Up to 1h. Default: 3s.
-	Drain *caddy.Duration `json:"drain,omitempty"`
-
-	// A secret of at least 32 bytes that the ids of connections are made with whose clients name themselves
-	// (`?client=`). All nodes must have the same. Placeholders are filled in when the config is loaded. Default: a random
-	// one, until Caddy exits.
-	ClientKey string `json:"client_key,omitempty"`
-
-	// Publishes which users come and go. Default: not at all.
-	Presence *Presence `json:"presence,omitempty"`
-
-	// The ordered log behind the hub. Default: memory.
-	BrokerRaw json.RawMessage `json:"broker,omitempty" caddy:"namespace=sse_push.brokers inline_key=name"`
-}
-
-// History bounds the window of past events that a hub keeps; the first bound reached trims.
-type History struct {
-	// How many events. Default: 10000. 0 keeps the default; -1 keeps none.
-	Events int `json:"events,omitempty"`
-	// How old. Default: 1h.
-	Age caddy.Duration `json:"age,omitempty"`
-	// How many bytes, encoded. Default: 64 MiB.
-	Bytes int64 `json:"bytes,omitempty"`
-}
-
-// Limits bound what a hub takes on.
-type Limits struct {
-	// Connections in all. Default: no limit of its own; the hubs without one have 80 % of the process's file descriptors together. -1: no limit.
-	Connections int `json:"connections,omitempty"`
-	// Connections a user. Default: 20. -1: no limit.
-	PerUser int `json:"per_user,omitempty"`
-	// Connections a client address (IPv6: a /64). Default: no limit.
-	PerIP int `json:"per_ip,omitempty"`
-	// Bytes of an event's data. Default: 1 MiB.
-	Event int64 `json:"event,omitempty"`
-	// Bytes that may wait for one connection before it is put back to catching up from the history. Default: 64 KiB.
-	Pending int64 `json:"pending,omitempty"`
-	// Bytes that may wait for all connections of the hub; an event that waits for several counts once. Past it, those with
-	// most are put back to catching up. Default: 1 GiB. -1: no limit.
-	Memory int64 `json:"memory,omitempty"`
-	// New connections a second, and as many at once. A client that comes too early is told when to come again. Addresses (IPv6:
-	// networks of /64) that come at the same time have equal shares, and one alone may have all. Default: no limit.
-	Rate int `json:"rate,omitempty"`
-}
-
-// Presence publishes an event `sse:presence` whenever a user comes or goes: `{"user": "…", "state": "join"}`, or `leave`.
-type Presence struct {
-	// The topic that it is published to. Who is to hear it must be granted that topic.
-	Topic string `json:"topic"`
-	// How long a user may have no connection, as between two pages, without having left. Up to 1h. Default: 5s.
-	Debounce caddy.Duration `json:"debounce,omitempty"`
-}
-
 // CaddyModule returns the Caddy module information.
 func (Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
@@ -244,16 +177,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			retryMin: time.Duration(h.RetryMin), retryMax: time.Duration(h.RetryMax),
 			shared: &arrival{path: h.Path},
 		}
-		h.hub.routes.list = append(h.hub.routes.list, h.stream)
+		h.hub.AddRoute(h.stream)
 	}
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && h.Path != "" {
 		srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		})
 	}
-	if l, most := h.Limits, descriptors(); l != nil && (l.Connections < 0 || l.Connections > most) {
-		h.log.Warn(fmt.Sprintf("limits: connections: the process may open %d files, and each connection takes one: "+
-			"when they are used up, the internal route cannot be reached either", most))
+	for _, w := range h.HubSettings.Warnings() {
+		h.log.Warn(w)
 	}
 	for _, w := range h.chain.Warnings() {
 		h.log.Warn(w)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/decode"
-	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
@@ -203,11 +202,11 @@ func (h *Handler) publishAnswer(ctx context.Context, texts []string, status int,
 	// The client may be gone already: what the app has done is to be told all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publish.Timeout)
 	defer cancel()
-	theHub, err := h.hub.get(ctx)
+	theHub, err := h.hub.Get(ctx)
 	if err == nil {
 		if err = theHub.Available(); err == nil {
 			for _, text := range texts {
-				h.publishText(ctx, theHub.Hub, text)
+				h.publishText(ctx, theHub, text)
 			}
 			return
 		}
@@ -215,7 +214,7 @@ func (h *Handler) publishAnswer(ctx context.Context, texts []string, status int,
 	h.complain(zap.ErrorLevel, "X-SSE-Publish: nothing was published", zap.Error(err))
 }
 
-func (h *Handler) publishText(ctx context.Context, theHub *hub.Hub, text string) {
+func (h *Handler) publishText(ctx context.Context, theHub *pooledHub, text string) {
 	kind := "application/x-www-form-urlencoded"
 	if decode.LooksLikeJSON([]byte(text)) {
 		kind = "application/json"
@@ -223,12 +222,12 @@ func (h *Handler) publishText(ctx context.Context, theHub *hub.Hub, text string)
 	d, p := decode.New(&http.Request{
 		Header: http.Header{"Content-Type": {kind}}, URL: new(url.URL),
 		Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)),
-	}, h.hub.settings.maxEvent())
+	}, theHub.MaxEvent())
 	if p != nil {
 		h.complain(zap.ErrorLevel, "X-SSE-Publish cannot be read", zap.Error(p))
 		return
 	}
-	for _, answer := range publish.All(ctx, theHub, d, h.PublishHeader.permits) {
+	for _, answer := range publish.All(ctx, theHub.Hub, d, h.PublishHeader.permits) {
 		if answer.Error != nil {
 			h.complain(zap.ErrorLevel, "X-SSE-Publish: an event was not published", zap.Error(answer.Error))
 		}

@@ -112,7 +112,7 @@ func (h *Handler) checkMatcher(matcher caddy.ModuleMap) error {
 
 // warnUnheard logs that a hub publishes who comes and goes to a topic that none of its subscribe routes can grant.
 func (g *group) warnUnheard() {
-	p := g.ref.settings.Presence
+	p := g.ref.Settings().Presence
 	if p == nil || len(g.routes) == 0 || slices.ContainsFunc(g.routes, func(h *Handler) bool { return h.chain.MayGrant(p.Topic) }) {
 		return
 	}
@@ -121,7 +121,7 @@ func (g *group) warnUnheard() {
 
 // warnKeyless logs that a node cannot tell which connections of other nodes are a poster's own.
 func (g *group) warnKeyless() {
-	if g.ref.settings.ClientKey != "" || !g.ref.hub.Shared() {
+	if g.ref.Settings().ClientKey != "" || !g.ref.Shared() {
 		return
 	}
 	for _, h := range g.routes {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/guard"
@@ -57,4 +58,13 @@ func (s *streamRoute) arrivalOf(r *http.Request, id identity.Identity) *arrival 
 		return s.shared
 	}
 	return a
+}
+
+// scarce is the complaint that descriptors run out.
+var scarce problem.Complaints
+
+// warnScarce logs, but not again and again, that streams get a goroutine each that should cost none.
+func (s *streamRoute) warnScarce(err error) {
+	scarce.Log(s.log, zap.WarnLevel, "connections cannot be taken over and cost more memory than they should; "+
+		"limit them, or let the process open more files", zap.Error(err))
 }

@@ -2,7 +2,6 @@ package ssepush
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -22,11 +21,6 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
-)
-
-const (
-	// admitTimeout is how long a client waits for a hub whose broker is away before it is sent off.
-	admitTimeout = 5 * time.Second
 )
 
 // serve answers the subscribe route: it finds out who asks and for what, and holds the stream.
@@ -63,11 +57,12 @@ func (s *streamRoute) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, 
 		return nil, nil
 	}
 	var sub hub.Subscription
+	var id identity.Identity
 	var p *problem.Problem
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, "QUERY":
 		sub = s.asked(r) // before the body is read
-		p = s.subscription(w, r, &sub)
+		id, p = s.subscription(w, r, &sub)
 	case http.MethodOptions:
 		w.Header().Set("Allow", strings.Join(subscribeMethods, ", "))
 		w.WriteHeader(http.StatusNoContent)
@@ -88,7 +83,7 @@ func (s *streamRoute) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, 
 		w.WriteHeader(http.StatusOK)
 		return nil, nil
 	}
-	conn, timing, err := s.begin(r.Context(), sub)
+	conn, timing, err := s.begin(r, id, sub)
 	if err != nil {
 		s.reject(w, r, err)
 		return nil, nil
@@ -96,23 +91,10 @@ func (s *streamRoute) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, 
 	return conn, timing
 }
 
-// begin subscribes, and returns what the stream is written from.
-func (s *streamRoute) begin(ctx context.Context, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
-	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
-	defer cancel()
-	theHub, err := s.hub.get(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	if sub.ID != "" { // so far it is what the client calls itself
-		sub.ID = theHub.connectionID(s.path, sub.User, sub.ID)
-	}
-	conn, err := theHub.admit(ctx, sub, &s.hub.settings)
-	if err != nil {
-		return nil, nil, err
-	}
-	theHub.admitted(conn, s.hub.routes.generation)
-	return conn, theHub.timing(s), nil
+// begin subscribes a client, and returns what its stream is written from.
+func (s *streamRoute) begin(r *http.Request, id identity.Identity, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
+	sub.User = id.User
+	return s.hub.Admit(r.Context(), s, s.arrivalOf(r, id), sub)
 }
 
 // hold serves a stream: until it ends, or takes the request's connection over and returns at once.
@@ -134,16 +116,6 @@ func (s *streamRoute) hold(w http.ResponseWriter, r *http.Request, conn *hub.Con
 	stream.Serve(r.Context(), w, c, conn, timing)
 }
 
-// arrived returns hub.Arrived, or 0 if there is no hub yet.
-func (s *streamRoute) arrived() uint64 {
-	select {
-	case <-s.hub.ready:
-		return s.hub.hub.Arrived()
-	default:
-		return 0
-	}
-}
-
 // streamMethods are those that a stream is asked for by.
 var streamMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, "QUERY"}
 
@@ -153,7 +125,7 @@ var subscribeMethods = []string{http.MethodGet, http.MethodHead, http.MethodOpti
 // on, what is revoked from the user is revoked from this client as well.
 func (s *streamRoute) asked(r *http.Request) hub.Subscription {
 	sub := hub.Subscription{
-		Arrived: s.arrived(),
+		Arrived: s.hub.Arrived(),
 		Retry:   jitter(s.retryMin, s.retryMax), Protocol: uint8(r.ProtoMajor), Old: !r.ProtoAtLeast(1, 1),
 	}
 	sub.Remote, sub.Address = request.ClientAddress(r)
@@ -161,7 +133,7 @@ func (s *streamRoute) asked(r *http.Request) hub.Subscription {
 }
 
 // subscription reads and checks all that a client asks for.
-func (s *streamRoute) subscription(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) *problem.Problem {
+func (s *streamRoute) subscription(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) (id identity.Identity, p *problem.Problem) {
 	enter := func() *problem.Problem {
 		if err := s.arrive(r); err != nil {
 			return comeAgain(err)
@@ -170,38 +142,36 @@ func (s *streamRoute) subscription(w http.ResponseWriter, r *http.Request, sub *
 	}
 	if r.ContentLength != 0 { // before it is waited for
 		if p := enter(); p != nil {
-			return p
+			return id, p
 		}
 		enter = nil
 	}
 	params, p := request.Params(w, r)
 	if p != nil {
-		return p
+		return id, p
 	}
 	sub.Topics = params["topic"]
 	if len(sub.Topics) > identity.MaxTopics {
-		return problem.Field("topic", "at most %d may be given, got %d", identity.MaxTopics, len(sub.Topics))
+		return id, problem.Field("topic", "at most %d may be given, got %d", identity.MaxTopics, len(sub.Topics))
 	}
 	for _, t := range sub.Topics {
 		if err := rules.CheckPattern(t); err != nil {
-			return problem.Field("topic", "%v", err)
+			return id, problem.Field("topic", "%v", err)
 		}
 	}
 	if p = since(sub, r.Header, params); p != nil {
-		return p
+		return id, p
 	}
-	id, p := s.chain.Identify(r, params, enter)
+	id, p = s.chain.Identify(r, params, enter)
 	if p != nil {
-		return p
+		return id, p
 	}
-	a := s.arrivalOf(r, id)
-	sub.User, sub.Route, sub.Keeps = id.User, a, a.size()
 	for _, t := range sub.Topics {
 		if !id.Granted(t) {
-			return problem.New(http.StatusForbidden, "the topic %q is not granted", problem.Clip(t)).OfField("topic")
+			return id, problem.New(http.StatusForbidden, "the topic %q is not granted", problem.Clip(t)).OfField("topic")
 		}
 	}
-	return nil
+	return id, nil
 }
 
 // since reads where a stream is to begin, and what the client calls itself.
@@ -232,7 +202,7 @@ func (s *streamRoute) reject(w http.ResponseWriter, r *http.Request, err error) 
 		return
 	}
 	if errors.Is(err, hub.ErrDenied) { // an EventSource does not come again
-		s.hub.rejected("denied")
+		s.hub.Rejected("denied")
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -245,7 +215,7 @@ func (s *streamRoute) reject(w http.ResponseWriter, r *http.Request, err error) 
 	if c := s.log.Check(zap.DebugLevel, "connection rejected"); c != nil {
 		c.Write(zap.String("reason", reason), zap.Error(err))
 	}
-	s.hub.rejected(reason)
+	s.hub.Rejected(reason)
 	retry := jitter(s.retryMax, 5*s.retryMax)
 	switch {
 	case refusal == nil:

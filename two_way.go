@@ -75,7 +75,7 @@ func (h *Handler) poster(r *http.Request, id string) (string, *problem.Problem) 
 	if p != nil {
 		return "", p
 	}
-	theHub, err := h.hub.within(r.Context(), admitTimeout)
+	theHub, err := h.hub.Get(r.Context())
 	if err != nil {
 		return "", problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err)
 	}
@@ -85,14 +85,8 @@ func (h *Handler) poster(r *http.Request, id string) (string, *problem.Problem) 
 	if strings.Trim(caller.User, " ") != caller.User {
 		return "", problem.New(http.StatusForbidden, "no header can hold a name that begins or ends with a space")
 	}
-	c := theHub.Open(id)
-	if c == nil && theHub.Shared() && theHub.owns(id, h.Path, caller.User) {
+	if theHub.Owns(id, h.Path, caller.User) {
 		return caller.User, nil
 	}
-	if c != nil && c.User == caller.User {
-		if a, ok := c.Route.(*arrival); ok && a.path == h.Path {
-			return caller.User, nil
-		}
-	}
-	return "", problem.NoConnection(id) // whether it is there or another's: who guesses learns nothing
+	return "", problem.NoConnection(id) // whether it is there or another's: a caller that guesses learns nothing
 }

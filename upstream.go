@@ -2,7 +2,6 @@ package ssepush
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
@@ -46,9 +44,7 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 	}
 	// What is published from now on is not missed, however long the app takes. What is replayed ends there or later.
 	if sub.LastEventID == "" && sub.Replay == 0 {
-		ctx, cancel := context.WithTimeout(r.Context(), admitTimeout)
-		defer cancel()
-		position, err := h.position(ctx)
+		position, err := h.hub.Position(r.Context())
 		if err != nil {
 			h.stream.reject(w, r, err)
 			return nil
@@ -77,10 +73,8 @@ func (h *Handler) serveUpstream(w http.ResponseWriter, r, asIs *http.Request, ne
 	if answer.first.over {
 		h.complain(zap.WarnLevel, "the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
-	sub.User, sub.Topics, sub.First = g.User, g.Topics, answer.first.frames()
-	a := h.stream.arrivalOf(r, identity.Identity{User: g.User, Grant: g})
-	sub.Route, sub.Keeps = a, a.size()
-	conn, timing, err := h.stream.begin(r.Context(), sub)
+	sub.Topics, sub.First = g.Topics, answer.first.frames()
+	conn, timing, err := h.stream.begin(r, identity.Identity{User: g.User, Grant: g}, sub)
 	if err != nil {
 		h.stream.reject(w, r, err)
 		return nil
@@ -212,13 +206,4 @@ func (f *firstEvents) frames() (frames []byte) {
 		}
 		frames = event.Append(frames)
 	}
-}
-
-// position is the end of the log.
-func (h *Handler) position(ctx context.Context) (broker.Position, error) {
-	theHub, err := h.hub.get(ctx)
-	if err != nil {
-		return broker.Position{}, err
-	}
-	return theHub.Position(ctx)
 }

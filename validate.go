@@ -1,11 +1,8 @@
 package ssepush
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 	"time"
 
@@ -15,8 +12,6 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/request"
-	"github.com/sse-push/caddy-sse-push/internal/rules"
-	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 const (
@@ -31,8 +26,6 @@ const (
 	maxRetryTime    = 24 * time.Hour
 	minWriteTimeout = time.Second
 	maxWriteTimeout = 24 * time.Hour
-	maxDrain        = time.Hour
-	maxDebounce     = time.Hour
 )
 
 // check reports what is wrong with the settings. An absent one counts as its default, so that it does not
@@ -41,7 +34,7 @@ func (h *Handler) check() error {
 	if h.Path == "" && h.Internal == nil && h.PublishHeader == nil && h.Inspector == nil {
 		return errors.New("neither a subscribe path nor an internal route nor publish_header nor inspector is given: it would do nothing")
 	}
-	if err := h.HubSettings.check(); err != nil {
+	if err := h.HubSettings.Check(); err != nil {
 		return err
 	}
 	if h.Path == "" {
@@ -148,109 +141,6 @@ func (h *Handler) routeSetting() string {
 	return ""
 }
 
-func (s *HubSettings) check() error {
-	if s.Hub != "" {
-		if err := rules.CheckName(s.Hub); err != nil {
-			return fmt.Errorf("hub: %w", err)
-		}
-	}
-	if s.History != nil {
-		if err := s.History.check(); err != nil {
-			return fmt.Errorf("history: %w", err)
-		}
-	}
-	if s.Limits != nil {
-		if err := s.Limits.check(); err != nil {
-			return fmt.Errorf("limits: %w", err)
-		}
-	}
-	if s.Drain != nil {
-		if err := checkDrain(*s.Drain); err != nil {
-			return fmt.Errorf("drain: %w", err)
-		}
-	}
-	if s.ClientKey != "" {
-		if err := secret.CheckKeyText(s.ClientKey); err != nil {
-			return fmt.Errorf("client_key: %w", err)
-		}
-	}
-	if s.Presence != nil {
-		if err := s.Presence.check(); err != nil {
-			return fmt.Errorf("presence: %w", err)
-		}
-	}
-	return nil
-}
-
-// conflict names the setting that both have and that is not the same in both, or is empty.
-func (s *HubSettings) conflict(o *HubSettings) string {
-	switch {
-	case s.BrokerRaw != nil && o.BrokerRaw != nil && !sameJSON(s.BrokerRaw, o.BrokerRaw):
-		return "broker"
-	case s.History != nil && o.History != nil && *s.History != *o.History:
-		return "history"
-	case s.Limits != nil && o.Limits != nil && *s.Limits != *o.Limits:
-		return "limits"
-	case s.Drain != nil && o.Drain != nil && *s.Drain != *o.Drain:
-		return "drain"
-	case s.ClientKey != "" && o.ClientKey != "" && s.ClientKey != o.ClientKey:
-		return "client_key"
-	case s.Presence != nil && o.Presence != nil && *s.Presence != *o.Presence:
-		return "presence"
-	}
-	return ""
-}
-
-func sameJSON(a, b json.RawMessage) bool {
-	if bytes.Equal(a, b) {
-		return true
-	}
-	var x, y any
-	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
-}
-
-func (h *History) check() error {
-	switch {
-	case h.Events < -1:
-		return fmt.Errorf("events: must not be less than -1, which keeps none; is %d", h.Events)
-	case h.Age < 0:
-		return fmt.Errorf("age: must not be negative; is %s", time.Duration(h.Age))
-	case h.Bytes < 0:
-		return fmt.Errorf("bytes: must not be negative; is %d", h.Bytes)
-	}
-	return nil
-}
-
-func (p *Presence) check() error {
-	if err := rules.CheckTopic(p.Topic); err != nil {
-		return fmt.Errorf("topic: %w", err)
-	}
-	if d := time.Duration(p.Debounce); d < 0 || d > maxDebounce {
-		return fmt.Errorf("debounce: must be from 0s, which is the default, to %s; is %s", maxDebounce, d)
-	}
-	return nil
-}
-
-func (l *Limits) check() error {
-	for _, n := range []struct {
-		name  string
-		value int
-	}{{"connections", l.Connections}, {"per_user", l.PerUser}, {"per_ip", l.PerIP}, {"rate", l.Rate}} {
-		if n.value < -1 {
-			return fmt.Errorf("%s: must not be less than -1, which is no limit; is %d", n.name, n.value)
-		}
-	}
-	switch {
-	case l.Event < 0:
-		return fmt.Errorf("event: must not be negative; is %d", l.Event)
-	case l.Pending < 0:
-		return fmt.Errorf("pending: must not be negative; is %d", l.Pending)
-	case l.Memory < -1:
-		return fmt.Errorf("memory: must not be less than -1, which is no limit; is %d", l.Memory)
-	}
-	return nil
-}
-
 func checkHeartbeat(d caddy.Duration) error {
 	if d != 0 && time.Duration(d) < minHeartbeat {
 		return fmt.Errorf("must be at least %s; is %s", minHeartbeat, time.Duration(d))
@@ -261,13 +151,6 @@ func checkHeartbeat(d caddy.Duration) error {
 func checkWriteTimeout(d caddy.Duration) error {
 	if t := time.Duration(d); t != 0 && (t < minWriteTimeout || t > maxWriteTimeout) {
 		return fmt.Errorf("must be from %s to %s; is %s", minWriteTimeout, maxWriteTimeout, t)
-	}
-	return nil
-}
-
-func checkDrain(d caddy.Duration) error {
-	if t := time.Duration(d); t < 0 || t > maxDrain {
-		return fmt.Errorf("must be from 0s to %s; is %s", maxDrain, t)
 	}
 	return nil
 }

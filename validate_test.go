@@ -85,30 +85,3 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
-
-func TestConflict(t *testing.T) {
-	for _, test := range []struct{ a, b, want string }{
-		{`{}`, `{"history": {"events": 5}, "limits": {"per_ip": 5}, "broker": {"name": "redis"}}`, ""},
-		{`{"history": {"events": 5}}`, `{"history": {"events": 5}}`, ""},
-		{`{"history": {"events": 5}}`, `{"history": {"events": 5, "age": "1m"}}`, "history"},
-		{`{"limits": {"per_ip": 5}}`, `{"limits": {"per_ip": 6}}`, "limits"},
-		{`{"drain": "0s"}`, `{}`, ""},
-		{`{"drain": "60s"}`, `{"drain": "1m"}`, ""},
-		{`{"drain": "0s"}`, `{"drain": "3s"}`, "drain"},
-		{`{"broker": {"name": "redis", "url": "a"}}`, `{"broker": { "url": "a", "name": "redis" }}`, ""},
-		{`{"broker": {"name": "redis", "url": "a"}}`, `{"broker": {"name": "redis", "url": "b"}}`, "broker"},
-	} {
-		var a, b HubSettings
-		for s, config := range map[*HubSettings]string{&a: test.a, &b: test.b} {
-			if err := json.Unmarshal([]byte(config), s); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := a.conflict(&b); got != test.want {
-			t.Errorf("%s and %s: got %q", test.a, test.b, got)
-		}
-		if got := b.conflict(&a); got != test.want {
-			t.Errorf("%s and %s: got %q", test.b, test.a, got)
-		}
-	}
-}

@@ -1,0 +1,36 @@
+package ssepush
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+var errOverLimit = errors.New("over the limit that came with its grant")
+
+// admit subscribes a client within what it was granted. The stream ends with the grant.
+func (p *pooledHub) admit(ctx context.Context, a *arrival, sub hub.Subscription) (*hub.Conn, error) {
+	sub.Route, sub.Keeps = a, a.size()
+	if a.grant == nil {
+		return p.subscribe(ctx, sub)
+	}
+	if !a.enter() {
+		return nil, p.Crowded("in_use", sub.User)
+	}
+	conn, err := p.subscribe(ctx, sub)
+	if err != nil {
+		a.leave()
+		return nil, err
+	}
+	// The check comes after the subscription, so that of two clients that come at once none slips through: rather both are
+	// sent away to come again.
+	if limit := a.grant.Limit; limit > 0 && p.UserHere(sub.User) > limit {
+		conn.Close(errOverLimit)
+		return nil, p.Crowded("per_user", sub.User)
+	}
+	if !a.grant.Expires.IsZero() {
+		a.deadline = deadlines.add(conn, a.grant.Expires)
+	}
+	return conn, nil
+}

@@ -1,0 +1,54 @@
+package ssepush
+
+import (
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/identity"
+)
+
+// config is what a config says of a hub.
+type config struct {
+	generation uint64 // greater in a newer config
+	settings   HubSettings
+	routes     []Route
+	log        *zap.Logger // names the hub
+}
+
+// recheck applies the config to a connection that was admitted under an earlier one, and reports whether it may stay. If
+// several sites have a route of the same path, the connection may have what any of them allows.
+func (cfg *config) recheck(c *hub.Conn) (stays bool) {
+	a, ok := c.Route.(*arrival)
+	if !ok {
+		return true
+	}
+	var own []Route
+	for _, route := range cfg.routes {
+		if route.Path() == a.path && route.Admits(a) {
+			own = append(own, route)
+		}
+	}
+	if len(own) == 0 {
+		return false
+	}
+	var grants []identity.Identity
+	c.Narrow(func(topic string) bool {
+		if grants == nil {
+			for _, route := range own {
+				grants = append(grants, route.Grants(a, c.User))
+			}
+		}
+		return slices.ContainsFunc(grants, func(id identity.Identity) bool { return id.Granted(topic) })
+	})
+	return true
+}
+
+// grants reports whether a connection that came by a route may have a topic.
+func (cfg *config) grants(route hub.Route, user, topic string) bool {
+	a, ok := route.(*arrival)
+	return ok && slices.ContainsFunc(cfg.routes, func(route Route) bool {
+		return route.Path() == a.path && route.Grants(a, user).Granted(topic)
+	})
+}
