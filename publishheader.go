@@ -102,7 +102,7 @@ func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	switch {
 	case !h.instructed():
 		return next.ServeHTTP(w, r)
-	case identity.IsAsked(r):
+	case identity.IsSiteQuestion(r):
 	case identity.IsQuestion(r):
 		return h.refuseQuestion(w)
 	default:
@@ -122,7 +122,7 @@ func (h *Handler) refuseQuestion(w http.ResponseWriter) error {
 // forward is passOn for a request that bears only what is to reach the app.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	a := &answerWriter{
-		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context(), inner: identity.IsAsked(r) || isInner(r),
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context(), inner: identity.IsSiteQuestion(r) || isInner(r),
 	}
 	err := next.ServeHTTP(a, enclosed(r))
 	if !a.begun && err == nil {

@@ -15,10 +15,11 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// maxUnread is how much of a body is let go by, in bytes: only the headers of an answer count.
+// maxUnread is how much of an answer's body is read and dropped, in bytes: only the headers count.
 const maxUnread = 64 << 10
 
-// asker asks the app. It calls done once no more of the question is under way, which may be later than it returns.
+// asker sends a question to the app and returns the answer's status and headers. It calls done when nothing of the question is
+// under way any more, which may be after it has returned.
 type asker func(ctx context.Context, q *question, done func()) (int, http.Header, error)
 
 func newAsker(target string) asker {
@@ -26,7 +27,7 @@ func newAsker(target string) asker {
 		return askSite(target)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil // it is the app, not the world
+	transport.Proxy = nil // the app is near
 	transport.MaxResponseHeaderBytes = maxUnread
 	if socket, path, ok := unixTarget(target); ok {
 		var dialer net.Dialer
@@ -42,7 +43,7 @@ func newAsker(target string) asker {
 	return askURL(target, client)
 }
 
-// unixTarget takes unix:///run/app.sock:/whoami apart.
+// unixTarget splits a target such as unix:///run/app.sock:/whoami.
 func unixTarget(target string) (socket, path string, ok bool) {
 	rest, ok := strings.CutPrefix(target, "unix://")
 	if !ok {
@@ -53,7 +54,7 @@ func unixTarget(target string) (socket, path string, ok bool) {
 	return socket, path, ok && strings.HasPrefix(socket, "/") && strings.HasPrefix(path, "/") && err == nil && u.Host == "" && u.Fragment == ""
 }
 
-// askURL asks an app that is reached over the network.
+// askURL returns an asker that reaches the app over the network.
 func askURL(target string, client *http.Client) asker {
 	return func(ctx context.Context, q *question, done func()) (int, http.Header, error) {
 		defer done()
@@ -69,7 +70,7 @@ func askURL(target string, client *http.Client) asker {
 			return 0, nil, err
 		}
 		defer resp.Body.Close()
-		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxUnread+1)) // so that the connection can be used again
+		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxUnread+1)) // so that the connection can be reused
 		if err == nil && n > maxUnread {
 			err = errTooMuch
 		}
@@ -77,29 +78,30 @@ func askURL(target string, client *http.Client) asker {
 	}
 }
 
-var errTooMuch = fmt.Errorf("it sent more than %d bytes, where only headers are asked for", maxUnread)
+var errTooMuch = fmt.Errorf("it sent more than %d bytes, but only headers are needed", maxUnread)
 
-// askedKey marks the context of a question that is on its way through the handlers of a site.
-type askedKey struct{}
+// siteKey is the context key of a question on its way through the handlers of a site.
+type siteKey struct{}
 
-// IsAsked reports whether a request is a question that this process sent through the handlers of a site. Only they can
-// have touched its headers and those of its answer.
-func IsAsked(r *http.Request) bool { return r.Context().Value(askedKey{}) != nil }
+// IsSiteQuestion reports whether a request is a question that this process sent through the handlers of a site. Only these
+// handlers can have changed its headers, and those of its answer.
+func IsSiteQuestion(r *http.Request) bool { return r.Context().Value(siteKey{}) != nil }
 
-// headerQuestion marks a question of user authorize. Its value is questionMark.
+// headerQuestion is the header that marks a question. Its value is questionMark.
 const headerQuestion = "X-Sse-Question"
 
 // questionMark is the value of headerQuestion. No client can guess it, but the app sees it, so it proves nothing.
 var questionMark = rand.Text()
 
-// IsQuestion reports whether a request is a question of this process, whether it came through the handlers of a site or
-// over the network. Nobody can be asked about it in turn.
+// IsQuestion reports whether a request is a question of this process that has come back to it, through the handlers of a site or
+// over the network. It must not lead to another question.
 func IsQuestion(r *http.Request) bool {
 	mark := r.Header[headerQuestion]
-	return IsAsked(r) || len(mark) == 1 && mark[0] == questionMark
+	return IsSiteQuestion(r) || len(mark) == 1 && mark[0] == questionMark
 }
 
-// askSite asks a path of the site that the client's request came to, through all of the site's own handlers.
+// askSite returns an asker for a path of the site that the client's request came to. The question passes all of the site's own
+// handlers.
 func askSite(path string) asker {
 	return func(ctx context.Context, q *question, done func()) (int, http.Header, error) {
 		server, ok := q.r.Context().Value(caddyhttp.ServerCtxKey).(http.Handler)
@@ -107,7 +109,7 @@ func askSite(path string) asker {
 			done()
 			return 0, nil, errors.New("there is no site")
 		}
-		ctx, cancel := context.WithCancelCause(context.WithValue(ctx, askedKey{}, true))
+		ctx, cancel := context.WithCancelCause(context.WithValue(ctx, siteKey{}, true))
 		for _, key := range []any{http.ServerContextKey, http.LocalAddrContextKey} {
 			ctx = context.WithValue(ctx, key, q.r.Context().Value(key))
 		}
@@ -124,7 +126,7 @@ func askSite(path string) asker {
 		r.Body = http.NoBody
 		w := &subresponse{header: http.Header{}, cancel: cancel}
 		served := make(chan error, 1)
-		go func() { // a handler that does not heed its context is left to itself
+		go func() { // a handler that ignores its context goes on by itself
 			defer done()
 			defer func() {
 				if p := recover(); p != nil {
@@ -145,12 +147,12 @@ func askSite(path string) asker {
 		if err != nil {
 			return 0, nil, err
 		}
-		w.WriteHeader(http.StatusOK) // what net/http does for a handler that writes nothing
+		w.WriteHeader(http.StatusOK) // as net/http does for a handler that writes nothing
 		return w.status, w.sent, nil
 	}
 }
 
-// subresponse keeps the headers of an answer.
+// subresponse is a response writer that keeps the status and headers of an answer.
 type subresponse struct {
 	header http.Header // the handler's
 	cancel context.CancelCauseFunc
@@ -171,7 +173,7 @@ func (w *subresponse) WriteHeader(status int) {
 	}
 }
 
-// Write drops what it gets, without an error: a handler may take one for a reason to panic.
+// Write drops the body. It returns no error: some handlers panic at one.
 func (w *subresponse) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	w.mu.Lock()

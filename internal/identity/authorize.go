@@ -32,43 +32,44 @@ const (
 	defaultConcurrency = 8
 	// maxAnswers is how many of the app's answers are kept.
 	maxAnswers = 20_000
-	// maxAsked bounds what of a request is sent on, in bytes.
+	// maxAsked bounds the cookies and headers that are sent to the app, in bytes.
 	maxAsked = 16 << 10
 )
 
 // Authorize asks the app who a client is, with the client's own cookies and headers. The app answers with a status: 200
-// with the header `X-SSE-User` lets the client in, 401 and 403 refuse it, a 200 without that header knows nobody.
-// Anything else, and no answer in time, lets the client come again later.
+// with the header `X-SSE-User` lets the client in, 200 without that header names no user, and 401 and 403 refuse the client.
+// After any other answer, or none in time, the client comes again later.
 type Authorize struct {
 	// What to ask: a path of the same site, such as `/whoami`, or a URL: `http://`, `https://`, or a Unix socket and a
-	// path, `unix:///run/app.sock:/whoami`.
+	// path, such as `unix:///run/app.sock:/whoami`.
 	Target string `json:"target"`
 
-	// The cookies that the app is shown. Default: all.
+	// The cookies that are sent to the app. Default: all.
 	Cookies []string `json:"cookies,omitempty"`
 
-	// The headers that the app is shown beside the cookies. Default: `Authorization`.
+	// The headers that are sent to the app, besides the cookies. Default: `Authorization`.
 	Headers []string `json:"headers,omitempty"`
 
-	// How long an answer that lets a client in is kept for the same cookies, headers, address, topics and, with a path, connection:
-	// direct peer, server address and name, client certificate. Up to 10m. Default: 10s.
+	// How long an answer that lets a client in is reused for the same cookies, headers, address and topics. If `target` is a path,
+	// the connection has to be the same too: direct peer, server address and name, client certificate. Up to 10m. Default: 10s.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
-	// How long the app may take. The time that a question waits for its turn is not counted; that may be twice as long. Default: 5s.
+	// How long the app may take. The time that a question waits for its turn does not count; it may be twice as long. Default: 5s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	// How long a stream lives where the app does not say so by `X-SSE-Expires` (in seconds). The browser then comes back, and the app is
+	// How long a stream lives if the app does not say so by `X-SSE-Expires` (in seconds). The browser then comes back, and the app is
 	// asked again. Default: 1h.
 	Expires caddy.Duration `json:"expires,omitempty"`
 
-	// How many questions may be under way at once. Others wait, and take turns by the clients' addresses (IPv6: by /64).
+	// How many questions may be under way at once. Others wait; they take turns by the clients' addresses (IPv6: by /64).
 	// Default: 8.
 	Concurrency int `json:"concurrency,omitempty"`
 }
 
+// Check reports what is wrong with the settings.
 func (a *Authorize) Check() error {
 	for _, target := range placeholder.Settled(a.Target) {
-		if err := checkQuestion(target); err != nil {
+		if err := checkTarget(target); err != nil {
 			return err
 		}
 	}
@@ -79,7 +80,7 @@ func (a *Authorize) Check() error {
 	}
 	for _, name := range placeholder.Settled(a.Headers...) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(hopByHop, canonical) || instruction.Is(name) {
+		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(notSentOn, canonical) || instruction.Is(name) {
 			return fmt.Errorf("headers: %q cannot be sent on", name)
 		}
 	}
@@ -101,8 +102,8 @@ func (a *Authorize) Check() error {
 	return nil
 }
 
-// checkQuestion reports what is wrong with what the app is asked by.
-func checkQuestion(target string) error {
+// checkTarget reports what is wrong with the path or URL at which the app is asked.
+func checkTarget(target string) error {
 	if strings.HasPrefix(target, "/") {
 		return request.CheckPath(target)
 	}
@@ -115,8 +116,8 @@ func checkQuestion(target string) error {
 	return nil
 }
 
-// hopByHop are the headers that describe a message, or are set here.
-var hopByHop = []string{"Accept", "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Host", "Keep-Alive", "Te", "Trailer",
+// notSentOn are headers that describe a message, or that a question sets itself.
+var notSentOn = []string{"Accept", "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Host", "Keep-Alive", "Te", "Trailer",
 	"Transfer-Encoding", "Upgrade", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
 func newAuthorizer(a *Authorize) *authorizer {
@@ -139,23 +140,23 @@ func newAuthorizer(a *Authorize) *authorizer {
 	return v
 }
 
-// authorizer asks the app, and remembers for a moment what it said.
+// authorizer asks the app, and keeps its answers for a moment.
 type authorizer struct {
 	name             string
 	cookies, headers []string
 	ttl, timeout     time.Duration
 	lifetime         time.Duration
 	ask              asker
-	site             bool        // the app is asked through the handlers of the site
+	site             bool        // whether the app is asked through the handlers of the site
 	queue            *fair.Queue // of questions, by the clients' addresses
 
 	mu      sync.Mutex // guards all below
 	answers map[answerKey]kept
-	flights map[string]*flight // by key and number of purges
-	purged  uint64             // how often
+	flights map[string]*flight // by key and purges
+	purges  uint64             // counts the calls of forgetUser
 }
 
-// answerKey stands for all of a request that the app is shown. A hash, so that no cookie is kept.
+// answerKey is a hash of all that the app sees of a request, so that no cookie is kept.
 type answerKey [sha256.Size]byte
 
 type kept struct {
@@ -166,7 +167,7 @@ type kept struct {
 // Vouches implements Verifier.
 func (v *authorizer) Vouches(by string) bool { return by == v.name }
 
-// Verify implements Verifier. A client with something to show is admitted before the app is asked.
+// Verify implements Verifier. A client that sends something for the app is admitted before the app is asked.
 func (v *authorizer) Verify(r *Request) (*Grant, error) {
 	q, size := v.question(r.Request)
 	if len(q.header) == 0 {
@@ -180,31 +181,31 @@ func (v *authorizer) Verify(r *Request) (*Grant, error) {
 	}
 	q.asksFor(r.Params["topic"])
 	key := q.key(r.Route)
-	g, purged := v.known(key)
+	g, purges := v.known(key)
 	if g != nil {
 		return g, nil
 	}
 	// A client that asks after a purge must not get an answer from before it.
-	id := string(key[:]) + strconv.FormatUint(purged, 10)
-	return v.wait(r.Context(), v.board(id, q, key, purged))
+	id := string(key[:]) + strconv.FormatUint(purges, 10)
+	return v.wait(r.Context(), v.board(id, q, key, purges))
 }
 
-// known returns what the app has said a moment ago, and how often that was purged.
+// known returns the answer that is kept for a key, or nil, and the number of purges.
 func (v *authorizer) known(key answerKey) (*Grant, uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if k, ok := v.answers[key]; ok && time.Now().Before(k.until) {
-		return k.grant, v.purged
+		return k.grant, v.purges
 	}
-	return nil, v.purged
+	return nil, v.purges
 }
 
-// keep remembers an answer, unless there was a purge since it was asked for. Refusals are not kept: who has just logged
-// in has the same cookie, and an EventSource that is refused gives up for good.
-func (v *authorizer) keep(key answerKey, g *Grant, purged uint64) {
+// keep keeps an answer, unless there was a purge since the app was asked. Refusals are not kept: a user who has just logged
+// in may have the same cookie as before, and an EventSource that is refused gives up for good.
+func (v *authorizer) keep(key answerKey, g *Grant, purges uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.purged != purged {
+	if v.purges != purges {
 		return
 	}
 	now := time.Now()
@@ -232,7 +233,7 @@ func (v *authorizer) keep(key answerKey, g *Grant, purged uint64) {
 func (v *authorizer) forgetUser(user string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.purged++
+	v.purges++
 	for k, a := range v.answers {
 		if user == "" || a.grant.User == user {
 			delete(v.answers, k)
@@ -242,9 +243,9 @@ func (v *authorizer) forgetUser(user string) {
 
 func failing(cause string) *refusal { return &refusal{public: "authorize", cause: cause} }
 
-// get asks the app. The caller has a place in the queue, which is given back when no more of the question is under way.
+// get asks the app. The caller has entered the queue; get leaves it when nothing of the question is under way any more.
 func (v *authorizer) get(q *question) (*Grant, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), v.timeout) // not a client's: others may wait for the answer too
+	ctx, cancel := context.WithTimeout(context.Background(), v.timeout) // no client's context: others may wait for the answer too
 	defer cancel()
 	status, header, err := v.ask(ctx, q, func() { v.queue.Leave(q.network) })
 	cached := instruction.WhyCached(status, header)

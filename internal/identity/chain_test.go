@@ -1,13 +1,18 @@
 package identity
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -256,5 +261,91 @@ func TestWarnings(t *testing.T) {
 	}
 	if got := chainOf(t, Settings{Anonymous: true}).Warnings(); !reflect.DeepEqual(got, []string(nil)) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A client is admitted once: before an app is asked about it, or else when its user is known; one without a user or with a
+// bad proof is not. If it is not admitted, that is the answer, and no app is asked.
+func TestIdentifyAdmits(t *testing.T) {
+	var asked atomic.Int64
+	users := []UserSource{
+		{Source: "ticket", Ticket: &Ticket{Secrets: []string{secretA}}},
+		{Source: "authorize", Authorize: &Authorize{Target: app(t, func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			if r.Header.Get("Cookie") == "id=u1" {
+				w.Header().Set("X-SSE-User", "u1")
+			}
+		})}},
+		{Source: "header", Name: "X-User"},
+	}
+	good := ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}`, time.Now().Unix()+60))
+	for name, test := range map[string]struct {
+		url, cookie, header string
+		anonymous           bool
+		admitted            int64 // how often the client is
+		asked               int64 // how often the app is
+		known               bool
+	}{
+		"a ticket":                 {url: "/?ticket=" + good, admitted: 1, known: true},
+		"a bad ticket":             {url: "/?ticket=x"},
+		"a header":                 {header: "u1", admitted: 1, known: true},
+		"a bad header":             {header: "u\xff"},
+		"a session":                {cookie: "id=u1", admitted: 1, asked: 1, known: true},
+		"no session":               {cookie: "id=", admitted: 1, asked: 1},
+		"no session, and a header": {cookie: "id=", header: "u1", admitted: 1, asked: 1, known: true},
+		"a cookie without end":     {cookie: strings.Repeat("a", maxAsked+1), admitted: 1},
+		"nothing":                  {},
+		"nothing, anonymous":       {anonymous: true, admitted: 1, known: true},
+	} {
+		for _, refuses := range []bool{false, true} {
+			c := chainOf(t, Settings{Users: users, Anonymous: test.anonymous})
+			r := httptest.NewRequest(http.MethodGet, cmp.Or(test.url, "/"), nil)
+			if test.cookie != "" {
+				r.Header.Set("Cookie", test.cookie)
+			}
+			if test.header != "" {
+				r.Header.Set("X-User", test.header)
+			}
+			caddyhttp.NewTestReplacer(r)
+			asked.Store(0)
+			var admitted int64
+			full := problem.New(http.StatusServiceUnavailable, "full")
+			_, p := c.Identify(r, nil, func() *problem.Problem {
+				if admitted++; asked.Load() != 0 {
+					t.Errorf("%s: the app is asked first", name)
+				}
+				if refuses {
+					return full
+				}
+				return nil
+			})
+			switch {
+			case admitted != test.admitted:
+				t.Errorf("%s: admitted %d times", name, admitted)
+			case refuses && admitted > 0 && (p != full || asked.Load() != 0):
+				t.Errorf("%s: not admitted: got %v, and the app is asked %d times", name, p, asked.Load())
+			case !refuses && ((p == nil) != test.known || asked.Load() != test.asked):
+				t.Errorf("%s: got %v, and the app is asked %d times", name, p, asked.Load())
+			}
+		}
+	}
+}
+
+// What a connection keeps of its request, and what a later config makes of it.
+func TestRegrant(t *testing.T) {
+	before := chainOf(t, Settings{Anonymous: true, Topics: []string{"public", "user/{user}", "tenant/{http.vars.tenant}/*", "gone/{http.vars.none}"}})
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	caddyhttp.NewTestReplacer(r).Set("http.vars.tenant", "a/b")
+	filled := before.Filled(r, "u1")
+	if want := map[string]string{"tenant/{http.vars.tenant}/*": "tenant/a%2Fb/*"}; !maps.Equal(filled, want) {
+		t.Errorf("keeps %q", filled)
+	}
+	after := chainOf(t, Settings{Topics: []string{"user/{user}", "tenant/{http.vars.tenant}/*", "new/{http.vars.tenant}", "news"}})
+	id := after.Regrant("u1", filled, &Grant{User: "u1", Topics: []string{"own"}})
+	if want := []string{"user/u1", "tenant/a%2Fb/*", "news", "own"}; !slices.Equal(id.Topics, want) {
+		t.Errorf("grants %q", id.Topics)
+	}
+	if filled := chainOf(t, Settings{Topics: []string{"public", "user/{user}"}}).Filled(r, "u1"); filled != nil {
+		t.Errorf("without placeholders of the request, keeps %q", filled)
 	}
 }

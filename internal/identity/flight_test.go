@@ -147,3 +147,103 @@ func TestAuthorizeWaiting(t *testing.T) {
 		all.Wait()
 	})
 }
+
+const limitOfTest = 30 * time.Second
+
+// Two thousand clients of a hundred users come back at once: one question a user, few at a time, nobody refused.
+func TestAuthorizeStorm(t *testing.T) {
+	const clients, users, atOnce = 2000, 100, 4
+	var asked, now, most atomic.Int64
+	v := authorizerOf(t, Authorize{Concurrency: atOnce, Timeout: caddy.Duration(limitOfTest), TTL: caddy.Duration(time.Minute), Target: app(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		for n := now.Add(1); ; {
+			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
+				break
+			}
+		}
+		c, _ := r.Cookie("id")
+		w.Header().Set("X-SSE-User", c.Value)
+		now.Add(-1)
+	})})
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			user := fmt.Sprint("u", i%users)
+			g, err := v.Verify(arriving(asClient("id="+user), nil, "/events"))
+			if err != nil || g.User != user {
+				t.Errorf("client %d: got %+v, %v", i, g, err)
+			}
+		})
+	}
+	wg.Wait()
+	if asked.Load() != users || most.Load() > atOnce {
+		t.Errorf("the app was asked %d times, up to %d at once", asked.Load(), most.Load())
+	}
+}
+
+// An app that is too slow for a storm sends the rest off, for now.
+func TestAuthorizeStormOnASlowApp(t *testing.T) {
+	release := make(chan struct{})
+	v := authorizerOf(t, Authorize{Concurrency: 2, Timeout: caddy.Duration(300 * time.Millisecond), Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		w.Header().Set("X-SSE-User", "u")
+	})})
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			if g, err := v.Verify(arriving(asClient(fmt.Sprint("id=", i)), nil, "/events")); g != nil || !isSoft(err, "authorize") {
+				t.Errorf("got %+v, %v", g, err)
+			}
+		})
+	}
+	wg.Wait()
+	close(release)
+	if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.User != "u" {
+		t.Errorf("later: got %+v, %v", g, err)
+	}
+}
+
+// An answer that was asked for before a purge is not for those who come behind it, and not kept.
+func TestAuthorizePurgeInFlight(t *testing.T) {
+	asked, answer := make(chan struct{}, 9), make(chan string)
+	v := authorizerOf(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		w.Header().Set("X-SSE-User", <-answer)
+	})})
+	users := make(chan string, 2)
+	ask := func() {
+		g, err := v.Verify(arriving(asClient("id=1"), nil, "/events"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		users <- g.User
+	}
+	go ask()
+	<-asked
+	v.forgetUser("old")
+	go ask()
+	<-asked         // a question of its own
+	answer <- "old" // to one of the two: both go by the same name here
+	<-users
+	answer <- "new"
+	<-users
+	go ask()
+	select {
+	case user := <-users: // kept: so it is the answer to the second question
+		if n := len(asked); n != 0 {
+			t.Errorf("asked %d times more, and %q is kept", n, user)
+		}
+	case <-time.After(limitOfTest):
+		t.Error("the answer from behind the purge is not kept")
+	}
+
+	go func() { <-asked; v.forgetUser("old"); answer <- "late" }()
+	v.forgetUser("old")
+	v.forgetUser("new")
+	ask()
+	if v.mu.Lock(); len(v.answers) != 0 {
+		t.Error("an answer from before a purge is kept")
+	}
+	v.mu.Unlock()
+}

@@ -21,14 +21,14 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// question is what of a client's request goes to the app.
+// question is the part of a client's request that the app sees.
 type question struct {
 	r      *http.Request // the client's
-	header http.Header   // of it, what the app is shown
-	topics []string      // what it asks for
-	site   bool          // it goes through the handlers of the site, which see the client's connection as well
+	header http.Header   // the headers of it that the app sees
+	topics []string      // that the client asks for
+	site   bool          // whether it goes through the handlers of the site, which see the client's connection as well
 
-	remote, network string // its address, and what it counts by where clients take turns
+	remote, network string // the client's address, and the network by which clients take turns
 }
 
 func (q *question) scheme() string {
@@ -38,8 +38,8 @@ func (q *question) scheme() string {
 	return "http"
 }
 
-// forwarded returns the headers by which a proxy in front says where a request came from. The site believes them, or not,
-// as those of any other request from the same peer.
+// forwarded returns the headers by which a proxy in front says where a request came from. The site trusts them or not, as in
+// any other request from the same peer.
 func (q *question) forwarded() http.Header {
 	names := []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 	if server, ok := q.r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
@@ -55,7 +55,7 @@ func (q *question) forwarded() http.Header {
 	return h
 }
 
-// peer returns the address of the direct peer, without the port, which is another for each connection.
+// peer returns the address of the direct peer with the port 0, as each connection has another one.
 func (q *question) peer() string {
 	host, _, err := net.SplitHostPort(q.r.RemoteAddr)
 	if err != nil {
@@ -64,8 +64,8 @@ func (q *question) peer() string {
 	return net.JoinHostPort(host, "0")
 }
 
-// tls returns what the site's handlers are told of the client's TLS connection: nothing that differs between two
-// connections of one client.
+// tls returns the state of the client's TLS connection for the site's handlers, without what differs between two connections
+// of one client.
 func (q *question) tls() *tls.ConnectionState {
 	if q.r.TLS == nil {
 		return nil
@@ -75,7 +75,7 @@ func (q *question) tls() *tls.ConnectionState {
 	return &state
 }
 
-// connection returns all that the site's handlers can see of the client's connection.
+// connection returns all that the site's handlers can see of the client's connection, as parts of the key.
 func (q *question) connection() []string {
 	parts := []string{q.peer(), fmt.Sprint(q.r.Context().Value(http.LocalAddrContextKey))}
 	state := q.tls()
@@ -90,14 +90,14 @@ func (q *question) connection() []string {
 	return parts
 }
 
-// request is the app's, without what depends on the way to it.
+// request returns the request to the app. Its caller adds what depends on the way there.
 func (q *question) request(ctx context.Context, target string) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
 	r.Header = q.header.Clone()
-	r.Header.Set("Accept", "application/json") // frameworks then answer 401 rather than show a login
+	r.Header.Set("Accept", "application/json") // for which frameworks answer 401 instead of a login page
 	r.Header.Set(headerQuestion, questionMark)
 	if len(q.topics) > 0 {
 		list, err := json.Marshal(q.topics)
@@ -109,7 +109,7 @@ func (q *question) request(ctx context.Context, target string) (*http.Request, e
 	return r, nil
 }
 
-// question returns what the app is shown of a request, without topics, and how long that is in bytes.
+// question returns the question about a request, without its topics, and the size of its cookies and headers in bytes.
 func (v *authorizer) question(r *http.Request) (q *question, size int) {
 	q = &question{r: r, header: http.Header{}, site: v.site}
 	for _, name := range v.headers {
@@ -129,13 +129,13 @@ func (v *authorizer) question(r *http.Request) (q *question, size int) {
 // asksFor adds the topics that the client asks for.
 func (q *question) asksFor(topics []string) {
 	for _, t := range slices.Sorted(slices.Values(topics)) {
-		if len(q.topics) < MaxTopics && rules.CheckPattern(t) == nil { // for others the request is refused later on
+		if len(q.topics) < MaxTopics && rules.CheckPattern(t) == nil { // a request for any other is refused later
 			q.topics = append(q.topics, t)
 		}
 	}
 }
 
-// shown returns the Cookie header that the app gets.
+// shown returns the Cookie header for the app.
 func (v *authorizer) shown(r *http.Request) string {
 	var pairs []string
 	for name, pair := range request.CookiePairs(r) {
@@ -146,8 +146,8 @@ func (v *authorizer) shown(r *http.Request) string {
 	return strings.Join(pairs, "; ")
 }
 
-// key covers all that the app can see, and the route. What it leaves out the app must not see: an answer is given to every
-// client with the same key.
+// key returns a hash of the route and of all that the app can see. The app must not see anything else: its answer is given
+// to every client with the same key.
 func (q *question) key(route string) (key answerKey) {
 	h := sha256.New()
 	write := func(s string) {
