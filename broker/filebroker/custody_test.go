@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // health returns what Tail has said last.
@@ -23,7 +24,7 @@ func (f *follower) health() error {
 // refuses waits until the log says why it stores nothing, and checks that it does not.
 func refuses(t *testing.T, h *Handle, f *follower, why string) {
 	t.Helper()
-	until(t, "Tail says: "+why, func() bool {
+	brokertest.Eventually(t, "Tail says: "+why, func() bool {
 		err := f.health()
 		return errors.Is(err, broker.ErrUnavailable) && strings.Contains(err.Error(), why)
 	})
@@ -90,7 +91,7 @@ func TestMovedWhileOpen(t *testing.T) {
 			must(t, os.Rename(dir, dir+".aside"))
 			refuses(t, h, f, "was removed")
 			must(t, os.Rename(dir+".aside", dir))
-			until(t, "Tail's good news", func() bool { return f.health() == nil })
+			brokertest.Eventually(t, "Tail's good news", func() bool { return f.health() == nil })
 			put(t, h, "b")
 			for range 2 {
 				if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "b"}) {
@@ -141,7 +142,7 @@ func TestTableRemovedWhileOpen(t *testing.T) {
 	h := opened(t, dir, quiet(Options{}))
 	p := put(t, h, "a")
 	must(t, os.Remove(filepath.Join(dir, tableName)))
-	until(t, "the table is back", func() bool {
+	brokertest.Eventually(t, "the table is back", func() bool {
 		_, known, err := readTable(dir)
 		return known && err == nil
 	})
@@ -170,11 +171,11 @@ func TestAilingDisk(t *testing.T) {
 			f, begin := follow(t, h, 0), h.start()
 			put(t, h, "a")
 			d.set(func() { c.set(d, c.error) })
-			until(t, "events are refused", func() bool { return appendOne(t, h, "", strings.Repeat("x", 500)).Err != nil })
+			brokertest.Eventually(t, "events are refused", func() bool { return appendOne(t, h, "", strings.Repeat("x", 500)).Err != nil })
 			refuses(t, h, f, c.Error())
 			stored := len(rest(t, h, begin))
 			d.set(func() { c.set(d, nil) })
-			until(t, "Tail's good news", func() bool { return f.health() == nil })
+			brokertest.Eventually(t, "Tail's good news", func() bool { return f.health() == nil })
 			put(t, h, "b")
 			if got := rest(t, h, begin); len(got) != stored+1 || got[stored] != "b" {
 				t.Errorf("got %d events, want %d", len(got), stored+1)

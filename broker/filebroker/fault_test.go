@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // disk makes files fail as a test wants.
@@ -79,7 +80,7 @@ func appendOne(t *testing.T, h *Handle, key, text string) broker.Result {
 func recovered(t *testing.T, h *Handle, key, text string) broker.Result {
 	t.Helper()
 	var r broker.Result
-	until(t, "space", func() bool {
+	brokertest.Eventually(t, "space", func() bool {
 		r = appendOne(t, h, key, text)
 		return !errors.Is(r.Err, broker.ErrFull)
 	})
@@ -140,7 +141,7 @@ func TestFailingSync(t *testing.T) {
 			if sync == Always && !errors.Is(first.Err, broker.ErrUnknownOutcome) || sync != Always && first.Err != nil {
 				t.Errorf("got %v", first.Err)
 			}
-			until(t, "Tail's bad news", func() bool {
+			brokertest.Eventually(t, "Tail's bad news", func() bool {
 				f.mu.Lock()
 				defer f.mu.Unlock()
 				return errors.Is(f.states[len(f.states)-1], syscall.EIO)
@@ -318,14 +319,14 @@ func TestFailingSyncOfASealedSegment(t *testing.T) {
 			appendOne(t, h, "", string(make([]byte, 1000)))
 		}
 	}()
-	until(t, "another segment", func() bool {
+	brokertest.Eventually(t, "another segment", func() bool {
 		h.log.mu.Lock()
 		defer h.log.mu.Unlock()
 		return len(h.log.segments) > 1 && h.log.current != old
 	})
 	close(d.release)
 	<-written
-	until(t, "Tail's bad news", func() bool {
+	brokertest.Eventually(t, "Tail's bad news", func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return errors.Is(f.states[len(f.states)-1], syscall.EIO)
@@ -345,7 +346,7 @@ func TestFailingClose(t *testing.T) {
 	d := &disk{}
 	h := opened(t, t.TempDir(), quiet(Options{Sync: Never, segment: 4 << 10, wrap: func(f segFile) segFile { return failingClose{f, d} }}))
 	d.set(func() { d.sync = syscall.EIO })
-	until(t, "the log refuses events", func() bool {
+	brokertest.Eventually(t, "the log refuses events", func() bool {
 		return errors.Is(appendOne(t, h, "", string(make([]byte, 1000))).Err, syscall.EIO)
 	})
 	if r := appendOne(t, h, "", "a"); !errors.Is(r.Err, broker.ErrUnavailable) {

@@ -9,9 +9,9 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 func quiet(o Options) Options {
@@ -121,22 +121,6 @@ func (h *Handle) tip() broker.Position {
 	return h.log.table.position(h.log.visible)
 }
 
-// until waits for a condition.
-func until(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
-		}
-		select {
-		case <-time.After(time.Millisecond):
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		}
-	}
-}
-
 // follower is a sink that keeps what it is given.
 type follower struct {
 	mu     sync.Mutex // guards all below
@@ -160,7 +144,7 @@ func follow(t testing.TB, h *Handle, last int) *follower {
 			t.Errorf("Tail ended with %v", err)
 		}
 	})
-	until(t, "Tail's first word", func() bool {
+	brokertest.Eventually(t, "Tail's first word", func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return len(f.states) > 0
@@ -214,7 +198,7 @@ func (f *follower) release() {
 // await waits until the follower has come to an entry.
 func (f *follower) await(t testing.TB, seq uint64) {
 	t.Helper()
-	until(t, fmt.Sprint("Tail's coming to ", seq), func() bool {
+	brokertest.Eventually(t, fmt.Sprint("Tail's coming to ", seq), func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return f.last.Minor >= seq

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 func TestRecordComesBack(t *testing.T) {
@@ -244,7 +245,7 @@ func TestMaxAge(t *testing.T) {
 	o := quiet(Options{Sync: Never, MaxAge: 200 * time.Millisecond})
 	h := opened(t, dir, o)
 	begin, last := h.start(), put(t, h, "a", "b")
-	until(t, "trimming by age", func() bool { return standing(t, h, begin) == broker.Trimmed })
+	brokertest.Eventually(t, "trimming by age", func() bool { return standing(t, h, begin) == broker.Trimmed })
 	for range 2 {
 		if s := standing(t, h, last); s != broker.Exact {
 			t.Errorf("the last one stands %d", s)
@@ -396,5 +397,5 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Errorf("Tail ended with %v", err)
 		}
 	}
-	until(t, "the end of what was begun", func() bool { return runtime.NumGoroutine() <= goroutines && descriptors() <= files })
+	brokertest.Eventually(t, "the end of what was begun", func() bool { return runtime.NumGoroutine() <= goroutines && descriptors() <= files })
 }

@@ -81,9 +81,9 @@ func TestClusterLosesItsLeader(t *testing.T) {
 		}
 		for range 3 {
 			before := count()
-			eventually(t, "publishes", func() bool { return count() > before+200 })
+			brokertest.Eventually(t, "publishes", func() bool { return count() > before+200 })
 			var leader string
-			eventually(t, "a leader", func() bool {
+			brokertest.Eventually(t, "a leader", func() bool {
 				info := servers[0].stream(t, "sse_push-h").CachedInfo()
 				if info.Cluster != nil {
 					leader = info.Cluster.Leader
@@ -93,14 +93,14 @@ func TestClusterLosesItsLeader(t *testing.T) {
 			killed := servers[leader[1]-'0']
 			killed.Kill(t)
 			before = count()
-			eventually(t, "publishes without "+leader, func() bool { return count() > before+200 })
+			brokertest.Eventually(t, "publishes without "+leader, func() bool { return count() > before+200 })
 			killed.Start(t)
 		}
 		stop()
 		publishers.Wait()
 		end := put(t, nodes[0], "end")
 		for i, s := range sinks {
-			eventually(t, "the end", func() bool {
+			brokertest.Eventually(t, "the end", func() bool {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				return len(s.entries) > 0 && s.entries[len(s.entries)-1].Position == end

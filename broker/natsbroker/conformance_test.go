@@ -89,7 +89,7 @@ func (s *server) fill(t testing.TB) (again func()) {
 		most, c.MaxMsgs, c.Discard = c.MaxMsgs, held+500, jetstream.DiscardNew
 	})
 	js := s.admin(t)
-	eventually(t, "the stream to be full", func() bool {
+	brokertest.Eventually(t, "the stream to be full", func() bool {
 		for range 100 {
 			if _, err := js.Publish(t.Context(), "sse_push.hub.events", nil); err != nil {
 				return true
@@ -119,7 +119,7 @@ func (s *server) shorten(t testing.TB, window time.Duration) {
 	s.change(t, func(c *jetstream.StreamConfig) { c.Duplicates = window })
 	if window < time.Second { // what the suite has stored is older than the probe
 		tries := 0
-		eventually(t, "an id to be forgotten", func() bool {
+		brokertest.Eventually(t, "an id to be forgotten", func() bool {
 			if tries++; tries%200 == 0 { // the server may have looked just before: a change has it look again
 				window += time.Millisecond
 				s.change(t, func(c *jetstream.StreamConfig) { c.Duplicates = window })

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/broker/natsbroker"
 )
 
@@ -47,7 +48,7 @@ func (s *sink) State(err error) {
 // well waits until Tail has caught up.
 func (s *sink) well(t testing.TB) {
 	t.Helper()
-	eventually(t, "the tail", func() bool {
+	brokertest.Eventually(t, "the tail", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.told && s.state == nil
@@ -57,7 +58,7 @@ func (s *sink) well(t testing.TB) {
 // ill waits until State says something like that.
 func (s *sink) ill(t testing.TB, text string) {
 	t.Helper()
-	eventually(t, "a state with "+text, func() bool {
+	brokertest.Eventually(t, "a state with "+text, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.state != nil && strings.Contains(strings.ToLower(s.state.Error()), text)
@@ -73,7 +74,7 @@ func (s *sink) has(t testing.TB, want string) {
 			t.Logf("want %q, got %q", want, got)
 		}
 	}()
-	eventually(t, "the entries", func() bool {
+	brokertest.Eventually(t, "the entries", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		got = ""
@@ -253,7 +254,7 @@ func TestExistingStream(t *testing.T) {
 		s := start(t, binary, "")
 		js := s.admin(t)
 		create := func(c jetstream.StreamConfig) {
-			eventually(t, "JetStream", func() bool {
+			brokertest.Eventually(t, "JetStream", func() bool {
 				_, err := js.CreateStream(t.Context(), c)
 				return err == nil
 			})

@@ -110,7 +110,7 @@ func (s *server) Start(t testing.TB) {
 
 // await waits until the server talks.
 func (s *server) await(t testing.TB) {
-	eventually(t, "nats-server", func() bool {
+	brokertest.Eventually(t, "nats-server", func() bool {
 		select {
 		case <-s.ended:
 			t.Fatalf("nats-server ended: %s", s.output)
@@ -174,7 +174,7 @@ func (s *server) Empty(t testing.TB) {
 // admin is a client of its own.
 func (s *server) admin(t testing.TB) jetstream.JetStream {
 	var conn *nats.Conn
-	eventually(t, "a connection", func() (ok bool) {
+	brokertest.Eventually(t, "a connection", func() (ok bool) {
 		var err error
 		conn, err = nats.Connect(s.url())
 		return err == nil
@@ -190,7 +190,7 @@ func (s *server) admin(t testing.TB) jetstream.JetStream {
 // stream waits for a stream: JetStream may come up later than the server.
 func (s *server) stream(t testing.TB, name string) (stream jetstream.Stream) {
 	js := s.admin(t)
-	eventually(t, "stream "+name, func() bool {
+	brokertest.Eventually(t, "stream "+name, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var err error
@@ -198,20 +198,6 @@ func (s *server) stream(t testing.TB, name string) (stream jetstream.Stream) {
 		return err == nil
 	})
 	return stream
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(30 * time.Second); !holds(); {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 // logged is where a test's broker logs to.

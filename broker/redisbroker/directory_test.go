@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 func counts(t testing.TB, b *Broker, names ...string) map[string]int {
@@ -29,7 +31,7 @@ func TestDirectory(t *testing.T) {
 	are := func(want map[string]int, names ...string) {
 		t.Helper()
 		for _, n := range []*Broker{a, b} {
-			until(t, "counts", func() bool { return maps.Equal(counts(t, n, names...), want) })
+			brokertest.Eventually(t, "counts", func() bool { return maps.Equal(counts(t, n, names...), want) })
 		}
 	}
 	are(map[string]int{})
@@ -45,7 +47,7 @@ func TestDirectory(t *testing.T) {
 	are(map[string]int{"user:5": 1})
 	report(b, "b", 100*time.Millisecond, true, map[string]int{"user:6": 1}) // b dies
 	are(map[string]int{"user:5": 1})
-	until(t, "what the dead node left is taken out", func() bool {
+	brokertest.Eventually(t, "what the dead node left is taken out", func() bool {
 		counts(t, a)
 		nodes, err := redis.Strings(s.do(t, "SMEMBERS", a.keys.nodes), nil)
 		return err == nil && len(nodes) == 1 && nodes[0] == "a"

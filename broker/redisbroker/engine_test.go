@@ -12,6 +12,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 func TestMovedTo(t *testing.T) {
@@ -48,7 +49,7 @@ func TestClusterNodesGone(t *testing.T) {
 		t.Error("a dead server answers")
 	}
 	owner.Start(t)
-	until(t, "the owner is found again", works)
+	brokertest.Eventually(t, "the owner is found again", works)
 }
 
 // The log moves from one node of the cluster to another while it is used.
@@ -88,7 +89,7 @@ func TestClusterMovesSlot(t *testing.T) {
 		s.do(t, "CLUSTER", "SETSLOT", slot, "NODE", id(dst))
 	}
 	store(t, b, "2")
-	until(t, "what comes next", func() bool { return strings.HasSuffix(tail.texts(), "2") })
+	brokertest.Eventually(t, "what comes next", func() bool { return strings.HasSuffix(tail.texts(), "2") })
 	if got := tail.texts(); got != "1 2" {
 		t.Errorf("got %q", got)
 	}
@@ -108,7 +109,7 @@ func TestSentinelMovesOn(t *testing.T) {
 	first.do(t, "SET", "me", "first")
 	second.do(t, "SET", "me", "second")
 	replica := start(t, "--replicaof", "127.0.0.1", first.port)
-	until(t, "there is a replica", func() bool {
+	brokertest.Eventually(t, "there is a replica", func() bool {
 		role, err := redis.Values(replica.do(t, "ROLE"), nil)
 		return err == nil && fmt.Sprintf("%s", role[0]) == "slave"
 	})
@@ -126,14 +127,14 @@ func TestSentinelMovesOn(t *testing.T) {
 	l := linkTo(t, engine{addresses: []string{away, f.addr}, sentinel: "mine"})
 	fails := func(want string) {
 		t.Helper()
-		until(t, want, func() bool {
+		brokertest.Eventually(t, want, func() bool {
 			_, err := l.do(t.Context(), "GET", "me")
 			return unsent(err) && strings.Contains(err.Error(), want)
 		})
 	}
 	who := func(want string) {
 		t.Helper()
-		until(t, want, func() bool {
+		brokertest.Eventually(t, want, func() bool {
 			got, err := redis.String(l.do(t.Context(), "GET", "me"))
 			return err == nil && got == want
 		})

@@ -25,6 +25,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // works appends on one node, and reads on another.
@@ -166,7 +167,7 @@ func TestTLS(t *testing.T) {
 		change(&m)
 		b := open(&m)
 		tail := follow(t, b, 0)
-		until(t, name+": an error", func() bool { err, _ := tail.state(); return err != nil })
+		brokertest.Eventually(t, name+": an error", func() bool { err, _ := tail.state(); return err != nil })
 		if err, _ := tail.state(); m.TLSCert != "" && !strings.Contains(err.Error(), "certificate") { // a server may just hang up
 			t.Errorf("%s: %v", name, err)
 		}
@@ -187,7 +188,7 @@ func clusterNodes(t *testing.T) (nodes []*server) {
 		}
 	}
 	for _, n := range nodes {
-		until(t, "the cluster is up", func() bool {
+		brokertest.Eventually(t, "the cluster is up", func() bool {
 			info, _ := redis.String(n.do(t, "CLUSTER", "INFO"), nil)
 			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
 		})
@@ -218,11 +219,11 @@ func TestCluster(t *testing.T) {
 	for _, n := range nodes {
 		n.Kill(t)
 	}
-	until(t, "the tail notices", func() bool { return !tail.healthy() })
+	brokertest.Eventually(t, "the tail notices", func() bool { return !tail.healthy() })
 	for _, n := range nodes {
 		n.Start(t)
 	}
-	until(t, "the tail is back", tail.healthy)
+	brokertest.Eventually(t, "the tail is back", tail.healthy)
 	store(t, b, "3")
 	tail.comes(t, "1 2 3")
 }
@@ -243,7 +244,7 @@ func TestSentinel(t *testing.T) {
 	b := open()
 	tail := started(t, b, 10)
 	tail.comes(t, "1 2")
-	until(t, "the replica has it all", func() bool {
+	brokertest.Eventually(t, "the replica has it all", func() bool {
 		c, err := Open("h", Options{URL: "redis://:p@" + replica.addr})
 		if err != nil {
 			t.Fatal(err)
@@ -252,16 +253,16 @@ func TestSentinel(t *testing.T) {
 		v, err := c.view(t.Context(), c.main, tail.all()[1].Position, "XRANGE", "+", "+", 0)
 		return err == nil && v.sum != 0
 	})
-	until(t, "the sentinel knows the replica", func() bool {
+	brokertest.Eventually(t, "the sentinel knows the replica", func() bool {
 		list, err := redis.Values(sentinel.do(t, "SENTINEL", "REPLICAS", "mine"), nil)
 		return err == nil && len(list) == 1
 	})
 	master.Kill(t)
-	until(t, "an append is stored on the new master", func() bool {
+	brokertest.Eventually(t, "an append is stored on the new master", func() bool {
 		r := try(t, b, time.Second, event("3"))
 		return r.Err == nil
 	})
-	until(t, "the tail follows", func() bool { return strings.HasSuffix(tail.texts(), "3") })
+	brokertest.Eventually(t, "the tail follows", func() bool { return strings.HasSuffix(tail.texts(), "3") })
 	if got := strings.TrimRight(tail.texts(), " 3"); got != "1 2" {
 		t.Errorf("got %q", tail.texts())
 	}

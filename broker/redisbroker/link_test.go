@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // Every caller gets the answer to its own command, though there are more than a link takes at once, and some give up.
@@ -65,12 +67,12 @@ func TestLinkUnsent(t *testing.T) {
 		t.Errorf("given up in the queue: %v", err)
 	}
 	s.Start(t)
-	until(t, "the link is back", func() bool {
+	brokertest.Eventually(t, "the link is back", func() bool {
 		got, err := redis.String(l.do(t.Context(), "ECHO", "x"))
 		return err == nil && got == "x"
 	})
 	s.Kill(t)
-	until(t, "it notices while nothing is sent", func() bool {
+	brokertest.Eventually(t, "it notices while nothing is sent", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.wire == nil
@@ -96,7 +98,7 @@ func TestLinkBreaks(t *testing.T) {
 	if got, err := l.do(t.Context(), "TALK"); err != nil || got != "1" {
 		t.Errorf("got %v, %v", got, err)
 	}
-	until(t, "who says too much is hung up on", func() bool {
+	brokertest.Eventually(t, "who says too much is hung up on", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return errors.Is(l.why, errUnasked)
@@ -111,7 +113,7 @@ func TestLinkDrop(t *testing.T) {
 	l := linkTo(t, engine{addresses: []string{start(t).addr}})
 	ctx, cancel := context.WithCancel(t.Context())
 	blocked := l.start(ctx, "BLPOP", "nothing", 0)
-	until(t, "it is sent", func() bool { return blocked.state.Load() == sent })
+	brokertest.Eventually(t, "it is sent", func() bool { return blocked.state.Load() == sent })
 	cancel()
 	if _, err := l.wait(ctx, blocked); !errors.Is(err, context.Canceled) || unsent(err) {
 		t.Errorf("got %v", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 func standing(t testing.TB, b *Broker, p broker.Position) broker.Standing {
@@ -88,11 +89,11 @@ func TestRollbackOfUnreadAppend(t *testing.T) {
 	release := tail.hold()
 	defer release()
 	s.do(t, "XADD", b.keys.log, "*", "topic", "t", "data", "held") // keeps the tail busy
-	until(t, "the tail is held", tail.held.Load)
+	brokertest.Eventually(t, "the tail is held", tail.held.Load)
 	unread := store(t, b, "unread")
 	restore()
 	release()
-	until(t, "a hole", func() bool {
+	brokertest.Eventually(t, "a hole", func() bool {
 		all := tail.all()
 		return all[len(all)-1].Record.Kind == broker.Hole
 	})
@@ -148,7 +149,7 @@ func TestTrimmedUnderSlowNode(t *testing.T) {
 	}
 	s.trim(t, 3)
 	release()
-	until(t, "the last entry", func() bool {
+	brokertest.Eventually(t, "the last entry", func() bool {
 		all := tail.all()
 		return len(all) > 0 && string(all[len(all)-1].Record.Data) == "1999"
 	})
@@ -177,7 +178,7 @@ func TestTrimByAge(t *testing.T) {
 	}
 	b := s.node(t, func(o *Options) { o.MaxAge = time.Hour })
 	tail := started(t, b, 0)
-	until(t, "old entries are trimmed", func() bool {
+	brokertest.Eventually(t, "old entries are trimmed", func() bool {
 		n, _ := redis.Int64(s.do(t, "XLEN", b.keys.log), nil)
 		return n <= 100
 	})

@@ -55,7 +55,7 @@ func (s *server) run(t testing.TB, args ...string) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "redis-server answers: "+s.addr, func() bool {
+	brokertest.Eventually(t, "redis-server answers: "+s.addr, func() bool {
 		if c, err := net.Dial("tcp", s.addr); err == nil {
 			c.Write([]byte("INFO persistence\r\n"))
 			b := make([]byte, 512)
@@ -178,18 +178,4 @@ func store(t testing.TB, b broker.Broker, data string) broker.Position {
 		t.Fatal(r.Err)
 	}
 	return r.Position
-}
-
-// until waits for a condition.
-func until(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline, look := time.After(30*time.Second), time.NewTicker(2*time.Millisecond)
-	defer look.Stop()
-	for !holds() {
-		select {
-		case <-look.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // sink keeps what a Tail hands on.
@@ -44,7 +45,7 @@ func follow(t testing.TB, b *Broker, last int) *sink {
 func started(t testing.TB, b *Broker, last int) *sink {
 	t.Helper()
 	s := follow(t, b, last)
-	until(t, "the tail has caught up", s.healthy)
+	brokertest.Eventually(t, "the tail has caught up", s.healthy)
 	return s
 }
 
@@ -130,7 +131,7 @@ func (s *sink) comes(t testing.TB, want string) {
 			t.Logf("have: %s", s.texts())
 		}
 	}()
-	until(t, "entries: "+want, func() bool { return s.texts() == want })
+	brokertest.Eventually(t, "entries: "+want, func() bool { return s.texts() == want })
 }
 
 // logs is a logger's output.

@@ -10,6 +10,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // try appends for so long.
@@ -73,7 +74,7 @@ func TestWrongPassword(t *testing.T) {
 			var l logs
 			b := s.node(t, l.into, change)
 			tail := follow(t, b, 0)
-			until(t, "an error", func() bool { err, said := tail.state(); return said && err != nil })
+			brokertest.Eventually(t, "an error", func() bool { err, said := tail.state(); return said && err != nil })
 			err, _ := tail.state()
 			r := try(t, b, 2*time.Second, event("x"))
 			if !errors.Is(r.Err, broker.ErrUnavailable) {
@@ -224,11 +225,11 @@ func TestFrozen(t *testing.T) {
 	if r := try(t, b, 500*time.Millisecond, event("b")); !errors.Is(r.Err, broker.ErrUnknownOutcome) {
 		t.Errorf("Append: %v", r.Err)
 	}
-	until(t, "the tail notices", func() bool { return !tail.healthy() })
+	brokertest.Eventually(t, "the tail notices", func() bool { return !tail.healthy() })
 	s.Thaw(t)
-	until(t, "the tail is back", tail.healthy)
+	brokertest.Eventually(t, "the tail is back", tail.healthy)
 	store(t, b, "c")
-	until(t, "what comes next", func() bool { return strings.HasSuffix(tail.texts(), "c") })
+	brokertest.Eventually(t, "what comes next", func() bool { return strings.HasSuffix(tail.texts(), "c") })
 	if got := tail.texts(); got != "a c" && got != "a b c" {
 		t.Errorf("got %q", got)
 	}
@@ -275,7 +276,7 @@ func TestKeyOfAnotherType(t *testing.T) {
 	b := s.node(t)
 	s.do(t, "SET", b.keys.log, "mine")
 	tail := follow(t, b, 0)
-	until(t, "an error", func() bool {
+	brokertest.Eventually(t, "an error", func() bool {
 		err, _ := tail.state()
 		return err != nil && strings.Contains(err.Error(), "WRONGTYPE")
 	})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -93,7 +94,7 @@ func TestAdminIsTheInternalRoute(t *testing.T) {
 	if a := ask(t, h, "DELETE", "/sse_push/hubs/default/users/a%2F..%2F%2Fb", ""); a.Status != http.StatusNoContent {
 		t.Errorf("got %d %s", a.Status, a.Body)
 	}
-	sitetest.WaitFor(t, "all are gone", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
+	brokertest.Eventually(t, "all are gone", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
 }
 
 func TestAdminHubs(t *testing.T) {
@@ -225,7 +226,7 @@ func TestAdminExplain(t *testing.T) {
 	want("u1", "1.1", "unknown")
 	want("<script>", sent, "not_connected")
 	c.Close()
-	sitetest.WaitFor(t, "it is gone", func() bool { return explain("u1", "").Verdict == "not_connected" })
+	brokertest.Eventually(t, "it is gone", func() bool { return explain("u1", "").Verdict == "not_connected" })
 	want("u1", sent, "sent")
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -167,7 +168,7 @@ func TestInjection(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 	c.Close()
-	sitetest.WaitFor(t, "its line in the log", func() bool { return strings.Contains(s.Log(), "connection ended") })
+	brokertest.Eventually(t, "its line in the log", func() bool { return strings.Contains(s.Log(), "connection ended") })
 	for line := range strings.Lines(s.Log()) {
 		var entry struct{ Msg string }
 		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Msg == "forged" || entry.Msg == "" {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -68,7 +69,7 @@ func TestCommandsOnAHub(t *testing.T) {
 	o.run("kick", "u2").want(t, 1, "Error: user u2 was not connected")
 	o.run("kick", "--connection", c.Connected.Connection).want(t, 0, "")
 	c.WantEnd()
-	sitetest.WaitFor(t, "all are gone", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
+	brokertest.Eventually(t, "all are gone", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
 	o.run("connections").want(t, 0, "There is none.")
 }
 
@@ -151,7 +152,7 @@ func TestCommandSubscribe(t *testing.T) {
 	r := o.begin("", "subscribe", s.URL+"/events?userId=u1", "--count", "3", "--json", "--header", "X-Any: thing")
 	connection := func() string {
 		var id string
-		sitetest.WaitFor(t, "it is connected", func() bool {
+		brokertest.Eventually(t, "it is connected", func() bool {
 			list := sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections")
 			if list.Total == 1 {
 				id = list.Connections[0].ID
@@ -162,9 +163,9 @@ func TestCommandSubscribe(t *testing.T) {
 	}
 	first := connection()
 	s.Publish("user", "u1", "data", "1")
-	sitetest.WaitFor(t, "it has the first", func() bool { return strings.Contains(r.out.String(), `"data":"1"`) })
+	brokertest.Eventually(t, "it has the first", func() bool { return strings.Contains(r.out.String(), `"data":"1"`) })
 	s.Do("DELETE", "/_sse/connections/"+first, "")
-	sitetest.WaitFor(t, "the stream has ended", func() bool {
+	brokertest.Eventually(t, "the stream has ended", func() bool {
 		return s.Do("GET", "/_sse/connections/"+first, "").Status == http.StatusNotFound
 	})
 	s.Publish("user", "u1", "data", "2 <b>", "event", "named")
@@ -183,7 +184,7 @@ func TestCommandSubscribe(t *testing.T) {
 	if fmt.Sprint(data) != "[message 1 named 2 <b> message 3]" || got.code != 0 || got.err != "" {
 		t.Errorf("got %q, %+v", data, got)
 	}
-	sitetest.WaitFor(t, "it has left", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
+	brokertest.Eventually(t, "it has left", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
 }
 
 // A signal ends whatever is under way, and leaves nothing behind.
@@ -191,15 +192,15 @@ func TestCommandSignals(t *testing.T) {
 	s, o := operated(t, sitetest.Route(""))
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		r := o.begin("", "subscribe", s.URL+"/events?userId=u1")
-		sitetest.WaitFor(t, "it is connected", func() bool { return strings.Contains(r.out.String(), "sse:connected") })
+		brokertest.Eventually(t, "it is connected", func() bool { return strings.Contains(r.out.String(), "sse:connected") })
 		_ = r.cmd.Process.Signal(signal)
 		if got := r.wait(); got.code != 0 || got.err != "" {
 			t.Errorf("%v: got %+v", signal, got)
 		}
-		sitetest.WaitFor(t, "it has left", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
+		brokertest.Eventually(t, "it has left", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
 	}
 	r := o.begin("", "tail")
-	sitetest.WaitFor(t, "it shows what comes", func() bool {
+	brokertest.Eventually(t, "it shows what comes", func() bool {
 		s.Publish("user", "u1", "data", "seen")
 		return strings.Contains(r.out.String(), "data: seen")
 	})
@@ -217,7 +218,7 @@ func TestCommandSignals(t *testing.T) {
 	asked := func() int { return strings.Count(s.Log(), `"uri":"/sse_push/hubs"`) }
 	before := asked()
 	r = o.start(exec.Command(filepath.Join(o.folder, "caddy"), "sse-push", "publish", "--user", "u1"), in)
-	sitetest.WaitFor(t, "it asks for the hub", func() bool { return asked() > before })
+	brokertest.Eventually(t, "it asks for the hub", func() bool { return asked() > before })
 	_ = r.cmd.Process.Signal(os.Interrupt)
 	if got := r.wait(); got.code != 130 {
 		t.Errorf("publish: got %+v", got)
@@ -230,7 +231,7 @@ func TestCommandTailThroughAReload(t *testing.T) {
 	a := administer(t, []*sitetest.Site{s}, sitetest.Route(""))
 	o := operate(t, "unix/"+a.socket)
 	r := o.begin("", "tail", "--topic", "room", "--json")
-	sitetest.WaitFor(t, "it looks", func() bool {
+	brokertest.Eventually(t, "it looks", func() bool {
 		s.Publish("topic", "room", "data", "begun")
 		return strings.Contains(r.out.String(), `"begun"`)
 	})
@@ -241,7 +242,7 @@ func TestCommandTailThroughAReload(t *testing.T) {
 		s.Reconnect()
 		s.Publish("topic", "room", "data", fmt.Sprint("after reload ", n))
 	}
-	sitetest.WaitFor(t, "it has all", func() bool { return strings.Contains(r.out.String(), "after reload 2") })
+	brokertest.Eventually(t, "it has all", func() bool { return strings.Contains(r.out.String(), "after reload 2") })
 	for n := range 3 {
 		if strings.Count(r.out.String(), fmt.Sprintf(`"after reload %d"`, n)) != 1 {
 			t.Errorf("got %s", r.out.String())

@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // Load is what caddy run and caddy reload do.
@@ -27,7 +29,7 @@ func LoadConfig(sites []*Site, config []byte) error {
 		return err
 	}
 	for _, s := range sites {
-		if !Eventually(func() bool { return Listeners(s.T, s.Addr) == 1 }) {
+		if !brokertest.Until(func() bool { return Listeners(s.T, s.Addr) == 1 }) {
 			return fmt.Errorf("an old listener of %s stays open", s.Addr)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -105,12 +106,12 @@ func TestControlDenies(t *testing.T) {
 	}
 	s.Open("/events?userId=u2")
 	steer(s, "DELETE", "users/u1?deny=0s", "")
-	sitetest.WaitFor(t, "he is in again", func() bool {
+	brokertest.Eventually(t, "he is in again", func() bool {
 		return s.Do(http.MethodHead, "/events?userId=u1", "").Status == http.StatusOK
 	})
 	s.Open("/events?userId=u1")
 	steer(s, "DELETE", "users/u1?deny=10m", "")
-	sitetest.WaitFor(t, "the end in the log", func() bool { return strings.Contains(s.Log(), `"reason":"denied"`) })
+	brokertest.Eventually(t, "the end in the log", func() bool { return strings.Contains(s.Log(), `"reason":"denied"`) })
 }
 
 // Each call is a line of the log: who, what, to whom. What is in a name can not pass for another line.

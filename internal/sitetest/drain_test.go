@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -25,7 +26,7 @@ func TestDrainOnExit(t *testing.T) {
 	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	sitetest.WaitFor(t, "the first has gone", func() bool {
+	brokertest.Eventually(t, "the first has gone", func() bool {
 		return slices.ContainsFunc(all, func(l *sitetest.Listener) bool {
 			select {
 			case <-l.Done:
@@ -125,7 +126,7 @@ func TestDescriptorsAreUsedUp(t *testing.T) {
 	for _, c := range all[:20] {
 		c.Close()
 	}
-	sitetest.WaitFor(t, "another can connect", func() bool {
+	brokertest.Eventually(t, "another can connect", func() bool {
 		c := tryOpen(p.Site)
 		if c != nil {
 			publisher.Publish("connection", c.Connected.Connection, "data", "welcome")
@@ -140,7 +141,7 @@ func TestDescriptorsAreUsedUp(t *testing.T) {
 	if !strings.Contains(p.Log(), "limits: connections: the process may open 100 files") {
 		t.Error("the log has no warning")
 	}
-	sitetest.WaitFor(t, "the log says so", func() bool { return strings.Contains(p.Log(), "too many open files") })
+	brokertest.Eventually(t, "the log says so", func() bool { return strings.Contains(p.Log(), "too many open files") })
 	p.Terminate(15 * time.Second)
 }
 

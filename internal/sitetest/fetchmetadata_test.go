@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -143,7 +144,7 @@ func TestEmbeddedStreams(t *testing.T) {
 					t.Errorf("%q: got %+v", headers, c.Connected)
 				}
 				c.Close()
-				sitetest.WaitFor(t, "the client has left", func() bool { return s.CountConnections() == 0 })
+				brokertest.Eventually(t, "the client has left", func() bool { return s.CountConnections() == 0 })
 			}
 			asked.Store(0)
 		})

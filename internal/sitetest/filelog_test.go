@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/broker/filebroker"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
@@ -20,7 +21,7 @@ func logDir(t *testing.T) string {
 			t.Errorf("no log was kept in %s: %v", dir, err)
 		}
 		for _, lock := range locks {
-			sitetest.WaitFor(t, "the log is let go of", func() bool {
+			brokertest.Eventually(t, "the log is let go of", func() bool {
 				b, err := filebroker.Open(filepath.Dir(lock), filebroker.Options{})
 				if err != nil {
 					return false
@@ -43,7 +44,7 @@ func TestFileLogIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	var health sitetest.Answer
-	if !sitetest.Eventually(func() bool {
+	if !brokertest.Until(func() bool {
 		health = s.Do("GET", "/_sse/health", "")
 		return health.Status == http.StatusServiceUnavailable
 	}) {

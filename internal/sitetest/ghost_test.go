@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -81,7 +82,7 @@ func TestGhostsAreFoundOut(t *testing.T) {
 			if newcomer.Retry < time.Second || newcomer.Retry > 2*time.Second {
 				t.Errorf("told to come again in %s", newcomer.Retry)
 			}
-			sitetest.WaitFor(t, "the ghost is found out", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 1 })
+			brokertest.Eventually(t, "the ghost is found out", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 1 })
 			if took := time.Since(begun); took > 5*time.Second {
 				t.Errorf("it took %s", took)
 			}
@@ -102,6 +103,6 @@ func TestGhostOfATicketForOneUse(t *testing.T) {
 	if reason := rejected(s, target); reason != "in_use" {
 		t.Fatalf("got %q", reason)
 	}
-	sitetest.WaitFor(t, "the ghost is found out", func() bool { return s.CountConnections() == 0 })
+	brokertest.Eventually(t, "the ghost is found out", func() bool { return s.CountConnections() == 0 })
 	s.Open(target)
 }

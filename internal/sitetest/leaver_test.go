@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -66,11 +67,11 @@ func TestLeavers(t *testing.T) {
 		return total == 0
 	}
 	rounds(20)
-	sitetest.WaitFor(t, "nobody is left", nobody)
+	brokertest.Eventually(t, "nobody is left", nobody)
 	goroutines, descriptors := left()
 	rounds(1000)
-	sitetest.WaitFor(t, "nobody is left", nobody)
-	sitetest.WaitFor(t, "no goroutine and no descriptor is left", func() bool {
+	brokertest.Eventually(t, "nobody is left", nobody)
+	brokertest.Eventually(t, "no goroutine and no descriptor is left", func() bool {
 		g, d := left()
 		return g <= goroutines && d <= descriptors
 	})

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -52,7 +53,7 @@ func TestLimits(t *testing.T) {
 			s.Publish("user", "u1", "data", "still here")
 			first.Want("still here")
 			first.Close()
-			sitetest.WaitFor(t, "the place is free again", func() bool {
+			brokertest.Eventually(t, "the place is free again", func() bool {
 				return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 0
 			})
 			s.Open("/events?userId=u1")

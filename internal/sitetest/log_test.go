@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -81,9 +82,9 @@ func TestStalledLogStopsNoStream(t *testing.T) {
 		sitetest.Leave(gone)
 		s.Publish("topic", "room", "data", "1")
 		sitetest.TakeAll(t, 1, stay...)
-		sitetest.WaitFor(t, "those who left are gone", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u2").Connections == 0 })
+		brokertest.Eventually(t, "those who left are gone", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u2").Connections == 0 })
 		read()
-		sitetest.WaitFor(t, "their lines are written", func() bool {
+		brokertest.Eventually(t, "their lines are written", func() bool {
 			pipe.Lock()
 			defer pipe.Unlock()
 			return strings.Count(pipe.String(), "connection ended") == len(gone)
@@ -184,10 +185,10 @@ func TestTornRequestsAreNoRejections(t *testing.T) {
 					t.Error("answered")
 				}
 			})
-			sitetest.WaitFor(t, "it is under way", func() bool { return handling() })
+			brokertest.Eventually(t, "it is under way", func() bool { return handling() })
 			cancel()
 			asking.Wait()
-			sitetest.WaitFor(t, "it is over", func() bool { return !handling() })
+			brokertest.Eventually(t, "it is over", func() bool { return !handling() })
 		}
 		for series, n := range s.Scrape() {
 			if strings.HasPrefix(series, "sse_push_rejected_total") && n > 0 {

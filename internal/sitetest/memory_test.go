@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -41,7 +42,7 @@ func TestTopicsCountAsMemory(t *testing.T) {
 		}
 		s.Open("/events?userId=u1&topic=room").Close()
 		greedy[0].Close()
-		sitetest.WaitFor(t, "its place is free", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u0").Connections == 0 })
+		brokertest.Eventually(t, "its place is free", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u0").Connections == 0 })
 		ask(0).Begin()
 		s.Publish("topic", "public/1-99-"+strings.Repeat("x", 200), "data", "1")
 		greedy[1].Want("1")

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -26,7 +27,7 @@ func wantMetrics(s *sitetest.Site, want map[string]float64) {
 		}
 		return ""
 	}
-	if !sitetest.Eventually(func() bool { return wrong() == "" }) {
+	if !brokertest.Until(func() bool { return wrong() == "" }) {
 		series := wrong()
 		s.T.Fatalf("%s: got %v, want %v, of\n%v", series, got[series], want[series], got)
 	}
@@ -39,7 +40,7 @@ func TestMetrics(t *testing.T) {
 	s, secure := sites[0], sites[1]
 	secure.HTTP.Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	secure.HTTP.Transport.(*http.Transport).ForceAttemptHTTP2 = true
-	sitetest.WaitFor(t, "the certificate is there", func() bool {
+	brokertest.Eventually(t, "the certificate is there", func() bool {
 		resp, err := secure.HTTP.Get(secure.URL + "/")
 		if err == nil {
 			resp.Body.Close()
@@ -166,7 +167,7 @@ func TestEndIsLogged(t *testing.T) {
 	check := func(c *sitetest.Client, want line) {
 		t.Helper()
 		id := c.Connected.Connection
-		sitetest.WaitFor(t, "the line is there", func() bool { return len(find(id)) > 0 })
+		brokertest.Eventually(t, "the line is there", func() bool { return len(find(id)) > 0 })
 		found := find(id)
 		got := found[0]
 		if got.Duration <= 0 || got.Duration > sitetest.Limit.Seconds() || got.Bytes < 20*got.Events || (got.Bytes > 0) != (got.Events > 0) {

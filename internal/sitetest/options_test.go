@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -96,10 +97,10 @@ func TestWithEverything(t *testing.T) {
 		if remote != "203.0.113.7" {
 			t.Errorf("the client's address is %q", remote)
 		}
-		sitetest.WaitFor(t, "the access log has it", func() bool {
+		brokertest.Eventually(t, "the access log has it", func() bool {
 			return s.Logged(`"msg":"handled request"`, `"uri":"/events?userId=u1"`, s.URL[strings.LastIndex(s.URL, ":"):])
 		})
-		sitetest.WaitFor(t, "nobody is left", func() bool { return sitetest.Get[sitetest.ConnectionList](publisher, "/_sse/connections").Total == 0 })
+		brokertest.Eventually(t, "nobody is left", func() bool { return sitetest.Get[sitetest.ConnectionList](publisher, "/_sse/connections").Total == 0 })
 	})
 }
 

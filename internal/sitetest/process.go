@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // Binary builds the command, once.
@@ -86,7 +88,7 @@ func StartProcess(t *testing.T, body, protocol string, files int, change func(ht
 			t.Logf("stderr:\n%s\nlog:\n%s", stderr.String(), s.Log())
 		}
 	})
-	WaitFor(t, "it listens", func() bool { return Listeners(t, s.Addr) == 1 })
+	brokertest.Eventually(t, "it listens", func() bool { return Listeners(t, s.Addr) == 1 })
 	s.Via(protocol)
 	return p
 }
@@ -126,5 +128,5 @@ func (p *Process) Restart() {
 		_ = cmd.Process.Kill()
 		<-gone
 	})
-	WaitFor(p.T, "it listens again", func() bool { return Listeners(p.T, p.Addr) == 1 })
+	brokertest.Eventually(p.T, "it listens again", func() bool { return Listeners(p.T, p.Addr) == 1 })
 }

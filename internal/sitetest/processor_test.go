@@ -3,6 +3,7 @@ package sitetest_test
 import (
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -14,5 +15,5 @@ func TestManyProcessors(t *testing.T) {
 	p.Publish("topic", "room", "data", "0")
 	sitetest.TakeAll(t, 0, all...)
 	sitetest.Leave(all)
-	sitetest.WaitFor(t, "nobody is left", func() bool { return sitetest.Get[sitetest.ConnectionList](p.Site, "/_sse/connections").Total == 0 })
+	brokertest.Eventually(t, "nobody is left", func() bool { return sitetest.Get[sitetest.ConnectionList](p.Site, "/_sse/connections").Total == 0 })
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // Via lets the next requests use a protocol: h1, h1-TLS or h2. The latter two need "tls internal".
@@ -18,7 +20,7 @@ func (s *Site) Via(protocol string) {
 	transport := s.HTTP.Transport.(*http.Transport)
 	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	transport.ForceAttemptHTTP2 = protocol == "h2"
-	WaitFor(s.T, "the certificate is there", func() bool {
+	brokertest.Eventually(s.T, "the certificate is there", func() bool {
 		resp, err := s.HTTP.Get(s.URL + "/")
 		if err == nil {
 			resp.Body.Close()

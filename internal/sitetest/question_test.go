@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -183,7 +184,7 @@ func TestAuthorizeByConnection(t *testing.T) {
 	t.Run("client certificates", func(t *testing.T) {
 		s := sitetest.Serve(t, "tls internal {\nclient_auth {\nmode require\n}\n}\n"+answering("{http.request.tls.client.subject}"))
 		ann, ben := via(s, "127.0.0.1", certificate(t, "ann")), via(s, "127.0.0.1", certificate(t, "ben"))
-		sitetest.WaitFor(t, "the certificate is there", func() bool {
+		brokertest.Eventually(t, "the certificate is there", func() bool {
 			resp, err := ann.HTTP.Get(s.URL + "/")
 			if err == nil {
 				resp.Body.Close()

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -66,7 +67,7 @@ func TestRate(t *testing.T) {
 
 	// It costs little to send a client off: whether it would get what it asks for is not looked up.
 	for _, target := range []string{"/events?userId=u1", "/events?userId=u1&topic=not-granted"} {
-		sitetest.WaitFor(t, "a rejection in front of a refusal", func() bool {
+		brokertest.Eventually(t, "a rejection in front of a refusal", func() bool {
 			a := s.Do("GET", target, "", "Accept", "*/*")
 			after, err := strconv.Atoi(a.Header.Get("Retry-After"))
 			return a.Status == http.StatusServiceUnavailable && err == nil && after >= 1 && strings.Contains(a.Body, "rate")
@@ -78,7 +79,7 @@ func TestRate(t *testing.T) {
 			t.Errorf("HEAD: got %d", a.Status)
 		}
 	}
-	sitetest.WaitFor(t, "there is room again", func() bool {
+	brokertest.Eventually(t, "there is room again", func() bool {
 		return s.Stream("GET", "/events?userId=u1", "", "Accept", "text/event-stream").Next().Type == "sse:connected"
 	})
 
@@ -87,7 +88,7 @@ func TestRate(t *testing.T) {
 		s.Open("/events?userId=u1")
 	}
 	sitetest.MustLoad(t, sites, strings.Replace(body, "rate 2", "rate 1", 1))
-	sitetest.WaitFor(t, "a rejection", func() bool {
+	brokertest.Eventually(t, "a rejection", func() bool {
 		return s.Stream("GET", "/events?userId=u2", "", "Accept", "text/event-stream").Next().Type == "sse:rejected"
 	})
 }
@@ -235,7 +236,7 @@ func TestAuthorizeReset(t *testing.T) {
 		}
 		conn.Close()
 	}
-	sitetest.WaitFor(t, "the server has seen that they are gone", func() bool { return strings.Count(s.Log(), `"uri":"/events?gone"`) == gone })
+	brokertest.Eventually(t, "the server has seen that they are gone", func() bool { return strings.Count(s.Log(), `"uri":"/events?gone"`) == gone })
 	close(release)
 	s.Open("/events", "Cookie", "id=honest")
 	if n := asked.Load(); n != 2 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -63,7 +64,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 			}()
 		}
 		for i := range settings {
-			sitetest.WaitFor(t, "some events more", func() bool { return count.Load() >= int64(i*20) })
+			brokertest.Eventually(t, "some events more", func() bool { return count.Load() >= int64(i*20) })
 			if err := sitetest.Load(sites, tls+sitetest.Route("hub main\n"+settings[i])); err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +157,7 @@ func TestNarrowerGrantInMidRequest(t *testing.T) {
 	body := "userId=u1&topic=room&topic=news"
 	conn, reader := s.Dial(fmt.Sprintf("POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
 		sitetest.FormType, len(body), body[:5]))
-	sitetest.WaitFor(t, "the request is under way", func() bool { return strings.Contains(s.Raw("GET /x HTTP/1.0\r\n\r\n").Body, "next") })
+	brokertest.Eventually(t, "the request is under way", func() bool { return strings.Contains(s.Raw("GET /x HTTP/1.0\r\n\r\n").Body, "next") })
 	if err := sitetest.Load(sites, grants("/events", "news")); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +170,7 @@ func TestNarrowerGrantInMidRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close() // closing the body would read to its end
-	sitetest.WaitFor(t, "it is connected", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 1 })
+	brokertest.Eventually(t, "it is connected", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 1 })
 	s.Publish("topic", "room", "data", "to the room")
 	s.Publish("topic", "news", "data", "the news")
 	text := ""
@@ -222,7 +223,7 @@ func TestGoneRoute(t *testing.T) {
 		last.WantRetry(t)
 		s.Publish("topic", "room", "data", "still here")
 		other.Want("still here")
-		sitetest.WaitFor(t, "only one is left", func() bool { return sitetest.Get[struct{ Total int }](s, "/_sse/connections").Total == 1 })
+		brokertest.Eventually(t, "only one is left", func() bool { return sitetest.Get[struct{ Total int }](s, "/_sse/connections").Total == 1 })
 	})
 }
 
@@ -235,7 +236,7 @@ func TestFailedReloadNarrowsNothing(t *testing.T) {
 		if err := sitetest.Load(sites, body+"\n@m expression `no(`\nrespond @m 200"); err == nil {
 			t.Fatal("it did not fail")
 		}
-		sitetest.WaitFor(t, "what was begun is undone", func() bool { return sitetest.Listeners(t, s.Addr) == 1 })
+		brokertest.Eventually(t, "what was begun is undone", func() bool { return sitetest.Listeners(t, s.Addr) == 1 })
 		s.Reconnect()
 		s.Publish("topic", "room", "data", "hello")
 		c.Want("hello")

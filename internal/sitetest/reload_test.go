@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -41,7 +42,7 @@ func TestReload(t *testing.T) {
 		}
 		third.Close()
 		n.Close()
-		sitetest.WaitFor(t, "they have left", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 1 })
+		brokertest.Eventually(t, "they have left", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 1 })
 	}
 	if c.LastID == "" || c.LastID == away {
 		t.Errorf("got id %q", c.LastID)
@@ -80,7 +81,7 @@ func TestFailedReload(t *testing.T) {
 		}
 	}
 	for _, s := range sites {
-		sitetest.WaitFor(t, "what was begun is undone", func() bool { return sitetest.Listeners(t, s.Addr) == 1 })
+		brokertest.Eventually(t, "what was begun is undone", func() bool { return sitetest.Listeners(t, s.Addr) == 1 })
 		s.Reconnect()
 	}
 	before := c.LastID

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -171,7 +172,7 @@ func TestPositionEvent(t *testing.T) {
 			c := s.Open("/events?userId=u1")
 			before := c.LastID
 			var m sitetest.Event
-			sitetest.WaitFor(t, "a newer id", func() bool {
+			brokertest.Eventually(t, "a newer id", func() bool {
 				s.PublishEach(sitetest.ToU2, sitetest.Numbered(12, 0)...)
 				select {
 				case m = <-c.Events:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -149,7 +150,7 @@ func TestTLS(t *testing.T) {
 	h1 := *s
 	h1.HTTP = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	t.Cleanup(h1.HTTP.CloseIdleConnections)
-	sitetest.WaitFor(t, "the certificate is there", func() bool {
+	brokertest.Eventually(t, "the certificate is there", func() bool {
 		resp, err := s.HTTP.Get(s.URL + "/")
 		if err == nil {
 			resp.Body.Close()
@@ -174,7 +175,7 @@ func TestTLS(t *testing.T) {
 	for _, c := range sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Connections {
 		s.Do("DELETE", "/_sse/connections/"+c.ID, "")
 	}
-	sitetest.WaitFor(t, "nobody is left", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
+	brokertest.Eventually(t, "nobody is left", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
 }
 
 // Tenants on one wildcard site do not share a hub by a name with a placeholder of the request: that is refused. One of the

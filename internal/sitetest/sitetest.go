@@ -15,6 +15,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // Limit is how long is waited for what must happen. Nothing comes near it, unless it is broken.
@@ -39,7 +41,7 @@ func Run(m *testing.M) int {
 		_ = flag.Set("test.parallel", "16")
 	}
 	code := m.Run()
-	if code == 0 && !Eventually(func() bool { return len(ownGoroutines()) == 0 }) {
+	if code == 0 && !brokertest.Until(func() bool { return len(ownGoroutines()) == 0 }) {
 		fmt.Fprintf(os.Stderr, "goroutines are left over:\n\n%s\n", strings.Join(ownGoroutines(), "\n\n"))
 		return 1
 	}
@@ -80,26 +82,5 @@ func Repo(name string) string {
 			panic("the working directory is not in a Go module")
 		}
 		dir = parent
-	}
-}
-
-// Eventually reports whether a condition comes to hold.
-func Eventually(holds func() bool) bool {
-	deadline, look := time.After(Limit), time.NewTicker(2*time.Millisecond)
-	defer look.Stop()
-	for !holds() {
-		select {
-		case <-look.C:
-		case <-deadline:
-			return false
-		}
-	}
-	return true
-}
-
-func WaitFor(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	if !Eventually(holds) {
-		t.Fatalf("waited %s for: %s", Limit, what)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -55,7 +56,7 @@ func TestStuckWritesHoldNobodyUp(t *testing.T) {
 			n++
 		}
 	}
-	sitetest.WaitFor(t, "all are connected", func() bool {
+	brokertest.Eventually(t, "all are connected", func() bool {
 		return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == len(quick)+n
 	})
 	begun := time.Now()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -120,7 +121,7 @@ func TestTicketExpires(t *testing.T) {
 			t.Errorf("got %q", m)
 		}
 		c.WantEnd()
-		sitetest.WaitFor(t, "the end in the log", func() bool { return s.Logged(`"reason":"expired"`, `"hub":"`+p.Name+`"`) })
+		brokertest.Eventually(t, "the end in the log", func() bool { return s.Logged(`"reason":"expired"`, `"hub":"`+p.Name+`"`) })
 		if a := s.Do(http.MethodGet, "/events?ticket="+tk, "", "Accept", sitetest.EventStream); a.Status != http.StatusUnauthorized {
 			t.Errorf("afterwards: got %d", a.Status)
 		}
@@ -143,7 +144,7 @@ func TestTicketForOneUse(t *testing.T) {
 	s.Publish("user", "u1", "data", "1")
 	c.Want("1")
 	c.Close()
-	sitetest.WaitFor(t, "the client has left", func() bool { return s.CountConnections() == 0 })
+	brokertest.Eventually(t, "the client has left", func() bool { return s.CountConnections() == 0 })
 	back := s.Open(target, "Last-Event-ID", c.LastID)
 	s.Publish("user", "u1", "data", "2")
 	back.Want("2")
@@ -223,8 +224,8 @@ func TestNothingSecretIsTold(t *testing.T) {
 	}
 	c := s.Open("/events?ticket=" + good)
 	c.Close()
-	sitetest.WaitFor(t, "the client has left", func() bool { return s.CountConnections() == 0 })
-	sitetest.WaitFor(t, "its line in the log", func() bool { return strings.Contains(s.Log(), "connection ended") })
+	brokertest.Eventually(t, "the client has left", func() bool { return s.CountConnections() == 0 })
+	brokertest.Eventually(t, "its line in the log", func() bool { return strings.Contains(s.Log(), "connection ended") })
 	told.WriteString(s.Log())
 	told.WriteString(s.Do(http.MethodGet, "/metrics", "").Body)
 	for _, secret := range []string{secretA, secretB, payload, signature, strings.Split(token, ".")[1], strings.Split(token, ".")[2], session[3:]} {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -35,7 +36,7 @@ func TestTracing(t *testing.T) {
 	c.Want("traced")
 	raw, _ := hex.DecodeString(id)
 	for _, want := range []string{"sse_push publish", "sse_push deliver", "sse_push.hub", event, string(raw)} {
-		sitetest.WaitFor(t, "a span with "+want, func() bool {
+		brokertest.Eventually(t, "a span with "+want, func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return bytes.Contains(bytes.Join(sent, nil), []byte(want))
@@ -48,7 +49,7 @@ func TestTracing(t *testing.T) {
 	mu.Unlock()
 	other := sitetest.IDOf(t, s.Do("POST", "/_sse/publish", "user=ann&data=not", "Content-Type", sitetest.FormType, "traceparent", "00-"+id+"-00f067aa0ba902b7-00"))
 	last := sitetest.IDOf(t, s.Do("POST", "/_sse/publish", "user=ann&data=again", "Content-Type", sitetest.FormType, "traceparent", "00-"+id+"-00f067aa0ba902b7-01"))
-	sitetest.WaitFor(t, "the next span", func() bool {
+	brokertest.Eventually(t, "the next span", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return bytes.Contains(bytes.Join(sent, nil), []byte(last))

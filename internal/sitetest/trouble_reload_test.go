@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -72,7 +73,7 @@ func (a *admin) load(bodies ...string) (status int, text string) {
 func (a *admin) settle() {
 	a.t.Helper()
 	for _, s := range a.sites {
-		sitetest.WaitFor(a.t, "the old listener is closed", func() bool { return sitetest.Listeners(a.t, s.Addr) == 1 })
+		brokertest.Eventually(a.t, "the old listener is closed", func() bool { return sitetest.Listeners(a.t, s.Addr) == 1 })
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
@@ -28,7 +29,7 @@ type faithful struct {
 
 func (f *faithful) run(s *sitetest.Site, target, last string) error {
 	for id := ""; ; {
-		if !sitetest.Eventually(func() bool { return !f.away.Load() && sitetest.Listeners(s.T, s.Addr) == 1 }) {
+		if !brokertest.Until(func() bool { return !f.away.Load() && sitetest.Listeners(s.T, s.Addr) == 1 }) {
 			return errors.New("nobody listens")
 		}
 		headers := []string{"Accept", "text/event-stream"}
@@ -112,7 +113,7 @@ func testRestart(t *testing.T, protocol, tls string, signal syscall.Signal) {
 		}
 		return true
 	}
-	sitetest.WaitFor(t, "all are connected", func() bool { return everybody(1) })
+	brokertest.Eventually(t, "all are connected", func() bool { return everybody(1) })
 
 	// Those whose answer does not come may have been stored or not.
 	acknowledged := map[int]bool{}
@@ -157,7 +158,7 @@ func testRestart(t *testing.T, protocol, tls string, signal syscall.Signal) {
 			t.Fatal(err)
 		}
 	}
-	sitetest.WaitFor(t, "all have come back", func() bool { return everybody(2) })
+	brokertest.Eventually(t, "all have come back", func() bool { return everybody(2) })
 	s.Publish("broadcast", "1", "data", "last")
 	listening.Wait()
 

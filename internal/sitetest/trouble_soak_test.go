@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
@@ -197,9 +198,9 @@ func TestSoak(t *testing.T) {
 		working.Wait()
 		k.sites[0].HTTP.CloseIdleConnections()
 		for _, s := range sites {
-			sitetest.WaitFor(t, "the old listener is closed", func() bool { return sitetest.Listeners(t, s.Addr) == 1 })
+			brokertest.Eventually(t, "the old listener is closed", func() bool { return sitetest.Listeners(t, s.Addr) == 1 })
 		}
-		sitetest.WaitFor(t, "the visitors have left", func() bool {
+		brokertest.Eventually(t, "the visitors have left", func() bool {
 			return sitetest.Get[struct{ Total int }](sites[0], "/_sse/connections").Total == len(faithful)
 		})
 		return heap()
@@ -215,7 +216,7 @@ func TestSoak(t *testing.T) {
 		t.Error("nobody was slow")
 	}
 	for i, c := range faithful {
-		if !sitetest.Eventually(func() bool { return heard[i].Load() == number }) {
+		if !brokertest.Until(func() bool { return heard[i].Load() == number }) {
 			t.Errorf("HTTP/%d: one who stayed heard %d events of %d", c.Proto, heard[i].Load(), number)
 		}
 		c.Close()

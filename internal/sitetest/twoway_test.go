@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -126,7 +127,7 @@ func TestClientKeepsItsConnection(t *testing.T) {
 		t.Errorf("got %q, retry %s", m, back.Retry)
 	}
 	back.WantEnd()
-	sitetest.WaitFor(t, "the end in the log", func() bool { return strings.Contains(s.Log(), `"reason":"superseded"`) })
+	brokertest.Eventually(t, "the end in the log", func() bool { return strings.Contains(s.Log(), `"reason":"superseded"`) })
 
 	for _, bad := range []string{"short", strings.Repeat("x", 65), "with%20a%20space%20in%20it", clientName + "&client=" + clientName, ""} {
 		if a := s.Do(http.MethodGet, "/events?client="+bad, "", "Accept", sitetest.EventStream); a.Status != 400 || !strings.Contains(a.Body, `"field":"client"`) {
@@ -193,7 +194,7 @@ func TestTwoWayRefuses(t *testing.T) {
 		}
 	}
 	c.Close()
-	sitetest.WaitFor(t, "the client has left", func() bool { return s.CountConnections() == 0 })
+	brokertest.Eventually(t, "the client has left", func() bool { return s.CountConnections() == 0 })
 	if a := postTo(s, id, "Cookie", "id=u1"); a.Status != 404 {
 		t.Errorf("afterwards: got %d %s", a.Status, a.Body)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -27,7 +28,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	}
 	defer slow.Close()
 	io.WriteString(slow, "GET /events?userId=u1 HTTP/1.0\r\n\r\n")
-	sitetest.WaitFor(t, "the slow client is connected", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 1 })
+	brokertest.Eventually(t, "the slow client is connected", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 1 })
 
 	c := s.Open("/events?userId=u1")
 	// More than the kernel takes for the one that does not read.

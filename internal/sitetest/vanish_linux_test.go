@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -68,7 +69,7 @@ func TestVanishedPeers(t *testing.T) {
 				}
 				vanish()
 				begun := time.Now()
-				sitetest.WaitFor(t, "the stream is gone", func() bool { return connected() == 0 })
+				brokertest.Eventually(t, "the stream is gone", func() bool { return connected() == 0 })
 				t.Logf("it took %s", time.Since(begun))
 				c.Close()
 				own.HTTP.CloseIdleConnections()

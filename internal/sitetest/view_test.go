@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -71,7 +72,7 @@ func TestViewConnections(t *testing.T) {
 	}
 	a.WantEnd()
 	gone := func() bool { return s.Do("GET", "/_sse/connections/"+ids[0], "").Status == http.StatusNotFound }
-	sitetest.WaitFor(t, "the connection is gone", gone)
+	brokertest.Eventually(t, "the connection is gone", gone)
 	for _, method := range []string{"GET", "DELETE"} {
 		if a := s.Do(method, "/_sse/connections/"+ids[0], ""); sitetest.ProblemOf(t, a).Status != http.StatusNotFound {
 			t.Errorf("%s: got %d %s", method, a.Status, a.Body)

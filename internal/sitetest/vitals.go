@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // Vitals are what a process has, by its own metrics.
@@ -35,7 +37,7 @@ func (s *Site) Settled() map[string]float64 {
 	s.Publish("user", "u1", "data", "x")
 	c.Want("x")
 	c.Close()
-	WaitFor(s.T, "nobody is there", func() bool { return s.present() == 0 })
+	brokertest.Eventually(s.T, "nobody is there", func() bool { return s.present() == 0 })
 	return s.Vitals()
 }
 
@@ -52,7 +54,7 @@ func (s *Site) present() (total int) {
 func (s *Site) WantNothingLeft(before map[string]float64) {
 	s.T.Helper()
 	left := map[string]float64{}
-	if Eventually(func() bool {
+	if brokertest.Until(func() bool {
 		now := s.Vitals()
 		clear(left)
 		for series, value := range now {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -142,7 +143,7 @@ func TestWaitForOneThatNeverReads(t *testing.T) {
 	if _, err := io.WriteString(slow, "GET /events?userId=u1 HTTP/1.0\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	sitetest.WaitFor(t, "the slow client is connected", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 1 })
+	brokertest.Eventually(t, "the slow client is connected", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 1 })
 	big := `{"user": "u1", "data": "` + strings.Repeat("x", 1<<20-100) + `"}` + "\n"
 	for range 3 { // more than the kernel takes
 		s.Post("application/x-ndjson", strings.Repeat(big, 8))
@@ -158,7 +159,7 @@ func TestWaitForOneThatNeverReads(t *testing.T) {
 	}
 	begin = time.Now()
 	slow.Close() // and with it goes what it was to get
-	sitetest.WaitFor(t, "the slow client is gone", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 0 })
+	brokertest.Eventually(t, "the slow client is gone", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 0 })
 	if d := tellOf[told](t, s.Post(sitetest.FormType, "user=u1&wait=written&timeout=10s")).Delivery; !d.is(0, 0, 0) || !d.Users["u1"].Offline {
 		t.Errorf("got %+v after %s", d, time.Since(begin))
 	}
@@ -178,5 +179,5 @@ func TestWaitInHeader(t *testing.T) {
 	if a := s.Do("GET", "/", ""); a.Body != "page" {
 		t.Fatalf("got %d %s", a.Status, a.Body)
 	}
-	sitetest.WaitFor(t, "the log says so", func() bool { return strings.Contains(s.Log(), "wait: there is nobody to be told") })
+	brokertest.Eventually(t, "the log says so", func() bool { return strings.Contains(s.Log(), "wait: there is nobody to be told") })
 }

@@ -82,12 +82,3 @@ func (f *feed) wait(t *testing.T) (reason error) {
 }
 
 var held = stream.NewTiming(time.Hour, time.Minute)
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
-}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
@@ -136,7 +137,7 @@ func testHeldLeaver(t *testing.T, secure bool) {
 	if err := f.wait(t); err == nil {
 		t.Error("closed without a reason")
 	}
-	eventually(t, "descriptors are closed", func() bool { return descriptors(t) <= before })
+	brokertest.Eventually(t, "descriptors are closed", func() bool { return descriptors(t) <= before })
 }
 
 // A client that reads nothing holds up neither the others nor the end of its own stream; what waits for it is
@@ -189,7 +190,7 @@ func testHeldEndsThoughNothingIsRead(t *testing.T, secure bool) {
 	for range 64 {
 		f.put(big)
 	}
-	eventually(t, "the socket is full", func() bool {
+	brokertest.Eventually(t, "the socket is full", func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return len(f.frames) < 64

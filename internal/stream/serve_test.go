@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
@@ -131,7 +132,7 @@ func fill(t *testing.T, f *feed) {
 	for range 64 {
 		f.put(big)
 	}
-	eventually(t, "the client is full", func() bool {
+	brokertest.Eventually(t, "the client is full", func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return len(f.frames) < 64

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
@@ -123,7 +124,7 @@ func gather(t *testing.T, url string, n int, nodes ...string) *crowd {
 func (c *crowd) all(t *testing.T, what string, condition func(*follower) bool) {
 	t.Helper()
 	next := 0
-	harness.Eventually(t, what, func() bool {
+	brokertest.Eventually(t, what, func() bool {
 		for next < len(c.followers) && condition(c.followers[next]) {
 			next++
 		}

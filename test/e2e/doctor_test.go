@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
@@ -165,7 +166,7 @@ https://localhost:`+port+` {
 	}
 }`)
 	url := "https://localhost:" + port
-	harness.Eventually(t, "Caddy has its certificate", func() bool {
+	brokertest.Eventually(t, "Caddy has its certificate", func() bool {
 		conn, err := tls.Dial("tcp", "localhost:"+port, &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
 			return false

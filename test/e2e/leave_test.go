@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
@@ -107,8 +108,8 @@ func TestLeaversLeaveNothing(t *testing.T) {
 			descriptors, goroutines := caddy.Descriptors(t), caddy.Goroutines(t)
 			come(rounds)
 			harness.EventuallyEqual(t, "closed by their clients alone", 0, func() int { return harness.CloseWaits(t, port) })
-			harness.Eventually(t, fmt.Sprintf("no more than %d descriptors", descriptors), func() bool { return caddy.Descriptors(t) <= descriptors })
-			harness.Eventually(t, fmt.Sprintf("no more than %d goroutines", goroutines), func() bool { return caddy.Goroutines(t) <= goroutines })
+			brokertest.Eventually(t, fmt.Sprintf("no more than %d descriptors", descriptors), func() bool { return caddy.Descriptors(t) <= descriptors })
+			brokertest.Eventually(t, fmt.Sprintf("no more than %d goroutines", goroutines), func() bool { return caddy.Goroutines(t) <= goroutines })
 			for _, index := range []string{"users", "topics"} {
 				harness.EventuallyEqual(t, index, 0, func() int {
 					var answer struct{ Total int }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
@@ -32,7 +33,7 @@ func TestMakeRun(t *testing.T) {
 
 	answers := func(url, want string) {
 		t.Helper()
-		harness.Eventually(t, url+" answers", func() bool {
+		brokertest.Eventually(t, url+" answers", func() bool {
 			res, err := harness.Client.Get(url)
 			if err != nil {
 				return false
@@ -66,6 +67,6 @@ func TestMakeRun(t *testing.T) {
 	p.Wait(t)
 	harness.EventuallyEqual(t, "processes that are left", 0, func() int { return len(p.Running()) })
 	for port, what := range ports {
-		harness.Eventually(t, what+" no longer listens", func() bool { return harness.PortIsFree(port) })
+		brokertest.Eventually(t, what+" no longer listens", func() bool { return harness.PortIsFree(port) })
 	}
 }

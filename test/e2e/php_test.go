@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
@@ -188,7 +189,7 @@ func TestWorkersAreIdle(t *testing.T) {
 		t.Errorf("php-fpm says %+v, want two workers and nobody waiting", load)
 	}
 
-	harness.Eventually(t, "the site's own status page, which keeps one worker busy, tells of no other", func() bool {
+	brokertest.Eventually(t, "the site's own status page, which keeps one worker busy, tells of no other", func() bool {
 		status, body, _ := harness.Fetch(t, url+"/fpm-status")
 		return status == http.StatusOK && strings.Contains(body, "active processes:     1\n")
 	})

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
@@ -189,7 +190,7 @@ func TestReadmeQuickStart(t *testing.T) {
 		default:
 			t.Fatalf("%v: no test runs this", s)
 		}
-		harness.Eventually(t, "the page hears of what was published", func() bool { return len(tab.Console()) > heard })
+		brokertest.Eventually(t, "the page hears of what was published", func() bool { return len(tab.Console()) > heard })
 		if got := tab.Console()[heard]; got != "order 7" {
 			t.Errorf("after %v the page says %q, want order 7", s, got)
 		}
@@ -280,7 +281,7 @@ func TestReadmeLog(t *testing.T) {
 	stream := harness.Open(t, "http://"+address+"/events?userId=my-secret-name&replay=1")
 	stream.Connected()
 	stream.Leave()
-	harness.Eventually(t, "the access log tells of the stream", func() bool { return strings.Contains(caddy.Output(), "REDACTED") })
+	brokertest.Eventually(t, "the access log tells of the stream", func() bool { return strings.Contains(caddy.Output(), "REDACTED") })
 	if strings.Contains(caddy.Output(), "my-secret-name") {
 		t.Errorf("the log has the name: %s", caddy.Output())
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
@@ -114,9 +115,9 @@ func exampleTwoWays(t *testing.T, e *securityExamples) {
 			t.Fatal(err)
 		}
 		harness.Eval[bool](page, `(document.head.append(Object.assign(document.createElement('script'), { textContent: `+string(text)+` })), true)`)
-		harness.Eventually(t, "the page is connected", func() bool { return strings.Contains(strings.Join(page.Console(), "\n"), "connected") })
+		brokertest.Eventually(t, "the page is connected", func() bool { return strings.Contains(strings.Join(page.Console(), "\n"), "connected") })
 	}
-	harness.Eventually(t, "the page that has posted hears the answer", func() bool {
+	brokertest.Eventually(t, "the page that has posted hears the answer", func() bool {
 		said := strings.Join(tab.Console(), "\n")
 		return strings.Contains(said, "heard to this page alone") && strings.Contains(said, "answered 200")
 	})
@@ -275,7 +276,7 @@ func exampleRenew(t *testing.T, e *securityExamples) {
 	harness.EventuallyEqual(t, "connections of u1", 1, func() int { return route.Connections(t, "u1") })
 	harness.Eval[bool](tab, `(stream.addEventListener('message', (event) => console.log('heard ' + event.data)), true)`)
 	route.Publish(t, harness.Event{"user": "u1", "data": "after the first ticket"})
-	harness.Eventually(t, "the page hears on", func() bool {
+	brokertest.Eventually(t, "the page hears on", func() bool {
 		return strings.Contains(strings.Join(tab.Console(), "\n"), "heard after the first ticket")
 	})
 }
@@ -302,7 +303,7 @@ func exampleLog(t *testing.T, e *securityExamples) {
 		}
 		stream.Leave()
 	}
-	harness.Eventually(t, "the access log tells of both", func() bool { return strings.Count(caddy.Output(), "REDACTED") >= 2 })
+	brokertest.Eventually(t, "the access log tells of both", func() bool { return strings.Count(caddy.Output(), "REDACTED") >= 2 })
 	for _, secret := range []string{ticket, bearer} {
 		if strings.Contains(caddy.Output(), secret) {
 			t.Errorf("the log has %s", secret)

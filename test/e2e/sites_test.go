@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
@@ -148,7 +149,7 @@ func TestSiteWithAccessLog(t *testing.T) {
 	stream := harness.Open(t, url+"/events?userId=u1")
 	stream.Connected()
 	stream.Leave()
-	harness.Eventually(t, "the access log tells of a stream", func() bool { return logged() > 0 })
+	brokertest.Eventually(t, "the access log tells of a stream", func() bool { return logged() > 0 })
 }
 
 func TestSiteWithForwardAuth(t *testing.T) {

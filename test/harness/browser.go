@@ -18,6 +18,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // browser is one Chromium for all tests of a run; each Profile of it is a stranger to the others.
@@ -248,11 +250,11 @@ func (tab *Tab) Press(selector, keys string) {
 func (tab *Tab) Wait(expression string) {
 	tab.t.Helper()
 	var err error
-	if !within(Patience, func() (ok bool) {
+	if !brokertest.Until(func() (ok bool) {
 		ok, err = eval[bool](tab, "!!("+expression+")")
 		return ok && err == nil
 	}) {
-		tab.t.Fatalf("waited %v in vain for the page: %s (%v)", Patience, expression, err)
+		tab.t.Fatalf("waited in vain for the page: %s (%v)", expression, err)
 	}
 }
 

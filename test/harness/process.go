@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // Process is a program that runs until its test ends.
@@ -85,7 +87,7 @@ func (p *Process) Running() (pids []int) {
 // Wait waits for the program to end by itself.
 func (p *Process) Wait(t testing.TB) {
 	t.Helper()
-	Eventually(t, p.Name+" ends", func() bool { return !p.running() })
+	brokertest.Eventually(t, p.Name+" ends", func() bool { return !p.running() })
 }
 
 // Output is what the program has said so far; of a long output, the end.
@@ -104,7 +106,7 @@ func (p *Process) running() bool {
 func (p *Process) eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	running := true
-	Eventually(t, what, func() bool {
+	brokertest.Eventually(t, what, func() bool {
 		running = p.running() // asked first: it may do its work and end
 		return condition() || !running
 	})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -115,7 +116,7 @@ func (s *Stream) NextAny() sse.Message {
 	var e sse.Message
 	var end error
 	ok := false
-	within(Patience, func() bool {
+	brokertest.Until(func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if ok = s.read < len(s.events); ok {
@@ -168,7 +169,7 @@ func (s *Stream) Connected() Connected {
 // Ended waits for the end of the stream.
 func (s *Stream) Ended() {
 	s.t.Helper()
-	Eventually(s.t, "the stream ends", func() bool {
+	brokertest.Eventually(s.t, "the stream ends", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.err != nil

@@ -7,36 +7,17 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-// Eventually waits until a condition holds, and fails the test if it does not come to.
-func Eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	if !within(Patience, condition) {
-		t.Fatalf("waited %v in vain: %s", Patience, what)
-	}
-}
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+)
 
 // EventuallyEqual waits until get returns want.
 func EventuallyEqual[T comparable](t testing.TB, what string, want T, get func() T) {
 	t.Helper()
 	var got T
-	if !within(Patience, func() bool { got = get(); return got == want }) {
-		t.Fatalf("%s: got %v, want %v, for %v", what, got, want, Patience)
+	if !brokertest.Until(func() bool { got = get(); return got == want }) {
+		t.Fatalf("%s: got %v, want %v, to the end", what, got, want)
 	}
-}
-
-func within(limit time.Duration, condition func() bool) bool {
-	deadline := time.Now().Add(limit)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		if time.Now().After(deadline) {
-			return false
-		}
-		<-tick.C
-	}
-	return true
 }
 
 var (
