@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hold takes over the connection of an HTTP/1 request without a body, plain or with TLS, and reports whether it
-// did: then the handler returns at once, and w is not to be used any more. Otherwise nothing has been done to either, and
-// the error says what failed, if anything did. conn is the request's connection, w's headers are set.
+// Hold takes over the connection of an HTTP/1 request without a body, plain or with TLS, and reports whether it did. If so, the
+// handler must return at once and no longer use w. If not, Hold has touched neither w nor conn, and the error says what failed, if
+// anything did. conn is the request's connection; w's headers are set.
 func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *Timing) (bool, error) {
 	secure, _ := conn.(*tls.Conn)
 	if secure != nil {
@@ -25,7 +25,7 @@ func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *
 	if !ok {
 		return false, nil
 	}
-	// First of all, as it fails where descriptors are used up: on its goroutine, a stream needs no other.
+	// First of all, as this fails if no descriptor is left. A stream on its handler's goroutine needs no further one.
 	p, err := thePoller()
 	if err != nil {
 		return false, err
@@ -49,34 +49,22 @@ func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *
 	return true, nil
 }
 
-// tcpOf returns what a connection reads from and writes to. A listener wrapper that has only read something ahead of the
-// first byte, as proxy_protocol does, names it.
-func tcpOf(conn net.Conn) (*net.TCPConn, bool) {
-	switch c := conn.(type) {
-	case *net.TCPConn:
-		return c, true
-	case interface{ TCPConn() (*net.TCPConn, bool) }:
-		return c.TCPConn()
-	}
-	return nil, false
-}
-
-// commit sends the headers, and takes the connection.
+// commit sends the headers and hijacks the connection.
 func commit(w http.ResponseWriter, inner http.Hijacker) (net.Conn, error) {
-	// It does not come back to the server: a client that sent its next request on it would be cut off.
+	// The connection does not return to the server: a client that sent its next request on it would be cut off.
 	w.Header().Set("Connection", "close")
-	// Through the wrappers, so that the headers and the status are as everybody in between wants them.
+	// Through the wrappers, so that each of them can change the headers and the status.
 	w.WriteHeader(http.StatusOK)
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return nil, err
 	}
-	// The innermost one, as a connection taken from a wrapper would keep all of them in memory.
+	// From the innermost writer: a connection hijacked through wrappers would keep all of them in memory.
 	conn, _, err := inner.Hijack()
 	return conn, err
 }
 
-// take returns a connection's descriptor, or a duplicate of it: that stays when Go's own connection is closed,
-// and costs no memory of Go's.
+// take returns a connection's descriptor or a duplicate of it. The duplicate stays open when Go's own connection is closed, and
+// costs none of Go's memory.
 func take(conn syscall.Conn, duplicate bool) (fd int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Hold takes a connection over where the system has epoll; here, every stream stays on its goroutine.
+// Hold takes over a connection on systems with epoll. On others, every stream stays on its handler's goroutine.
 func Hold(http.ResponseWriter, *http.Request, net.Conn, Source, *Timing) (bool, error) {
 	return false, nil
 }

@@ -1,50 +1,37 @@
 package stream
 
 import (
-	"crypto/tls"
 	"errors"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// A held connection belongs to one loop, whose goroutine alone writes to its descriptor and closes it: so a
-// descriptor that was given to another client never gets a byte that was meant for this one. One goroutine
-// more waits on an epoll for all of them, and tells the loops who has left and whose socket has room again.
-// Connections with TLS are written to by workers, as encrypting takes long and crypto/tls might wait.
-
-const (
-	// tick is how finely time is told for heartbeats and time-outs.
-	tick = 250 * time.Millisecond
-	// buckets of the wheel: a little more than a minute.
-	buckets = 256
-	// longAway is how many ticks a loop may be late. Where it is later, it had no streams, or the process was suspended: that
-	// time is not its clients' silence.
-	longAway = 20
-)
-
-// loop has a part of the held connections.
+// loop serves some of the held connections. Only its goroutine writes to their descriptors and closes them. So if the kernel gives a
+// descriptor to another client, that client never gets a byte that was meant for the one before.
+//
+// The poller waits on an epoll for the connections of all loops, and tells the loops which clients have left and which sockets have
+// room again. Connections with TLS are written to by workers, as encrypting takes long and crypto/tls may wait.
 type loop struct {
 	poller *poller
 	index  uint32
 
-	mu      sync.Mutex // guards the block
-	dirty   []*held    // that have something to be done
-	events  []event    // that the poller has seen
-	results []returned // that workers have finished with
-	slots   []*held
-	gens    []uint32 // of the slots
-	free    []uint32
-	count   int
-	wake    chan struct{} // signalled when there is something of these
+	// mu guards what follows.
+	mu      sync.Mutex
+	dirty   []*held    // streams with something to do
+	events  []event    // what the poller has seen
+	results []returned // the turns that workers have finished
+	slots   []*held    // all streams, by slot
+	gens    []uint32   // how often each slot was taken or freed
+	free    []uint32   // slots without a stream
+	count   int        // of streams
 
-	wheel [buckets]*held
-	start time.Time
-	now   uint32 // in ticks
+	wake chan struct{} // signalled if dirty, events or results has grown
+
+	wheel
 	writer
 }
 
+// tell passes on an event that the poller has seen.
 func (l *loop) tell(e event) {
 	l.mu.Lock()
 	l.events = append(l.events, e)
@@ -52,12 +39,13 @@ func (l *loop) tell(e event) {
 	l.signal()
 }
 
+// returned is a stream that a worker has finished with.
 type returned struct {
 	held   *held
 	result result
 }
 
-// giveBack is called by a worker that has finished with a connection.
+// giveBack returns a stream to its loop. The worker that has finished with it calls it.
 func (l *loop) giveBack(s *held, r result) {
 	l.mu.Lock()
 	l.results = append(l.results, returned{s, r})
@@ -72,24 +60,10 @@ func (l *loop) signal() {
 	}
 }
 
-// hold takes a descriptor, which is closed when the stream has ended.
-func (p *poller) hold(fd int, conn *tls.Conn, chunked bool, src Source, t *Timing) {
-	limitSocket(fd, conn == nil)
-	p.mu.Lock()
-	p.next++
-	l := p.loops[int(p.next)%len(p.loops)]
-	p.mu.Unlock()
-
-	s := &held{
-		src: src, loop: l, timing: t, fd: int32(fd), chunked: chunked, queued: true,
-	}
-	if conn != nil {
-		s.tls = &secured{Conn: conn}
-	}
-	s.limitKernel()
-	// Before the loop has it: what comes behind the first look must not be lost.
-	src.OnWake(s.wake)
+// enter gives a stream a slot, and returns the slot's generation.
+func (l *loop) enter(s *held) (gen uint32) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if n := len(l.free); n > 0 {
 		s.slot = l.free[n-1]
 		l.free = l.free[:n-1]
@@ -98,42 +72,12 @@ func (p *poller) hold(fd int, conn *tls.Conn, chunked bool, src Source, t *Timin
 		l.slots, l.gens = append(l.slots, nil), append(l.gens, 0)
 	}
 	l.gens[s.slot]++
-	gen := l.gens[s.slot]
 	l.slots[s.slot] = s
 	l.count++
-	l.mu.Unlock()
-
-	// Also before: the loop may close the descriptor, which is somebody else's then. Edge-triggered, and once for all:
-	// it tells of room only behind a write that met a full socket.
-	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff}
-	e.Fd, e.Pad = pack(s.slot, gen, l.index)
-	err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &e)
-	if err != nil {
-		l.tell(event{s.slot, gen & genMask, true})
-	}
-	l.mu.Lock()
-	l.dirty = append(l.dirty, s)
-	l.mu.Unlock()
-	l.signal()
+	return l.gens[s.slot]
 }
 
-func ticks(d time.Duration) uint32 { return uint32(max(1, min(d/tick, 1<<30))) }
-
-// wake is called by the source's side.
-func (s *held) wake() {
-	l := s.loop
-	l.mu.Lock()
-	first := !s.queued
-	if first {
-		s.queued = true
-		l.dirty = append(l.dirty, s)
-	}
-	l.mu.Unlock()
-	if first {
-		l.signal()
-	}
-}
-
+// run is the goroutine of a loop. It never ends.
 func (l *loop) run() {
 	var dirty []*held
 	var events []event
@@ -150,7 +94,7 @@ func (l *loop) run() {
 		count := l.count
 		l.mu.Unlock()
 
-		l.turn()
+		l.turn(l.look)
 		for _, r := range results {
 			l.takeBack(r.held, r.result)
 		}
@@ -179,7 +123,7 @@ func (l *loop) run() {
 
 var errLeft = errors.New("the client left")
 
-// seen does what an event asks for, unless its connection is another one by now.
+// seen handles an event, unless its slot belongs to another stream by now.
 func (l *loop) seen(e event) {
 	l.mu.Lock()
 	var s *held
@@ -197,7 +141,7 @@ func (l *loop) seen(e event) {
 	}
 }
 
-// attend has a stream written to.
+// attend writes to a stream, or has a worker do so.
 func (l *loop) attend(s *held) {
 	switch {
 	case s.closed:
@@ -207,14 +151,14 @@ func (l *loop) attend(s *held) {
 	case s.blocked:
 		l.hasten(s)
 	case s.tls == nil:
-		l.done(s, l.writer.run(s))
+		l.done(s, l.writer.run(&s.pipe))
 	default:
 		s.busy = true
 		l.poller.workers.put(s)
 	}
 }
 
-// hasten gives a stream that is to end, and whose client takes nothing, only a little time more.
+// hasten gives a stream whose source has ended, and whose client takes nothing, only a little more time.
 func (l *loop) hasten(s *held) {
 	if !s.last && s.src.Ended() {
 		s.last, s.wrote = true, l.now
@@ -223,10 +167,10 @@ func (l *loop) hasten(s *held) {
 	}
 }
 
-// takeBack is the end of a worker's turn.
+// takeBack ends a worker's turn.
 func (l *loop) takeBack(s *held, r result) {
 	s.busy = false
-	if s.left && r.state != ended { // who leaves behind the end does not leave early
+	if s.left && r.state != ended { // a client that leaves after the end does not leave early
 		l.close(s, errLeft)
 		return
 	}
@@ -236,9 +180,9 @@ func (l *loop) takeBack(s *held, r result) {
 	l.done(s, r)
 }
 
-// done draws the consequences of a turn.
+// done acts on the result of a turn.
 func (l *loop) done(s *held, r result) {
-	if r.wrote || s.due == 0 || r.begun && r.state == full { // a client's time begins with the write, not with the silence before
+	if r.wrote || s.due == 0 || r.begun && r.state == full { // a client's time begins with the write, not with the silence before it
 		s.wrote = l.now
 	}
 	switch r.state {
@@ -258,7 +202,7 @@ func (l *loop) done(s *held, r result) {
 	}
 }
 
-// close lets go of a connection; nothing of it is left behind.
+// close closes a stream and its connection. If a worker has the stream, it is closed when the worker gives it back.
 func (l *loop) close(s *held, reason error) {
 	switch {
 	case s.closed:
@@ -272,7 +216,7 @@ func (l *loop) close(s *held, reason error) {
 	l.unlink(s)
 	s.shut()
 	l.mu.Lock()
-	l.gens[s.slot]++ // an event under way is for nobody
+	l.gens[s.slot]++ // so that an event under way is ignored
 	l.slots[s.slot] = nil
 	l.free = append(l.free, s.slot)
 	l.count--
@@ -280,27 +224,7 @@ func (l *loop) close(s *held, reason error) {
 	s.src.Close(reason)
 }
 
-// turn moves the wheel on to the present, and looks at the streams whose time has come.
-func (l *loop) turn() {
-	now := uint32(time.Since(l.start)/tick) + 1
-	if away := now - l.now; away > longAway {
-		l.start = l.start.Add(time.Duration(away-1) * tick)
-		now = l.now + 1
-	}
-	for l.now != now {
-		l.now++
-		for s := l.wheel[l.now%buckets]; s != nil; {
-			following := s.next
-			if int32(s.due-l.now) <= 0 {
-				l.unlink(s)
-				l.look(s)
-			}
-			s = following
-		}
-	}
-}
-
-// look breaks a stream's silence, and gives one up that takes nothing.
+// look breaks a stream's silence, and gives up a client that takes nothing.
 func (l *loop) look(s *held) {
 	s.limitKernel()
 	if s.busy && s.tls.moved() {
@@ -320,41 +244,4 @@ func (l *loop) look(s *held) {
 	if !s.closed {
 		l.schedule(s)
 	}
-}
-
-// timeout is how long the client may take nothing, in ticks.
-func (s *held) timeout() uint32 {
-	if s.last {
-		return ticks(min(lastChance, s.timing.WriteTimeout()))
-	}
-	return ticks(s.timing.WriteTimeout())
-}
-
-// schedule puts a stream into the bucket of the time at which it is looked at next.
-func (l *loop) schedule(s *held) {
-	timeout := s.timeout()
-	wait := ticks(s.timing.Heartbeat())
-	if s.blocked {
-		wait = timeout
-	}
-	wait -= min(wait, l.now-s.wrote)
-	s.due = l.now + max(1, min(wait, timeout/4+1, ticks(longestWait)))
-	b := &l.wheel[s.due%buckets]
-	s.prev, s.next = nil, *b
-	if *b != nil {
-		(*b).prev = s
-	}
-	*b = s
-}
-
-func (l *loop) unlink(s *held) {
-	if s.prev != nil {
-		s.prev.next = s.next
-	} else if b := &l.wheel[s.due%buckets]; *b == s {
-		*b = s.next
-	}
-	if s.next != nil {
-		s.next.prev = s.prev
-	}
-	s.prev, s.next = nil, nil
 }

@@ -15,14 +15,14 @@ func (s *stuck) Close(reason error) { s.closed = reason }
 
 // The time for which a process was suspended is not its clients' silence: they could not have been written to.
 func TestSuspensionIsNoSilence(t *testing.T) {
-	l := &loop{start: time.Now(), slots: make([]*held, 1), gens: make([]uint32, 1), count: 1}
+	l := &loop{wheel: wheel{start: time.Now()}, slots: make([]*held, 1), gens: make([]uint32, 1), count: 1}
 	src := &stuck{}
-	s := &held{src: src, loop: l, timing: NewTiming(time.Hour, time.Minute), fd: -1, blocked: true}
+	s := &held{pipe: pipe{src: src, fd: -1}, loop: l, timing: NewTiming(time.Hour, time.Minute), blocked: true}
 	pass := func(d time.Duration) {
 		l.start = l.start.Add(-d)
-		l.turn()
+		l.turn(l.look)
 	}
-	l.turn()
+	l.turn(l.look)
 	s.wrote = l.now
 	l.schedule(s)
 	for range 14 {

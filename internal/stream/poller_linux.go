@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"crypto/tls"
 	"os"
 	"runtime"
 	"sync"
@@ -9,18 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// event is what the poller has seen of a connection.
 type event struct {
-	slot, gen uint32 // gen has genMask's bits
-	left      bool   // otherwise: there is room
+	slot, gen uint32 // of the stream; gen has only the bits of genMask
+	left      bool   // the client has left; otherwise its socket has room
 }
 
-// poller waits for all held connections at once.
+// poller waits for events of all held connections.
 type poller struct {
 	fd    int
 	loops []*loop
 
 	mu   sync.Mutex // guards next
-	next uint32
+	next uint32     // the loop of the next stream
 
 	workers *workers
 }
@@ -38,11 +40,11 @@ func newPoller(processors int) (*poller, error) {
 	}
 	p := &poller{fd: fd, workers: newWorkers(workersPerProcessor*processors, maxStuck)}
 	for i := range loopsFor(processors) {
-		l := &loop{poller: p, index: uint32(i), wake: make(chan struct{}, 1), start: time.Now()}
+		l := &loop{poller: p, index: uint32(i), wake: make(chan struct{}, 1), wheel: wheel{start: time.Now()}}
 		p.loops = append(p.loops, l)
 		go l.run()
 	}
-	// The epoll stands in the runtime's own: waiting for it takes no thread.
+	// The runtime polls the epoll's own descriptor, so that waiting for it takes no thread.
 	file, err := os.NewFile(uintptr(fd), "epoll").SyscallConn()
 	if err != nil {
 		return nil, err
@@ -51,6 +53,38 @@ func newPoller(processors int) (*poller, error) {
 	return p, nil
 }
 
+// hold gives a connection to a loop, which closes fd when the stream has ended.
+func (p *poller) hold(fd int, conn *tls.Conn, chunked bool, src Source, t *Timing) {
+	limitSocket(fd, conn == nil)
+	p.mu.Lock()
+	p.next++
+	l := p.loops[int(p.next)%len(p.loops)]
+	p.mu.Unlock()
+
+	s := &held{pipe: pipe{src: src, fd: int32(fd), chunked: chunked}, loop: l, timing: t, queued: true}
+	if conn != nil {
+		s.tls = &secured{Conn: conn}
+	}
+	s.limitKernel()
+	// Before the loop has the stream, so that nothing is lost that comes after the loop's first look.
+	src.OnWake(s.wake)
+	gen := l.enter(s)
+
+	// Also before: the loop may close the descriptor, which may then belong to another client. Edge-triggered, so that it is added
+	// once, and reports room only after a write that met a full socket.
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff}
+	e.Fd, e.Pad = pack(s.slot, gen, l.index)
+	err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &e)
+	if err != nil {
+		l.tell(event{s.slot, gen & genMask, true})
+	}
+	l.mu.Lock()
+	l.dirty = append(l.dirty, s)
+	l.mu.Unlock()
+	l.signal()
+}
+
+// run passes on what the epoll reports.
 func (p *poller) run(file interface {
 	Read(func(uintptr) bool) error
 }) {
@@ -59,7 +93,7 @@ func (p *poller) run(file interface {
 		for {
 			n, err := unix.EpollWait(int(fd), events[:], 0)
 			if n <= 0 || err != nil {
-				return false // wait, and come again
+				return false // wait until there is something, and call again
 			}
 			for _, e := range events[:n] {
 				seen, loop := unpack(e.Fd, e.Pad)
@@ -70,9 +104,9 @@ func (p *poller) run(file interface {
 	})
 }
 
-// An epoll event carries 64 bits: the slot has 32 of them, as many as there can be descriptors. The rest is the loop and
-// the slot's generation. Of the generation, 24 bits do: it tells a late event from one for the slot's next connection, and no
-// event is late by 16 million connections.
+// An epoll event carries 64 bits of ours. The slot takes 32 of them, as there can be that many descriptors; the loop and the slot's
+// generation share the rest. The generation tells a late event from one for the slot's next connection. 24 bits are enough for that:
+// no event comes 16 million connections late.
 const (
 	loopBits = 8
 	loopMask = 1<<loopBits - 1
@@ -86,7 +120,7 @@ func loopsFor(processors int) int { return min(processors, maxLoops) }
 // pack returns the two halves of an epoll event's data.
 func pack(slot, gen, loop uint32) (fd, pad int32) { return int32(slot), int32(gen<<loopBits | loop) }
 
-// unpack is the reverse of pack.
+// unpack reverses pack.
 func unpack(fd, pad int32) (e event, loop uint32) {
 	return event{slot: uint32(fd), gen: uint32(pad) >> loopBits}, uint32(pad) & loopMask
 }

@@ -13,28 +13,28 @@ import (
 )
 
 const (
-	// maxWrite is how much goes out before it is flushed.
+	// maxWrite is how many bytes are written before a flush.
 	maxWrite = 64 << 10
-	// maxPiece is how much of it a client has to take within the write timeout: one that is slow, but takes some, is
-	// not given up.
+	// maxPiece is how many bytes a client has to take within the write timeout. It is small, so that a client that is slow, but takes
+	// some, is not given up.
 	maxPiece = 16 << 10
-	// keptFrames is how long the list of frames may be that a silent stream keeps.
+	// keptFrames is the longest list of frames that a silent stream keeps.
 	keptFrames = 8
 )
 
-// Serve writes what src has to w, whose headers are set, until the client leaves or src ends. conn is the connection
-// that the request came by, or nil where that is not known.
+// Serve writes what src has to w, whose headers are set, until the client leaves or src ends. conn is the request's connection, or nil
+// if that is not known.
 func Serve(ctx context.Context, w http.ResponseWriter, conn net.Conn, src Source, t *Timing) {
 	var reason error
-	defer func() { src.Close(reason) }() // in a panic, too
-	// Through the wrappers, so that the headers and the status are as everybody in between wants them.
+	defer func() { src.Close(reason) }() // after a panic, too
+	// Through the wrappers, so that each of them can change the headers and the status.
 	w.WriteHeader(http.StatusOK)
 	if reason = http.NewResponseController(w).Flush(); reason != nil {
 		return
 	}
 	s := &served{src: src, timing: t, conn: conn, w: w, wake: make(chan struct{}, 1)}
-	// Behind their backs from here on: each of them costs a write, and some set deadlines that over HTTP/2 are
-	// messages to another goroutine. But what one of them encodes has to go through it.
+	// From here on past the wrappers: each of them costs a call for a write, and some set deadlines, which over HTTP/2 are messages to
+	// another goroutine. But if one of them encodes the body, all has to go through it.
 	if inner := innermost(w); inner.Header().Get("Content-Encoding") == "" {
 		s.w = inner
 	}
@@ -55,18 +55,19 @@ type served struct {
 	rc     *http.ResponseController
 	wake   chan struct{}
 
-	// beat goes off when the silence may have to be broken, guard while a write takes long.
+	// beat fires when the silence may have to be broken, guard while a write takes long.
 	beat, guard *time.Timer
 
-	mu     sync.Mutex    // guards the block, and s.rc while a write is under way
+	// mu guards what follows, and rc while a write is under way.
+	mu     sync.Mutex
 	kernel time.Duration // how long the kernel waits for a client that does not answer
-	begun  time.Time     // the write under way; zero: there is none
-	wrote  time.Time     // the end of the last one
-	late   bool          // it was given up
+	begun  time.Time     // when the write under way began; zero if there is none
+	wrote  time.Time     // when the last write ended
+	late   bool          // the write under way was given up
 	isOver bool
 }
 
-// lift takes off the deadline that a wrapper or the server has set: it is not for streams.
+// lift removes the deadline that a wrapper or the server has set, which is too short for a stream.
 func (s *served) lift() error {
 	if err := s.rc.SetWriteDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
@@ -134,7 +135,7 @@ func (s *served) silent() time.Duration {
 	return time.Since(s.wrote)
 }
 
-// limitKernel has the kernel wait as long as the stream does. The caller holds mu.
+// limitKernel makes the kernel wait as long as the stream does for a client that does not answer. The caller holds mu.
 func (s *served) limitKernel() {
 	if d := s.timing.WriteTimeout(); d != s.kernel {
 		s.kernel = d
@@ -142,7 +143,7 @@ func (s *served) limitKernel() {
 	}
 }
 
-// look is what beat does. It goes off again and again, so that a write need not set it anew.
+// look is what beat calls. It sets beat anew each time, so that a write does not have to.
 func (s *served) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,10 +159,10 @@ func (s *served) look() {
 	s.beat.Reset(min(rest, longestWait))
 }
 
-// pieces are for frames that go out together.
+// pieces has buffers for frames that are written together.
 var pieces = sync.Pool{New: func() any { return new([maxPiece]byte) }}
 
-// write sends frames, as few pieces with one flush.
+// write sends frames in as few pieces as possible, with one flush.
 func (s *served) write(frames [][]byte) error {
 	switch {
 	case len(frames) == 0:
@@ -187,7 +188,7 @@ func (s *served) write(frames [][]byte) error {
 	return s.piece(buf[:n], true)
 }
 
-// piece writes what a client has to take within the write timeout.
+// piece writes bytes that a client has to take within the write timeout.
 func (s *served) piece(b []byte, flush bool) error {
 	s.mu.Lock()
 	s.begun, s.late = time.Now(), false
@@ -200,7 +201,7 @@ func (s *served) piece(b []byte, flush bool) error {
 	return s.because(s.rc.Flush())
 }
 
-// wait is the end of a piece. Nobody uses s.rc from here on, as it may be gone.
+// wait ends a piece. From here on, guard does not use s.rc, which may no longer be valid.
 func (s *served) wait() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -208,7 +209,7 @@ func (s *served) wait() {
 	s.begun, s.wrote = time.Time{}, time.Now()
 }
 
-// because names the reason of a failed write: errTimeout where guard or the kernel gave it up.
+// because returns the reason of a failed write, which is errTimeout if guard or the kernel gave it up.
 func (s *served) because(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,15 +219,15 @@ func (s *served) because(err error) error {
 	case s.late, errors.Is(err, syscall.ETIMEDOUT):
 		return errTimeout
 	case time.Since(s.begun) >= s.kernel-lastChance:
-		// The kernel tells its timeout once. If net/http reads in the background, that read is told, and this write gets
-		// EPIPE, or over HTTP/2 whatever a closed connection means there.
+		// The kernel reports its timeout once. If net/http reads in the background, that read gets it. This write then gets EPIPE, or,
+		// over HTTP/2, whatever error a closed connection has there.
 		return errTimeout
 	}
 	return err
 }
 
-// watch is what guard does: it gives up a write that takes too long. A deadline before each write would cost more:
-// over HTTP/2 it is a message to another goroutine, and has to be taken off again, as it resets a silent stream.
+// watch is what guard calls: it gives up a write that takes too long. A deadline before each write would cost more: over HTTP/2 it is a
+// message to another goroutine, and has to be removed again, as it would reset a silent stream.
 func (s *served) watch() {
 	ended := s.src.Ended()
 	s.mu.Lock()
@@ -240,15 +241,15 @@ func (s *served) watch() {
 		s.cut()
 	case ended || took >= s.timing.WriteTimeout():
 		s.late = true
-		_ = s.rc.SetWriteDeadline(time.Unix(1, 0)) // where it is not supported, the next time will do
+		_ = s.rc.SetWriteDeadline(time.Unix(1, 0)) // if it is not supported, the next call closes the connection
 	}
 	s.guard.Reset(lastChance)
 }
 
-// cut closes the connection: over HTTP/2, the frame that resets a stream waits behind what the client does not take.
+// cut closes the connection, as over HTTP/2 the frame that resets a stream would wait for the client to take what was written before.
 func (s *served) cut() {
 	if secure, ok := s.conn.(*tls.Conn); ok {
-		_ = secure.NetConn().Close() // the alert that TLS says good-bye with would wait as well
+		_ = secure.NetConn().Close() // without the alert that ends a TLS connection, which would wait as well
 	} else if s.conn != nil {
 		_ = s.conn.Close()
 	}

@@ -7,42 +7,45 @@ import (
 )
 
 const (
-	// stuckAfter is how long a turn may take before its worker no longer counts as one of the shared ones.
+	// stuckAfter is how long a turn may take before its worker no longer counts as a shared one.
 	stuckAfter = 50 * time.Millisecond
 	// maxStuck is how many turns may be stuck at once.
 	maxStuck = 1000
 	// workersPerProcessor is how many shared workers there are for each processor at most.
 	workersPerProcessor = 4
-	// restAfter is how long nothing has to be written before the shared workers end.
+	// restAfter is how long there must be nothing to write before the shared workers end.
 	restAfter = time.Second
 )
 
-// workers write to connections with TLS. A poll of the socket says whether there is room, but not whether a whole record
-// fits: so crypto/tls may wait for the client all the same. A few workers are shared by all connections. One that waits
-// too long is no longer counted among them, and another takes its place; where too many wait, the one that has waited
-// longest closes its connection. A connection that was stuck in its last turn does not get a shared worker for the next.
+// workers write to connections with TLS. A poll of the socket says whether there is room, but not whether a whole record fits, so
+// crypto/tls may wait for the client all the same.
+//
+// All connections share a few workers. A worker that waits too long no longer counts as a shared one, and another takes its place.
+// If too many wait, the connection that has waited longest is given up. A connection that was stuck in its last turn does not get a
+// shared worker for the next.
 type workers struct {
-	shared int // how many there are at most that are not stuck
-	most   int // how many may be stuck
+	shared int // the most shared workers at once
+	most   int // the most stuck turns at once
 
-	mu      sync.Mutex // guards the block
-	more    *sync.Cond // the queue has grown
+	// mu guards what follows.
+	mu      sync.Mutex
+	more    *sync.Cond // signalled if the queue has grown
 	queue   []*held
 	count   int       // of shared workers
-	idle    int       // of these, how many wait for work
+	idle    int       // of shared workers that wait for work
 	active  list.List // the turns of shared workers, oldest first
-	stuck   list.List // those that take too long, oldest first
-	watched bool      // check is to be called
+	stuck   list.List // the turns that take too long, oldest first
+	watched bool      // a call of check is due
 	puts    uint64    // how often put was called
-	resting bool      // rest is to be called
-	leaving int       // how many idle workers are to end
+	resting bool      // a call of rest is due
+	leaving int       // how many idle workers should end
 }
 
-// turn is a worker's turn of writing.
+// turn is one turn of writing to a connection.
 type turn struct {
 	held  *held
 	begun time.Time
-	in    *list.List // active or stuck; nil: it was cut off
+	in    *list.List // active or stuck; nil if it was given up
 	place *list.Element
 }
 
@@ -52,7 +55,7 @@ func newWorkers(shared, most int) *workers {
 	return p
 }
 
-// put has a connection written to.
+// put queues a connection to be written to.
 func (p *workers) put(s *held) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,15 +82,15 @@ func (p *workers) start() {
 	go p.work()
 }
 
-// begin notes a turn that begins now. The caller holds mu.
+// begin records a turn that begins now. The caller holds mu.
 func (p *workers) begin(s *held, in *list.List) *turn {
 	t := &turn{held: s, begun: time.Now(), in: in}
 	t.place = in.PushBack(t)
 	return t
 }
 
-// work is a shared worker. It ends when there has been nothing to write for a while, and when it was stuck and another one
-// has its place.
+// work is the goroutine of a shared worker. It ends if there has been nothing to write for a while, or if it was stuck and another
+// worker has taken its place.
 func (p *workers) work() {
 	var w writer
 	for {
@@ -95,7 +98,7 @@ func (p *workers) work() {
 		if t == nil {
 			return
 		}
-		r := w.run(t.held)
+		r := w.run(&t.held.pipe)
 		goOn := p.end(t)
 		t.held.loop.giveBack(t.held, r)
 		if !goOn {
@@ -104,10 +107,10 @@ func (p *workers) work() {
 	}
 }
 
-// apart is a turn of a connection that was stuck the last time.
+// apart runs a turn of a connection that was stuck the last time, on a goroutine of its own.
 func (p *workers) apart(t *turn) {
 	var w writer
-	r := w.run(t.held)
+	r := w.run(&t.held.pipe)
 	p.mu.Lock()
 	p.note(t)
 	p.mu.Unlock()
@@ -139,7 +142,7 @@ func (p *workers) next() *turn {
 	return t
 }
 
-// restLater has rest called. The caller holds mu.
+// restLater schedules a call of rest. The caller holds mu.
 func (p *workers) restLater(puts uint64) {
 	if !p.resting {
 		p.resting = true
@@ -147,7 +150,7 @@ func (p *workers) restLater(puts uint64) {
 	}
 }
 
-// rest has the idle workers end, if nothing was put since.
+// rest makes the idle workers end, unless put was called in the meantime.
 func (p *workers) rest(puts uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -162,7 +165,7 @@ func (p *workers) rest(puts uint64) {
 	}
 }
 
-// end ends a turn of work, and reports whether its worker is a shared one still or again.
+// end ends a turn, and reports whether its worker is still a shared one, or is one again.
 func (p *workers) end(t *turn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -178,7 +181,7 @@ func (p *workers) end(t *turn) bool {
 	return true
 }
 
-// note takes a turn out of its list, and remembers whether it was a slow one. The caller holds mu.
+// note takes a turn out of its list, and records whether it was slow. The caller holds mu.
 func (p *workers) note(t *turn) {
 	if t.in != nil {
 		t.in.Remove(t.place)
@@ -186,7 +189,7 @@ func (p *workers) note(t *turn) {
 	t.held.tls.slow = time.Since(t.begun) >= stuckAfter
 }
 
-// watch sees to it that those in the queue do not wait for a turn that is stuck. The caller holds mu.
+// watch schedules a call of check if the queue waits for a turn that may be stuck. The caller holds mu.
 func (p *workers) watch() {
 	oldest := p.active.Front()
 	if p.watched || len(p.queue) == 0 || oldest == nil {
@@ -196,7 +199,7 @@ func (p *workers) watch() {
 	time.AfterFunc(stuckAfter-time.Since(oldest.Value.(*turn).begun), p.check)
 }
 
-// check replaces the workers that are stuck.
+// check replaces workers that are stuck.
 func (p *workers) check() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -65,7 +65,7 @@ func newCrew(t *testing.T, shared, most int) *crew {
 	}
 	t.Cleanup(func() { null.Close() })
 	c := &crew{workers: newWorkers(shared, most), t: t, cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, room: int(null.Fd())}
-	c.loop = &loop{poller: &poller{workers: c.workers}, wake: make(chan struct{}, 1), start: time.Now()}
+	c.loop = &loop{poller: &poller{workers: c.workers}, wake: make(chan struct{}, 1), wheel: wheel{start: time.Now()}}
 	return c
 }
 
@@ -82,8 +82,8 @@ func (c *crew) connect() (*held, *tls.Conn) {
 	}
 	src := &once{frame: []byte("hello"), closed: make(chan error, 1)}
 	return &held{
-		src: src, loop: c.loop, timing: NewTiming(time.Hour, time.Minute), fd: int32(c.room), due: 1, busy: true,
-		tls: &secured{Conn: server},
+		pipe: pipe{src: src, fd: int32(c.room), tls: &secured{Conn: server}},
+		loop: c.loop, timing: NewTiming(time.Hour, time.Minute), due: 1, busy: true,
 	}, client
 }
 
@@ -198,14 +198,14 @@ func TestQueueIsNoSilence(t *testing.T) {
 	pass := func(d time.Duration) {
 		for ; d > 0; d -= time.Second {
 			l.start = l.start.Add(-time.Second)
-			l.turn()
+			l.turn(l.look)
 		}
 	}
 	deadline := func() bool {
 		_, err := s.tls.Conn.Write([]byte("x"))
 		return errors.Is(err, os.ErrDeadlineExceeded)
 	}
-	l.turn()
+	l.turn(l.look)
 	s.wrote = l.now
 	l.schedule(s)
 	pass(10 * time.Minute) // in the queue
