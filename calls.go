@@ -20,7 +20,7 @@ type Call struct {
 func Serve(w http.ResponseWriter, r *http.Request, p *pooledHub, c Call) {
 	switch {
 	case c.Path == "publish":
-		servePublish(w, r, p.Hub, p.MaxEvent())
+		api.ServePublish(w, r, p.Hub, p.MaxEvent())
 	case c.steers(r):
 		serveControl(w, r, p, c)
 	default:

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sse-push/caddy-sse-push/internal/publish"
+	"github.com/sse-push/caddy-sse-push/internal/api"
 )
 
 func publishCommand() *cobra.Command {
@@ -34,7 +34,7 @@ standard input has; it goes out as it is.`),
 			if err != nil {
 				return err
 			}
-			var stored publish.Answer
+			var stored api.Published
 			if err := c.call(ctx, http.MethodPost, path+"/publish", nil, string(body), &stored); err != nil {
 				return err
 			}

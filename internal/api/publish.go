@@ -1,17 +1,19 @@
-package ssepush
+package api
 
 import (
 	"net/http"
 
-	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/decode"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/publish"
 )
 
-// servePublish stores what an app sends, and answers when the broker has it; if it asks for more, once that is known.
-func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEvent int64) {
+// Published is the answer to a publish, or to one event of a batch.
+type Published = publish.Answer
+
+// ServePublish stores what an app sends, and answers when the broker has it; if it asks for more, once that is known.
+func ServePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEvent int64) {
 	if r.Method != http.MethodPost {
 		problem.MethodNotAllowed(http.MethodPost).Write(w)
 		return
@@ -25,7 +27,7 @@ func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 	answers := publish.All(r.Context(), theHub, d, nil)
 	publish.Await(r.Context(), theHub, answers)
 	if d.Batch {
-		api.WriteJSON(w, http.StatusOK, answers)
+		WriteJSON(w, http.StatusOK, answers)
 		return
 	}
 	if p := answers[0].Error; p != nil {
@@ -33,8 +35,8 @@ func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 		return
 	}
 	if answers[0].Delivery != nil {
-		api.WriteJSON(w, http.StatusOK, answers[0])
+		WriteJSON(w, http.StatusOK, answers[0])
 		return
 	}
-	api.WriteBody(w, http.StatusOK, `{"id":"`+answers[0].ID+`"}`) // as it is: a position needs no escaping
+	WriteBody(w, http.StatusOK, `{"id":"`+answers[0].ID+`"}`) // as it is: a position needs no escaping
 }
