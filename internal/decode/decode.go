@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxBatchBody  = 16 << 20 // of a JSON array, unless one event may be more
+	maxBatchBody  = 16 << 20 // bytes of a JSON array, unless a single event may be larger
 	maxBatchItems = 100_000
 
 	accepted = "send application/json, application/x-ndjson, application/x-www-form-urlencoded, multipart/form-data or text/plain"
@@ -25,17 +25,17 @@ const (
 
 // Decoder reads the events of a publish request.
 type Decoder struct {
-	Batch bool // many events; otherwise exactly one
+	Batch bool // the body may hold many events; otherwise it holds exactly one
 
 	maxEvent int64
 	key      string // of the header Idempotency-Key
 	index    int    // of the next item
 	done     bool
 
-	Answered bool // whoever publishes is told what became of it
-	waits    Wait // the query's
-	Wait     Wait // what the last item is waited for
-	waited   int  // how many items are
+	Answered bool // set by the caller: the publisher gets an answer, and may wait for delivery
+	waits    Wait // from the query
+	Wait     Wait // of the item that Next returned last
+	waited   int  // how many items have a Wait
 
 	// One of these holds the events.
 	form  *form
@@ -43,7 +43,7 @@ type Decoder struct {
 	lines *lineReader
 }
 
-// New reads a whole body, save for NDJSON, which is read as next is called.
+// New returns a Decoder of a request. It reads the whole body, except for NDJSON, which Next reads as it goes.
 func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
 	d := &Decoder{maxEvent: maxEvent}
 	kind, params, p := contentType(r.Header)
@@ -99,7 +99,7 @@ func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
 	return nil, problem.New(http.StatusUnsupportedMediaType, "the Content-Type %s is not supported: %s", problem.Clip(kind), accepted)
 }
 
-// maxItem bounds an event before it is decoded: in JSON and in forms a byte of data may take three.
+// maxItem returns the limit of an encoded event: a byte of data may take three in JSON and in forms.
 func (d *Decoder) maxItem() int64 { return 3*d.maxEvent + 64<<10 }
 
 func contentType(h http.Header) (kind string, params map[string]string, p *problem.Problem) {
@@ -125,8 +125,7 @@ func contentType(h http.Header) (kind string, params map[string]string, p *probl
 	return kind, params, nil
 }
 
-// takeKey reads the header Idempotency-Key. Its draft standard has the key in quotes, which most senders
-// leave out.
+// takeKey reads the header Idempotency-Key. The draft standard puts the key in quotes; most senders do not.
 func (d *Decoder) takeKey(h http.Header) *problem.Problem {
 	values, ok := h["Idempotency-Key"]
 	if !ok {
@@ -159,7 +158,7 @@ func refuseQuery(query string) *problem.Problem {
 	return nil
 }
 
-// readJSON reads an object or a whole array, so that an array that is cut off stores nothing.
+// readJSON reads an object or a whole array, so that nothing of a truncated array is stored.
 func (d *Decoder) readJSON(r *http.Request) *problem.Problem {
 	one, many := d.maxItem(), max(maxBatchBody, d.maxItem())
 	if r.ContentLength > many {
@@ -205,8 +204,8 @@ func (d *Decoder) readJSON(r *http.Request) *problem.Problem {
 	return nil
 }
 
-// Next returns the next event. With ok, it is rec, or p says what is wrong with it and the others go on. Without ok
-// there is no further one: all were read if p is nil, otherwise p says why the rest cannot be read.
+// Next returns the next event. If ok, the event is rec, unless p says what is wrong with it; more may follow. If not ok,
+// there are no more events: p says why the rest cannot be read, or is nil at the proper end.
 func (d *Decoder) Next() (rec broker.Record, p *problem.Problem, ok bool) {
 	if d.done {
 		return rec, nil, false
@@ -247,13 +246,13 @@ func (d *Decoder) Next() (rec broker.Record, p *problem.Problem, ok bool) {
 	return rec, p, true
 }
 
-// Ready reports whether next will return without waiting for more of the body, so that a caller can store
-// what it has before it waits.
+// Ready reports whether Next will return without waiting for more of the body, so that a caller can store what it has
+// first.
 func (d *Decoder) Ready() bool {
 	return d.done || d.lines == nil || d.lines.ready()
 }
 
-// nextLine returns nil at the end, with the reason if it is not the proper one.
+// nextLine returns the next line that is not blank, or nil at the end, with a problem unless it is the proper end.
 func (d *Decoder) nextLine() ([]byte, *problem.Problem) {
 	for {
 		line, err := d.lines.next()
@@ -275,7 +274,7 @@ func (d *Decoder) nextLine() ([]byte, *problem.Problem) {
 	}
 }
 
-// giveKey sets the idempotency key that the header gave.
+// giveKey sets the idempotency key of the header.
 func (d *Decoder) giveKey(rec *broker.Record) *problem.Problem {
 	switch {
 	case d.key == "":
@@ -289,7 +288,7 @@ func (d *Decoder) giveKey(rec *broker.Record) *problem.Problem {
 	return nil
 }
 
-// place says which item of a batch a problem is about.
+// place adds to a problem which item of a batch it is about.
 func (d *Decoder) place(p *problem.Problem) *problem.Problem {
 	if p != nil && d.Batch {
 		p.AtIndex(d.index)
@@ -297,7 +296,7 @@ func (d *Decoder) place(p *problem.Problem) *problem.Problem {
 	return p
 }
 
-// readBody reads a body of at most so many bytes.
+// readBody reads a body of at most that many bytes.
 func readBody(r *http.Request, most int64) ([]byte, *problem.Problem) {
 	if r.ContentLength > most {
 		return nil, problem.TooLarge(most)
@@ -314,7 +313,7 @@ func readBody(r *http.Request, most int64) ([]byte, *problem.Problem) {
 
 // readUpTo reads until b holds n bytes or the body ends.
 func readUpTo(b *bytes.Buffer, r *http.Request, n int64) *problem.Problem {
-	const trust = 64 << 10 // a length that is only claimed takes no more memory than this
+	const trust = 64 << 10 // a claimed length allocates no more than this
 	b.Grow(int(max(0, min(r.ContentLength-int64(b.Len()), trust))) + bytes.MinRead)
 	if _, err := b.ReadFrom(io.LimitReader(r.Body, n-int64(b.Len()))); err != nil {
 		return problem.OfBody(err)

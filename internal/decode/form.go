@@ -23,7 +23,7 @@ const (
 	maxFormDepth  = 32 // of brackets
 )
 
-// form holds the fields of a form or a query, with the arrays that PHP writes as `name[key]=` and `name[]=`.
+// form holds the fields of a form or a query, with arrays as PHP writes them: `name[key]=` and `name[]=`.
 type form struct {
 	maxEvent int64
 	names    []string // in the order sent
@@ -31,7 +31,7 @@ type form struct {
 	count    int
 }
 
-// formValue is a text, or an array in PHP's sense: texts and arrays under keys.
+// formValue is a text or a PHP array, which has texts and arrays under keys.
 type formValue struct {
 	isText bool
 	str    string
@@ -118,7 +118,7 @@ func rootName(name string) string {
 	return root
 }
 
-// add takes one field, such as data[a][b].
+// add adds one field, such as data[a][b].
 func (f *form) add(name, val string) *problem.Problem {
 	if f.count++; f.count > maxFormFields {
 		return problem.New(http.StatusRequestEntityTooLarge, "the form must not hold more than %d fields", maxFormFields)
@@ -191,14 +191,14 @@ func (v *formValue) child(key string) *formValue {
 	return c
 }
 
-// arrayIndex tells the keys that PHP takes for numbers. Longer ones than any real index are left out, so
-// that counting on from them cannot overflow.
+// arrayIndex returns the number of a key that PHP treats as one. It rejects keys longer than any real index, so that counting
+// on from them cannot overflow.
 func arrayIndex(key string) (int64, bool) {
 	n, err := strconv.ParseInt(key, 10, 64)
 	return n, err == nil && n >= 0 && len(key) <= 15 && strconv.FormatInt(n, 10) == key
 }
 
-// fill hands the fields on.
+// fill sets the fields of an event.
 func (f *form) fill(pub *publication) *problem.Problem {
 	for i, name := range f.names {
 		if p := pub.set(name, f.roots[i]); p != nil {
@@ -210,7 +210,7 @@ func (f *form) fill(pub *publication) *problem.Problem {
 
 func (v *formValue) IsNull() bool { return false }
 
-// text does not keep the body alive.
+// Text returns a copy, so that the body can be freed.
 func (v *formValue) Text() (string, error) {
 	if !v.isText {
 		return "", errors.New("must be a string, got an array")
@@ -222,7 +222,7 @@ func (v *formValue) Name() (string, error) { return v.Text() }
 
 func (v *formValue) Names() ([]string, error) { return v.Texts() }
 
-// texts takes any numbers for keys, as PHP's array_filter and array_unique leave holes.
+// Texts accepts any numbers as keys, since PHP's array_filter and array_unique leave holes.
 func (v *formValue) Texts() ([]string, error) {
 	if v.isText {
 		return []string{strings.Clone(v.str)}, nil
@@ -263,7 +263,7 @@ func (v *formValue) Boolean() (bool, error) {
 	return false, errors.New("must be 1, true, 0 or false")
 }
 
-// data is a text as it is, and an array as PHP's json_encode would write it, all values being strings.
+// Data returns a text as it is, and an array as PHP's json_encode writes it, with all values as strings.
 func (v *formValue) Data() ([]byte, error) {
 	if v.isText {
 		return []byte(v.str), nil

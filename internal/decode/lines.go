@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// lineReader reads lines without holding more than one of them.
+// lineReader reads lines, and holds no more than one in memory.
 type lineReader struct {
 	r    *bufio.Reader
 	most int64
@@ -16,8 +16,7 @@ type lineReader struct {
 
 var errLongLine = errors.New("line too long")
 
-// next returns a line without its end; it is the caller's until the next call. The last one need not have
-// an end.
+// next returns a line without its newline, valid until the next call. The last line needs no newline.
 func (l *lineReader) next() ([]byte, error) {
 	l.long = l.long[:0]
 	for {
@@ -42,7 +41,7 @@ func (l *lineReader) next() ([]byte, error) {
 	}
 }
 
-// ready reports whether a whole line is there.
+// ready reports whether a whole line is buffered.
 func (l *lineReader) ready() bool {
 	b, _ := l.r.Peek(l.r.Buffered())
 	return bytes.IndexByte(b, '\n') >= 0

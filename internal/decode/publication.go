@@ -18,11 +18,10 @@ import (
 
 const maxKey = 255 // bytes
 
-// fieldNames are the fields of a body: those of an event, and those of the publish itself.
+// fieldNames are the fields of a body: those of the event, and those of the publish itself.
 var fieldNames = append(rules.FieldNames(), "idempotency_key", "wait", "timeout")
 
-// value is what a body holds for a field, whatever the kind of the body. The texts of its errors read well
-// after "field: ".
+// value is the value of a field in a body of any kind. The texts of its errors read well after "field: ".
 type value interface {
 	IsNull() bool
 	Text() (string, error)
@@ -34,7 +33,7 @@ type value interface {
 	Data() ([]byte, error)
 }
 
-// publication becomes a record, field by field.
+// publication builds a record field by field.
 type publication struct {
 	maxEvent int64
 	given    []string
@@ -42,7 +41,7 @@ type publication struct {
 	wait     Wait
 }
 
-// set takes one field.
+// set sets one field.
 func (p *publication) set(name string, v value) *problem.Problem {
 	if !slices.Contains(fieldNames, name) {
 		return unknownField(name)
@@ -59,8 +58,8 @@ func (p *publication) set(name string, v value) *problem.Problem {
 		err = p.broadcast(v)
 	case f != nil && f.Kind == rules.DataField:
 		return p.setData(v)
-	// A form cannot say null: PHP leaves such a field out. So null is the same as absent, except for targets, of which
-	// none may get lost.
+	// A form cannot express null: PHP leaves such a field out. So null counts as absent, except for targets, none of which may
+	// get lost.
 	case v.IsNull():
 		return nil
 	case f != nil:
@@ -102,7 +101,7 @@ func (p *publication) target(v value, f *rules.Field) error {
 	return p.setAll(names, f)
 }
 
-// setAll takes the items of a list.
+// setAll sets a field to the items of a list.
 func (p *publication) setAll(texts []string, f *rules.Field) error {
 	for i, s := range texts {
 		if err := f.SetText(&p.rec, s); err != nil {
@@ -112,7 +111,7 @@ func (p *publication) setAll(texts []string, f *rules.Field) error {
 	return nil
 }
 
-// textOf reads one text.
+// textOf returns a value as text.
 func textOf(v value, f *rules.Field) (string, error) {
 	if f.Numeric {
 		return v.Name()
@@ -146,7 +145,7 @@ func (p *publication) setData(v value) *problem.Problem {
 	return nil
 }
 
-// option takes a field of the event that is neither a target nor the data.
+// option sets a field of the event that is neither a target nor the data.
 func (p *publication) option(f *rules.Field, v value) error {
 	switch f.Kind {
 	case rules.NumberField:
@@ -169,7 +168,7 @@ func (p *publication) option(f *rules.Field, v value) error {
 	return f.SetText(&p.rec, text)
 }
 
-// setPublish takes a field that is not the event's but the publish's.
+// setPublish sets a field of the publish itself.
 func (p *publication) setPublish(name string, v value) error {
 	text, err := v.Text()
 	switch {
@@ -182,8 +181,7 @@ func (p *publication) setPublish(name string, v value) error {
 	return p.wait.set(name, text)
 }
 
-// record completes the record. Targets and exclusions come out sorted, so that the same event is the same
-// record.
+// record returns the finished record, with targets and exclusions sorted, so that equal events are equal records.
 func (p *publication) record() (broker.Record, *problem.Problem) {
 	r := &p.rec
 	rules.Tidy(r)
@@ -201,8 +199,8 @@ func (p *publication) record() (broker.Record, *problem.Problem) {
 	return *r, nil
 }
 
-// digest tells contents apart under one idempotency key. Each part is preceded by its length, so that
-// different contents are never the same bytes.
+// digest returns a hash that differs between different events under one idempotency key. Each part is hashed after its
+// length, so that different events never give the same bytes.
 func digest(r *broker.Record) (d [16]byte) {
 	var buf [512]byte
 	b := buf[:0]
@@ -231,7 +229,7 @@ func digest(r *broker.Record) (d [16]byte) {
 	return d
 }
 
-// checkKey allows what a header can carry.
+// checkKey returns what is wrong with an idempotency key, or nil. It may hold what a header can.
 func checkKey(s string) error {
 	switch {
 	case s == "":
@@ -252,7 +250,7 @@ func dataTooLong(most int64) *problem.Problem {
 	return problem.New(http.StatusRequestEntityTooLarge, "data: must not be longer than %d bytes", most).OfField("data")
 }
 
-// LooksLikeJSON tells JSON that was sent as something else.
+// LooksLikeJSON reports whether a body of another type seems to be JSON.
 func LooksLikeJSON(b []byte) bool {
 	b = bytes.TrimLeft(b, " \t\r\n")
 	return len(b) > 0 && (b[0] == '{' || b[0] == '[')

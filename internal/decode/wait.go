@@ -15,16 +15,16 @@ import (
 const (
 	defaultWait = time.Second
 	maxWait     = 10 * time.Second
-	maxWaits    = 1000 // events of a request that are waited for
+	maxWaits    = 1000 // events of a request that may have a Wait
 )
 
-// Wait is what a publisher wants to know of an event's way to the connections, beside that the broker has it.
+// Wait is how much of an event's delivery a publisher waits for, after the broker has stored it.
 type Wait struct {
-	Until   string // "matched", "written"; "" for nothing
+	Until   string // "matched" or "written"; "" does not wait
 	Timeout time.Duration
 }
 
-// set takes a field, or a parameter of the query.
+// set sets a field of the body or a parameter of the query.
 func (w *Wait) set(name, text string) error {
 	switch name {
 	case "wait":
@@ -42,7 +42,7 @@ func (w *Wait) set(name, text string) error {
 	return nil
 }
 
-// or returns w with what it leaves open taken from another.
+// or returns w, with what it leaves open taken from other.
 func (w Wait) or(other Wait) Wait {
 	if w.Until == "" {
 		w.Until = other.Until
@@ -53,7 +53,7 @@ func (w Wait) or(other Wait) Wait {
 	return w
 }
 
-// takeWait takes wait and timeout out of a query, and returns the rest of it.
+// takeWait removes wait and timeout from a query, sets them, and returns the rest of it.
 func (w *Wait) takeWait(query string) (rest string, p *problem.Problem) {
 	if query == "" {
 		return "", nil
@@ -81,7 +81,7 @@ func (w *Wait) takeWait(query string) (rest string, p *problem.Problem) {
 	return strings.Join(others, "&"), nil
 }
 
-// expect completes what an item of a request is waited for, and holds it against the request's bounds.
+// expect sets the Wait of an item, completed from the query, and checks it against the limits of a request.
 func (d *Decoder) expect(own Wait) *problem.Problem {
 	d.Wait = own.or(d.waits)
 	switch {

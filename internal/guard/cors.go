@@ -11,10 +11,10 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
-// CORS says which pages may subscribe.
+// CORS decides which pages may subscribe.
 type CORS struct{ cors *cors.Cors }
 
-// NewCORS returns a policy for pages of other origins. Beside what any client sends, they may send the given headers.
+// NewCORS returns a policy for pages of other origins. They may send the given headers besides those that every client sends.
 func NewCORS(origins []string, headers ...string) (*CORS, error) {
 	if err := CheckCORS(origins); err != nil {
 		return nil, err
@@ -27,17 +27,17 @@ func NewCORS(origins []string, headers ...string) (*CORS, error) {
 		MaxAge:           600,
 	}
 	if len(origins) == 0 {
-		// The library would take an empty list for every origin.
+		// The library takes an empty list to mean every origin.
 		options.AllowOriginFunc = func(string) bool { return false }
 	}
 	return &CORS{cors.New(options)}, nil
 }
 
-// Handle sets the response's CORS headers, which therefore stand on errors too, and answers a preflight
-// request (done). A page of an origin that may not subscribe is a problem.
+// Handle sets the response's CORS headers, so that errors bear them too, and answers preflight requests (done). It returns a
+// problem for a page whose origin may not subscribe.
 func (c *CORS) Handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem.Problem) {
 	if origins := r.Header["Origin"]; len(origins) > 0 {
-		if len(origins[0]) > request.MaxOrigin { // it is kept for as long as the stream lives
+		if len(origins[0]) > request.MaxOrigin { // it is kept for the life of the stream
 			w.Header().Add("Vary", "Origin")
 			return false, problem.New(http.StatusForbidden, "the Origin is longer than %d bytes", request.MaxOrigin)
 		}

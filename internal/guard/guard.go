@@ -1,4 +1,4 @@
-// Package guard says who may call: the internal route, and pages of other origins.
+// Package guard decides who may call the internal route, and which pages of other origins may subscribe.
 package guard
 
 import (
@@ -17,12 +17,12 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
-// Guard says who may use the internal route.
+// Guard decides who may call the internal route.
 type Guard struct {
 	tokens  []secret.Hash
 	allow   request.Prefixes
 	origins []string
-	near    request.Prefixes // peers that are told why they are refused
+	near    request.Prefixes // peers that get a 401 with the reason
 
 	log *zap.Logger
 	now func() time.Time
@@ -30,7 +30,7 @@ type Guard struct {
 	complaints problem.Complaints // of reasons
 }
 
-// Reasons for a refusal. Each is logged at most once in warnEvery.
+// Reasons for a refusal. Each is logged at most once in problem.Every.
 const (
 	strangePeer  = "peer not in allow"
 	forwarded    = "forwarded request"
@@ -59,8 +59,8 @@ func New(in *Internal, log *zap.Logger) (*Guard, error) {
 	return g, nil
 }
 
-// Check returns nil if the request may pass. What it returns otherwise does not give the route away, save
-// to an app nearby whose token is wrong.
+// Check returns nil if the request may pass. Otherwise it returns a 404 that does not reveal the route, or a 401 for a nearby
+// app whose token is missing or wrong.
 func (g *Guard) Check(r *http.Request) *problem.Problem {
 	addr, known := request.Peer(r)
 	viaProxy := request.IsForwarded(r.Header)
@@ -75,7 +75,7 @@ func (g *Guard) Check(r *http.Request) *problem.Problem {
 	case len(g.tokens) > 0:
 		reason = g.checkToken(r.Header)
 	case !isFromBrowser(r.Header) && !request.OwnHost(r):
-		reason = strangeHost // may be a browser: it sends no Sec-Fetch headers to hosts that it deems insecure
+		reason = strangeHost // may be a browser, which sends no Sec-Fetch headers to insecure hosts
 	}
 	if reason == "" {
 		return nil
@@ -105,13 +105,13 @@ func isFromBrowser(h http.Header) bool {
 	return origin || site
 }
 
-// isListed reports whether a browser's request comes from a page of a listed origin.
+// isListed reports whether a browser sent the request for a page of a listed origin.
 func (g *Guard) isListed(r *http.Request) bool {
 	if values, ok := r.Header["Origin"]; ok {
-		// "null" is what any sandboxed page sends.
+		// Every sandboxed page sends "null".
 		return len(values) == 1 && values[0] != "null" && slices.Contains(g.origins, values[0])
 	}
-	// A page's GET to its own origin bears no Origin.
+	// A GET to the page's own origin has no Origin header.
 	if !request.IsSameOrigin(r) {
 		return false
 	}

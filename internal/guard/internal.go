@@ -9,20 +9,20 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
-// Internal is the route on which apps publish and ask. It needs tokens, allow, or both; where both are given, both must hold.
+// Internal is the route on which apps publish and ask. It needs tokens, allow, or both; a request must satisfy all that are given.
 type Internal struct {
 	// The path prefix, such as `/_sse`. Nothing below it is passed on to the next handler.
 	Prefix string `json:"prefix"`
 
-	// Secrets, one of which a request must carry as `Authorization: Bearer <secret>`. Several serve to rotate
+	// Secrets, one of which a request must carry as `Authorization: Bearer <secret>`. Give several to rotate
 	// them. Placeholders such as `{env.SSE_PUSH_TOKEN}` are filled in when the config is loaded, and must not come out empty.
 	Tokens []string `json:"tokens,omitempty"`
 
-	// The direct peers that may call: `loopback`, `private_ranges`, or addresses in CIDR form. A request that
-	// bears a sign of having been forwarded is refused.
+	// The direct peers that may call: `loopback`, `private_ranges`, or addresses in CIDR form. A request
+	// with a header that proxies add is refused.
 	Allow []string `json:"allow,omitempty"`
 
-	// Origins whose pages may call from a browser. Default: none, requests from browsers are refused.
+	// Origins whose pages may call from a browser. Default: none, so that requests from browsers are refused.
 	Origins []string `json:"origins,omitempty"`
 }
 

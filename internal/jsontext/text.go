@@ -12,8 +12,8 @@ var (
 	errHalfSurrogate = errors.New("must be valid UTF-8, and holds half of a surrogate pair")
 )
 
-// CheckText reports what encoding/json would replace by U+FFFD in JSON text: bytes that are not UTF-8, and halves of
-// surrogate pairs. Two names that differ only there would become one.
+// CheckText returns an error if JSON text has what encoding/json replaces by U+FFFD: bytes that are not UTF-8, and halves of
+// surrogate pairs. Two names that differ only there would become equal.
 func CheckText(b []byte) error {
 	switch {
 	case !utf8.Valid(b):
@@ -47,7 +47,7 @@ func halfSurrogate(b []byte) bool {
 	return false
 }
 
-// hexRune reads four hexadecimal digits. It returns 0 where there are none, as in text that is not JSON.
+// hexRune reads four hexadecimal digits. It returns 0 if there are none, as in text that is not JSON.
 func hexRune(b []byte) rune {
 	if len(b) < 4 {
 		return 0

@@ -11,14 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// Value is one JSON value, known to be valid and without space around it. Its members are found by
-// walking over the bytes, as a publish is too short for the tokens of encoding/json to be cheap.
+// Value is one valid JSON value, without space around it.
 type Value []byte
 
-// Parse checks that b is one JSON value of valid UTF-8, and nothing more.
+// Parse returns the one JSON value that b holds, or an error if b is not UTF-8 or not exactly one value.
 func Parse(b []byte) (Value, error) {
 	b = bytes.Trim(b, " \t\r\n")
-	// encoding/json would put U+FFFD for what is broken.
+	// encoding/json replaces broken UTF-8 by U+FFFD.
 	if !utf8.Valid(b) {
 		return nil, errors.New("invalid JSON: must be valid UTF-8")
 	}
@@ -34,7 +33,7 @@ func Parse(b []byte) (Value, error) {
 	return nil, errors.New("invalid JSON")
 }
 
-// What says in words what the value is.
+// What returns the kind of the value in words.
 func (v Value) What() string {
 	switch v[0] {
 	case '{':
@@ -57,7 +56,7 @@ func (v Value) Members() iter.Seq2[Value, Value] {
 		for i := v.next(1); v[i] != '}'; {
 			end := v.end(i)
 			key := v[i:end]
-			i = v.next(v.next(end) + 1) // behind the colon
+			i = v.next(v.next(end) + 1) // after the colon
 			end = v.end(i)
 			if !yield(key, v[i:end]) {
 				return
@@ -84,7 +83,7 @@ func (v Value) Items() iter.Seq[Value] {
 	}
 }
 
-// next passes over space.
+// next returns the index of the next byte that is not space.
 func (v Value) next(i int) int {
 	for v[i] == ' ' || v[i] == '\n' || v[i] == '\t' || v[i] == '\r' {
 		i++
@@ -92,7 +91,7 @@ func (v Value) next(i int) int {
 	return i
 }
 
-// end is the index behind the value that begins at i.
+// end returns the index after the value that begins at i.
 func (v Value) end(i int) int {
 	switch v[i] {
 	case '"':
@@ -155,7 +154,7 @@ func (v Value) Text() (string, error) {
 	return v.Unquote()
 }
 
-// name takes a string, or a whole number such as a database's id, with exactly its digits.
+// Name returns a string, or the digits of a whole number, such as a database's id.
 func (v Value) Name() (string, error) {
 	switch v.What() {
 	case "a number":
@@ -226,7 +225,7 @@ func (v Value) Boolean() (bool, error) {
 	return v[0] == 't', nil
 }
 
-// data is a string as it is, and any other value as compact JSON. The bytes are the caller's.
+// Data returns a string's text, and any other value as compact JSON. The caller owns the bytes.
 func (v Value) Data() ([]byte, error) {
 	switch {
 	case v.IsNull():
@@ -259,5 +258,5 @@ func ParseWhole(s string) (int64, error) {
 
 var ErrTooMany = fmt.Errorf("must not hold more than %d items", MaxItems)
 
-// ItemError says which item of a list is at fault.
+// ItemError returns an error that names the item of a list at fault.
 func ItemError(i int, err error) error { return fmt.Errorf("item %d %w", i, err) }

@@ -1,5 +1,4 @@
-// Package placeholder knows which placeholders of Caddy an option may hold, and fills in those that are known when a config is
-// loaded.
+// Package placeholder finds Caddy's placeholders in options, and fills in those whose values are known when a config is loaded.
 package placeholder
 
 import (
@@ -16,20 +15,20 @@ var Any = regexp.MustCompile(`\{[^{}]+\}`)
 // AtLoad matches the placeholders that are filled in when the config is loaded.
 var AtLoad = regexp.MustCompile(`\{(?:env|file|system)\.[^{}]+\}`)
 
-// Settled returns the texts that no placeholder is yet to be filled into: those that can be checked.
+// Settled returns the texts without placeholders of AtLoad: only these can be checked before they are filled in.
 func Settled(texts ...string) []string {
 	return slices.DeleteFunc(slices.Clone(texts), AtLoad.MatchString)
 }
 
-// Quotable matches the placeholders that may be quoted. Anything else in braces may be a part of a secret.
+// Quotable matches the placeholders that an error may repeat. Anything else in braces may be part of a secret.
 var Quotable = regexp.MustCompile(`\{(?:http|time|env|file|system)\.[\w.*-]+\}`)
 
-// values are what placeholders stand for; a caddy.Replacer is one.
+// values has the values of placeholders, as a caddy.Replacer does.
 type values interface {
 	GetString(name string) (value string, known bool)
 }
 
-// FillIn returns a text with the placeholders of AtLoad filled in.
+// FillIn returns a text with the placeholders of AtLoad filled in, and an error for one without a value.
 func FillIn(text string, repl values) (filled string, err error) {
 	if !AtLoad.MatchString(text) {
 		return text, nil
@@ -47,7 +46,7 @@ func FillIn(text string, repl values) (filled string, err error) {
 	if err == nil && AtLoad.MatchString(filled) {
 		err = fmt.Errorf("%s stands for another placeholder, which is not filled in", AtLoad.FindString(text))
 	}
-	return strings.TrimSpace(filled), err // what was read from a file often ends in a newline
+	return strings.TrimSpace(filled), err // files often end in a newline
 }
 
 func valueOf(p string, repl values) (string, error) {

@@ -8,23 +8,23 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// Every is how often the same complaint is logged at most.
+// Every is the shortest time between two log lines of the same complaint.
 const Every = time.Minute
 
-// Complaints log what clients can bring about, each complaint at most once in warnEvery. The set of what is complained of is
-// small: what differs from one request to the next stands in a line's fields. The zero value is ready.
+// Complaints logs events that clients can cause, each kind at most once in Every. The kinds must be few: details that differ
+// between requests belong in a line's fields. The zero value is ready to use.
 type Complaints struct {
 	mu   sync.Mutex
 	made map[string]*complaint
 }
 
-// complaint is one that was logged.
+// complaint is a kind that was logged before.
 type complaint struct {
 	at   time.Time
-	more int // how often it was due since then, and was not logged
+	more int // how many were left out since then
 }
 
-// Take reports whether a complaint is to be logged now, and how often it was left out before.
+// Take reports whether a complaint is due to be logged, and how many were left out since the last time.
 func (c *Complaints) Take(what string, now time.Time) (more int, due bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +45,7 @@ func (c *Complaints) Take(what string, now time.Time) (more int, due bool) {
 	return more, true
 }
 
-// Log logs a complaint, if it is due; otherwise it is a line for debugging.
+// Log logs a complaint if it is due, and otherwise at debug level.
 func (c *Complaints) Log(log *zap.Logger, level zapcore.Level, what string, fields ...zap.Field) {
 	more, due := c.Take(what, time.Now())
 	if !due {
@@ -58,7 +58,7 @@ func (c *Complaints) Log(log *zap.Logger, level zapcore.Level, what string, fiel
 	line.Write(append(fields, LeftOut(more)...)...)
 }
 
-// LeftOut says how often a complaint was not logged.
+// LeftOut returns the log field for complaints that were left out, if any.
 func LeftOut(more int) []zap.Field {
 	if more == 0 {
 		return nil

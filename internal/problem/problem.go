@@ -1,5 +1,5 @@
-// Package problem has the errors that clients of the routes are answered with (RFC 9457), and keeps what they complain of in
-// the log to once a minute.
+// Package problem has the error answers of the routes (RFC 9457 problem details), and log lines that are limited to one a
+// minute.
 package problem
 
 import (
@@ -14,8 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// Problem is an error as a client of the internal route gets it: problem details (RFC 9457). Each is made
-// for one request or one item of a batch, so it may be changed.
+// Problem is an error answer: problem details as RFC 9457 defines them. Each is made for one request or one item of a batch, so
+// it may be changed.
 type Problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
@@ -24,42 +24,43 @@ type Problem struct {
 	Field  string `json:"field,omitempty"` // the field at fault
 	Index  *int   `json:"index,omitempty"` // the item at fault in a batch, counted from 0
 
-	allow []string      // the methods that a 405 names
-	After time.Duration `json:"-"` // when a 429 or a 503 asks to come back; default: 1s
-	Again string        `json:"-"` // why a client is sent off that may come again; "" for good
-	Cause error         `json:"-"` // what is behind it, where reject is to say so
+	allow []string      // the methods of a 405
+	After time.Duration `json:"-"` // the Retry-After of a 429 or a 503; default: 1s
+	Again string        `json:"-"` // why a client is rejected that may come again; "" if it may not
+	Cause error         `json:"-"` // the error that an answer on the subscribe route reports
 }
 
-// New leaves the detail out where the format is empty.
+// New returns a problem. It has no detail if the format is empty.
 func New(status int, format string, args ...any) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Field is a 400 about one field.
+// Field returns a 400 about one field.
 func Field(field, format string, args ...any) *Problem {
 	return New(http.StatusBadRequest, "%s: %s", Clip(field), fmt.Sprintf(format, args...)).OfField(field)
 }
 
+// MethodNotAllowed returns a 405.
 func MethodNotAllowed(allow ...string) *Problem {
 	p := New(http.StatusMethodNotAllowed, "send %s", strings.Join(allow, " or "))
 	p.allow = allow
 	return p
 }
 
-// RetryLater is a 429 or a 503.
+// RetryLater returns a 429 or a 503.
 func RetryLater(status int, after time.Duration, format string, args ...any) *Problem {
 	p := New(status, format, args...)
 	p.After = after
 	return p
 }
 
-// OfField names the field at fault, which may be whatever a client sent.
+// OfField sets the field at fault. It may be anything that a client sent.
 func (p *Problem) OfField(field string) *Problem {
 	p.Field = Clip(field)
 	return p
 }
 
-// AtIndex says which item of a batch is at fault.
+// AtIndex sets the item at fault in a batch.
 func (p *Problem) AtIndex(index int) *Problem {
 	p.Index = &index
 	return p
@@ -93,7 +94,7 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// Clip shortens what a client sent to what an answer may repeat.
+// Clip returns a text that a client sent, shortened so that an answer can repeat it.
 func Clip(s string) string {
 	const most = 64
 	if len(s) <= most {
@@ -109,7 +110,7 @@ func Clip(s string) string {
 func OfBody(err error) *Problem {
 	var limit *http.MaxBytesError
 	switch {
-	case errors.As(err, &limit): // ours, or one set elsewhere in the Caddyfile
+	case errors.As(err, &limit): // set here, or by request_body in the Caddyfile
 		return TooLarge(limit.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return New(http.StatusRequestTimeout, "the body came too slowly")
@@ -121,7 +122,7 @@ func TooLarge(most int64) *Problem {
 	return New(http.StatusRequestEntityTooLarge, "the body must not be longer than %d bytes", most)
 }
 
-// NoConnection returns the problem that there is no connection of an id.
+// NoConnection returns a 404 for an id that no connection has.
 func NoConnection(id string) *Problem {
 	return New(http.StatusNotFound, "there is no connection %s", Clip(id))
 }

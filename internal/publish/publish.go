@@ -1,4 +1,4 @@
-// Package publish stores the events of a request in groups, and waits for their delivery if it is asked to.
+// Package publish stores the events of a request in groups, and waits for their delivery if the publisher asks for it.
 package publish
 
 import (
@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// Timeout is how long a publish waits for a broker that is busy.
+	// Timeout is how long a publish waits for a busy broker.
 	Timeout = 2 * time.Second
-	// groupEvents is how many events of a batch go to the broker at a time.
+	// groupEvents is how many events of a batch are appended at a time, at most.
 	groupEvents = 256
-	// groupBytes bounds their data.
+	// groupBytes is the size of data at which a group is full.
 	groupBytes = 1 << 20
 )
 
@@ -28,11 +28,11 @@ type Answer struct {
 	Delivery *hub.Delivery    `json:"delivery,omitempty"`
 	Error    *problem.Problem `json:"error,omitempty"`
 
-	awaited *awaited // what is to be waited for; nil: nothing
+	awaited *awaited // nil: not waited for
 }
 
-// All stores the decoder's events, a group at a time, and returns an answer for each. What permits, unless it is nil,
-// finds fault with is not stored.
+// All stores the decoder's events, a group at a time, and returns an answer for each. It does not store events for which
+// permits, if not nil, returns a problem.
 func All(ctx context.Context, theHub *hub.Hub, d *decode.Decoder, permits func(*broker.Record) *problem.Problem) (answers []Answer) {
 	var group []broker.Record
 	var places []int // of the group's events in answers

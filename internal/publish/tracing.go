@@ -21,9 +21,9 @@ const (
 
 var traced = make(chan struct{}, maxTraced)
 
-// store is Hub.Publish, with spans where Caddy's tracing has begun one for the request: "sse_push publish" until the
-// broker has the events, and below it "sse_push deliver" until they have been taken to every connection on this node
-// that hears them.
+// store calls Hub.Publish. If Caddy's tracing has begun a span for the request, it adds spans: "sse_push publish" until the
+// broker has the events, and below it "sse_push deliver" until every connection of this node that hears them has been given
+// them.
 func store(ctx context.Context, theHub *hub.Hub, records []broker.Record) []broker.Result {
 	request := trace.SpanFromContext(ctx)
 	if !request.IsRecording() {

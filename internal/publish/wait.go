@@ -9,14 +9,14 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// awaited is an event that is followed.
+// awaited is an event whose delivery is followed.
 type awaited struct {
 	wait    decode.Wait
 	receipt *hub.Receipt
 	end     time.Time
 }
 
-// follow has an event followed that is about to be published, if that is asked for.
+// follow begins to follow an event that is about to be published. It returns nil if w does not wait.
 func follow(w decode.Wait, theHub *hub.Hub, record *broker.Record) *awaited {
 	if w.Until == "" {
 		return nil
@@ -24,8 +24,8 @@ func follow(w decode.Wait, theHub *hub.Hub, record *broker.Record) *awaited {
 	return &awaited{wait: w, receipt: theHub.Receipt(record)}
 }
 
-// begin is called when the broker has answered. It reports whether there is anything to wait for: where an event has come
-// to that was published before, under the same idempotency key, is not known any more.
+// begin starts the wait once the broker has answered. It reports whether there is anything to wait for: the delivery of an
+// event that was published before under the same idempotency key is no longer known.
 func (a *awaited) begin(result broker.Result) bool {
 	if a == nil {
 		return false
@@ -38,7 +38,7 @@ func (a *awaited) begin(result broker.Result) bool {
 	return true
 }
 
-// Await fills in what was asked for, once it is known or the time is over.
+// Await waits for the deliveries that the answers ask for, at most until their timeouts, and fills them in.
 func Await(ctx context.Context, theHub *hub.Hub, answers []Answer) {
 	var list []hub.Awaited
 	var places []int

@@ -19,7 +19,7 @@ var (
 	}
 )
 
-// IsForwarded reports whether a header says that the direct peer is a proxy.
+// IsForwarded reports whether a request has a header by which its direct peer shows itself to be a proxy.
 func IsForwarded(h http.Header) bool {
 	for name := range h {
 		name = strings.TrimPrefix(strings.ToLower(instruction.Dashes.Replace(name)), "x-")

@@ -9,12 +9,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// localSuffixes are of names that nobody outside can have a page under.
+// localSuffixes are the suffixes of names that cannot be registered, so that no page of a stranger has such a host.
 var localSuffixes = []string{".localhost", ".internal", ".local"}
 
-// OwnHost reports whether a request asks for this server by a name that no stranger can have: an address, one that only a
-// local resolver knows, or one that a site of the server is for. A page of another host, whose name its owner has pointed
-// here (DNS rebinding), cannot do so: to its browser this server is that host.
+// OwnHost reports whether a request asks for this server by a name that no stranger can own: an address, a name that only a
+// local resolver knows, or the name of one of the server's sites. DNS rebinding fails this check: its page asks for the
+// name that the attacker has pointed here.
 func OwnHost(r *http.Request) bool {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -22,7 +22,7 @@ func OwnHost(r *http.Request) bool {
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if !strings.Contains(host, ".") && !strings.Contains(host, ":") {
-		return true // localhost, a container's name; or none, which no browser sends
+		return true // localhost, a container's name, or no host, which no browser sends
 	}
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return true
@@ -35,7 +35,7 @@ func OwnHost(r *http.Request) bool {
 	return isSite(r)
 }
 
-// isSite reports whether a site is for the host that a request asks for by name.
+// isSite reports whether the server has a site for the host of a request.
 func isSite(r *http.Request) bool {
 	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {

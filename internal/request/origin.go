@@ -8,15 +8,14 @@ import (
 	"strings"
 )
 
-// IsOwnOrigin reports whether the one Origin of a request is its own: that of its host, or, where a proxy in front has
-// rewritten the host, whatever the browser calls same-origin.
+// IsOwnOrigin reports whether a request has one Origin, and it is the request's own: its host's, or, if a proxy in front has
+// rewritten the host, one that the browser calls same-origin.
 func IsOwnOrigin(r *http.Request) bool {
 	origins := r.Header["Origin"]
 	return len(origins) == 1 && (ownOrigin(origins[0], r.Host) || IsSameOrigin(r))
 }
 
-// ownOrigin reports whether an origin is that of the host a request is for. The scheme does not count, since a proxy in
-// front may have ended TLS.
+// ownOrigin reports whether an origin has this host. It ignores the scheme, since a proxy in front may have ended TLS.
 func ownOrigin(origin, host string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || defaultPorts[u.Scheme] == "" {
@@ -33,13 +32,13 @@ func ownOrigin(origin, host string) bool {
 	return port == ownPort && u.Hostname() != "" && strings.EqualFold(u.Hostname(), own.Hostname())
 }
 
-// MaxOrigin is how long an origin may be, in bytes. A host's name has 253 at most.
+// MaxOrigin is the longest origin, in bytes. A host name has at most 253.
 const MaxOrigin = 512
 
-// defaultPorts are those that a browser leaves out of an origin.
+// defaultPorts are the ports that browsers leave out of an origin.
 var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
-// CheckOrigin reports why a browser would never send an origin like this.
+// CheckOrigin returns why no browser sends this origin, or nil.
 func CheckOrigin(o string) error {
 	u, err := url.Parse(o)
 	if err != nil || u.Scheme == "" || u.Host == "" || !strings.EqualFold(u.Scheme+"://"+u.Host, o) || strings.ContainsAny(o, "*{}") {

@@ -19,13 +19,13 @@ import (
 )
 
 const (
-	// maxSubscribeBody bounds the parameters that a fetch-based client sends as a body, in bytes.
+	// maxSubscribeBody is the longest body of parameters that a fetch-based client may send, in bytes.
 	maxSubscribeBody = 64 << 10
-	// bodyTimeout is how long that body may take to come.
+	// bodyTimeout is how long that body may take to arrive.
 	bodyTimeout = 10 * time.Second
 )
 
-// Params returns the parameters of the URL and, for a method that has one, of the body. All topics are under `topic`.
+// Params returns the parameters of the URL and, if the method has one, of the body. All topics are under `topic`.
 func Params(w http.ResponseWriter, r *http.Request) (url.Values, *problem.Problem) {
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -45,8 +45,8 @@ func Params(w http.ResponseWriter, r *http.Request) (url.Values, *problem.Proble
 	return params, gatherTopics(params)
 }
 
-// ParamsForApp returns the parameters of a request that the app behind answers. The body is the app's, which gets it
-// again: what of it is no parameter is no error.
+// ParamsForApp returns the parameters of a request that the app answers. The body belongs to the app, which is given it
+// again, so values that are not parameters are no error.
 func ParamsForApp(w http.ResponseWriter, r, asIs *http.Request) (url.Values, *problem.Problem) {
 	params := r.URL.Query()
 	body, p := readParamsBody(w, asIs)
@@ -69,14 +69,14 @@ func addParams(params, more url.Values) {
 	}
 }
 
-// readParamsBody reads the body of a subscribe request. One that means nothing is read as well: net/http would wait for it,
-// without end, before it lets a stream's first byte out.
+// readParamsBody reads the body of a subscribe request, even if nothing in it is used: net/http would wait for it without
+// limit before it sends the first byte of the stream.
 func readParamsBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // where it is not supported, the server's own timeouts hold
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // if it is not supported, the server's own timeouts apply
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSubscribeBody))
 	if err != nil {
 		return nil, problem.OfBody(err)
@@ -85,7 +85,7 @@ func readParamsBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Pr
 	return body, nil
 }
 
-// bodyParams reads a form, or an object of JSON, of which values that are no parameters are an error or left out.
+// bodyParams reads a form or a JSON object. Values that are not parameters are an error, or with leaveOut are left out.
 func bodyParams(r *http.Request, body []byte, leaveOut bool) (params url.Values, p *problem.Problem) {
 	var err error
 	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
@@ -102,8 +102,8 @@ func bodyParams(r *http.Request, body []byte, leaveOut bool) (params url.Values,
 	return params, nil
 }
 
-// gatherTopics adds to `topic` what other names for it bear: `topics`, and both as PHP, Rails and jQuery spell lists. A value
-// is one topic, whatever commas are in it.
+// gatherTopics adds to `topic` the values of its other names: `topics`, and both as PHP, Rails and jQuery spell lists. Each
+// value is one topic: commas do not separate.
 func gatherTopics(params url.Values) *problem.Problem {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		base, index, list := strings.Cut(name, "[")
@@ -118,8 +118,8 @@ func gatherTopics(params url.Values) *problem.Problem {
 	return nil
 }
 
-// jsonParams reads an object of strings, whole numbers, and lists of them. Values of other kinds, and a name that is given
-// twice, are an error, or left out.
+// jsonParams reads an object of strings, whole numbers and lists of them. Values of other kinds, and a name that is given
+// twice, are an error, or with leaveOut are left out.
 func jsonParams(body []byte, leaveOut bool) (url.Values, error) {
 	object, err := jsontext.Parse(body)
 	if err != nil {
@@ -134,7 +134,7 @@ func jsonParams(body []byte, leaveOut bool) (url.Values, error) {
 		if err != nil {
 			return nil, err
 		}
-		if given[name] && !leaveOut { // which one counts would differ from one reader to the next
+		if given[name] && !leaveOut { // readers differ in which of the two counts
 			return nil, errors.New(problem.Clip(name) + " is given twice")
 		}
 		given[name] = true

@@ -1,4 +1,4 @@
-// Package request finds out what a request tells of its sender: path, peer, host, origin, cookies, parameters.
+// Package request reads from a request what the routes need to know: path, peer, host, origin, cookies, parameters.
 package request
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// CheckPath reports what is wrong with the subscribe path.
+// CheckPath returns what is wrong with a subscribe path, or nil.
 func CheckPath(p string) error {
 	switch {
 	case !strings.HasPrefix(p, "/"):
@@ -22,7 +22,7 @@ func CheckPath(p string) error {
 	return nil
 }
 
-// CheckPrefix reports what is wrong with the internal route's prefix.
+// CheckPrefix returns what is wrong with a prefix of the internal route, or nil.
 func CheckPrefix(p string) error {
 	if err := CheckPath(p); err != nil {
 		return err
@@ -36,13 +36,13 @@ func CheckPrefix(p string) error {
 	return nil
 }
 
-// IsBelow reports whether a path is a prefix or lies below it, in the eyes of a case-blind reader too.
+// IsBelow reports whether a path equals a prefix or lies below it, ignoring case, as some file systems and apps do.
 func IsBelow(p, prefix string) bool {
 	p, prefix = strings.ToLower(p), strings.ToLower(prefix)
 	return p == prefix || strings.HasPrefix(p, prefix+"/")
 }
 
-// EscapedBelow is the path behind its first n bytes, as it was sent.
+// EscapedBelow returns the path after its first n decoded bytes, still escaped as it was sent.
 func EscapedBelow(u *url.URL, n int) string {
 	escaped := u.EscapedPath()
 	for ; n > 0; n-- {

@@ -18,7 +18,7 @@ var loopback = Prefixes{
 	netip.MustParsePrefix("::1/128"),
 }
 
-// ParsePrefixes reads `loopback`, `private_ranges` (what Caddy means by it), addresses and CIDR ranges.
+// ParsePrefixes parses `loopback`, `private_ranges` (with Caddy's meaning), addresses and CIDR ranges.
 func ParsePrefixes(words []string) (Prefixes, error) {
 	var set Prefixes
 	for _, word := range words {
@@ -44,7 +44,7 @@ func ParsePrefixes(words []string) (Prefixes, error) {
 
 func parsePrefix(s string) (netip.Prefix, bool) {
 	if addr, err := netip.ParseAddr(s); err == nil {
-		if addr.Zone() != "" { // peers are compared without theirs, so this would let in more than it says
+		if addr.Zone() != "" { // zones are dropped from peers, so this prefix would match more than it says
 			return netip.Prefix{}, false
 		}
 		addr = addr.Unmap()
@@ -55,7 +55,7 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 		return netip.Prefix{}, false
 	}
 	if prefix.Addr().Is4In6() {
-		if prefix.Bits() < 96 { // it would hold addresses that are not mapped as well
+		if prefix.Bits() < 96 { // it would also contain addresses that are not IPv4-mapped
 			return netip.Prefix{}, false
 		}
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
@@ -73,14 +73,14 @@ func (p Prefixes) Contains(addr netip.Addr) bool {
 	return false
 }
 
-// plain makes addresses comparable: an IPv4 address may come mapped into IPv6, a link-local one with its zone.
+// plain returns an address in the form in which addresses are compared: not mapped into IPv6, and without a zone.
 func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
 
-// Peer is the direct peer of a request, whatever its headers say. One on a unix socket counts as 127.0.0.1.
+// Peer returns the direct peer of a request, whatever its headers say. A peer on a Unix socket counts as 127.0.0.1.
 func Peer(r *http.Request) (netip.Addr, bool) {
 	here := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	// A client may bind its own end of a unix socket to any path, "10.0.0.1:80" among them, so the address of
-	// our end is asked first.
+	// A client may bind its own end of a Unix socket to any path, such as "10.0.0.1:80", so the address of the
+	// server's end decides.
 	local, known := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if known && strings.HasPrefix(local.Network(), "unix") {
 		return here, true
@@ -97,8 +97,8 @@ func Peer(r *http.Request) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// ClientAddress is the client's address, and what limits count it by: of IPv6 the network, since a client has
-// a /64 of its own.
+// ClientAddress returns the client's address, and the network that limits count it by: for IPv6 the /64, since a client
+// usually has a whole one.
 func ClientAddress(r *http.Request) (remote, network string) {
 	remote, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	if remote == "" {

@@ -7,7 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// LiftTimeouts takes off what a server's timeouts bound a whole request by.
+// LiftTimeouts removes the deadlines that the server's timeouts set for a whole request.
 func LiftTimeouts(w http.ResponseWriter, r *http.Request) {
 	ir, iw := caddyhttp.IdleTimeoutsFromContext(r.Context())
 	if iw != nil {

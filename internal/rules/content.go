@@ -8,21 +8,21 @@ import (
 	"unicode/utf8"
 )
 
-// maxText bounds an app's id and event name, in bytes.
+// maxText is the longest id and event name of an app, in bytes.
 const maxText = 128
 
 // reservedPrefix begins the names of the hub's own events, so that no app can forge one.
 const reservedPrefix = "sse:"
 
-// CheckID reports what is wrong with an event's id. It may have 1 to 128 bytes of UTF-8 without control characters. NUL, CR
-// and LF break the format; others, such as U+0001, would come back in a Last-Event-ID header that HTTP servers answer with
-// 400, and an EventSource never reconnects after that.
+// CheckID returns what is wrong with an event's id, or nil: it must be 1 to 128 bytes of UTF-8 without control characters.
+// NUL, CR and LF break the format. Others, such as U+0001, would come back in a Last-Event-ID header, which HTTP servers
+// answer with 400, and an EventSource never reconnects after that.
 func CheckID(s string) error {
 	return checkText(s)
 }
 
-// CheckType reports what is wrong with an event's name. It may have 1 to 128 bytes of UTF-8 without control characters,
-// and none that EventSource or the hub uses itself.
+// CheckType returns what is wrong with an event's name, or nil: it must be 1 to 128 bytes of UTF-8 without control
+// characters, and no name that EventSource or the hub uses.
 func CheckType(s string) error {
 	if err := checkText(s); err != nil {
 		return err
@@ -36,7 +36,7 @@ func CheckType(s string) error {
 	return nil
 }
 
-// CheckData reports what is wrong with an event's data. It may be any UTF-8, NUL included.
+// CheckData returns what is wrong with an event's data, or nil: it must be UTF-8, and may hold NUL.
 func CheckData(b []byte) error {
 	if utf8.Valid(b) {
 		return nil

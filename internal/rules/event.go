@@ -12,20 +12,20 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// What an event may have, by whichever way it is published.
+// Limits of an event, however it is published.
 const (
-	MaxTargets    = 1000 // and connections that it excludes
+	MaxTargets    = 1000 // targets, and as many excluded connections
 	MaxConnection = 128  // bytes of a connection's id
 	MaxCoalesce   = 128  // bytes of a coalescing key
 
-	// MaxDeny is how long a user may be denied.
+	// MaxDeny is the longest time for which a user may be denied.
 	MaxDeny = 24 * time.Hour
 
 	MaxRetry = 24 * time.Hour
 	MaxTTL   = 365 * 24 * time.Hour
 )
 
-// CheckConnection reports what is wrong with a connection's id.
+// CheckConnection returns what is wrong with a connection's id, or nil.
 func CheckConnection(id string) error {
 	switch {
 	case id == "":
@@ -40,7 +40,7 @@ func CheckConnection(id string) error {
 	return nil
 }
 
-// CheckCoalesce reports what is wrong with a coalescing key.
+// CheckCoalesce returns what is wrong with a coalescing key, or nil.
 func CheckCoalesce(s string) error {
 	switch {
 	case s == "":
@@ -53,11 +53,12 @@ func CheckCoalesce(s string) error {
 	return nil
 }
 
-// RetryOf and TTLOf make durations of what is given in milliseconds, and in seconds.
+// RetryOf returns the duration of a retry given in milliseconds.
 func RetryOf(n int64) (time.Duration, error) {
 	return span(n, MaxRetry, time.Millisecond, "milliseconds")
 }
 
+// TTLOf returns the duration of a ttl given in seconds.
 func TTLOf(n int64) (time.Duration, error) {
 	return span(n, MaxTTL, time.Second, "seconds")
 }
@@ -69,7 +70,7 @@ func span(n int64, most, unit time.Duration, units string) (time.Duration, error
 	return time.Duration(n) * unit, nil
 }
 
-// Tidy sorts a record's targets and exclusions, each once, so that the same event is the same record.
+// Tidy sorts a record's targets and exclusions and removes duplicates, so that equal events are equal records.
 func Tidy(r *broker.Record) {
 	slices.SortFunc(r.Targets, func(a, b broker.Target) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))

@@ -6,7 +6,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// FieldKind tells how a field's value is read.
+// FieldKind is how the value of a field is read.
 type FieldKind uint8
 
 const (
@@ -18,12 +18,12 @@ const (
 	NumberField // whole
 )
 
-// Field is a field of an event as an app publishes it: in the body of a request, or in an entry of a Redis stream. The two
-// differ in how they write a value, not in what they accept.
+// Field is a field of an event as an app publishes it, in the body of a request or in an entry of a Redis stream. The two write
+// values differently, but accept the same.
 type Field struct {
 	Name    string
 	Kind    FieldKind
-	Target  broker.TargetKind // of a TargetField: what it names
+	Target  broker.TargetKind // of a TargetField: the kind of names
 	Many    bool              // of a TargetField: its value is a list
 	Numeric bool              // a number stands for its text: users and ids are numbers in many databases
 
@@ -31,7 +31,7 @@ type Field struct {
 	number func(r *broker.Record, n int64) error
 }
 
-// fields are all there are.
+// fields are all fields.
 var fields = []Field{
 	{Name: "user", Kind: TargetField, Target: broker.User, Numeric: true, text: addUser},
 	{Name: "users", Kind: TargetField, Target: broker.User, Many: true, Numeric: true, text: addUser},
@@ -82,7 +82,7 @@ func addConnection(r *broker.Record, name string) error {
 	return CheckConnection(name)
 }
 
-// FieldNamed returns the field of a name; nil if there is none.
+// FieldNamed returns the field with a name, or nil.
 func FieldNamed(name string) *Field {
 	i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
 	if i < 0 {
@@ -99,9 +99,8 @@ func FieldNames() (names []string) {
 	return names
 }
 
-// SetText puts a text into the record: a TextField's value, or one name of a TargetField or an ExcludeField. It reports
-// what is wrong with it.
+// SetText sets a TextField, or adds one name to a TargetField or an ExcludeField. It returns what is wrong with the text.
 func (f *Field) SetText(r *broker.Record, s string) error { return f.text(r, s) }
 
-// SetNumber puts a NumberField's value into the record, and reports what is wrong with it.
+// SetNumber sets a NumberField. It returns what is wrong with the number.
 func (f *Field) SetNumber(r *broker.Record, n int64) error { return f.number(r, n) }

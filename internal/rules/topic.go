@@ -1,4 +1,4 @@
-// Package rules holds what names, topics and events may look like, by whichever route they come: characters, lengths, counts.
+// Package rules has the rules for names, topics and events, whatever route they come by: characters, lengths, counts.
 package rules
 
 import (
@@ -12,7 +12,7 @@ import (
 // MaxName is the longest name of a user or a topic, in bytes.
 const MaxName = 255
 
-// CheckName reports what is wrong with a user's name: it is UTF-8 of 1 to MaxName bytes without control
+// CheckName returns what is wrong with a user's name, or nil: it must be 1 to MaxName bytes of UTF-8 without control
 // characters.
 func CheckName(s string) error {
 	switch {
@@ -28,11 +28,11 @@ func CheckName(s string) error {
 	return nil
 }
 
-// MaxSegments is how many segments a topic may have.
+// MaxSegments is the largest number of segments in a topic.
 const MaxSegments = 16
 
-// CheckTopic reports what is wrong with a topic's name. On top of CheckName, it has at most MaxSegments, and none of
-// them is "*" or "**": those belong to patterns.
+// CheckTopic returns what is wrong with a topic's name, or nil. Beyond the rules of CheckName, it must have at most
+// MaxSegments segments, none of them "*" or "**", which are for patterns.
 func CheckTopic(s string) error {
 	if err := CheckName(s); err != nil {
 		return err
@@ -46,7 +46,7 @@ func CheckTopic(s string) error {
 	return nil
 }
 
-// CheckPattern reports what is wrong with a name or pattern.
+// CheckPattern returns what is wrong with a topic's name or a pattern, or nil.
 func CheckPattern(s string) error {
 	if err := CheckName(s); err != nil {
 		return err
@@ -95,8 +95,8 @@ func Match(pattern, topic string) bool {
 	}
 }
 
-// EscapeSegment makes a user's name one segment of a topic that is no pattern: "%", "/", "*" and control
-// characters are percent-encoded, all else stays.
+// EscapeSegment returns a name as one segment of a topic, never a wildcard: it percent-encodes "%", "/", "*" and control
+// characters.
 func EscapeSegment(s string) string {
 	if !strings.ContainsFunc(s, escaped) {
 		return s
