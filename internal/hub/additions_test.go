@@ -94,9 +94,11 @@ func visit(t *testing.T, h *hub.Hub, sub hub.Subscription, then func(*reader)) (
 
 // Topics that an app has added to a client's connection are those of its next one as well: none of their events is lost.
 func TestAdditionsOutliveTheConnection(t *testing.T) {
+	t.Parallel()
 	for name, open := range fleets {
 		for _, to := range []broker.Target{connTarget("the-same-client"), userU} {
 			t.Run(fmt.Sprint(name, ", kind ", to.Kind), func(t *testing.T) {
+				t.Parallel()
 				next := open(t, settings(400, 1<<20)) // room for ten takeovers between nodes
 				h := next()
 				sub := hub.Subscription{User: "u", ID: "the-same-client", Topics: []string{"own"}}
@@ -145,8 +147,10 @@ func TestAdditionsOutliveTheConnection(t *testing.T) {
 // What is added to a user while a client of theirs is away is heard from there on, and what was added before the client came
 // first is not.
 func TestAddedWhileAway(t *testing.T) {
+	t.Parallel()
 	for name, open := range fleets {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			next := open(t, settings(400, 1<<20)) // room for ten takeovers between nodes
 			h := next()
 			_, err := h.Join(t.Context(), userU, []string{"early"})

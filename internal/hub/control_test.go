@@ -187,7 +187,7 @@ func TestDisconnectIsInOrder(t *testing.T) {
 	h, _ := e.hub(t, settings(10_000, 1))
 	for range 30 {
 		var reading sync.WaitGroup
-		for range 4 {
+		for i := range 4 {
 			r := subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"room"}})
 			reading.Go(func() {
 				defer r.conn.Close(nil)
@@ -196,6 +196,9 @@ func TestDisconnectIsInOrder(t *testing.T) {
 						if m.Data == "secret" {
 							t.Error("a secret was heard")
 						}
+					}
+					if i > 0 { // one of them never waits
+						<-r.wake
 					}
 				}
 			})

@@ -16,9 +16,11 @@ import (
 // A client that comes back with an id of any earlier life of the log gets exactly what it missed, from the window or from
 // the broker.
 func TestResumeFromEveryLife(t *testing.T) {
+	t.Parallel()
 	const lives = 40
 	for _, window := range []int{1000, 30, 5, 0} {
 		t.Run(fmt.Sprint("window of ", window), func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			var ids []broker.Position
 			for i := range lives {

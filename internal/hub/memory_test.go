@@ -52,7 +52,7 @@ func heap() uint64 {
 // What is read from the broker for clients that then read nothing is in the budget, beside the one event that each of them
 // may be in the midst of. Those that read on get everything, once and in order.
 func TestPagesAreInTheBudget(t *testing.T) {
-	const clients, events = 70, 300
+	const clients, events = 40, 170
 	for _, test := range []struct {
 		name         string
 		large, every int
@@ -93,7 +93,7 @@ func TestPagesAreInTheBudget(t *testing.T) {
 				t.Errorf("%d clients that read nothing take %d bytes", clients, took)
 			}
 			for i, r := range readers {
-				if i%23 > 0 || i == 0 { // the others read nothing to the end
+				if i%13 > 0 || i == 0 { // the others read nothing to the end
 					continue
 				}
 				for n := 4*i + 2; n < events; n++ {

@@ -305,7 +305,7 @@ func TestReceiptsUnderLoad(t *testing.T) {
 	}
 	for i := range 8 {
 		publishers.Go(func() {
-			for n := range 150 {
+			for n := range 75 {
 				record := topic("room", fmt.Sprint(n))
 				if n%2 > 0 {
 					record = user(fmt.Sprint("u", i), fmt.Sprint(n))
