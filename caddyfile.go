@@ -239,7 +239,7 @@ func handlerOptions(h *Handler) []option {
 				return checkEach(args, checkStatus)
 			}},
 			{usage: "size <size>", min: 1, max: 1, set: setSize(&fromHeader.Size)},
-		}, check: fromHeader.check},
+		}, check: fromHeader.Check},
 		{usage: "internal <prefix> {…}", min: 1, max: 1, set: func(args []string) error {
 			h.Internal, internal.Prefix = internal, args[0]
 			return request.CheckPrefix(args[0])

@@ -15,23 +15,25 @@ import (
 
 // ServeHTTP answers what belongs to the subscribe route, the internal route or the inspector, and passes all else on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	asIs := r
-	own, r := h.route(r)
-	switch own {
+	route, own := h.route(r)
+	switch route {
 	case subscribeRoute:
 		if h.Upstream && slices.Contains(streamMethods, r.Method) {
-			return h.serveUpstream(w, r, asIs, next)
+			return h.app.subscribe(w, r, own, next)
 		}
-		h.stream.serve(w, r)
+		h.stream.serve(w, withURL(r, own))
 		return nil
 	case internalRoute:
-		return h.serveInternal(w, r)
+		return h.serveInternal(w, withURL(r, own))
 	case twoWayRoute:
-		return h.serveTwoWay(w, r, asIs, next)
+		return h.app.post(w, r, own, next)
 	case inspectorRoute:
-		return h.inspector.Serve(w, r)
+		return h.inspector.Serve(w, withURL(r, own))
 	}
-	return h.passOn(w, r, next)
+	if h.app == nil {
+		return next.ServeHTTP(w, r)
+	}
+	return h.app.passOn(w, r, next)
 }
 
 const (
@@ -42,47 +44,47 @@ const (
 	inspectorRoute
 )
 
-// route says which route a request belongs to, and returns it with the URL that says so. It is apart since it needs
-// much of the stack, and a stream over HTTP/2 keeps what it began on.
-func (h *Handler) route(r *http.Request) (int, *http.Request) {
-	// A site-wide try_files or rewrite runs before, so the path that the client sent counts as well.
+// route returns the route that a request belongs to, and the URL by which it does. It is a function of its own, since it needs
+// much of the stack, which a stream over HTTP/2 would keep.
+func (h *Handler) route(r *http.Request) (int, *url.URL) {
+	// A site-wide try_files or rewrite runs earlier, so the URL that the client sent counts as well.
 	urls := []*url.URL{r.URL}
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		urls = append(urls, original.URL)
 	}
 	if h.Internal != nil {
 		for _, u := range urls {
-			// Cleaned as well as as it stands: who comes behind may see either.
+			// Both as it stands and cleaned: the next handlers may use either.
 			if request.IsBelow(u.Path, h.Internal.Prefix) || request.IsBelow(path.Clean("/"+u.Path), h.Internal.Prefix) {
-				return internalRoute, withURL(r, u)
+				return internalRoute, u
 			}
 		}
 	}
 	if h.Inspector != nil {
 		for _, u := range urls {
 			if request.IsBelow(u.Path, h.Inspector.Path) || request.IsBelow(path.Clean("/"+u.Path), h.Inspector.Path) {
-				return inspectorRoute, withURL(r, u)
+				return inspectorRoute, u
 			}
 		}
 	}
 	if h.Path != "" {
 		for _, u := range urls {
 			if u.Path == h.Path {
-				return subscribeRoute, withURL(r, u)
+				return subscribeRoute, u
 			}
 		}
 		if h.TwoWay && isPost(r) {
 			for _, u := range urls {
-				if h.postsTo(u) != "" {
-					return twoWayRoute, withURL(r, u)
+				if h.app.postsTo(u) != "" {
+					return twoWayRoute, u
 				}
 			}
 		}
 	}
-	return noRoute, r
+	return noRoute, r.URL
 }
 
-// withURL is the request with another URL: a rewrite may have changed the query as well.
+// withURL returns r with another URL, whose query may differ as well. The two share their headers and body.
 func withURL(r *http.Request, u *url.URL) *http.Request {
 	if u == r.URL {
 		return r

@@ -9,15 +9,15 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
 )
 
-// innerKey is the context key of a request that passes what stands behind a directive that deals with instructions. Another
-// directive there keeps what the first one has added to the request, and leaves it what it waits for in the answer.
+// innerKey is the context key of a request that a directive with instructions has passed on. Another directive on its way keeps
+// the instructions that the first one has added to the request, and leaves those in the answer that the first one waits for.
 type innerKey struct{}
 
 // isInner reports whether another directive around this one deals with instructions.
 func isInner(r *http.Request) bool { return r.Context().Value(innerKey{}) != nil }
 
-// enclosed returns a request as the directives behind this one are to see it. The request's variables cannot say this: a dial
-// of reverse_proxy reads them even after the handlers have returned.
+// enclosed returns a request as further directives see it. This is in the context, not in the request's variables: a dial of
+// reverse_proxy reads those even after the handlers have returned.
 func enclosed(r *http.Request) *http.Request {
 	if isInner(r) {
 		return r
@@ -25,23 +25,9 @@ func enclosed(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), innerKey{}, true))
 }
 
-// takeInstructions removes from an answer the instructions that a directive deals with, and returns them: all, or of an
-// inner one its own. X-SSE-Publish is left to the directive around unless this one publishes.
-func (h *Handler) takeInstructions(header http.Header, inner bool) (taken http.Header) {
-	if !inner {
-		return instruction.Strip(header)
-	}
-	taken = http.Header{}
-	if h.PublishHeader != nil {
-		taken[instruction.Publish] = header[instruction.Publish]
-		delete(header, instruction.Publish)
-	}
-	return taken
-}
-
-// stripRequest removes every instruction from a request, unless a directive around has done so. Trailers are not there yet:
-// net/http adds them to the request once the body has been read, so the request gets a map of its own, and a body that fills
-// it in.
+// stripRequest removes every instruction from a request, unless a directive around this one has done so. Its trailers are yet
+// to come: net/http adds them to the request's map once the body has been read. So the request gets a map of its own, and a
+// body that copies into it all but instructions.
 func stripRequest(r *http.Request) {
 	if isInner(r) {
 		return
@@ -60,7 +46,7 @@ func stripRequest(r *http.Request) {
 	r.Trailer = announced
 }
 
-// strippedBody copies the trailers that follow a body, apart from instructions.
+// strippedBody copies the trailers that follow a body, except instructions.
 type strippedBody struct {
 	io.ReadCloser
 	from, to http.Header

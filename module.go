@@ -88,6 +88,7 @@ type Handler struct {
 	hub    *hubRef
 	chain  *identity.Chain
 	stream *streamRoute // nil without a path
+	app    *upstreamApp // nil unless the app behind may steer the proxy
 	guard  *guard.Guard
 	log    *zap.Logger
 
@@ -178,6 +179,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			shared: &arrival{path: h.Path},
 		}
 		h.hub.AddRoute(h.stream)
+	}
+	if h.PublishHeader != nil || h.Upstream || h.TwoWay {
+		h.app = &upstreamApp{
+			publish: h.PublishHeader, route: h.stream, hub: h.hub, origins: h.CORSOrigins, log: h.log, complaints: h.complaints,
+		}
 	}
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && h.Path != "" {
 		srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context {

@@ -11,12 +11,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/decode"
-	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/publish"
@@ -37,7 +35,8 @@ type PublishHeader struct {
 
 const defaultPublishHeader = 16 << 10
 
-func (p *PublishHeader) check() error {
+// Check reports what is wrong with the settings.
+func (p *PublishHeader) Check() error {
 	if len(p.Targets) == 0 {
 		return errors.New("targets is missing; give user, topic, connection, broadcast, or several of them")
 	}
@@ -96,125 +95,40 @@ func (p *PublishHeader) permits(r *broker.Record) *problem.Problem {
 	return nil
 }
 
-// passOn hands a request to the app behind. Instructions travel one way: none goes in, and none comes out. A question of
-// user authorize keeps its own.
-func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	switch {
-	case !h.instructed():
-		return next.ServeHTTP(w, r)
-	case identity.IsSiteQuestion(r):
-	case identity.IsQuestion(r):
-		return h.refuseQuestion(w)
-	default:
-		stripRequest(r)
-	}
-	return h.forward(w, r, next)
-}
-
-// refuseQuestion answers a question that came back to this Caddy over the network.
-func (h *Handler) refuseQuestion(w http.ResponseWriter) error {
-	h.complain(zap.ErrorLevel, "a question of user authorize came back to this Caddy over the network, where its answer cannot be "+
-		"told from a client's; give authorize a path of the same site that leads to the app, or the app's own address")
-	problem.New(http.StatusLoopDetected, "this Caddy cannot be asked who a client is").Write(w)
-	return nil
-}
-
-// forward is passOn for a request that bears only what is to reach the app.
-func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	a := &answerWriter{
-		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, handler: h, ctx: r.Context(), inner: identity.IsSiteQuestion(r) || isInner(r),
-	}
-	err := next.ServeHTTP(a, enclosed(r))
-	if !a.begun && err == nil {
-		a.begin(http.StatusOK) // as net/http does it
-	}
-	a.take() // of an error, or trailers
-	return err
-}
-
-// instructed reports whether an app behind may steer the proxy.
-func (h *Handler) instructed() bool { return h.PublishHeader != nil || h.Upstream || h.TwoWay }
-
-// answerWriter takes instructions out of an answer, and publishes what they ask for, before the first byte is sent.
-type answerWriter struct {
-	*caddyhttp.ResponseWriterWrapper
-	handler *Handler
-	ctx     context.Context
-	inner   bool // others wait for the answer's instructions: a directive around this one, or a question of user authorize
-	begun   bool
-}
-
-// take removes the instructions that are the directive's own, and returns them.
-func (a *answerWriter) take() http.Header { return a.handler.takeInstructions(a.Header(), a.inner) }
-
-func (a *answerWriter) begin(status int) {
-	taken := a.take() // of 103 as well
-	if a.begun || status < 200 {
+// publishAnswer publishes what an answer of the app asks for. If that fails, the answer is passed on all the same.
+func (a *upstreamApp) publishAnswer(ctx context.Context, texts []string, status int, header http.Header) {
+	if reason := a.publish.whyNot(status, header); reason != "" {
+		a.complain(zap.WarnLevel, "X-SSE-Publish is ignored: "+reason)
 		return
 	}
-	a.begun = true
-	if texts := taken[instruction.Publish]; len(texts) > 0 && a.handler.PublishHeader != nil {
-		a.handler.publishAnswer(a.ctx, texts, status, a.Header())
-	}
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (a *answerWriter) WriteHeader(status int) {
-	a.begin(status)
-	a.ResponseWriterWrapper.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (a *answerWriter) Write(b []byte) (int, error) {
-	a.begin(http.StatusOK)
-	return a.ResponseWriterWrapper.Write(b)
-}
-
-// ReadFrom implements io.ReaderFrom.
-func (a *answerWriter) ReadFrom(r io.Reader) (int64, error) {
-	a.begin(http.StatusOK)
-	return a.ResponseWriterWrapper.ReadFrom(r)
-}
-
-// FlushError is what http.ResponseController calls.
-func (a *answerWriter) FlushError() error {
-	a.begin(http.StatusOK)
-	return http.NewResponseController(a.ResponseWriter).Flush()
-}
-
-// publishAnswer publishes what an answer of the app asks for. Whatever becomes of it, the answer stays as it is.
-func (h *Handler) publishAnswer(ctx context.Context, texts []string, status int, header http.Header) {
-	if reason := h.PublishHeader.whyNot(status, header); reason != "" {
-		h.complain(zap.WarnLevel, "X-SSE-Publish is ignored: "+reason)
-		return
-	}
-	most := h.PublishHeader.Size
+	most := a.publish.Size
 	if most == 0 {
 		most = defaultPublishHeader
 	}
 	var size int64
 	for _, text := range texts {
 		if size += int64(len(text)); size > most {
-			h.complain(zap.ErrorLevel, "X-SSE-Publish is too large", zap.Int64("limit", most))
+			a.complain(zap.ErrorLevel, "X-SSE-Publish is too large", zap.Int64("limit", most))
 			return
 		}
 	}
-	// The client may be gone already: what the app has done is to be told all the same.
+	// The client may be gone already, but the app has done what it reports.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publish.Timeout)
 	defer cancel()
-	theHub, err := h.hub.Get(ctx)
+	theHub, err := a.hub.Get(ctx)
 	if err == nil {
 		if err = theHub.Available(); err == nil {
 			for _, text := range texts {
-				h.publishText(ctx, theHub, text)
+				a.publishText(ctx, theHub, text)
 			}
 			return
 		}
 	}
-	h.complain(zap.ErrorLevel, "X-SSE-Publish: nothing was published", zap.Error(err))
+	a.complain(zap.ErrorLevel, "X-SSE-Publish: nothing was published", zap.Error(err))
 }
 
-func (h *Handler) publishText(ctx context.Context, theHub *pooledHub, text string) {
+// publishText publishes the events in one line of X-SSE-Publish.
+func (a *upstreamApp) publishText(ctx context.Context, theHub *pooledHub, text string) {
 	kind := "application/x-www-form-urlencoded"
 	if decode.LooksLikeJSON([]byte(text)) {
 		kind = "application/json"
@@ -224,12 +138,12 @@ func (h *Handler) publishText(ctx context.Context, theHub *pooledHub, text strin
 		Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)),
 	}, theHub.MaxEvent())
 	if p != nil {
-		h.complain(zap.ErrorLevel, "X-SSE-Publish cannot be read", zap.Error(p))
+		a.complain(zap.ErrorLevel, "X-SSE-Publish cannot be read", zap.Error(p))
 		return
 	}
-	for _, answer := range publish.All(ctx, theHub.Hub, d, h.PublishHeader.permits) {
-		if answer.Error != nil {
-			h.complain(zap.ErrorLevel, "X-SSE-Publish: an event was not published", zap.Error(answer.Error))
+	for _, result := range publish.All(ctx, theHub.Hub, d, a.publish.permits) {
+		if result.Error != nil {
+			a.complain(zap.ErrorLevel, "X-SSE-Publish: an event was not published", zap.Error(result.Error))
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (h *Handler) check() error {
 		}
 	}
 	if h.PublishHeader != nil {
-		if err := h.PublishHeader.check(); err != nil {
+		if err := h.PublishHeader.Check(); err != nil {
 			return fmt.Errorf("publish_header: %w", err)
 		}
 	}
