@@ -69,7 +69,7 @@ func readGrant(h http.Header, by string, lifetime time.Duration) (*Grant, error)
 	return g, nil
 }
 
-// numberOf reads a header that is a number from 1 on.
+// numberOf reads a header that holds one whole number from 1 to most.
 func numberOf(h http.Header, name string, most int64) (n int64, given bool, err error) {
 	values := h.Values(name)
 	if len(values) == 0 {
@@ -82,7 +82,7 @@ func numberOf(h http.Header, name string, most int64) (n int64, given bool, err 
 	return n, true, nil
 }
 
-// topicsOf reads a header that lists topics: a JSON array, or names between commas.
+// topicsOf reads a header that lists topics: a JSON array, or names separated by commas.
 func topicsOf(lines []string) (topics []string, err error) {
 	for _, line := range lines {
 		line = strings.TrimSpace(line)

@@ -16,10 +16,11 @@ import (
 type Carrier struct {
 	// `header`, `query` or `cookie`.
 	In string `json:"in"`
-	// The name of the header, query parameter or cookie. In `Authorization` it stands behind `Bearer`.
+	// The name of the header, query parameter or cookie. In `Authorization` it follows `Bearer`.
 	Name string `json:"name"`
 }
 
+// checkCarriers reports what is wrong with carriers.
 func checkCarriers(from []Carrier) error {
 	for _, c := range from {
 		if !slices.Contains([]string{"header", "query", "cookie"}, c.In) {

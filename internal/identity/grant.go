@@ -60,6 +60,7 @@ func asksRequest(entry string) bool {
 	return strings.Contains(strings.ReplaceAll(entry, "{user}", ""), "{")
 }
 
+// errDrop ends the expansion of a topic that is left out.
 var errDrop = errors.New("not granted")
 
 // expandTopics fills in the placeholders of topics. A value is escaped, so that it can add neither a segment nor a wildcard.

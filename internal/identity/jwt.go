@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,27 +23,27 @@ const (
 	defaultLeeway = 30 * time.Second
 )
 
-// JWT lets in clients with a JSON Web Token (RFC 7519). It needs keys, key files or secrets, or a key set's URL.
+// JWT lets in clients with a JSON Web Token (RFC 7519). It needs keys, key files or secrets, or the URL of a key set.
 type JWT struct {
-	// Public keys or certificates: PEM, DER or a JSON Web Key, as it stands or in base64 or hex. Placeholders such as
+	// Public keys or certificates: PEM, DER or a JSON Web Key, as they are or in base64 or hex. Placeholders such as
 	// `{env.JWT_PUBLIC_KEY}` are filled in when the config is loaded. A shared secret goes into `secrets`.
 	Keys []string `json:"keys,omitempty"`
 
 	// Secrets shared with the issuer (HMAC), of at least 32 bytes. Placeholders such as `{env.JWT_SECRET}` are filled in
-	// when the config is loaded. A key or a certificate in any form is refused: whoever knows it could sign tokens.
+	// when the config is loaded. A key or a certificate in any form is refused: all who know it could sign tokens.
 	Secrets []string `json:"secrets,omitempty"`
 
 	// Files with a public key or a certificate, in the same forms as `keys`.
 	KeyFiles []string `json:"key_files,omitempty"`
 
-	// The URL of a key set (RFC 7517) of public keys. It is fetched with the first token, not before.
+	// The URL of a key set (RFC 7517) of public keys. It is fetched when the first token comes, not before.
 	JWKS string `json:"jwks,omitempty"`
 
-	// How old the key set may get before it is fetched again. A token with an unknown key id fetches it earlier, twice
-	// a minute at most. Default: 1h.
+	// How old the key set may get before it is fetched again. A token with an unknown key id causes an earlier fetch, twice a
+	// minute at most. Default: 1h.
 	Refresh caddy.Duration `json:"refresh,omitempty"`
 
-	// The algorithms that may sign. Default: those that fit the keys; with a key set, all but HMAC.
+	// The algorithms that may sign. Default: those that fit the keys; with a key set, all except HMAC.
 	Algorithms []string `json:"algorithms,omitempty"`
 
 	// Issuers (`iss`), one of which a token must name. Default: any.
@@ -56,19 +55,20 @@ type JWT struct {
 	// The claim that names the user. Default: `sub`.
 	UserClaim string `json:"user_claim,omitempty"`
 
-	// The claim that lists topics which are granted beside the route's. Default: none.
+	// The claim that lists topics to grant besides the route's. Default: none.
 	TopicsClaim string `json:"topics_claim,omitempty"`
 
-	// Where the token may stand. Default: `Authorization: Bearer`.
+	// The places where a token is looked for, in order. Default: `Authorization: Bearer`.
 	From []Carrier `json:"from,omitempty"`
 
 	// How far the issuer's clock may be off. Default: 30s.
 	Leeway caddy.Duration `json:"leeway,omitempty"`
 
-	// Whether a token without `exp` is good, and for ever. Default: false, it is refused.
+	// Whether a token without `exp` is valid, for ever. Default: false, it is refused.
 	AllowNoExpiry bool `json:"allow_no_expiry,omitempty"`
 }
 
+// Check reports what is wrong with the settings.
 func (j *JWT) Check() error {
 	switch {
 	case j.JWKS != "" && len(j.Keys)+len(j.KeyFiles)+len(j.Secrets) > 0:
@@ -106,7 +106,7 @@ func (j *JWT) Check() error {
 	return checkCarriers(j.From)
 }
 
-// CheckPublicKey reports what is wrong with a public key, unless its placeholders are yet to be filled in.
+// CheckPublicKey reports what is wrong with a public key. A text with placeholders that are filled in later passes.
 func CheckPublicKey(key string) error {
 	if placeholder.AtLoad.MatchString(key) {
 		return nil
@@ -137,7 +137,7 @@ func newJWTVerifier(j *JWT, log *zap.Logger) (*jwtVerifier, error) {
 	if v.user == "" {
 		v.user = "sub"
 	}
-	// What a token was held to: a connection that came under other rules has to come again.
+	// The rules that a token has to meet: a connection that was admitted under other rules has to come again.
 	rules, err := json.Marshal([]any{j.Issuers, j.Audiences, v.user, v.topics, j.AllowNoExpiry, j.Algorithms})
 	if err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func newJWTVerifier(j *JWT, log *zap.Logger) (*jwtVerifier, error) {
 	return v, nil
 }
 
-// load reads the keys and secrets that the config has.
+// load reads the keys, key files and secrets of the settings.
 func (v *jwtVerifier) load(j *JWT) error {
 	texts, names := []string{}, []string{}
 	for i, key := range j.Keys {
@@ -206,14 +206,9 @@ func (v *jwtVerifier) load(j *JWT) error {
 	return nil
 }
 
-// add keeps a key under a name that later configs give it as well.
+// add adds a key under a name that is the same in later configs with the same rules.
 func (v *jwtVerifier) add(key any, text string) {
 	v.keys = append(v.keys, namedKey{key, "jwt " + secret.Fingerprint([]byte(strings.TrimSpace(text))) + " " + v.rules})
-}
-
-type namedKey struct {
-	key  any
-	name string
 }
 
 type jwtVerifier struct {
@@ -223,13 +218,13 @@ type jwtVerifier struct {
 	leeway       time.Duration
 	parser       *jwt.Parser
 	rules        string
-	keys         []namedKey
+	keys         namedKeys
 	set          *keySet // instead of keys
 }
 
 // Vouches implements Verifier.
 func (v *jwtVerifier) Vouches(by string) bool {
-	return v.set != nil && by == v.setName() || slices.ContainsFunc(v.keys, func(k namedKey) bool { return k.name == by })
+	return v.set != nil && by == v.setName() || v.keys.has(by)
 }
 
 func (v *jwtVerifier) setName() string { return "jwt " + v.set.url + " " + v.rules }
@@ -243,68 +238,7 @@ func (v *jwtVerifier) Verify(r *Request) (*Grant, error) {
 	return v.read(r.Context(), text)
 }
 
-// fill reads the claims of a token that is valid.
-func (v *jwtVerifier) fill(g *Grant, claims jwt.MapClaims) error {
-	if exp, err := claims.GetExpirationTime(); err != nil || exp != nil && (exp.Unix() <= 0 || exp.Unix() > maxTime) {
-		return invalid("exp is no time in seconds since 1970")
-	} else if exp != nil {
-		g.Expires = exp.Add(v.leeway)
-	}
-	raw, err := json.Marshal(claims[v.user])
-	if err != nil {
-		return invalid("cannot be read")
-	}
-	if g.User, err = userName(raw); err != nil {
-		return invalid("the claim " + v.user + " " + err.Error())
-	}
-	if v.topics == "" {
-		return nil
-	}
-	switch list := claims[v.topics].(type) {
-	case nil:
-	case string:
-		g.Topics = []string{list}
-	case []any:
-		for _, t := range list {
-			topic, ok := t.(string)
-			if !ok {
-				return invalid("the claim " + v.topics + " is not a list of strings")
-			}
-			g.Topics = append(g.Topics, topic)
-		}
-	default:
-		return invalid("the claim " + v.topics + " is not a list of strings")
-	}
-	if err := CheckTopics(g.Topics); err != nil {
-		return invalid("in the claim " + v.topics + ", " + err.Error())
-	}
-	return nil
-}
-
-// refusal says in few words what the library found. Its own are left out: they repeat parts of the token.
-func (v *jwtVerifier) refusal(err error, claims jwt.MapClaims) error {
-	var own *refusal
-	switch {
-	case errors.As(err, &own):
-		return own
-	case errors.Is(err, jwt.ErrTokenExpired):
-		exp, _ := claims.GetExpirationTime()
-		return expired(time.Since(exp.Time))
-	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		return invalid("not valid yet (nbf)")
-	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return invalid("for someone else (aud)")
-	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return invalid("without exp or aud")
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrInvalidKeyType):
-		return invalid("signed with none of the keys, or by an algorithm that is not allowed")
-	case errors.Is(err, jwt.ErrTokenInvalidClaims):
-		return invalid("a claim is not what it should be")
-	}
-	return invalid("malformed")
-}
-
-// warnings says what a start-up should: whom else the settings believe.
+// warnings says whose tokens the settings accept besides those that are meant.
 func (j *JWT) warnings() (warnings []string) {
 	if j.JWKS != "" && len(j.Audiences) == 0 {
 		warnings = append(warnings, "user jwt: without audience, a token that the issuer made for any other app is as good")

@@ -15,16 +15,17 @@ import (
 	"strings"
 
 	"github.com/MicahParks/jwkset"
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 const (
 	minRSA = 2048
-	maxRSA = 8192 // each bit costs time, and the publisher of a key set does not pay for it
+	maxRSA = 8192 // each bit costs time here, and nothing to the publisher of a key set
 )
 
-// algorithms maps each known algorithm to what it signs with. `none` is not among them.
+// algorithms maps each known algorithm to the kind of key that it signs with. `none` is not among them.
 var algorithms = map[string]string{
 	"HS256": "a secret", "HS384": "a secret", "HS512": "a secret",
 	"RS256": "an RSA key", "RS384": "an RSA key", "RS512": "an RSA key",
@@ -33,8 +34,8 @@ var algorithms = map[string]string{
 	"EdDSA": "an Ed25519 key",
 }
 
-// kindOf returns the kind of a key, in the words of algorithms. A public key is never a secret, so no token can be signed
-// by HMAC with what everybody knows.
+// kindOf returns the kind of a key, in the words of algorithms; "" if it cannot be used. A public key is never a secret, so no
+// token can be signed by HMAC with what everybody knows.
 func kindOf(key any) string {
 	switch k := key.(type) {
 	case []byte:
@@ -51,10 +52,37 @@ func kindOf(key any) string {
 	return ""
 }
 
-// readKey reads a public key or a certificate: PEM, DER or a JSON Web Key, as it stands or in base64 or hex. The error
-// says what the text looks like, and repeats nothing of it.
+// namedKeys holds the keys and secrets of a config. The keys behind a URL are chosen by keySet.key.
+type namedKeys []namedKey
+
+type namedKey struct {
+	key  any
+	name string // vouches for the grants of tokens that the key signed
+}
+
+// has reports whether a key has a name.
+func (r namedKeys) has(name string) bool {
+	return slices.ContainsFunc(r, func(k namedKey) bool { return k.name == name })
+}
+
+// choose returns the key that has signed a token, and its name. If none has, it returns any of the right kind, and the check
+// of the signature fails. signed is the text of the token before the signature.
+func (r namedKeys) choose(token *jwt.Token, signed string) (key any, name string) {
+	for _, k := range r {
+		if kindOf(k.key) != algorithms[token.Method.Alg()] {
+			continue
+		}
+		if key, name = k.key, k.name; token.Method.Verify(signed, token.Signature, key) == nil {
+			break
+		}
+	}
+	return key, name
+}
+
+// readKey reads a public key or a certificate: PEM, DER or a JSON Web Key, as it is or in base64 or hex. The error says what
+// the text looks like, and repeats nothing of it.
 func readKey(text string) (crypto.PublicKey, error) {
-	forms := [][]byte{[]byte(text), []byte(strings.ReplaceAll(text, `\n`, "\n"))} // as .env files have it
+	forms := [][]byte{[]byte(text), []byte(strings.ReplaceAll(text, `\n`, "\n"))} // as in .env files
 	for _, form := range append(forms, secret.Decodings(text)...) {
 		key, err := parseKey(form)
 		if err != nil {
@@ -75,10 +103,10 @@ func readKey(text string) (crypto.PublicKey, error) {
 	return nil, errors.New("is not a public key; if it is a secret that is shared with the issuer, write: secret <value>")
 }
 
-// publicKinds are the kinds of keys that are no secrets.
+// publicKinds are the kinds of public keys.
 var publicKinds = []string{"an RSA key", "a P-256 key", "a P-384 key", "a P-521 key", "an Ed25519 key"}
 
-// parseKey returns the key that b is; nil if it is none.
+// parseKey returns the key in b; nil if it is none.
 func parseKey(b []byte) (crypto.PublicKey, error) {
 	text := bytes.TrimSpace(b)
 	if block, rest := pem.Decode(text); block != nil && bytes.HasPrefix(text, []byte("-----BEGIN")) {
@@ -90,9 +118,10 @@ func parseKey(b []byte) (crypto.PublicKey, error) {
 	if bytes.HasPrefix(text, []byte("{")) {
 		return parseJWK(text)
 	}
-	return parseDER(b), nil // which may end in a byte that looks like white space
+	return parseDER(b), nil // not of text: DER may end in a byte that looks like white space
 }
 
+// parsePEM returns the key of a PEM block.
 func parsePEM(block *pem.Block) (crypto.PublicKey, error) {
 	kind := strings.ToLower(block.Type)
 	if !slices.Contains([]string{"PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE"}, block.Type) {
@@ -105,7 +134,7 @@ func parsePEM(block *pem.Block) (crypto.PublicKey, error) {
 	return key, nil
 }
 
-// parseDER returns the key that der holds; nil if it holds none.
+// parseDER returns the key in der; nil if it holds none.
 func parseDER(der []byte) crypto.PublicKey {
 	if key, err := x509.ParsePKIXPublicKey(der); err == nil {
 		return key
@@ -119,7 +148,7 @@ func parseDER(der []byte) crypto.PublicKey {
 	return nil
 }
 
-// parseJWK returns the key of a JSON Web Key (RFC 7517).
+// parseJWK returns the key of a JSON Web Key (RFC 7517); nil if b is none.
 func parseJWK(b []byte) (crypto.PublicKey, error) {
 	var m jwkset.JWKMarshal
 	if json.Unmarshal(b, &m) != nil {

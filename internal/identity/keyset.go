@@ -22,9 +22,9 @@ import (
 
 const (
 	defaultRefresh = time.Hour
-	// maxStale is how long keys are believed that cannot be fetched anew.
+	// maxStale is how long keys are used that cannot be fetched anew.
 	maxStale = 24 * time.Hour
-	// refetch is how soon a key set may be fetched again, whoever asks for keys that it does not hold.
+	// refetch is the least time between two fetches, however many tokens name keys that the set does not hold.
 	refetch     = 30 * time.Second
 	keysTimeout = 5 * time.Second
 	maxKeySet   = 512 << 10
@@ -32,10 +32,10 @@ const (
 	maxHops     = 3
 )
 
-// unnamed begins what stands for the id of a key that has none.
+// unnamed begins the id that is made up for a key without one.
 const unnamed = "\x00"
 
-// keySet is a set of public keys behind a URL. It is fetched when it is asked for, and by nobody otherwise.
+// keySet is a set of public keys behind a URL. It is fetched only when a token needs it.
 type keySet struct {
 	url        string
 	refresh    time.Duration
@@ -46,16 +46,16 @@ type keySet struct {
 	mu       sync.Mutex    // guards all below
 	keys     *fetchedKeys  // the newest, or nil
 	tried    time.Time     // when the last fetch began
-	failed   error         // how that went
-	fetching chan struct{} // closed when the fetch that is under way is done; nil: there is none
+	failed   error         // why it failed, if it did
+	fetching chan struct{} // closed at the end of the fetch that is under way; nil: none is
 	unknown  unknownKeys
 }
 
 type fetchedKeys struct {
 	keyfunc keyfunc.Keyfunc
 	ids     map[string]bool
-	began   time.Time // when the fetch began: keys that the issuer added later may be missing
-	at      time.Time // when it was done
+	began   time.Time // when the fetch began: keys that the issuer has added since then may be missing
+	at      time.Time // when it ended
 }
 
 func newKeySet(url string, refresh time.Duration, log *zap.Logger) *keySet {
@@ -70,7 +70,7 @@ func newKeySet(url string, refresh time.Duration, log *zap.Logger) *keySet {
 	}}
 }
 
-// key finds the keys that may have signed a token, and returns the set that they are of as well.
+// key returns the keys that may have signed a token, as a jwt.VerificationKeySet, and the set that holds them.
 func (s *keySet) key(ctx context.Context, token *jwt.Token) (any, *fetchedKeys, error) {
 	id, named := token.Header["kid"].(string)
 	keys, err := s.find(ctx, id, named)
@@ -102,15 +102,15 @@ func (s *keySet) key(ctx context.Context, token *jwt.Token) (any, *fetchedKeys, 
 
 var errOtherAlgorithm = invalid("its key is for another algorithm")
 
-// current returns the set as it is now, or nil.
+// current returns the newest set, or nil.
 func (s *keySet) current() *fetchedKeys {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.keys
 }
 
-// missed is called for a token without a key id that no key of a set fits. It has the set fetched where that may be, and
-// returns nil if there is a newer one to try, or else why the token is refused.
+// missed is called for a token without a key id that no key of the set tried has signed. It fetches the set if it may. It
+// returns nil if there is a newer set to try, or else why the token is refused.
 func (s *keySet) missed(ctx context.Context, token string, tried *fetchedKeys) error {
 	_, err := s.find(ctx, unnamed+token, true)
 	if s.current() != tried {
@@ -119,8 +119,8 @@ func (s *keySet) missed(ctx context.Context, token string, tried *fetchedKeys) e
 	return err
 }
 
-// find returns a set that holds a key, and fetches it where that is not so. The error is a *refusal: a final one if a
-// fetch that began after the key was first asked for has not brought it.
+// find returns a set that holds a key, and fetches the set if the current one does not. The error is a *refusal: a final one if
+// a fetch that began after the key was first asked for has not brought the key.
 func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys, error) {
 	deadline := time.NewTimer(keysTimeout)
 	defer deadline.Stop()
@@ -161,19 +161,19 @@ func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys,
 		if !final {
 			e = &refusal{public: "auth", cause: "of a key (kid) that the key set does not hold yet", again: max(0, next)}
 		}
-		if !strings.HasPrefix(id, unnamed) { // which would tell a part of the token
+		if !strings.HasPrefix(id, unnamed) { // which would repeat a part of the token
 			e.detail = "kid " + strconv.Quote(problem.Clip(id))
 		}
 		return nil, e
 	}
 }
 
-// away refuses for now, until the set can be fetched again.
+// away returns a refusal for now, until the set may be fetched again.
 func away(why string, again time.Duration) *refusal {
 	return &refusal{public: "auth", cause: "the key set cannot be had", detail: why, again: max(0, again)}
 }
 
-// fetch gets the set, in the background.
+// fetch gets the set. It runs in the background.
 func (s *keySet) fetch(began time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
 	defer cancel()
@@ -190,6 +190,7 @@ func (s *keySet) fetch(began time.Time) {
 	s.fetching = nil
 }
 
+// get requests the set from its URL.
 func (s *keySet) get(ctx context.Context) (*fetchedKeys, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
@@ -214,8 +215,8 @@ func (s *keySet) get(ctx context.Context) (*fetchedKeys, error) {
 	return readKeySet(ctx, body)
 }
 
-// readKeySet takes the keys that can be used here, and leaves the others out: one that is new in this world must not
-// make all unusable.
+// readKeySet returns the keys of a set that can be used here. It leaves the others out: a key of a new kind must not make all
+// unusable.
 func readKeySet(ctx context.Context, body []byte) (*fetchedKeys, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -233,9 +234,9 @@ func readKeySet(ctx context.Context, body []byte) (*fetchedKeys, error) {
 		if json.Unmarshal(raw, &m) != nil || m.KTY == jwkset.KtyOct || m.USE == jwkset.UseEnc {
 			continue
 		}
-		m.X5U, m.X5C, m.X5T, m.X5TS256 = "", nil, "", "" // a certificate says nothing that is asked here
+		m.X5U, m.X5C, m.X5T, m.X5TS256 = "", nil, "", "" // certificates are not used here
 		if m.KID == "" {
-			m.KID = unnamed + strconv.Itoa(i) // the storage keeps one of each id
+			m.KID = unnamed + strconv.Itoa(i) // the storage keeps one key of each id
 		}
 		jwk, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 		if err != nil || kindOf(jwk.Key()) == "" {

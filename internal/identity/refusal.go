@@ -17,10 +17,12 @@ type refusal struct {
 
 func (e *refusal) Error() string { return e.cause }
 
+// invalid returns the refusal of a proof that does not hold.
 func invalid(cause string) *refusal {
 	return &refusal{status: http.StatusUnauthorized, public: "invalid", cause: cause}
 }
 
+// expired returns the refusal of a proof that was valid until some time ago.
 func expired(since time.Duration) *refusal {
 	return &refusal{
 		status: http.StatusUnauthorized, public: "expired", cause: "expired",

@@ -19,8 +19,8 @@ import (
 // UserSource is one place of a request that can name the user.
 type UserSource struct {
 	// What kind of source: `ticket`, `jwt`, `authorize`, `header`, `query`, `cookie` or `placeholder`.
-	// A `query` parameter, a `cookie` of which the app does not check the value, and a `header` without
-	// `from` can be forged by any client.
+	// Any client can forge a `query` parameter, a `cookie` whose value the app does not check, and a `header`
+	// without `from`.
 	Source string `json:"source"`
 
 	// The name of the header, query parameter or cookie, or the text with placeholders, such as
@@ -40,6 +40,7 @@ type UserSource struct {
 // Kinds are the kinds of UserSource.
 var Kinds = []string{"ticket", "jwt", "authorize", "header", "query", "cookie", "placeholder"}
 
+// Check reports what is wrong with the settings.
 func (s *UserSource) Check() error {
 	for source, given := range map[string]bool{"ticket": s.Ticket != nil, "jwt": s.JWT != nil, "authorize": s.Authorize != nil} {
 		if given && source != s.Source {

@@ -23,9 +23,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
-// A ticket is `sse1.<payload>.<signature>`: the payload is JSON in base64url without padding, the signature
-// HMAC-SHA256 of all before the last dot, in lower-case hex. The prefix keeps what an app signs for other ends with
-// the same secret from being a ticket.
+// A ticket is `sse1.<payload>.<signature>`: the payload is JSON in base64url without padding, the signature is HMAC-SHA256
+// of all before the last dot, in lower-case hex. The prefix ensures that nothing else which an app signs with the same secret
+// is a ticket.
 const (
 	ticketPrefix  = "sse1."
 	maxTicket     = 8 << 10
@@ -35,17 +35,18 @@ const (
 
 // Ticket lets in clients with a ticket that the app has signed.
 type Ticket struct {
-	// The secrets that the app signs with, of at least 32 bytes. Several serve to rotate them. Placeholders such as
+	// The secrets that the app signs with, of at least 32 bytes. With several, they can be rotated. Placeholders such as
 	// `{env.SSE_PUSH_TICKET_SECRET}` are filled in when the config is loaded.
 	Secrets []string `json:"secrets"`
 
-	// Where the ticket may stand. Default: the query parameter `ticket`.
+	// The places where a ticket is looked for, in order. Default: the query parameter `ticket`.
 	From []Carrier `json:"from,omitempty"`
 
-	// How far ahead a ticket may expire; what is valid for longer is refused. Default: 24h.
+	// How far ahead a ticket may expire; one that is valid for longer is refused. Default: 24h.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 }
 
+// Check reports what is wrong with the settings.
 func (t *Ticket) Check() error {
 	if len(t.Secrets) == 0 {
 		return errors.New("secrets: must not be empty")
@@ -166,7 +167,7 @@ func ReadTicket(text string) (*Grant, error) {
 	return readPayload(payload)
 }
 
-// CheckTicket reports why a ticket is not valid. However long it is valid for, that is no reason.
+// CheckTicket reports why a ticket is not valid, whatever max_age a config has.
 func CheckTicket(text string, key []byte) error {
 	v := ticketVerifier{secrets: [][]byte{key}, names: []string{""}, maxAge: math.MaxInt64}
 	_, err := v.read(text, time.Now())
@@ -189,12 +190,12 @@ func readPayload(payload string) (*Grant, error) {
 		Once   string          `json:"once"`
 	}
 	d := json.NewDecoder(bytes.NewReader(plain))
-	d.DisallowUnknownFields() // a grant with a field that is spelt wrong is not what its app meant
+	d.DisallowUnknownFields() // an app that misspells a field means another grant
 	if err := d.Decode(&t); err != nil {
 		return nil, invalid("the payload is not an object of user, topics (a list), exp (whole seconds) and once (a string)")
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, invalid("something stands behind the payload's object")
+		return nil, invalid("more follows the payload's object")
 	}
 	g := &Grant{Topics: t.Topics, Expires: time.Unix(t.Exp, 0), Once: t.Once}
 	if g.User, err = userName(t.User); err != nil {
@@ -215,7 +216,7 @@ func readPayload(payload string) (*Grant, error) {
 // maxTime is the last second of the year 9999.
 const maxTime = 253402300799
 
-// userName reads a user from JSON: a string, or a whole number such as a database's id.
+// userName reads a user from JSON: a string, or a whole number such as an id of a database.
 func userName(raw json.RawMessage) (string, error) {
 	var name string
 	if err := json.Unmarshal(raw, &name); err != nil {

@@ -98,7 +98,7 @@ func TestTicket(t *testing.T) {
 		"a bad topic":         {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","topics":["a*"],"exp":%d}`, hour)), public: "invalid", cause: "a topic * must stand alone"},
 		"too many topics":     {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","topics":[%s"a"],"exp":%d}`, strings.Repeat(`"a",`, 100), hour)), public: "invalid", cause: "more than 100 topics"},
 		"a field misspelt":    {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","topic":["a"],"exp":%d}`, hour)), public: "invalid", cause: "not an object of"},
-		"two objects":         {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}{}`, hour)), public: "invalid", cause: "behind the payload"},
+		"two objects":         {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}{}`, hour)), public: "invalid", cause: "follows the payload"},
 		"another secret":      {text: ticketOf(secretA+"x", fmt.Sprintf(`{"user":"u1","exp":%d}`, hour)), public: "invalid", cause: "none of the secrets"},
 		"an empty secret":     {text: ticketOf("", fmt.Sprintf(`{"user":"u1","exp":%d}`, hour)), public: "invalid", cause: "none of the secrets"},
 		"no ticket":           {text: "u1", public: "invalid", cause: "not of the form"},

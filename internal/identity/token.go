@@ -3,22 +3,24 @@ package identity
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/sse-push/caddy-sse-push/internal/jsontext"
 )
 
-// read checks a token.
+// read checks a token and returns its grant.
 func (v *jwtVerifier) read(ctx context.Context, text string) (*Grant, error) {
 	if len(text) > maxToken {
 		return nil, invalid("too long")
 	}
 	g, claims, tried, err := v.parse(ctx, text)
-	// A token that names no key may be signed with one that the set is yet to bring: by a fetch that is under way, or the next.
+	// A token that names no key may be signed with one that only a newer set has: that of a fetch under way, or of the next one.
 	for range 2 {
 		if tried == nil || !errors.Is(err, jwt.ErrTokenSignatureInvalid) && !errors.Is(err, errOtherAlgorithm) {
 			break
@@ -43,7 +45,7 @@ func (v *jwtVerifier) read(ctx context.Context, text string) (*Grant, error) {
 	return g, v.fill(g, claims)
 }
 
-// checkTokenText refuses a token whose text the library has changed in reading it. The library has taken it apart before.
+// checkTokenText refuses a token whose text the library changes as it decodes it. The token must have passed the library.
 func checkTokenText(text string) error {
 	for part := range strings.SplitSeq(text[:strings.LastIndexByte(text, '.')], ".") {
 		plain, err := base64.RawURLEncoding.DecodeString(part)
@@ -57,11 +59,11 @@ func checkTokenText(text string) error {
 	return nil
 }
 
-// parse checks a token's signature and times. tried is the key set whose keys were tried, or nil where the token names its key.
+// parse checks a token's signature and times. tried is the key set whose keys were tried, or nil if the token names its key.
 func (v *jwtVerifier) parse(ctx context.Context, text string) (g *Grant, claims jwt.MapClaims, tried *fetchedKeys, err error) {
 	claims, g = jwt.MapClaims{}, &Grant{}
 	_, err = v.parser.ParseWithClaims(text, claims, func(token *jwt.Token) (key any, err error) {
-		if _, ok := token.Header["crit"]; ok { // RFC 7515: what is critical and not known makes a token invalid
+		if _, ok := token.Header["crit"]; ok { // RFC 7515: an extension that is critical and unknown makes a token invalid
 			return nil, invalid("needs an extension (crit)")
 		}
 		if v.set != nil {
@@ -72,21 +74,69 @@ func (v *jwtVerifier) parse(ctx context.Context, text string) (g *Grant, claims 
 			}
 			return key, err
 		}
-		key, g.by = v.choose(token, text[:strings.LastIndexByte(text, '.')])
+		key, g.by = v.keys.choose(token, text[:strings.LastIndexByte(text, '.')])
 		return key, nil
 	})
 	return g, claims, tried, err
 }
 
-// choose finds the key that a token was signed with, or else any: it comes to be known as the wrong one.
-func (v *jwtVerifier) choose(token *jwt.Token, signed string) (key any, name string) {
-	for _, k := range v.keys {
-		if kindOf(k.key) != algorithms[token.Method.Alg()] {
-			continue
-		}
-		if key, name = k.key, k.name; token.Method.Verify(signed, token.Signature, key) == nil {
-			break
-		}
+// fill reads the claims of a valid token into its grant.
+func (v *jwtVerifier) fill(g *Grant, claims jwt.MapClaims) error {
+	if exp, err := claims.GetExpirationTime(); err != nil || exp != nil && (exp.Unix() <= 0 || exp.Unix() > maxTime) {
+		return invalid("exp is no time in seconds since 1970")
+	} else if exp != nil {
+		g.Expires = exp.Add(v.leeway)
 	}
-	return key, name
+	raw, err := json.Marshal(claims[v.user])
+	if err != nil {
+		return invalid("cannot be read")
+	}
+	if g.User, err = userName(raw); err != nil {
+		return invalid("the claim " + v.user + " " + err.Error())
+	}
+	if v.topics == "" {
+		return nil
+	}
+	switch list := claims[v.topics].(type) {
+	case nil:
+	case string:
+		g.Topics = []string{list}
+	case []any:
+		for _, t := range list {
+			topic, ok := t.(string)
+			if !ok {
+				return invalid("the claim " + v.topics + " is not a list of strings")
+			}
+			g.Topics = append(g.Topics, topic)
+		}
+	default:
+		return invalid("the claim " + v.topics + " is not a list of strings")
+	}
+	if err := CheckTopics(g.Topics); err != nil {
+		return invalid("in the claim " + v.topics + ", " + err.Error())
+	}
+	return nil
+}
+
+// refusal says in a few words of its own what the library found: those of the library repeat parts of the token.
+func (v *jwtVerifier) refusal(err error, claims jwt.MapClaims) error {
+	var own *refusal
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.Is(err, jwt.ErrTokenExpired):
+		exp, _ := claims.GetExpirationTime()
+		return expired(time.Since(exp.Time))
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return invalid("not valid yet (nbf)")
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return invalid("for someone else (aud)")
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return invalid("without exp or aud")
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrInvalidKeyType):
+		return invalid("signed with none of the keys, or by an algorithm that is not allowed")
+	case errors.Is(err, jwt.ErrTokenInvalidClaims):
+		return invalid("a claim is not what it should be")
+	}
+	return invalid("malformed")
 }
