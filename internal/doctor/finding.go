@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 // Severity is how bad a finding is. With a fault or a warning, a set-up is not healthy.
@@ -38,18 +37,6 @@ type Finding struct {
 type Line struct {
 	In   string `json:"in"`
 	Line string `json:"line"`
-}
-
-func newFinding(code, on, seen string) Finding {
-	k, ok := knowledge[code]
-	if !ok {
-		panic("no knowledge of " + code)
-	}
-	f := Finding{Code: code, Severity: k.severity, Seen: clean(seen), Felt: k.felt, Mend: k.mend}
-	if on != "" {
-		f.On = []string{on}
-	}
-	return f
 }
 
 // merge makes one finding of all with the same code, and puts the worst first.
@@ -87,23 +74,4 @@ func merge(all []Finding, compared bool) (merged []Finding) {
 var comparableCodes = []string{
 	"buffered", "compressed", "content-length", "cacheable", "cut", "delayed", "http10", "idle-cut", "no-answer", "no-directive", "no-heartbeat",
 	"no-ids", "no-retry", "not-event-stream", "redirect", "status", "unreachable",
-}
-
-// clean takes out of a text from elsewhere what a terminal would act upon, and bounds it.
-func clean(text string) string {
-	const most = 300
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	if len(text) <= most {
-		return text
-	}
-	end := most
-	for text[end]&0xC0 == 0x80 { // within a character
-		end--
-	}
-	return text[:end] + "…"
 }

@@ -80,9 +80,6 @@ func (e *examination) judgeIdle(s *stream, r *record) {
 	}
 }
 
-// finished reports whether the other side has ended the stream.
-func (r *record) finished() bool { return r.isStream() && !r.ended.IsZero() }
-
 // ending puts the end of a stream into words.
 func ending(err error) string {
 	if err == nil {

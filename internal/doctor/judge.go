@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -116,10 +115,6 @@ func (r *record) refusal() string {
 		return "the answer has no Content-Type"
 	}
 	return "the Content-Type is " + kind
-}
-
-func statusText(status int) string {
-	return fmt.Sprintf("status %d (%s)", status, http.StatusText(status))
 }
 
 // judgeHeaders is about the headers of a stream.
@@ -248,33 +243,4 @@ func (e *examination) judgeProtocols() {
 			return
 		}
 	}
-}
-
-func isEventStream(h http.Header) bool {
-	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && kind == "text/event-stream"
-}
-
-// withoutQuery is a URL as it may be shown: its query may hold a ticket or a name.
-func withoutQuery(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "…"
-	}
-	u.User, u.Fragment = nil, ""
-	if u.RawQuery != "" {
-		u.RawQuery = "…"
-	}
-	return u.String()
-}
-
-// short is a length of time as a person would say it.
-func short(d time.Duration) string {
-	switch {
-	case d >= 10*time.Second:
-		return fmt.Sprintf("%.0f s", d.Seconds())
-	case d >= time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	}
-	return fmt.Sprintf("%d ms", d.Milliseconds())
 }

@@ -20,6 +20,19 @@ type entry struct {
 	mend     []Line
 }
 
+// newFinding returns a finding with what is known of its code.
+func newFinding(code, on, seen string) Finding {
+	k, ok := knowledge[code]
+	if !ok {
+		panic("no knowledge of " + code)
+	}
+	f := Finding{Code: code, Severity: k.severity, Seen: clean(seen), Felt: k.felt, Mend: k.mend}
+	if on != "" {
+		f.On = []string{on}
+	}
+	return f
+}
+
 // knowledge has every code.
 var knowledge = map[string]entry{
 	"buffered": {Fault, "Events come late, many at once, or never: pages look frozen although the connection is open.", []Line{

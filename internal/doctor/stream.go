@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -269,3 +270,11 @@ func transport(insecure bool) *http.Transport {
 	t.Protocols.SetHTTP1(true)
 	return t
 }
+
+func isEventStream(h http.Header) bool {
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && kind == "text/event-stream"
+}
+
+// finished reports whether the other side has ended the stream.
+func (r *record) finished() bool { return r.isStream() && !r.ended.IsZero() }

@@ -24,7 +24,7 @@ var bounds = map[string]int{
 	"broker/filebroker":  7,
 	"broker/natsbroker":  11,
 	"broker/redisbroker": 4,
-	"internal/doctor":    11,
+	"internal/doctor":    1,
 	"internal/hub":       45,
 	"internal/sse":       1,
 	"internal/stream":    5,

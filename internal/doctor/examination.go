@@ -1,0 +1,82 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// examination is one run.
+type examination struct {
+	Options
+	nonce  string
+	route  *route // nil without access
+	public []*stream
+	hub    []*stream
+
+	mu        sync.Mutex // guards what follows
+	findings  []Finding
+	unchecked []string
+	held      string // what proves that bytes are held back
+	idleFrom  time.Time
+	open      []*stream
+}
+
+// best is the stream that a browser would have got, and what has been seen of it: of those that were answered, the last one
+// without compression, which is HTTP/2 where there is any.
+func (e *examination) best() (kind, *record) {
+	choice, seen := e.public[0], e.public[0].look()
+	for _, s := range e.public[1:] {
+		if r := s.look(); r.isStream() && (len(r.messages) > 0 || len(seen.messages) == 0) && (!s.compressed || len(seen.messages) == 0) {
+			choice, seen = s, r
+		}
+	}
+	return choice.kind, seen
+}
+
+func (e *examination) all() []*stream { return slices.Concat(e.public, e.hub) }
+
+// find adds a finding.
+func (e *examination) find(code, on, seen string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.findings = append(e.findings, newFinding(code, on, fmt.Sprintf(seen, args...)))
+}
+
+// leaveOut says what was not checked, and why.
+func (e *examination) leaveOut(what string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if text := clean(fmt.Sprintf(what, args...)); !slices.Contains(e.unchecked, text) {
+		e.unchecked = append(e.unchecked, text)
+	}
+}
+
+// start opens a stream that close will end, at the latest.
+func (e *examination) start(ctx context.Context, k kind, header http.Header) *stream {
+	all := e.Header.Clone()
+	if all == nil {
+		all = http.Header{}
+	}
+	for name, values := range header {
+		all[name] = values
+	}
+	k.insecure = e.Insecure
+	s := open(ctx, k, all)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.open = append(e.open, s)
+	return s
+}
+
+func (e *examination) close() {
+	for _, s := range e.open {
+		s.leave()
+	}
+	for _, s := range e.open {
+		<-s.done
+	}
+}
