@@ -1,4 +1,6 @@
-package ssepush
+// Package command is `caddy sse-push …`: what an operator asks of a running Caddy, through its admin endpoint, and of the streams
+// that it serves. It knows the answers' types alone, neither a hub nor the pool.
+package command
 
 import (
 	"context"
@@ -40,10 +42,10 @@ came before the end.
 	})
 }
 
-// subcommands make the commands below `caddy sse-push`. A file adds its own before the first is run.
+// subcommands make the commands below `caddy sse-push`.
 var subcommands = []func() *cobra.Command{
 	publishCommand, subscribeCommand, hubsCommand, connectionsCommand, usersCommand, topicsCommand, kickCommand, tailCommand,
-	ticketCommand, explainCommand,
+	ticketCommand, explainCommand, doctorCommand,
 }
 
 // Exit codes.

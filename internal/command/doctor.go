@@ -1,4 +1,4 @@
-package ssepush
+package command
 
 import (
 	"context"
@@ -13,8 +13,6 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/doctor"
 )
-
-func init() { subcommands = append(subcommands, doctorCommand) }
 
 // exitUnhealthy is the exit code of an examination that has found something.
 const exitUnhealthy = 1

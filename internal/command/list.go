@@ -1,4 +1,4 @@
-package ssepush
+package command
 
 import (
 	"context"
