@@ -13,6 +13,7 @@ func TestConformance(t *testing.T) { brokertest.Run(t, sharedlog.New(sharedlog.F
 
 // The suite finds each fault that is planted in a broker.
 func TestPlantedFaults(t *testing.T) {
+	brokertest.Hurry(t)
 	for name, test := range map[string]struct {
 		fault sharedlog.Fault
 		in    string // the case that has to find it

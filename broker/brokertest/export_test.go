@@ -1,6 +1,9 @@
 package brokertest
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // RunCase runs one case of the suite, which reports to r.
 func RunCase(t testing.TB, r Reporter, h Harness, name string) {
@@ -11,4 +14,11 @@ func RunCase(t testing.TB, r Reporter, h Harness, name string) {
 		}
 	}
 	t.Fatalf("no case %q", name)
+}
+
+// Hurry shortens what the suite waits for in vain where a fault is planted, until the test is over.
+func Hurry(t *testing.T) {
+	was := untilHole
+	untilHole = 2 * time.Second
+	t.Cleanup(func() { untilHole = was })
 }

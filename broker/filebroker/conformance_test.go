@@ -74,6 +74,7 @@ func BenchmarkBroker(b *testing.B) {
 func usual(t testing.TB) brokertest.Harness {
 	dir := t.TempDir()
 	o := quiet(Options{Sync: 100 * time.Millisecond})
+	o.segment = 0
 	return brokertest.Harness{
 		Open: func(t testing.TB, _ *brokertest.Proxy) broker.Broker {
 			h, err := Open(dir, o)

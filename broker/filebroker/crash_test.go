@@ -14,9 +14,13 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hubtest"
 )
 
 const childDir = "SSE_PUSH_TEST_FILEBROKER"
+
+// Tests here that start processes do not run beside others: between fork and exec, the new process holds every lock that this one
+// holds, and a log that is closed just then cannot be opened again.
 
 // TestMain lets the test binary be the other process: the one that is killed.
 func TestMain(m *testing.M) {
@@ -24,7 +28,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, child(dir))
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(hubtest.Main(m))
 }
 
 // child appends as fast as it can until it is killed, and writes a line for what was acknowledged: its text and its
@@ -181,6 +185,7 @@ func TestSecondProcess(t *testing.T) {
 
 // A config that takes a log up while the one before is still draining it shares it.
 func TestSameProcess(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	old, young := opened(t, dir, quiet(Options{})), opened(t, dir+"/.", quiet(Options{}))
 	f := follow(t, young, 0)

@@ -48,6 +48,7 @@ var syncModes = map[string]time.Duration{"always": Always, "now and then": time.
 
 // A log whose files are removed while it is open says so, and stores nothing more.
 func TestRemovedWhileOpen(t *testing.T) {
+	t.Parallel()
 	for what, remove := range map[string]func(dir string) error{
 		"directory":      os.RemoveAll,
 		"newest segment": func(dir string) error { return os.Remove(segmentPath(dir, 1)) },
@@ -81,6 +82,7 @@ func TestRemovedWhileOpen(t *testing.T) {
 
 // A directory that is moved away stores nothing meanwhile, and goes on when it is back, with all that it held.
 func TestMovedWhileOpen(t *testing.T) {
+	t.Parallel()
 	for mode, sync := range syncModes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -106,6 +108,7 @@ func TestMovedWhileOpen(t *testing.T) {
 
 // A copy in the place of the directory, as a backup that is put back, is not written to, nor is anything removed from it.
 func TestReplacedWhileOpen(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "log")
 	h, err := Open(dir, quiet(Options{Sync: Never, segment: 4 << 10, MaxAge: time.Second}))
 	must(t, err)
@@ -138,6 +141,7 @@ func TestReplacedWhileOpen(t *testing.T) {
 
 // The table of epochs is written again, so that positions still count after a restart.
 func TestTableRemovedWhileOpen(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	h := opened(t, dir, quiet(Options{}))
 	p := put(t, h, "a")
@@ -156,6 +160,7 @@ func TestTableRemovedWhileOpen(t *testing.T) {
 // While the disk takes nothing, the log says so. It finds out by itself that the disk is well again: a load balancer
 // may have taken the node out, so that nobody publishes there.
 func TestAilingDisk(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		error
 		set func(d *disk, err error)
@@ -186,6 +191,7 @@ func TestAilingDisk(t *testing.T) {
 
 // A full disk is told to publishers, not to the load balancer: clients that are connected lose nothing.
 func TestFullDiskIsHealthy(t *testing.T) {
+	t.Parallel()
 	d := &disk{}
 	h := opened(t, t.TempDir(), quiet(Options{wrap: d.wrap}))
 	f := follow(t, h, 0)

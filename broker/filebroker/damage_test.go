@@ -40,6 +40,7 @@ func writeFile(t testing.TB, path string, b []byte) {
 
 // A write that was cut short anywhere is cut, and nothing before it.
 func TestTornTail(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, segment: 64 << 10})
 	h := opened(t, dir, o)
@@ -99,8 +100,10 @@ func TestTornTail(t *testing.T) {
 
 // A flipped bit, whichever, takes only what it is in, and is told.
 func TestFlippedBit(t *testing.T) {
+	t.Parallel()
 	for _, full := range []bool{true, false} {
 		t.Run(fmt.Sprintf("full=%t", full), func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			o := quiet(Options{Sync: Never, segment: 512})
 			h := opened(t, dir, o)
@@ -160,6 +163,7 @@ func TestFlippedBit(t *testing.T) {
 
 // An event's data that looks like a frame is none, even where the frame around it is damaged.
 func TestForgedFrame(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, segment: 64 << 10})
 	h := opened(t, dir, o)
@@ -180,6 +184,7 @@ func TestForgedFrame(t *testing.T) {
 }
 
 func TestNewerVersion(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(dir string) string{
 		"segment": func(dir string) string {
 			path := files(t, dir)[0]
@@ -221,6 +226,7 @@ func TestNewerVersion(t *testing.T) {
 
 // Without its table, the log is still readable, but nobody's position is known.
 func TestTableMissing(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(path string){
 		"removed":   func(path string) { _ = os.Remove(path) },
 		"truncated": func(path string) { writeFile(t, path, readFile(t, path)[:20]) },

@@ -89,12 +89,14 @@ func recovered(t *testing.T, h *Handle, key, text string) broker.Result {
 
 // A write that fails stores nothing, not even the idempotency key, and the next one succeeds.
 func TestFailingWrite(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ disk, want error }{
 		"full":  {syscall.ENOSPC, broker.ErrFull},
 		"quota": {syscall.EDQUOT, broker.ErrFull},
 		"error": {syscall.EIO, broker.ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir, d := t.TempDir(), &disk{}
 			o := quiet(Options{wrap: d.wrap})
 			h := opened(t, dir, o)
@@ -129,8 +131,10 @@ func TestFailingWrite(t *testing.T) {
 
 // After a failed sync nothing is appended any more: what is on the disk is not known, and another sync may lie.
 func TestFailingSync(t *testing.T) {
+	t.Parallel()
 	for name, sync := range map[string]time.Duration{"always": Always, "now and then": time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir, d := t.TempDir(), &disk{}
 			h := opened(t, dir, quiet(Options{Sync: sync, wrap: d.wrap}))
 			f := follow(t, h, 0)
@@ -169,6 +173,7 @@ func TestFailingSync(t *testing.T) {
 
 // Where what was half written cannot be taken back, the log must not go on.
 func TestFailingCut(t *testing.T) {
+	t.Parallel()
 	d := &disk{}
 	h := opened(t, t.TempDir(), quiet(Options{wrap: d.wrap}))
 	d.set(func() { d.write, d.cut = syscall.EIO, syscall.EIO })
@@ -183,6 +188,7 @@ func TestFailingCut(t *testing.T) {
 
 // No room for another segment: what was stored stays readable, and the log goes on once there is space.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	dir, d := t.TempDir(), &disk{}
 	o := quiet(Options{wrap: d.wrap, segment: 4 << 10})
 	h := opened(t, dir, o)
@@ -228,6 +234,7 @@ func TestFullDisk(t *testing.T) {
 
 // A real file system that is full, by others and by ourselves.
 func TestFullFileSystem(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := mountSmall(t, dir, 1<<20); err != nil {
 		t.Logf("no file system can be mounted (%v): what TestFullDisk injects has to do", err)
@@ -266,6 +273,7 @@ func TestFullFileSystem(t *testing.T) {
 }
 
 func TestUnusableDirectory(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
 	writeFile(t, path, nil)
@@ -296,6 +304,7 @@ func (f onceFailingFile) Sync() error {
 
 // A sync in the background meets an error while the writer finishes the same segment: its own sync hears nothing of it.
 func TestFailingSyncOfASealedSegment(t *testing.T) {
+	t.Parallel()
 	d := &onceFailing{syncs: make(chan struct{}), release: make(chan struct{})}
 	d.armed.Lock()
 	dir := t.TempDir()
@@ -343,6 +352,7 @@ func TestFailingSyncOfASealedSegment(t *testing.T) {
 
 // What a close meets is an error of the disk, too: some file systems write only then.
 func TestFailingClose(t *testing.T) {
+	t.Parallel()
 	d := &disk{}
 	h := opened(t, t.TempDir(), quiet(Options{Sync: Never, segment: 4 << 10, wrap: func(f segFile) segFile { return failingClose{f, d} }}))
 	d.set(func() { d.sync = syscall.EIO })
@@ -368,6 +378,7 @@ func (f failingClose) Close() error {
 
 // Entries of the life before are synced when a log is opened. If that fails, they may be gone at the next crash.
 func TestFailingSyncAtStart(t *testing.T) {
+	t.Parallel()
 	dir, d := t.TempDir(), &disk{}
 	h := opened(t, dir, quiet(Options{}))
 	begin := h.start()

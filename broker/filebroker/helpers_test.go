@@ -14,7 +14,12 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
+// quiet returns options for a log that logs nothing. Its segments are small, unless a size is given: when a log is opened, it
+// looks through the newest one to its end.
 func quiet(o Options) Options {
+	if o.segment == 0 && o.MaxBytes == 0 {
+		o.segment = 1 << 20
+	}
 	o.Log = slog.New(slog.DiscardHandler)
 	return o
 }

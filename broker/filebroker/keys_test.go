@@ -38,6 +38,7 @@ func (c *clocks) set(wrong time.Duration) {
 // A key counts for ten minutes, whatever the wall clock was when it was used: a clock that was a day ahead must not
 // make the log swallow new events for a day.
 func TestKeysAfterTheClockWasWrong(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		wrong   time.Duration
 		restart bool
@@ -81,6 +82,7 @@ func TestKeysAfterTheClockWasWrong(t *testing.T) {
 
 // The time for which a machine was suspended counts.
 func TestKeysAfterSuspension(t *testing.T) {
+	t.Parallel()
 	clock := &clocks{at: realMoment()}
 	h := opened(t, t.TempDir(), quiet(Options{Sync: Never, clock: clock.now}))
 	appendOne(t, h, "k", "x")

@@ -18,6 +18,7 @@ import (
 )
 
 func TestRecordComesBack(t *testing.T) {
+	t.Parallel()
 	h := opened(t, t.TempDir(), quiet(Options{}))
 	begin := h.start()
 	want := broker.Record{
@@ -44,8 +45,10 @@ func TestRecordComesBack(t *testing.T) {
 
 // After a restart, a client comes back before anything is published: nothing is missing, and nothing is said to be.
 func TestResumeAfterRestart(t *testing.T) {
+	t.Parallel()
 	for _, killed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("killed=%t", killed), func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			h := opened(t, dir, quiet(Options{Sync: Never}))
 			known := []broker.Position{h.start(), put(t, h, "a"), put(t, h, "b", "c"), put(t, h, "d")}
@@ -96,6 +99,7 @@ func TestResumeAfterRestart(t *testing.T) {
 // A directory put back to what it was before is another life: what was acknowledged since is known to be lost, and
 // its positions are not given to others.
 func TestRestoredCopy(t *testing.T) {
+	t.Parallel()
 	for _, clean := range []bool{true, false} {
 		t.Run(fmt.Sprintf("clean=%t", clean), func(t *testing.T) {
 			dir, backup := t.TempDir(), t.TempDir()
@@ -130,6 +134,7 @@ func TestRestoredCopy(t *testing.T) {
 
 // What a crash of the machine may have taken is said; where all had been synced, nothing is.
 func TestMachineCrash(t *testing.T) {
+	t.Parallel()
 	for sync, want := range map[time.Duration][]string{Always: nil, Never: {"-"}} {
 		dir := t.TempDir()
 		h := opened(t, dir, quiet(Options{Sync: sync}))
@@ -151,6 +156,7 @@ func TestMachineCrash(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, segment: 4 << 10})
 	h := opened(t, dir, o)
@@ -196,6 +202,7 @@ func diskUse(t *testing.T, dir string) (n int64) {
 }
 
 func TestMaxBytes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, MaxBytes: MinMaxBytes})
 	h := opened(t, dir, o)
@@ -241,6 +248,7 @@ func TestMaxBytes(t *testing.T) {
 
 // All is trimmed by age while nobody publishes. That is no gap for who had it all.
 func TestMaxAge(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, MaxAge: 200 * time.Millisecond})
 	h := opened(t, dir, o)
@@ -269,11 +277,13 @@ func TestMaxAge(t *testing.T) {
 
 // A hub that lags does not make publishers wait: the log keeps what it has not taken yet, as long as it keeps anything.
 func TestLaggingTail(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		max  int64
 		hole bool
 	}{"kept": {1 << 30, false}, "trimmed": {MinMaxBytes, true}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := opened(t, t.TempDir(), quiet(Options{Sync: Never, MaxBytes: c.max}))
 			f := follow(t, h, 0)
 			put(t, h, "first")
@@ -303,6 +313,7 @@ func TestLaggingTail(t *testing.T) {
 
 // A missing or unreadable segment is a hole, and what is newer is there.
 func TestSegmentMissing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, segment: 1 << 10})
 	h := opened(t, dir, o)
@@ -325,6 +336,7 @@ func TestSegmentMissing(t *testing.T) {
 
 // A frame that is in order may hold what this version cannot read.
 func TestForeignRecords(t *testing.T) {
+	t.Parallel()
 	h := opened(t, t.TempDir(), quiet(Options{}))
 	begin := h.start()
 	put(t, h, "a")
@@ -342,6 +354,7 @@ func TestForeignRecords(t *testing.T) {
 
 // Many append, read, resolve and follow at once.
 func TestConcurrent(t *testing.T) {
+	t.Parallel()
 	h := opened(t, t.TempDir(), quiet(Options{Sync: time.Millisecond, MaxBytes: MinMaxBytes}))
 	followers := []*follower{follow(t, h, 0), follow(t, h, 0)}
 	var all sync.WaitGroup

@@ -44,6 +44,7 @@ func TestProvision(t *testing.T) {
 }
 
 func TestProvisionRefuses(t *testing.T) {
+	t.Parallel()
 	for want, b := range map[string]*Broker{
 		"dir is missing": {},
 		"dir: ":          {Dir: "{env.FILEBROKER_IS_NOT_SET}"},
@@ -58,6 +59,7 @@ func TestProvisionRefuses(t *testing.T) {
 }
 
 func TestDirName(t *testing.T) {
+	t.Parallel()
 	seen := map[string]string{}
 	for _, hub := range []string{"default", "a", "A", "é", ".", "..", "a/b", "a%2fb", `a\b`, strings.Repeat("a", 255), strings.Repeat("/", 255), strings.Repeat("/", 254)} {
 		name := dirName(hub)

@@ -14,9 +14,15 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	each(t, func(t *testing.T, binary string) {
-		brokertest.Run(t, harness(binary))
-		hubtest.Run(t, harness(binary))
+	t.Run("current", func(t *testing.T) {
+		h := harness(current(t))
+		brokertest.Run(t, h)
+		hubtest.Run(t, h)
+	})
+	t.Run("installed", func(t *testing.T) {
+		h := harness(installed(t))
+		brokertest.Run(t, h)
+		hubtest.RunFaults(t, h)
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/broker/natsbroker"
+	"github.com/sse-push/caddy-sse-push/internal/hubtest"
 )
 
 // The tests run against two servers: the one that the distribution has, and the current one, built from its module.
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := m.Run()
+	code := hubtest.Main(m)
 	_ = os.RemoveAll(buildDir)
 	os.Exit(code)
 }
@@ -46,16 +47,23 @@ var built = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// each runs a test against both servers.
+// each runs a test against both servers, at the same time.
 func each(t *testing.T, test func(t *testing.T, binary string)) {
-	t.Run("installed", func(t *testing.T) {
-		path, err := exec.LookPath("nats-server")
-		if err != nil {
-			t.Fatalf("the package nats-server is missing: %v", err)
-		}
-		test(t, path)
-	})
-	t.Run("current", func(t *testing.T) { test(t, current(t)) })
+	t.Parallel()
+	for name, find := range map[string]func(testing.TB) string{"installed": installed, "current": current} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, find(t))
+		})
+	}
+}
+
+func installed(t testing.TB) string {
+	path, err := exec.LookPath("nats-server")
+	if err != nil {
+		t.Fatalf("the package nats-server is missing: %v", err)
+	}
+	return path
 }
 
 func current(t testing.TB) string {

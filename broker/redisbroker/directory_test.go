@@ -20,6 +20,7 @@ func counts(t testing.TB, b *Broker, names ...string) map[string]int {
 }
 
 func TestDirectory(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	a, b := s.node(t), s.node(t)
 	report := func(n *Broker, node string, lease time.Duration, fresh bool, c map[string]int) {

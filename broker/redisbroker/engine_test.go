@@ -16,6 +16,7 @@ import (
 )
 
 func TestMovedTo(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"MOVED 3999 10.0.0.2:6381": "10.0.0.2:6381",
 		"MOVED 3999 :6381":         "10.0.0.1:6381",
@@ -33,6 +34,7 @@ func TestMovedTo(t *testing.T) {
 
 // The nodes that were named are gone, but not the one that has the log.
 func TestClusterNodesGone(t *testing.T) {
+	t.Parallel()
 	owner := start(t)
 	f := newFake(t, func(string) string { return "-MOVED 1 " + owner.addr + "\r\n" })
 	l := linkTo(t, engine{addresses: []string{f.addr}, cluster: true})
@@ -54,6 +56,7 @@ func TestClusterNodesGone(t *testing.T) {
 
 // The log moves from one node of the cluster to another while it is used.
 func TestClusterMovesSlot(t *testing.T) {
+	t.Parallel()
 	nodes := clusterNodes(t)
 	b, err := Open("h", Options{URL: nodes[0].url(), Addresses: []string{nodes[1].addr, nodes[2].addr}, Cluster: true})
 	if err != nil {
@@ -105,6 +108,7 @@ func TestClusterMovesSlot(t *testing.T) {
 
 // The Sentinels name another master, and the one that was, which is cut off from them, has not heard of it.
 func TestSentinelMovesOn(t *testing.T) {
+	t.Parallel()
 	first, second := start(t), start(t)
 	first.do(t, "SET", "me", "first")
 	second.do(t, "SET", "me", "second")
@@ -150,6 +154,7 @@ func TestSentinelMovesOn(t *testing.T) {
 
 // Behind an address there is another server in the meantime.
 func TestReadOnly(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	store(t, b, "1")
@@ -172,6 +177,7 @@ func TestReadOnly(t *testing.T) {
 
 // The commands that the package's documentation says are enough.
 func TestACL(t *testing.T) {
+	t.Parallel()
 	const scripts = "TIME LINDEX RPUSH XLEN XINFO SET GET XADD XRANGE XREVRANGE LRANGE LTRIM XTRIM DEL SREM HDEL HSET PEXPIRE SADD"
 	const own = "EVAL EVALSHA EXISTS XREAD SMEMBERS HGETALL HMGET SELECT"
 	rules := []string{"--user", "push", "on", ">p", "~sse:*", "-@all"}
@@ -186,6 +192,7 @@ func TestACL(t *testing.T) {
 
 // A connection that is being made ends with the broker.
 func TestCloseWhileConnecting(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts, nobody answers
 	if err != nil {
 		t.Fatal(err)

@@ -67,12 +67,14 @@ func works(t *testing.T, open func() *Broker) {
 }
 
 func TestUnixSocket(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "r.sock")
 	s := start(t, "--unixsocket", path, "--requirepass", "p")
 	works(t, func() *Broker { return s.node(t, func(o *Options) { o.URL = "unix://:p@" + path + "?db=3" }) })
 }
 
 func TestUserAndDatabase(t *testing.T) {
+	t.Parallel()
 	s := start(t, "--user", "push", "on", ">a/b@c", "~sse:*", "+@all")
 	works(t, func() *Broker {
 		return s.node(t, func(o *Options) { o.URL = "redis://push:a%2Fb%40c@" + s.addr + "/2" })
@@ -132,6 +134,7 @@ func (a *authority) issue(t *testing.T, name string) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	a.issue(t, "server")
 	a.issue(t, "client")
@@ -197,6 +200,7 @@ func clusterNodes(t *testing.T) (nodes []*server) {
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	nodes := clusterNodes(t)
 	for _, hub := range []string{"h", "other", "third", ""} {
 		works(t, func() *Broker {
@@ -229,6 +233,7 @@ func TestCluster(t *testing.T) {
 }
 
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	master := start(t, "--requirepass", "p", "--masterauth", "p")
 	replica := start(t, "--replicaof", "127.0.0.1", master.port, "--requirepass", "p", "--masterauth", "p")
 	conf := filepath.Join(t.TempDir(), "sentinel.conf")
@@ -278,6 +283,7 @@ func startSentinel(t *testing.T, conf string) *server {
 }
 
 func TestTLSNeedsScheme(t *testing.T) {
+	t.Parallel()
 	if _, err := Open("h", Options{URL: "redis://localhost", TLS: &tls.Config{}}); err == nil || !strings.HasPrefix(err.Error(), "tls: ") {
 		t.Errorf("got %v", err)
 	}

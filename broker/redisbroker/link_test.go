@@ -18,6 +18,7 @@ import (
 
 // Every caller gets the answer to its own command, though there are more than a link takes at once, and some give up.
 func TestLinkManyCallers(t *testing.T) {
+	t.Parallel()
 	l := linkTo(t, engine{addresses: []string{start(t).addr}})
 	var all sync.WaitGroup
 	var answered atomic.Int32
@@ -48,6 +49,7 @@ func TestLinkManyCallers(t *testing.T) {
 
 // What could not be sent says so, and why.
 func TestLinkUnsent(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	l := linkTo(t, engine{addresses: []string{s.addr}})
 	s.Kill(t)
@@ -82,6 +84,7 @@ func TestLinkUnsent(t *testing.T) {
 
 // What was sent and not answered may have been run; the next one goes out again.
 func TestLinkBreaks(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, func(command string) string {
 		switch command {
 		case "HANG UP":
@@ -110,6 +113,7 @@ func TestLinkBreaks(t *testing.T) {
 
 // One that is given up does not keep the next one waiting.
 func TestLinkDrop(t *testing.T) {
+	t.Parallel()
 	l := linkTo(t, engine{addresses: []string{start(t).addr}})
 	ctx, cancel := context.WithCancel(t.Context())
 	blocked := l.start(ctx, "BLPOP", "nothing", 0)
@@ -127,6 +131,7 @@ func TestLinkDrop(t *testing.T) {
 
 // A server that owes an answer and sends none is given up.
 func TestLinkSilent(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, func(command string) string {
 		if command == "NEVER" {
 			return "*" // the beginning of an answer

@@ -23,6 +23,7 @@ func standing(t testing.TB, b *Broker, p broker.Position) broker.Standing {
 
 // After a rollback, the id of what was lost names something else.
 func TestRollbackToTheSameID(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	tail := started(t, b, 0)
@@ -51,6 +52,7 @@ func TestRollbackToTheSameID(t *testing.T) {
 
 // A rollback to a server whose clock is behind: no id may come twice, and nothing may be passed over.
 func TestRollbackAndClockBack(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b, other := s.node(t), s.node(t)
 	tail, tail2 := started(t, b, 0), started(t, other, 0)
@@ -80,6 +82,7 @@ func TestRollbackAndClockBack(t *testing.T) {
 
 // What was acknowledged and lost before any tail had read it is a hole as well.
 func TestRollbackOfUnreadAppend(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	tail := started(t, b, 0)
@@ -103,6 +106,7 @@ func TestRollbackOfUnreadAppend(t *testing.T) {
 }
 
 func TestFlush(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b, other := s.node(t), s.node(t)
 	tail, tail2 := started(t, b, 0), started(t, other, 0)
@@ -125,6 +129,7 @@ func TestFlush(t *testing.T) {
 
 // Only the stream is gone.
 func TestStreamDeleted(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	tail := started(t, b, 0)
@@ -139,6 +144,7 @@ func TestStreamDeleted(t *testing.T) {
 
 // A node that is too slow is told that it has missed something, and only then.
 func TestTrimmedUnderSlowNode(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	tail := started(t, b, 0)
@@ -172,6 +178,7 @@ func TestTrimmedUnderSlowNode(t *testing.T) {
 }
 
 func TestTrimByAge(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	for i := range 350 {
 		s.do(t, "XADD", keysOf("h").log, fmt.Sprintf("%d-0", i+1), "topic", "t", "data", "old")

@@ -22,6 +22,7 @@ func provision(m *Module) error {
 }
 
 func TestCaddyfile(t *testing.T) {
+	t.Parallel()
 	m, err := parse(`redis rediss://a:1 b:2 c:3 {
 		username u
 		password p
@@ -65,6 +66,7 @@ func TestCaddyfile(t *testing.T) {
 }
 
 func TestProvisionErrors(t *testing.T) {
+	t.Parallel()
 	const secret = "s3cr3t"
 	for want, m := range map[string]Module{
 		"url: is missing":                    {},

@@ -22,6 +22,7 @@ func try(t testing.TB, b *Broker, wait time.Duration, r broker.Record) broker.Re
 }
 
 func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	tail := started(t, b, 0)
@@ -43,6 +44,7 @@ func TestOutOfMemory(t *testing.T) {
 
 // The warning of an eviction policy says what is evicted, and never recommends another policy that evicts.
 func TestEvictionWarning(t *testing.T) {
+	t.Parallel()
 	for policy, harm := range map[string]string{
 		"allkeys-lru": "the whole log", "allkeys-random": "the whole log",
 		"volatile-lru": "idempotency keys", "volatile-ttl": "idempotency keys", "noeviction": "",
@@ -62,6 +64,7 @@ func TestEvictionWarning(t *testing.T) {
 }
 
 func TestWrongPassword(t *testing.T) {
+	t.Parallel()
 	const right, wrong = "correct-horse", "battery-staple"
 	s := start(t, "--requirepass", right)
 	for name, change := range map[string]func(*Options){
@@ -71,6 +74,7 @@ func TestWrongPassword(t *testing.T) {
 		"wrong user": func(o *Options) { o.Username, o.Password = "nobody", wrong },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var l logs
 			b := s.node(t, l.into, change)
 			tail := follow(t, b, 0)
@@ -94,6 +98,7 @@ func TestWrongPassword(t *testing.T) {
 }
 
 func TestJunk(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	var l logs
 	b := s.node(t, l.into)
@@ -135,6 +140,7 @@ func TestJunk(t *testing.T) {
 // What a node has appended, or somebody who passes for one, is not passed over where it cannot be read: an event may be
 // missing.
 func TestDamagedRecord(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	tail := started(t, b, 0)
@@ -150,6 +156,7 @@ func TestDamagedRecord(t *testing.T) {
 }
 
 func TestPlain(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	// Before any node was there.
@@ -175,6 +182,7 @@ func TestPlain(t *testing.T) {
 }
 
 func TestNewerRecord(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	tail := started(t, b, 0)
@@ -195,6 +203,7 @@ func TestNewerRecord(t *testing.T) {
 
 // Nodes an hour apart agree on when an event was, each by its own clock.
 func TestClocksApart(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	early, right := s.node(t), s.node(t)
 	early.clock.Skew = -time.Hour
@@ -216,6 +225,7 @@ func TestClocksApart(t *testing.T) {
 }
 
 func TestFrozen(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	tail := started(t, b, 0)
@@ -237,6 +247,7 @@ func TestFrozen(t *testing.T) {
 
 // An attempt that is made twice, or that the network had held back, stores nothing twice.
 func TestAttempts(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -272,6 +283,7 @@ func TestAttempts(t *testing.T) {
 }
 
 func TestKeyOfAnotherType(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	b := s.node(t)
 	s.do(t, "SET", b.keys.log, "mine")

@@ -114,6 +114,7 @@ func clockBackRolledBack(t testing.TB, r brokertest.Reporter, h brokertest.Harne
 		h.ClockBack(t, 5*time.Second)
 		c.quota(50)
 		c.settle() // somebody has seen what is going to be lost
+		c.ledger.loses()
 		restore()
 		c.quota(20)
 		c.settle()

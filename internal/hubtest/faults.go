@@ -46,6 +46,7 @@ func engineRollsBack(t testing.TB, r brokertest.Reporter, h brokertest.Harness) 
 	for range 2 {
 		c.quota(100)
 		c.settle() // somebody has seen what is going to be lost
+		c.ledger.loses()
 		restore()
 		c.quota(20)
 		c.settle()
@@ -62,6 +63,7 @@ func engineEmptied(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	stop := c.load(3, 0)
 	c.quota(100)
 	c.settle()
+	c.ledger.loses()
 	h.Engine.Empty(t)
 	c.quota(50)
 	stop()

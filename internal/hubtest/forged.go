@@ -32,7 +32,6 @@ func forgeries() (all [][]byte) {
 // something is told of a gap, and the node stays healthy and counts it.
 func forgedRecords(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
-	c.ledger.steady = true
 	c.audience(10, false)
 	c.load(2, 20)()
 	c.settle()

@@ -8,7 +8,11 @@
 package hubtest
 
 import (
+	"flag"
 	"os"
+	"runtime"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,12 +26,18 @@ func Run(t *testing.T, h brokertest.Harness) {
 		t.Fatalf("SSE_PUSH_SOAK: %v", err)
 	}
 	for start, again := time.Now(), true; again && !t.Failed(); again = time.Since(start) < soak {
-		t.Run("hubs", func(t *testing.T) { brokertest.RunCases(t, h, hubs) })
+		t.Run("hubs", func(t *testing.T) { brokertest.RunCases(t, h, slices.Concat(faults, hubs)) }) // the longest first
 		t.Run("storms", func(t *testing.T) { brokertest.RunCases(t, h, storms) })
 	}
 }
 
-// hubs are the cases: what clients get.
+// RunFaults runs only the cases in which the engine fails: what another version of the same engine may do otherwise. All
+// else that clients notice is the hub's doing, and the same with either.
+func RunFaults(t *testing.T, h brokertest.Harness) {
+	t.Run("faults", func(t *testing.T) { brokertest.RunCases(t, h, faults) })
+}
+
+// hubs are the cases in which the engine is well: what clients get.
 var hubs = []brokertest.Case{
 	{Name: "roulette", Run: roulette},
 	{Name: "volume", Run: volume},
@@ -35,29 +45,47 @@ var hubs = []brokertest.Case{
 	{Name: "nodes restart", Run: nodesRestart},
 	{Name: "away past retention", Run: awayPastRetention, Needs: trims},
 	{Name: "trimmed while quiet", Run: trimmedWhileQuiet, Needs: trims},
-	{Name: "full for a while", Run: fullForAWhile, Needs: fills},
-	{Name: "newer node", Run: newerNode, Needs: takesPut},
-	{Name: "forged records", Run: forgedRecords, Needs: takesPut},
 	{Name: "many lives", Run: manyLives, Needs: keeps},
 	{Name: "a topic is taken away", Run: takenAway, Needs: keeps},
 	{Name: "excluded, and back", Run: excludedAfterReconnect},
 	{Name: "pages in the budget", Run: pagesInTheBudget, Needs: keeps},
 	{Name: "clocks apart", Run: clocksApart, Needs: shared},
-	{Name: "clock back", Run: clockBack, Needs: movesClock},
-	{Name: "clock back, rolled back", Run: clockBackRolledBack, Needs: func(h brokertest.Harness) bool { return movesClock(h) && hasEngine(h) }},
 	{Name: "claims", Run: claims, Needs: shared},
 	{Name: "claims beside an older node", Run: claimsBesideOlder, Needs: shared},
 	{Name: "offline", Run: offline, Needs: shared},
 	{Name: "joins once", Run: joinsOnce, Needs: shared},
 	{Name: "presence over a restart", Run: presenceOverRestart, Needs: keeps},
-	{Name: "counts of an emptied engine", Run: countsOfEmptied, Needs: func(h brokertest.Harness) bool { return h.Shared && hasEngine(h) }},
 	{Name: "additions", Run: additions},
+}
+
+// faults are those in which it is not.
+var faults = []brokertest.Case{
+	{Name: "full for a while", Run: fullForAWhile, Needs: fills},
+	{Name: "newer node", Run: newerNode, Needs: takesPut},
+	{Name: "forged records", Run: forgedRecords, Needs: takesPut},
+	{Name: "clock back", Run: clockBack, Needs: movesClock},
+	{Name: "clock back, rolled back", Run: clockBackRolledBack, Needs: func(h brokertest.Harness) bool { return movesClock(h) && hasEngine(h) }},
+	{Name: "counts of an emptied engine", Run: countsOfEmptied, Needs: func(h brokertest.Harness) bool { return h.Shared && hasEngine(h) }},
 	{Name: "engine restarts", Run: engineRestarts, Needs: hasEngine},
 	{Name: "engine rolls back", Run: engineRollsBack, Needs: hasEngine},
 	{Name: "engine is emptied", Run: engineEmptied, Needs: hasEngine},
 	{Name: "engine stops", Run: engineStops, Needs: hasEngine},
 	{Name: "bad line", Run: badLine, Needs: proxied},
 	{Name: "one node's line", Run: oneLine, Needs: func(h brokertest.Harness) bool { return proxied(h) && h.Shared }},
+}
+
+// Main runs the tests of a package, several at a time even where there are few processors: most of them wait, for a server or
+// for a time to pass.
+func Main(m *testing.M) int {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if most := 6; !given && runtime.GOMAXPROCS(0) < most {
+		if err := flag.Set("test.parallel", strconv.Itoa(most)); err != nil {
+			panic(err)
+		}
+	}
+	return m.Run()
 }
 
 func keeps(h brokertest.Harness) bool      { return h.Keeps }
@@ -67,4 +95,5 @@ func hasEngine(h brokertest.Harness) bool  { return h.Engine != nil }
 func proxied(h brokertest.Harness) bool    { return h.Addr != "" }
 func fills(h brokertest.Harness) bool      { return h.Full != nil }
 func takesPut(h brokertest.Harness) bool   { return h.Put != nil }
+func inProcess(h brokertest.Harness) bool  { return h.InProcess }
 func movesClock(h brokertest.Harness) bool { return h.ClockBack != nil }

@@ -13,6 +13,7 @@ func TestConformance(t *testing.T) { hubtest.Run(t, sharedlog.New(sharedlog.Faul
 
 // The suite finds each fault that is planted in a broker.
 func TestPlantedFaults(t *testing.T) {
+	hubtest.Hurry(t)
 	for name, test := range map[string]struct {
 		fault sharedlog.Fault
 		in    string // the case that has to find it

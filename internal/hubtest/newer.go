@@ -13,7 +13,6 @@ import (
 // are beyond them, everybody is told by a gap.
 func newerNode(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
-	c.ledger.steady = true
 	c.audience(10, false)
 	put := func(all ...[]byte) {
 		if h.Engine == nil {

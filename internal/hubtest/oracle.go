@@ -33,12 +33,13 @@ type outcome struct {
 
 // ledger is what the oracle knows: every event, and the order of the log's lives.
 type ledger struct {
-	mu       sync.Mutex // guards all below
-	outcomes []*outcome // by number
-	lives    []uint64   // epochs in the order in which they were first seen
-	forgets  bool       // the log keeps nothing, so that a gap need not know where it begins
-	steady   bool       // nothing is rolled back, so that numbers tell the order: a life may be short, and seen late
-	faults   []string   // noticed by a publisher
+	mu       sync.Mutex                 // guards all below
+	outcomes []*outcome                 // by number
+	lives    []uint64                   // epochs, oldest first
+	lowest   map[uint64]broker.Position // of each life, the lowest position seen
+	since    int                        // from here on, no life is from before an engine lost what it held
+	forgets  bool                       // the log keeps nothing, so that a gap need not know where it begins
+	faults   []string                   // noticed by a publisher
 }
 
 // add makes an event.
@@ -83,15 +84,35 @@ func (l *ledger) sight(p broker.Position) {
 	l.see(p)
 }
 
+// see notes a position. The lives of a log come in the order in which they were first seen, but a life may be short, and seen
+// only after the next one. As long as the engine loses nothing, numbers rise from life to life, and so they tell the order.
 func (l *ledger) see(p broker.Position) {
-	if !slices.Contains(l.lives, p.Epoch) {
+	low, known := l.lowest[p.Epoch]
+	if known && p.Compare(low) >= 0 {
+		return
+	}
+	if !known {
 		l.lives = append(l.lives, p.Epoch)
 	}
+	if l.lowest == nil {
+		l.lowest = map[uint64]broker.Position{}
+	}
+	l.lowest[p.Epoch] = p
+	if l.since < len(l.lives) && !l.forgets {
+		slices.SortStableFunc(l.lives[l.since:], func(a, b uint64) int { return l.lowest[a].Compare(l.lowest[b]) })
+	}
+}
+
+// loses notes that the engine is about to lose what it holds: from now on it may give numbers out again.
+func (l *ledger) loses() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.since = len(l.lives)
 }
 
 // compare orders positions over the lives of the log.
 func (l *ledger) compare(p, q broker.Position) int {
-	if p.Epoch != q.Epoch && !l.steady {
+	if p.Epoch != q.Epoch {
 		return cmp.Compare(slices.Index(l.lives, p.Epoch), slices.Index(l.lives, q.Epoch))
 	}
 	return p.Compare(q)

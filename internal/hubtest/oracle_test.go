@@ -3,6 +3,7 @@ package hubtest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,10 +72,12 @@ func TestOracle(t *testing.T) {
 			mine, others := []broker.Target{{Kind: broker.User, Name: "u"}}, []broker.Target{{Kind: broker.User, Name: "v"}}
 			for _, res := range []broker.Result{
 				{Position: at(7, 11)}, {Position: at(7, 12)}, {Err: broker.ErrUnavailable},
-				{Err: broker.ErrUnknownOutcome}, {Position: at(5, 1)},
+				{Err: broker.ErrUnknownOutcome},
 			} {
 				l.settle(l.add(mine), res)
 			}
+			l.loses()
+			l.settle(l.add(mine), broker.Result{Position: at(5, 1)})
 			l.settle(l.add(others), broker.Result{Position: at(7, 13)})
 			var said complaints
 			l.check(&said, []*client{{name: "client", user: "u", items: test.told}}, test.allowed)
@@ -117,5 +120,23 @@ func TestLedger(t *testing.T) {
 				t.Errorf("got %q, want %q", all, test.want)
 			}
 		})
+	}
+}
+
+// A short life of the log may be seen only after the next one. It comes in its place all the same.
+func TestShortLifeSeenLate(t *testing.T) {
+	l := &ledger{}
+	for _, p := range []broker.Position{{Epoch: 3, Minor: 10}, {Epoch: 9, Minor: 30}, {Epoch: 5, Minor: 20}} {
+		l.sight(p)
+	}
+	if !slices.Equal(l.lives, []uint64{3, 5, 9}) {
+		t.Errorf("the lives are %d", l.lives)
+	}
+	l.loses() // numbers are given out again
+	for _, p := range []broker.Position{{Epoch: 8, Minor: 12}, {Epoch: 4, Minor: 11}, {Epoch: 3, Minor: 9}} {
+		l.sight(p)
+	}
+	if !slices.Equal(l.lives, []uint64{3, 5, 9, 4, 8}) {
+		t.Errorf("after a loss, the lives are %d", l.lives)
 	}
 }

@@ -7,14 +7,19 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// storms have so many clients come back at once that nothing else should run beside them.
+// storms have so many clients come back at once that nothing else should run beside them. From a window, the engine is asked
+// for nothing, so that it does not matter which one it is.
 var storms = []brokertest.Case{
-	{Name: "from the window", Run: func(t testing.TB, r brokertest.Reporter, h brokertest.Harness) { storm(t, r, h, whole) }, Alone: true},
-	{Name: "from the log", Run: func(t testing.TB, r brokertest.Reporter, h brokertest.Harness) { storm(t, r, h, 40) }, Needs: keeps, Alone: true},
+	{Name: "from the window", Run: stormWithin(whole), Needs: inProcess, Alone: true},
+	{Name: "from the log", Run: stormWithin(40), Needs: keeps, Alone: true},
 }
 
 // perClient is how much memory a client of a storm may take, with all that it was told.
 const perClient = 64 << 10
+
+func stormWithin(window int) func(testing.TB, brokertest.Reporter, brokertest.Harness) {
+	return func(t testing.TB, r brokertest.Reporter, h brokertest.Harness) { storm(t, r, h, window) }
+}
 
 // storm has many clients come back at the same moment, from where they were a while ago, all of them to one node: the
 // other is dead. The engine is asked little, or nothing where all that they missed is in the hub's window.
