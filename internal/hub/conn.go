@@ -2,58 +2,59 @@ package hub
 
 import "time"
 
-// Conn is one open stream, as the hub sees it. The hub calls what OnWake has set when there is something to
-// write, and the stream's writer asks Next for it: the hub never waits for a client.
+// Conn is one open stream. The hub calls the function set with OnWake when there is something to write, and the stream's writer
+// then calls Next. The hub never waits for a client.
 //
-// A connection is live, and matching entries are appended to its pending list, or it is catching up, and
-// reads the window from its cursor. A new one, one that resumes and a slow one all come through catching up.
+// A connection is either live, and entries that it hears are appended to its pending list as they come, or it is catching up,
+// and reads the window or the log from its cursor. Every connection begins by catching up: a new one, one that resumes, and one
+// that was too slow.
 type Conn struct {
 	ID     string
-	User   string // "" for none
+	User   string // "" if there is none
 	Remote string
-	Route  Route // as given to Subscribe; nil: none
+	Route  Route // as given to Subscribe; may be nil
 
 	shard   *shard
-	address string        // what limits count it by
-	since   time.Duration // from the hub's beginning
+	address string        // the key for limits per address
+	since   time.Duration // since Hub.began
 
-	// Guarded by shard.mu.
+	// All below is guarded by shard.mu.
 	wake    func()
 	topics  *topics
-	sets    []membership // of its topics
-	waiting *waiting     // nil: nothing waits; catching up: no entries do
-	catchUp *catchUp     // nil: the connection is live, or its broker cannot be read again
-	cursor  uint64       // live: the newest entry put into waiting; catching up: all up to here has been read
-	sent    uint64       // the place that the last id written stands for
-	told    uint64       // the same of the last id on an event of the stream itself
-	from    uint64       // the place that its stream continued from
-	events  uint64       // given to the stream
-	bytes   uint64       // and theirs
-	prev    *Conn        // among its user's
+	sets    []membership // the places of its topics in the index
+	waiting *waiting     // nil if nothing waits; while it catches up, no entries wait in it
+	catchUp *catchUp     // nil if the connection is live, or its broker cannot be read again
+	cursor  uint64       // live: the newest entry put into waiting; catching up: everything up to here has been read
+	sent    uint64       // the place of the last id written
+	told    uint64       // the same, counting only ids on events of the stream itself
+	from    uint64       // the place that the stream started from
+	events  uint64       // events given to the stream
+	bytes   uint64       // their size
+	prev    *Conn        // neighbours in the list of the user's connections
 	next    *Conn
 
-	extra *extra // nil: nothing of it
+	extra *extra // nil for most
 
 	place    int32 // in index.all
-	own      int32 // bytes that its Route takes; in this place it makes the Conn no larger
-	protocol uint8 // HTTP's major version
-	old      bool  // asked for by HTTP/1.0
-	named    bool  // its client comes back with the same id
+	own      int32 // bytes that its Route takes; here it does not enlarge Conn
+	protocol uint8 // major version of HTTP
+	old      bool  // the client used HTTP/1.0
+	named    bool  // the client named itself, and comes back with the same id
 	live     bool
 	ended    bool
 	held     bool  // no goroutine serves it
-	released bool  // its place in the admission is given up
-	cause    cause // why it has ended
+	released bool  // its place in the admission is given up, see vacate
+	cause    cause // why the hub has ended it
 }
 
-// Since is when the connection began.
+// Since returns when the connection began.
 func (c *Conn) Since() time.Time { return c.shard.hub.began.Add(c.since) }
 
-// interest is what it hears. The caller holds shard.mu.
+// interest returns what the connection hears. The caller holds shard.mu.
 func (c *Conn) interest() interest { return interest{c.ID, c.User, c.topics} }
 
-// OnWake sets what is called when Next may have something. It is called under a lock: it must neither block
-// nor call the connection.
+// OnWake sets the function that is called when Next may have something. It is called under a lock, so it must neither block nor
+// call the connection.
 func (c *Conn) OnWake(wake func()) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
@@ -67,17 +68,17 @@ func (c *Conn) signal() {
 	}
 }
 
-// deliver puts an entry into the pending list of a live connection. Where that is over its budget, the connection falls
-// back to catching up. The caller holds shard.mu.
+// deliver appends an entry to the pending list of a live connection. A connection that exceeds its budget falls back to
+// catching up. The caller holds shard.mu.
 func (c *Conn) deliver(e *entry, budget int64) {
 	if e.receipt != nil {
 		e.receipt.match(c, e)
 	}
 	if !c.live || c.cursor >= e.seq {
-		return // it will read it in the window, or has it already
+		return // a connection that catches up will read it, and a live one may have read it in the window
 	}
 	c.cursor = e.seq
-	w := c.wait() // one that is excluded waits as well: the client is told that it has passed it
+	w := c.wait() // also if the connection is excluded: the client is then told the position after it
 	w.entries = append(w.entries, e)
 	c.charge(e.size())
 	c.shard.grown += e.size()
@@ -88,14 +89,14 @@ func (c *Conn) deliver(e *entry, budget int64) {
 	}
 }
 
-// End ends the stream behind a last frame, which may be nil. The writer notices by Next.
+// End ends the stream after a last frame, which may be nil. The writer learns of it from Next.
 func (c *Conn) End(farewell []byte) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	c.end(farewell)
 }
 
-// end is End for who holds shard.mu.
+// end is End for a caller that holds shard.mu.
 func (c *Conn) end(farewell []byte) {
 	if !c.ended {
 		c.ended = true
@@ -106,15 +107,15 @@ func (c *Conn) end(farewell []byte) {
 	}
 }
 
-// Ended reports whether the stream is to be ended.
+// Ended reports whether the stream was told to end.
 func (c *Conn) Ended() bool {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	return c.ended
 }
 
-// Close takes the connection out of every index. The writer calls it when its stream has ended; the reason is
-// nil where it was ended from here.
+// Close takes the connection out of every index. The writer calls it when its stream has ended. The reason is nil if the hub
+// ended the stream.
 func (c *Conn) Close(reason error) {
 	h := c.shard.hub
 	c.shard.trace.left(c, reason)

@@ -11,10 +11,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// Next appends to frames what is to be written now, about max bytes of it, or at least one frame. It returns none
-// if there is nothing to write; the writer then waits to be woken. The error is io.EOF once the stream is to be ended, after
-// the frames returned with it. The frames must not be changed. One that is larger than max comes alone, so that the writer
-// need not copy it.
+// Next appends to frames what is to be written now: about max bytes, or at least one frame. It appends none if there is nothing
+// to write; the writer then waits to be woken. The error is io.EOF once the stream is to end after the frames returned with it.
+// The caller must not change the frames. A frame larger than max comes alone, so that the writer need not copy it.
 func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 	for {
 		c.shard.mu.Lock()
@@ -46,26 +45,26 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 	}
 }
 
-// readWindow renders what comes next in the window. It reports whether that is nothing, until the connection is woken. The
-// caller holds shard.mu, which readWindow lets go of meanwhile.
+// readWindow renders the next part of the window. It reports true if there is nothing more to do until the connection is woken.
+// The caller holds shard.mu, which readWindow releases while it reads.
 func (c *Conn) readWindow(frames [][]byte, max int64) (_ [][]byte, asleep bool) {
 	s, window := c.shard, c.shard.hub.window
 	cursor, in, reached := c.cursor, c.interest(), s.cursor
 	s.mu.Unlock()
-	// Only the writer moves the cursor of a connection that catches up, so it stands while the window is read.
+	// Only the writer moves the cursor of a connection that catches up, so it stays where it is meanwhile.
 	pg := window.read(in, cursor, max, reached)
 	s.mu.Lock()
 	if c.ended {
 		return frames, false
 	}
-	if now := c.interest(); now != in || c.extra != nil { // its topics have changed, or some were added after some of the page
+	if now := c.interest(); now != in || c.extra != nil { // its topics have changed, or some were added in the middle of the page
 		pg.entries = slices.DeleteFunc(pg.entries, func(e *entry) bool { return !now.hears(e) || c.early(e) })
 	}
 	frames = c.takeHead(frames)
 	if len(frames) > 0 && len(pg.entries) > 0 && pg.entries[0].size() > max {
 		return frames, false
 	}
-	if pg.gap && c.catchUp != nil { // the archive may have it still
+	if pg.gap && c.catchUp != nil { // the archive may still have it
 		c.catchUp.state = needsPage{}
 		return frames, false
 	}
@@ -85,7 +84,7 @@ func (c *Conn) readWindow(frames [][]byte, max int64) (_ [][]byte, asleep bool) 
 	return frames, pg.stalled && len(frames) == 0 && s.cursor == reached && s.stall(c)
 }
 
-// spacing is how many entries of the log there are at least between two positions on a busy stream, however small the window.
+// spacing is the least number of entries of the log between two positions on a busy stream, however small the window is.
 const spacing = 16
 
 // take renders the oldest part of the pending list. The caller holds shard.mu.
@@ -105,8 +104,8 @@ func (c *Conn) take(frames [][]byte, max int64) [][]byte {
 	return frames
 }
 
-// fitting returns how many of the entries that wait are to be rendered now, and their size: those that together are no larger
-// than max, or one if there are no frames yet.
+// fitting returns how many of the entries are rendered next to the given number of frames, and their size. They are no larger
+// than max together, except that the first frame may be of any size.
 func fitting(entries []*entry, frames int, max int64) (n int, size int64) {
 	for ; n < len(entries) && (n+frames == 0 || size+entries[n].size() <= max); n++ {
 		size += entries[n].size()
@@ -114,9 +113,9 @@ func fitting(entries []*entry, frames int, max int64) (n int, size int64) {
 	return n, size
 }
 
-// render appends the frames of entries that the connection is to get. Where the last of them are not for it, as it is
-// excluded, a position follows: the next connection of the client may have another id, and would get them if it came back to
-// a place before them. The caller holds shard.mu.
+// render appends the frames of entries for the connection. If it is excluded from the last of them, a position follows: the
+// client's next connection may have another id, and would get those entries if it resumed before them. The caller holds
+// shard.mu.
 func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 	now := time.Now()
 	var oldest, passed *entry
@@ -159,8 +158,8 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 
 func (c *Conn) excluded(e *entry) bool { return slices.Contains(e.exclude, c.ID) }
 
-// pass appends the position of the entries that wait in front of all others and that the connection is excluded from, if
-// there are any: its stream ends before the writer comes to them. The caller holds shard.mu.
+// pass appends the position after the oldest pending entries that the connection is excluded from, if there are any: its stream
+// ends before the writer comes to them. The caller holds shard.mu.
 func (c *Conn) pass(frames [][]byte) [][]byte {
 	pending := c.pending()
 	n := 0
@@ -179,9 +178,9 @@ func (c *Conn) pass(frames [][]byte) [][]byte {
 	return frames
 }
 
-// Idle returns what keeps a silent stream open: a newer position if the client's has aged, otherwise a heartbeat. The
-// position that counts is the last on an event of the stream itself: a page cannot see the ids of events that it does not
-// listen for, and opens a new EventSource from the last id it has seen. A busy stream gets newer positions by take.
+// Idle returns what keeps a silent stream open: a newer position if the client's has aged, otherwise a heartbeat. What counts
+// as the client's is the last id on an event of the stream itself: a page does not see the ids of events that it has no
+// listener for, and opens a new EventSource from the last id it has seen. A busy stream gets newer positions from take.
 func (c *Conn) Idle() []byte {
 	aged := c.shard.hub.window.aged(time.Now())
 	c.shard.mu.Lock()
@@ -192,8 +191,8 @@ func (c *Conn) Idle() []byte {
 	return []byte(sse.Heartbeat)
 }
 
-// position tells a client with nothing pending that it has all up to the shard's cursor. The caller holds
-// shard.mu.
+// position returns a frame that tells a client with nothing pending that it has everything up to the shard's cursor. The caller
+// holds shard.mu.
 func (c *Conn) position() []byte {
 	seq := max(c.shard.cursor, c.cursor)
 	p := c.shard.hub.window.positionOf(seq)
@@ -204,13 +203,13 @@ func (c *Conn) position() []byte {
 	return positionFrame(p)
 }
 
-// positionFrame tells a client that it has all up to a position.
+// positionFrame returns a frame that tells a client that it has everything up to a position.
 func positionFrame(p broker.Position) []byte {
 	return sse.Event{Type: "sse:position", Data: []byte("{}"), ID: p.String()}.Append(nil)
 }
 
-// connected is the first event of a stream. from is what the stream continues from, "" where a gap that
-// follows has to be told again if the client never hears of it.
+// connected returns the first event of a stream. from is the id that the stream continues from. It is "" if a gap follows: a
+// client that is cut off before the gap then keeps its old id, and is told again.
 func (c *Conn) connected(from string, retry time.Duration) []byte {
 	data := struct {
 		Connection string   `json:"connection"`
@@ -226,8 +225,8 @@ func (c *Conn) connected(from string, retry time.Duration) []byte {
 	return sse.Event{Type: "sse:connected", Retry: retry, Data: encode(data), ID: from}.Append(nil)
 }
 
-// gap says that what matches behind from and up to to may be gone. A hundred thousand pages should not
-// fetch it all anew in the same moment, so each is told to wait for a time of its own.
+// gap returns a frame that says that events may be missing after from, up to to. Each client is given a delay of its own, so
+// that a hundred thousand pages do not fetch everything anew in the same moment.
 func (c *Conn) gap(reason string, from, to broker.Position) []byte {
 	c.shard.hub.stats.gaps.add(reason)
 	c.shard.trace.gap(c.ID, reason, from, to)
@@ -245,7 +244,7 @@ func (c *Conn) gap(reason string, from, to broker.Position) []byte {
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // only structs of strings and numbers come here
+		panic(err) // only structs of strings and numbers are encoded here
 	}
 	return b
 }

@@ -9,18 +9,19 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// place is how a position stands to the window.
+// place is where a position stands in relation to the window.
 type place uint8
 
 const (
 	within  place = iota // the window's start, or one of its entries
 	older                // before the window's start
 	newer                // after the window's end
-	between              // by its order in the window, but none of its entries: the broker knows whether there ever was such a position
-	foreign              // of no life of the log that the window has seen
+	between              // by its order inside the window, but none of its entries: the broker knows whether the position ever existed
+	foreign              // of a life of the log that the window has not seen
 )
 
-// locate finds a position; seq counts only where it is within, or where it is between: the entry in front of it.
+// locate finds a position. seq is set only if the position is within the window, or between: it is then the place after which a
+// stream goes on.
 func (w *window) locate(p broker.Position) (seq uint64, at place) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -47,7 +48,7 @@ func (w *window) locate(p broker.Position) (seq uint64, at place) {
 	switch {
 	case n < len(run) && run[n].pos == p:
 		return lo + uint64(n), within
-	case n < len(run) && run[n].pos.Compare(p) == 0: // another entry stands at that number, or p is a number alone
+	case n < len(run) && run[n].pos.Compare(p) == 0: // another entry has that number, or p is a number without a check
 		return lo + uint64(n), between
 	case n == len(run) && i == len(w.epochs)-1:
 		return 0, newer
@@ -57,9 +58,9 @@ func (w *window) locate(p broker.Position) (seq uint64, at place) {
 	return lo + uint64(n) - 1, between
 }
 
-// seek finds a position of a life of the log that the window has not seen, by asking the broker. It is either older than the
-// window, or newer than the window's end: this node may lag behind a log that has begun a new life. In that case seek waits
-// for the window to reach it. The broker must know the position.
+// seek asks the broker for the place of a position in a life of the log that the window has not seen. Either it is older than
+// the window, or it is newer, as this node lags behind a log that has begun a new life. In the second case seek waits until the
+// window knows that life. The broker must know the position.
 func (h *Hub) seek(ctx context.Context, p broker.Position) (seq uint64, at place, err error) {
 	for {
 		tail, end, grown := h.window.end()
@@ -80,7 +81,7 @@ func (h *Hub) seek(ctx context.Context, p broker.Position) (seq uint64, at place
 				return tail, within, nil
 			}
 		}
-		// Where the log no longer knows the window's end, the window is about to hear of it.
+		// If the log no longer knows the window's end, the window is about to learn of it.
 		if err != nil && !errors.Is(err, broker.ErrLost) && !errors.Is(err, broker.ErrUnknown) && !errors.Is(err, broker.ErrTrimmed) {
 			return 0, foreign, err
 		}
@@ -92,8 +93,8 @@ func (h *Hub) seek(ctx context.Context, p broker.Position) (seq uint64, at place
 	}
 }
 
-// trimmedSince reports whether something that matches an interest may have been trimmed behind p, a
-// position older than the window, and where all is complete again.
+// trimmedSince reports whether something of an interest may have been trimmed after p, a position older than the window. seq
+// and to are the place and position from which the window is complete.
 func (w *window) trimmedSince(in interest, p broker.Position) (gone bool, seq uint64, to broker.Position) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -107,7 +108,7 @@ func (w *window) trimmedSince(in interest, p broker.Position) (gone bool, seq ui
 	return gone, w.base - 1, w.start
 }
 
-// rank orders the lives of the log; one that was forgotten is older than all others.
+// rank orders the lives of the log. It returns -1 for one that the window does not know.
 func (w *window) rank(id uint64) int {
 	return slices.IndexFunc(w.epochs, func(e epoch) bool { return e.id == id })
 }

@@ -9,25 +9,25 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// page is a part of what an interest has to catch up.
+// page is a part of the window that a connection is given to catch up.
 type page struct {
 	entries []*entry
-	upTo    uint64          // all that matches up to here is in the page or before it
+	upTo    uint64          // everything that matches up to here is in the page or before it
 	pos     broker.Position // of upTo
-	tail    bool            // upTo is the window's end
-	stalled bool            // upTo is as far as the connection's shard lets it
-	gap     bool            // something before the page is gone, up to `to`
+	tail    bool            // upTo is the end of the window
+	stalled bool            // upTo is as far as the connection's shard allows
+	gap     bool            // something before the page is gone, up to to
 	to      broker.Position
-	room    int64 // bytes that are left
+	room    int64 // bytes left
 }
 
-// read returns what matches an interest behind after, up to max bytes but at least one entry, for a connection whose
-// shard has come to a place.
+// read returns the entries of an interest after a place, up to max bytes but at least one entry. shard is the place that the
+// connection's shard has come to.
 //
-// An interest in few targets is looked up by merging their lists. One with patterns may have as many lists as the window has
-// entries, and what comes next is found sooner by looking at the next entries themselves. So read does both by turns, each
-// time for four times as many: it takes no longer than the quicker way would, but for a factor, and holds the lock for no
-// more than lookChunk entries at a time.
+// An interest in few targets is looked up by merging their lists. An interest with patterns may have as many lists as the
+// window has entries, and then looking at the next entries themselves is quicker. So read tries both in turn, each time with
+// four times the effort. It takes only a constant factor longer than the quicker way, and holds the lock for at most lookChunk
+// entries at a time.
 func (w *window) read(in interest, after uint64, max int64, shard uint64) (pg page) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -42,7 +42,7 @@ func (w *window) read(in interest, after uint64, max int64, shard uint64) (pg pa
 	}
 	pg.upTo, pg.pos, pg.room = after, w.position(after), max
 	limit := w.readable(shard)
-	if after < limit { // as for most who are not new
+	if after < limit { // false for most connections that are not new
 		for most := fewLists; ; most *= 4 {
 			if in.wide() && !w.look(in, &pg, min(limit, pg.upTo+uint64(most))) {
 				return pg
@@ -62,7 +62,7 @@ func (w *window) read(in interest, after uint64, max int64, shard uint64) (pg pa
 	return pg
 }
 
-// put adds an entry to the page, and reports false if there is no room for it.
+// put adds an entry to the page. It reports false if there is no room for it.
 func (pg *page) put(e *entry) bool {
 	if pg.room -= e.size(); pg.room < 0 && len(pg.entries) > 0 {
 		return false
@@ -72,7 +72,8 @@ func (pg *page) put(e *entry) bool {
 	return true
 }
 
-// merge returns the lists of all that an interest hears, from a place on, if they are not more than most.
+// merge returns the lists of everything that an interest hears, from a place on. all is false if there are more than most
+// lists.
 func (w *window) merge(in interest, after uint64, most int) (m merge, all bool) {
 	all = w.lists(in, func(p *postings) bool {
 		if most--; most < 0 && in.wide() {
@@ -86,7 +87,7 @@ func (w *window) merge(in interest, after uint64, most int) (m merge, all bool) 
 	return m, all
 }
 
-// take fills the page from lists, up to a place, and reports whether all of it had room.
+// take fills the page from lists, up to a place, and reports whether everything fitted.
 func (w *window) take(m merge, pg *page, limit uint64) bool {
 	heap.Init(&m)
 	for len(m) > 0 && m[0][0] <= limit {
@@ -96,7 +97,7 @@ func (w *window) take(m merge, pg *page, limit uint64) bool {
 		} else {
 			heap.Pop(&m)
 		}
-		// The same entry may have another target.
+		// The same entry may be in several lists.
 		if seq != pg.upTo && !pg.put(w.entries[seq-w.base]) {
 			return false
 		}
@@ -105,14 +106,14 @@ func (w *window) take(m merge, pg *page, limit uint64) bool {
 	return true
 }
 
-// look fills the page from the entries themselves, up to a place, and reports false if the page is to be sent first. It lets
-// go of the lock now and then.
+// look fills the page from the entries themselves, up to a place. It reports false if the page is to be sent first. It releases
+// the lock now and then.
 func (w *window) look(in interest, pg *page, limit uint64) bool {
 	for n := 1; pg.upTo < limit; n++ {
 		if n%lookChunk == 0 {
 			w.mu.RUnlock()
 			w.mu.RLock()
-			if pg.upTo+1 < w.base { // trimmed meanwhile: the next read will tell
+			if pg.upTo+1 < w.base { // trimmed meanwhile: the next read finds the gap
 				return false
 			}
 		}
@@ -127,9 +128,9 @@ func (w *window) look(in interest, pg *page, limit uint64) bool {
 }
 
 const (
-	// fewLists is how many lists are merged without a look at the entries first.
+	// fewLists is how many lists are merged before looking at the entries.
 	fewLists = 64
-	// lookChunk is how many entries are looked at before others have the window's lock.
+	// lookChunk is how many entries are looked at before the lock is released for others.
 	lookChunk = 32
 )
 
@@ -138,7 +139,7 @@ func (in interest) wide() bool {
 	return len(in.topics.patterned()) > 0 || len(in.topics.exact()) > fewLists
 }
 
-// merge is a heap of ascending lists, by their heads.
+// merge is a heap of ascending lists, ordered by their first elements.
 type merge [][]uint64
 
 func (m merge) Len() int           { return len(m) }
@@ -147,7 +148,7 @@ func (m merge) Swap(i, j int)      { m[i], m[j] = m[j], m[i] }
 func (m *merge) Push(x any)        { *m = append(*m, x.([]uint64)) }
 func (m *merge) Pop() any          { old := *m; *m = old[:len(old)-1]; return nil }
 
-// last returns the place before the last n entries that match an interest. Like read, it looks at entries and lists by turns.
+// last returns the place and position before the last n entries of an interest. Like read, it tries entries and lists in turn.
 func (w *window) last(in interest, n int) (uint64, broker.Position) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -165,19 +166,19 @@ func (w *window) last(in interest, n int) (uint64, broker.Position) {
 			break
 		}
 	}
-	seq := max(b.first, w.base) - 1 // what was trimmed meanwhile is gone
+	seq := max(b.first, w.base) - 1 // the window may have been trimmed meanwhile
 	return seq, w.position(seq)
 }
 
-// back is a look at the window from its end.
+// back is a walk through the window from its end.
 type back struct {
-	at    uint64 // all behind here has been looked at
-	first uint64 // the oldest that matches, so far
+	at    uint64 // everything after this place has been looked at
+	first uint64 // the oldest match so far
 	left  int    // how many more are wanted
 	now   time.Time
 }
 
-// lookBack looks at n entries more, or until no more are wanted. It lets go of the lock now and then.
+// lookBack looks at up to n more entries, until no more are wanted. It releases the lock now and then.
 func (w *window) lookBack(in interest, b *back, n int) {
 	for ; n > 0 && b.left > 0 && b.at >= w.base; n-- {
 		if n%lookChunk == 0 {
@@ -195,7 +196,8 @@ func (w *window) lookBack(in interest, b *back, n int) {
 	}
 }
 
-// newestOf returns the last n places of each list of an interest, in order, if there are no more than most lists.
+// newestOf returns the last n places of each list of an interest, merged and in order. all is false if there are more than most
+// lists.
 func (w *window) newestOf(in interest, n, most int, now time.Time) (seqs []uint64, all bool) {
 	if in.wide() && !w.lists(in, func(*postings) bool { most--; return most >= 0 }) {
 		return nil, false

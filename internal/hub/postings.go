@@ -7,24 +7,24 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// mark is the highest place trimmed.
+// mark is the newest entry trimmed of a target.
 type mark struct {
 	seq uint64
 	pos broker.Position
 }
 
-// postings are the entries of one target, oldest first.
+// postings lists the entries of one target, oldest first.
 type postings struct {
 	target     broker.Target
 	seqs       []uint64
 	trimmed    mark
-	prev, next *postings // in the list of the quiet
+	prev, next *postings // in the list of targets without entries
 }
 
-// maxQuiet bounds, in bytes, the targets that are remembered for what was trimmed of them.
+// maxQuiet bounds the bytes taken by targets that have no entries left, and are kept only for their marks.
 const maxQuiet = 16 << 20
 
-// memory is about what the postings take while they have no entries.
+// memory returns about what the postings take while they have no entries.
 func (p *postings) memory() int64 {
 	n := int64(len(p.target.Name)) + 256
 	if p.target.Kind == broker.Topic {
@@ -48,7 +48,7 @@ func (w *window) postings(t broker.Target) *postings {
 	return p
 }
 
-// link puts a target without entries at the end of the quiet ones.
+// link appends a target without entries to the list of the quiet ones.
 func (w *window) link(p *postings) {
 	p.seqs = nil
 	p.prev, p.next = w.quietTail, nil
@@ -90,7 +90,7 @@ func (w *window) unlink(p *postings) {
 	}
 }
 
-// lists visits the postings of all that an interest hears, until visit returns false, and reports whether it visited all.
+// lists visits the postings of everything that an interest hears, until visit returns false. It reports whether it visited all.
 func (w *window) lists(in interest, visit func(*postings) bool) bool {
 	look := func(kind broker.TargetKind, name string) bool {
 		p := w.index[broker.Target{Kind: kind, Name: name}]
@@ -112,8 +112,8 @@ func (w *window) lists(in interest, visit func(*postings) bool) bool {
 	return true
 }
 
-// missed reports whether something that matches an interest may have been trimmed behind a place, which
-// newer tells to be older than a mark.
+// missed reports whether something of an interest may have been trimmed. newer reports whether a mark is newer than the place
+// that the connection has come to.
 func (w *window) missed(in interest, newer func(mark) bool) bool {
 	if newer(w.mark) {
 		return true

@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// waiting is what waits for a connection. One for which nothing waits has none: they come from a pool, so that
+// waiting holds what waits for a connection. A connection for which nothing waits has none. They come from a pool, so that
 // delivering to an idle connection allocates nothing.
 type waiting struct {
-	head    []byte   // to be written before all else
+	head    []byte   // written before the entries
 	entries []*entry // oldest first
 	bytes   int64    // of entries
 }
 
 var pool = sync.Pool{New: func() any { return new(waiting) }}
 
-// maxPooled is how many entries' room goes back to the pool.
+// maxPooled bounds the capacity of the entries of a waiting that goes back to the pool.
 const maxPooled = 64
 
-// wait returns what waits for the connection, to be added to. The caller holds shard.mu.
+// wait returns the connection's waiting, and creates it if there is none. The caller holds shard.mu.
 func (c *Conn) wait() *waiting {
 	if c.waiting == nil {
 		c.waiting = pool.Get().(*waiting)
@@ -26,7 +26,7 @@ func (c *Conn) wait() *waiting {
 	return c.waiting
 }
 
-// pending are the entries that wait. The caller holds shard.mu.
+// pending returns the entries that wait. The caller holds shard.mu.
 func (c *Conn) pending() []*entry {
 	if c.waiting == nil {
 		return nil
@@ -34,13 +34,14 @@ func (c *Conn) pending() []*entry {
 	return c.waiting.entries
 }
 
-// charge counts bytes that have begun to wait, or do no more. The caller holds shard.mu.
+// charge counts bytes that begin to wait, or cease to. The caller holds shard.mu.
 func (c *Conn) charge(bytes int64) {
 	c.waiting.bytes += bytes
 	c.shard.traffic.Pending += bytes
 }
 
-// head puts a frame before everything that waits. The frame must not be changed afterwards. The caller holds shard.mu, or is alone with the connection.
+// head puts a frame before everything that waits. The frame must not be changed afterwards. The caller holds shard.mu, or is
+// alone with the connection.
 func (c *Conn) head(frame []byte) {
 	if w := c.wait(); w.head == nil {
 		w.head = frame
@@ -50,8 +51,8 @@ func (c *Conn) head(frame []byte) {
 	c.signal()
 }
 
-// Push puts a frame of the proxy's own before everything that waits for the connection. The frame has no id, so it changes
-// nothing of what the client has. It is not bounded: what is pushed is little, and seldom.
+// Push puts a frame of the proxy's own before everything that waits for the connection. The frame has no id, so it does not
+// change the client's place in the log. Nothing bounds what is pushed: it is little and rare.
 func (c *Conn) Push(frame []byte) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
@@ -71,7 +72,7 @@ func (c *Conn) takeHead(frames [][]byte) [][]byte {
 	return frames
 }
 
-// shift takes the oldest n entries off. The caller holds shard.mu.
+// shift removes the oldest n entries. The caller holds shard.mu.
 func (c *Conn) shift(n int, bytes int64) {
 	w := c.waiting
 	c.charge(-bytes)
@@ -81,14 +82,14 @@ func (c *Conn) shift(n int, bytes int64) {
 	c.release()
 }
 
-// drop forgets the entries that wait. The caller holds shard.mu.
+// drop removes all entries. The caller holds shard.mu.
 func (c *Conn) drop() {
 	if w := c.waiting; w != nil {
 		c.shift(len(w.entries), w.bytes)
 	}
 }
 
-// release gives waiting back where nothing is left in it.
+// release returns waiting to the pool if it is empty. The caller holds shard.mu.
 func (c *Conn) release() {
 	w := c.waiting
 	if w.head != nil || len(w.entries) > 0 {

@@ -9,35 +9,35 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// window is the newest part of the log, encoded and indexed by target.
+// window holds the newest part of the log, encoded and indexed by target.
 type window struct {
 	mu sync.RWMutex // guards all below
 
 	entries  []*entry        // by seq, without holes: entries[0].seq == base
-	base     uint64          // seq of the oldest entry kept, or of the next to come
-	start    broker.Position // of the entry before base
-	begun    broker.Position // of the entry before the first that it ever had
+	base     uint64          // seq of the oldest entry, or of the next one if there is none
+	start    broker.Position // position of the entry before base
+	begun    broker.Position // position of the entry before the first that the window ever had
 	bytes    int64
 	newest   map[string]*entry // by coalesce key
-	epochs   []epoch           // oldest first; the last is that of the log's present life
+	epochs   []epoch           // oldest first; the last is the present life of the log
 	steered  []uint64          // the seqs of entries that steer connections, oldest first
 	steering uint64            // the newest of those that were trimmed
-	chatter  [shares]int       // how many entries count against each share
+	chatter  [shares]int       // number of entries that count against each share
 
-	redundant func(*broker.Entry) bool // whether an event is to be passed over; nil: none is
+	redundant func(*broker.Entry) bool // reports whether an event is passed over; may be nil
 
 	index  map[broker.Target]*postings
-	topics tree[*postings] // of the index those that have entries
+	topics tree[*postings] // those of the index that have entries
 
-	// What was trimmed, for each target, so that a gap is said only where something matching may be gone.
-	// Targets without entries stand in a list, in the order in which they lost their last; they may take
-	// maxQuiet bytes, and past that the first one's mark counts for every target.
+	// What was trimmed of each target, so that a gap is sent only if something that the connection hears may be missing.
+	// Targets without entries are kept in a list, in the order in which they lost their last one. They may take maxQuiet bytes.
+	// Past that, the oldest is dropped, and its mark counts for every target.
 	quietHead, quietTail *postings
 	quietTopics          tree[*postings]
 	quiet                int64
 	mark                 mark
 
-	receipts receipts // of entries that are followed; it has a lock of its own
+	receipts receipts // for entries that are followed; it has a lock of its own
 
 	history History
 	grown   chan struct{} // closed and replaced when the tail moves
@@ -46,14 +46,14 @@ type window struct {
 // epoch is one life of the log, as far as the window has seen it.
 type epoch struct {
 	id    uint64
-	first uint64 // seq of its first entry
+	first uint64 // seq of its first entry in the window
 }
 
-// maxEpochs bounds the lives that are remembered after the window has lost their last entry. Lives that were forgotten, or
-// never seen, cannot be ordered.
+// maxEpochs bounds the lives that are remembered after the window has lost their last entry. Lives that were forgotten or never
+// seen cannot be ordered.
 const maxEpochs = 256
 
-// forget drops the oldest lives where there are too many. It keeps those that have entries in the window, however many.
+// forget drops the oldest lives if there are too many. It keeps all that have entries in the window.
 func (w *window) forget() {
 	n := 0
 	for len(w.epochs)-n > maxEpochs && w.epochs[n+1].first <= w.base {
@@ -69,7 +69,7 @@ func newWindow(h History) *window {
 	}
 }
 
-// begin sets where the log goes on from; what came before is gone as far as this window knows.
+// begin sets the position before the first entry. For this window, everything before it is gone.
 func (w *window) begin(p broker.Position) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -77,7 +77,7 @@ func (w *window) begin(p broker.Position) {
 	w.epochs = append(w.epochs, epoch{p.Epoch, w.base})
 }
 
-// follows reports whether the window has had all that stands behind a position.
+// follows reports whether the window has had everything after a position.
 func (w *window) follows(p broker.Position) bool {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -89,7 +89,7 @@ func (w *window) follows(p broker.Position) bool {
 
 func (w *window) tail() uint64 { return w.base + uint64(len(w.entries)) - 1 }
 
-// position is where all up to seq has been seen. seq must not be older than the window, nor newer.
+// position returns the position of the entry at seq, which must be in the window or just before it.
 func (w *window) position(seq uint64) broker.Position {
 	if seq < w.base {
 		return w.start
@@ -97,7 +97,7 @@ func (w *window) position(seq uint64) broker.Position {
 	return w.entries[seq-w.base].pos
 }
 
-// positionOf is position for a place that may have been trimmed: the zero Position where it is no longer known.
+// positionOf returns position(seq), or the zero Position if the window no longer knows it.
 func (w *window) positionOf(seq uint64) (p broker.Position) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -107,7 +107,7 @@ func (w *window) positionOf(seq uint64) (p broker.Position) {
 	return p
 }
 
-// add appends the entries that a broker delivered, and returns them as the window keeps them.
+// add appends the entries of a batch, and returns them as the window keeps them, appended to into.
 func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 	now := time.Now()
 	w.mu.Lock()
@@ -147,7 +147,7 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 	return into
 }
 
-// configure sets other bounds.
+// configure sets new bounds.
 func (w *window) configure(h History) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -159,10 +159,10 @@ func (w *window) configure(h History) {
 func (w *window) first(e *entry) bool {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return w.base >= e.seq // where the bounds are tight, e itself may be gone already
+	return w.base >= e.seq // within tight bounds, e itself may have been trimmed
 }
 
-// expire trims what is too old, and returns when it has to be called again: zero for never.
+// expire trims entries that are too old. It returns when it has to be called again, or zero if the window is empty.
 func (w *window) expire(now time.Time) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -173,7 +173,7 @@ func (w *window) expire(now time.Time) time.Time {
 	return w.entries[0].at.Add(w.history.Age)
 }
 
-// trim lets the oldest entries go until every bound holds.
+// trim removes the oldest entries until every bound holds.
 func (w *window) trim(now time.Time) {
 	n := 0
 	for ; n < len(w.entries); n++ {
@@ -186,7 +186,7 @@ func (w *window) trim(now time.Time) {
 		if w.newest[e.coalesce] == e {
 			delete(w.newest, e.coalesce)
 		}
-		counts := !e.void(now) // nobody misses what its publisher does not want sent any more
+		counts := !e.void(now) // an event that its publisher no longer wants sent leaves no gap
 		for _, t := range e.targets {
 			p := w.index[t]
 			p.seqs = p.seqs[1:]
@@ -206,7 +206,7 @@ func (w *window) trim(now time.Time) {
 	}
 }
 
-// readable returns how far the window may be read for a connection whose shard has come to a place: not past an entry that
+// readable returns the last place that a connection may read whose shard has come to a given place: none past an entry that
 // steers connections and that the shard has yet to obey (see "Order" in control.go). If such an entry was trimmed already, the
 // connection may read nothing new.
 func (w *window) readable(shard uint64) uint64 {
@@ -219,21 +219,21 @@ func (w *window) readable(shard uint64) uint64 {
 	return w.tail()
 }
 
-// end is the newest place, with a channel that is closed when there is a newer one.
+// end returns the newest place and its position, with a channel that is closed when there is a newer one.
 func (w *window) end() (uint64, broker.Position, <-chan struct{}) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return w.tail(), w.position(w.tail()), w.grown
 }
 
-// oldest is the place before all that the window holds.
+// oldest returns the place before everything in the window, and its position.
 func (w *window) oldest() (uint64, broker.Position) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return w.base - 1, w.start
 }
 
-// meanSize returns the mean size of an entry; at least that of an empty one.
+// meanSize returns the mean size of an entry, or that of an empty one if there is none.
 func (w *window) meanSize() int64 {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -243,7 +243,7 @@ func (w *window) meanSize() int64 {
 	return w.bytes / int64(len(w.entries))
 }
 
-// aged is the place before which a position has used up half of one of the window's bounds.
+// aged returns the place before which positions have used up half of one of the window's bounds.
 func (w *window) aged(now time.Time) uint64 {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
