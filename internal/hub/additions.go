@@ -10,57 +10,57 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// additions remembers which topics apps have added to connections and users, and what has undone that, as far as this node
-// has read the log. A client whose connections all have the same id gets them again when it reconnects.
+// additions remembers which topics apps have added to connections and users, and what has undone that, as far as this node has
+// read the log. A client that keeps its connection id gets them again when it reconnects.
 type additions struct {
 	window *window
-	asked  uint64 // entries of the log's past that the broker was asked for
+	asked  uint64 // how many entries of the log's past the broker was asked for
 
-	mu       sync.Mutex // guards all below; taken inside of shard.mu
+	mu       sync.Mutex // guards all below
 	byTarget map[broker.Target]*changes
 	ends     []removal // topics whose subscribers were disconnected
 	bytes    int
-	begun    bool   // all of the log's past has been read
-	known    uint64 // a client that has nothing newer than this place may have additions that are not known here
+	begun    bool   // everything that is to be read of the log's past has been
+	known    uint64 // a client that resumes from a place before this one may have additions that this node does not know
 }
 
 const (
-	// maxAdditions bounds, in bytes, what additions remembers. Past it, all is forgotten.
+	// maxAdditions bounds the memory that additions takes, in bytes. Past it, additions forgets everything.
 	maxAdditions = 8 << 20
 	// maxEnds bounds how many disconnected topics are remembered.
 	maxEnds = 1000
-	// adoptionTime is how long it may take until the log says of a connection what it has said of its user, and
-	// adoptionWait how long a client that comes back meanwhile, perhaps to another node, waits for that.
+	// adoptionTime is how long it may take until the log says of a connection what it has said of its user. adoptionWait is how
+	// long a client waits for that if it comes back meanwhile, perhaps to another node.
 	adoptionTime = time.Second
 	adoptionWait = 500 * time.Millisecond
-	// changeOverhead is about what a change takes in memory besides its names.
+	// changeOverhead is about what a change takes in memory besides names.
 	changeOverhead = 128
 )
 
-// changes are those of one connection or user.
+// changes has what was added to one connection or user, and taken away from it.
 type changes struct {
 	joins  []addition
 	leaves []removal
 }
 
-// removal is a topic or pattern that was taken away, and the place of the log at which it was.
+// removal is a topic or pattern that was taken away, and the place of the record that did so.
 type removal struct {
 	topic string
 	seq   uint64
 }
 
-// undone reports whether one of the removals takes an addition away.
+// undone reports whether one of the removals came after an addition and takes it away.
 func undone(leaves []removal, a addition) bool {
 	return slices.ContainsFunc(leaves, func(d removal) bool { return d.seq > a.seq && revokes(d.topic, a.topic) })
 }
 
-// revokes reports whether what takes a topic away takes another one or a pattern away as well.
+// revokes reports whether taking topic away also takes away own, either of which may be a pattern.
 func revokes(topic, own string) bool { return rules.Match(own, topic) || rules.Match(topic, own) }
 
-// everything is the pattern that covers each topic.
+// everything is the pattern that covers every topic.
 const everything = "**"
 
-// see takes note of what a record steers. It is called in the order of the log.
+// see records what an entry adds or takes away. It is called in the order of the log.
 func (a *additions) see(e *entry) {
 	ctl := e.control
 	a.mu.Lock()
@@ -78,7 +78,7 @@ func (a *additions) see(e *entry) {
 		case ctl.kind == broker.Supersede:
 		case t.Kind == broker.Topic:
 			a.leave(t, removal{t.Name, e.seq})
-		default: // disconnected, and what was added has ended with the connection
+		default: // disconnected: what was added ends with the connection
 			a.leave(t, removal{everything, e.seq})
 		}
 	}
@@ -91,7 +91,7 @@ func (a *additions) see(e *entry) {
 	}
 }
 
-// of returns the changes of a target, and makes them.
+// of returns the changes of a target, and creates them if there are none.
 func (a *additions) of(t broker.Target) *changes {
 	c := a.byTarget[t]
 	if c == nil {
@@ -105,8 +105,8 @@ func (a *additions) of(t broker.Target) *changes {
 	return c
 }
 
-// join adds a topic. One that is repeated is heard from where it was first added. It is not added if something that this node
-// has not read may have taken it away: clients are told instead that they may have had more. The caller holds mu.
+// join records an addition. A repeated one is heard from where it was first added. If something that this node has not read may
+// have taken it away, it is not recorded, and clients are told that they may have had more. The caller holds mu.
 func (a *additions) join(t broker.Target, topic string, e *entry) {
 	c := a.of(t)
 	if i := slices.IndexFunc(c.joins, func(had addition) bool { return had.topic == topic }); i >= 0 {
@@ -116,7 +116,7 @@ func (a *additions) join(t broker.Target, topic string, e *entry) {
 	n := addition{topic, e.seq, e.pos, e.seq, e.at}
 	if since := e.control.since; !since.IsZero() {
 		n.seq, n.pos = a.window.seqOf(since), since
-		if undone(c.leaves, n) { // taken away while it was being repeated
+		if undone(c.leaves, n) { // it was taken away while another node was repeating it
 			return
 		}
 		if read := e.control.read; !read.IsZero() && !a.window.follows(read) {
@@ -132,7 +132,7 @@ func (a *additions) put(c *changes, n addition) {
 	a.bytes += len(n.topic) + changeOverhead
 }
 
-// adopt notes that a connection has a topic that was added to its user.
+// adopt records that a connection has a topic that was added to its user.
 func (a *additions) adopt(id string, n addition) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -143,8 +143,9 @@ func (a *additions) adopt(id string, n addition) {
 	}
 }
 
-// leave takes away what a removal covers. It is remembered only where something may have been added: a node that begins in
-// the middle of the log may read a removal first, and then a Join that was being repeated meanwhile. The caller holds mu.
+// leave records a removal. It does nothing if nothing can have been added. But until the log's past has been read, a removal is
+// recorded in any case: a node that begins in the middle of the log may read it before a Join that was being repeated
+// meanwhile. The caller holds mu.
 func (a *additions) leave(t broker.Target, d removal) {
 	if a.begun && len(a.byTarget) == 0 {
 		return
@@ -170,8 +171,8 @@ func (a *additions) leave(t broker.Target, d removal) {
 	}
 }
 
-// standing returns what was added to a connection, and what was added to its user at a place that later reports true for,
-// as far as nothing has undone it.
+// standing returns the additions to a connection that nothing has undone, and those to its user at a place for which later
+// returns true.
 func (a *additions) standing(id, user string, later func(addition) bool) (list []addition) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -190,15 +191,15 @@ func (a *additions) standing(id, user string, later func(addition) bool) (list [
 	for _, n := range users.joins {
 		had := slices.ContainsFunc(list, func(had addition) bool { return had.topic == n.topic })
 		if !had && later(n) && !undone(own.leaves, n) && !undone(a.ends, n) {
-			n.kept = 0 // it is not the connection's own yet
+			n.kept = 0 // it is not yet the connection's own
 			list = append(list, n)
 		}
 	}
 	return list
 }
 
-// unadopted reports whether something was added to a user a moment ago, at a place that had reports true for, that the log may
-// yet say of the connection as well.
+// unadopted reports whether a topic was added to a user a moment ago, at a place for which had returns true, and the log has
+// yet to say so of the connection.
 func (a *additions) unadopted(id, user string, had func(addition) bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -221,7 +222,7 @@ func (a *additions) has(id string) bool {
 	return c != nil && len(c.joins) > 0
 }
 
-// unsure reports whether a client that goes on from a position may have had additions that are not known here.
+// unsure reports whether a client that resumes from a position may have had additions that this node does not know.
 func (a *additions) unsure(p broker.Position) bool {
 	a.mu.Lock()
 	known := a.known
@@ -229,7 +230,7 @@ func (a *additions) unsure(p broker.Position) bool {
 	return known > 0 && a.window.seqOf(p) < known
 }
 
-// begin is called when all of the log's past has been read that there is to read; older is whether there is more of it.
+// begin is called when the log's past has been read. older reports whether there is more of it than was asked for.
 func (a *additions) begin(older bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -238,22 +239,22 @@ func (a *additions) begin(older bool) {
 	}
 }
 
-// memory is how many entries may pass, at most, until a living connection repeats an addition: half of the history, and
-// some for the time that takes.
+// memory returns how many entries may pass at most until a living connection's additions are repeated: half of the history, and
+// some more for the time that takes.
 func (w *window) memory() uint64 {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return uint64(pastEntries(w.history.Events) - w.history.Events)
 }
 
-// pastEntries is how many entries of the log's past a hub with a history of so many reads when it starts: those of the
-// history, and those before it that may hold an addition which counts.
+// pastEntries returns how many entries of the log's past a hub reads when it starts: its history, and those before it that may
+// hold an addition that counts.
 func pastEntries(history int) int { return history + history - history/4 }
 
 // adopted waits until the log says of a client's connection what it has said of its user before p.
 func (h *Hub) adopted(ctx context.Context, c *Conn, p broker.Position) {
 	if h.nodes == nil {
-		return // the connection itself has noted it here
+		return // this hub has recorded it for the connection itself
 	}
 	ctx, cancel := context.WithTimeout(ctx, adoptionWait)
 	defer cancel()
@@ -270,7 +271,7 @@ func (h *Hub) adopted(ctx context.Context, c *Conn, p broker.Position) {
 	}
 }
 
-// seqOf returns the place of a position, or 0 if it is not within the window.
+// seqOf returns the place of a position, or 0 if it is not in the window.
 func (w *window) seqOf(p broker.Position) uint64 {
 	if seq, at := w.locate(p); at == within || at == between {
 		return seq

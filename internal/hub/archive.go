@@ -9,57 +9,57 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// archive reads what is older than the window from the broker, page by page, for connections that catch up. A page is
-// read once for all who need it at about the same time: after the node that they were on has gone, many do.
+// archive reads what is older than the window from the broker, page by page, for connections that catch up. A page is read once
+// for all that need it at about the same time: when another node has gone, its clients resume here together.
 type archive struct {
 	hub   *Hub
 	ctx   context.Context
-	empty bool // there is nothing before the window
+	empty bool // the broker cannot be read again, so there is nothing before the window
 
 	mu      sync.Mutex // guards all below
 	closed  bool
 	asked   map[broker.Position]*question
-	queue   []*Conn // that want a page
+	queue   []*Conn // connections that want a page
 	readers int
-	pages   []*archived // the newest last
-	bytes   int64       // of all their entries
-	size    int64       // of an entry, as far as pages tell; 0: none was read yet
+	pages   []*archived // newest last
+	bytes   int64       // the size of all their entries
+	size    int64       // a running mean of the size of an entry; 0: no page was read yet
 }
 
 const (
-	// archiveReaders is how many pages are read at a time.
+	// archiveReaders is how many pages are read at the same time.
 	archiveReaders = 4
-	// archivePage is how many entries a page has, at most, and pageBytes about how large it is. firstSize is how large the
-	// entries are thought to be, at least, before the first page was read.
+	// archivePage is the most entries that a page has, and pageBytes about how large it is. firstSize is the least that an
+	// entry is assumed to take before the first page was read.
 	archivePage = 64
 	pageBytes   = 1 << 20
 	firstSize   = 64 << 10
 	// archiveBytes and archivePages bound the pages that are kept for others.
 	archiveBytes = 16 << 20
 	archivePages = 256
-	// maxScan is how many entries are read for one connection before it is told of a gap: a resume must not cost the
-	// length of the history.
+	// maxScan is how many entries are read for one connection before it gets a gap, so that a resume does not cost the length
+	// of the history.
 	maxScan = 100_000
-	// readTimeout is how long a page may take, and readAgain how long after a failure it is asked for again.
+	// readTimeout bounds the reading of a page. readAgain is the time after a failure until it is tried again.
 	readTimeout = 10 * time.Second
 	readAgain   = time.Second
 )
 
-// archived is a part of the log.
+// archived is a page: the entries of the log after a position, up to last.
 type archived struct {
 	after, last broker.Position
 	entries     []*entry
 	bytes       int64
 }
 
-// question is how a position stands, as the broker is being asked.
+// question asks the broker how a position stands. All that ask about the same position share it.
 type question struct {
 	answered chan struct{}
 	standing broker.Standing
 	err      error
 }
 
-// stands asks the broker how a position stands. Those who come back together from the same one share the answer.
+// stands returns how a position stands to the log. Clients that resume from the same position together share one question.
 func (a *archive) stands(ctx context.Context, p broker.Position) (broker.Standing, error) {
 	a.mu.Lock()
 	q := a.asked[p]
@@ -93,7 +93,7 @@ func (a *archive) ask(q *question, p broker.Position) {
 	close(q.answered)
 }
 
-// want asks for a connection's next page. The caller holds c.shard.mu.
+// want queues a connection for its next page. The caller holds c.shard.mu.
 func (a *archive) want(c *Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -107,14 +107,14 @@ func (a *archive) want(c *Conn) {
 	}
 }
 
-// close lets nothing more be read.
+// close stops all reading.
 func (a *archive) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed, a.queue = true, nil
 }
 
-// read gets pages until nobody wants one.
+// read gets pages until no connection wants one.
 func (a *archive) read() {
 	for {
 		a.mu.Lock()
@@ -150,7 +150,7 @@ func (a *archive) serve(c *Conn) {
 		reason = "lost"
 	case errors.Is(err, broker.ErrUnknown):
 		reason = "unknown"
-	default: // the engine is away
+	default: // the engine cannot be reached
 		time.AfterFunc(readAgain, func() {
 			c.shard.mu.Lock()
 			defer c.shard.mu.Unlock()
@@ -185,8 +185,8 @@ func (a *archive) serve(c *Conn) {
 	c.shard.tell()
 }
 
-// page returns what is behind a position. Where that is all that comes before the window, the page's last position is
-// the one that the window begins behind.
+// page returns the entries after a position. If it holds all that comes before the window, its last position is the window's
+// start.
 func (a *archive) page(after broker.Position) (archived, error) {
 	a.mu.Lock()
 	for _, p := range a.pages {
@@ -236,7 +236,7 @@ func (a *archive) limit() int {
 	return int(min(max(pageBytes/size, 1), archivePage))
 }
 
-// keep keeps a page for others, and reports whether it is time to look after the hub's memory.
+// keep stores a page for other connections, and reports whether relieve is due.
 func (a *archive) keep(p *archived) bool {
 	mean := p.bytes / int64(len(p.entries))
 	most := int64(archiveBytes)
@@ -257,7 +257,7 @@ func (a *archive) keep(p *archived) bool {
 	return a.hub.memory.over(a.bytes-before, p.bytes)
 }
 
-// kept returns the entries of all pages that are kept for others. With drop, they are no longer kept.
+// kept returns the entries of all stored pages. With drop, it also forgets the pages.
 func (a *archive) kept(drop bool) (entries []*entry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -271,7 +271,7 @@ func (a *archive) kept(drop bool) (entries []*entry) {
 	return entries
 }
 
-// rest returns the part of the page after a position, and whether there is any.
+// rest returns the part of the page after a position, and whether the page has that position.
 func (p *archived) rest(after broker.Position) (archived, bool) {
 	if p.after == after {
 		return *p, true

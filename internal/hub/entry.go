@@ -10,41 +10,40 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// entry is a record as a hub keeps it: encoded once, shared by the window and by every connection that it
-// waits for. Only superseded and what is counted ever change.
+// entry is a record as a hub keeps it: encoded once, and shared by the window and every connection that it waits for. Only
+// superseded and the counts change.
 type entry struct {
-	seq      uint64 // place in this hub's own count, without holes
+	seq      uint64 // the place in this hub's own count, without holes
 	pos      broker.Position
 	targets  []broker.Target
 	exclude  []string
 	at       time.Time
-	expires  time.Time // zero: never
-	coalesce string    // the same for entries of which only the newest counts; "" for none
-	frame    []byte    // the bytes on the wire; nil for what is no event
-	control  *control  // of what steers connections
-	names    int64     // what targets and exclusions cost, in bytes, roughly
-	receipt  *Receipt  // nil: nobody follows it
+	expires  time.Time // zero if never
+	coalesce string    // equal for entries of which only the newest counts; "" if all do
+	frame    []byte    // the bytes on the wire; nil if it is no event
+	control  *control  // nil unless it steers connections
+	names    int64     // about what targets and exclusions cost, in bytes
+	receipt  *Receipt  // nil if no publisher follows it
 
-	before *broker.Position // of a hole: the place of the entry before it
-	share  share            // that it counts against
+	before *broker.Position // of a hole: the position of the entry before it
+	share  share            // the share that it counts against
 
 	superseded atomic.Bool
 
 	// Guarded by memory.mu.
-	round uint32 // of the count that has last met it
-	lists int32  // that it waits in, as far as they have been counted
+	round uint32 // the last count that has met it
+	lists int32  // in how many lists it waits, as far as these have been counted
 }
 
 var everyone = []broker.Target{{Kind: broker.Broadcast}}
 
-// entryOverhead is what an entry costs on top of its frame, roughly: the struct, its place in the window
-// and in the index.
+// entryOverhead is about what an entry costs besides its frame: the struct, its place in the window and in the index.
 const entryOverhead = 256
 
 func newEntry(seq uint64, e *broker.Entry) *entry {
 	r := &e.Record
 	n := &entry{seq: seq, pos: e.Position, at: r.Time}
-	if n.at.IsZero() { // nobody knows when what is missing was appended
+	if n.at.IsZero() { // it is not known when what is missing was appended
 		n.at = time.Now()
 	}
 	switch r.Kind {
@@ -74,21 +73,21 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 		id = append(append(id, '~'), r.ID...)
 	}
 	n.frame = sse.Event{ID: string(id), Type: r.Type, Data: r.Data, Retry: r.Retry}.Append(
-		make([]byte, 0, len(r.Data)+len(r.Type)+len(id)+48)) // lines beyond the first few make it grow
+		make([]byte, 0, len(r.Data)+len(r.Type)+len(id)+48)) // enough for a few lines of data
 	return n
 }
 
 // repeats reports whether the entry is a Join that repeats an older one.
 func (e *entry) repeats() bool { return e.control != nil && !e.control.since.IsZero() }
 
-// follows notes the place of the entry before. Only a hole needs it: it tells from where something may be missing.
+// follows records the position of the entry before. Only a hole needs it, as the start of its gap.
 func (e *entry) follows(p broker.Position) {
 	if e.hole() {
 		e.before = &p
 	}
 }
 
-// since returns the place behind which a hole has something missing; zero if that is not known.
+// since returns the position after which a hole has something missing; zero if that is not known.
 func (e *entry) since() broker.Position {
 	if e.before == nil {
 		return broker.Position{}
@@ -99,15 +98,15 @@ func (e *entry) since() broker.Position {
 func (e *entry) hole() bool  { return e.frame == nil && e.control == nil }
 func (e *entry) size() int64 { return int64(len(e.frame)) + entryOverhead }
 
-// held is what the entry costs the window and a queue; a connection it waits for is charged size.
+// held returns what the entry costs the window or a queue. A connection that it waits for is charged size.
 func (e *entry) held() int64 { return e.size() + e.names }
 
-// void reports whether the publisher himself does not want the entry sent any more.
+// void reports whether the entry is no longer to be sent: it has expired, or a newer one has taken its place.
 func (e *entry) void(now time.Time) bool {
 	return e.superseded.Load() || !e.expires.IsZero() && !now.Before(e.expires)
 }
 
-// coalesceKey is the record's key together with all that decides who gets it.
+// coalesceKey returns the record's key together with everything that decides which connections get it.
 func coalesceKey(r *broker.Record) string {
 	parts := make([]string, 0, len(r.Targets)+len(r.Exclude))
 	for _, t := range r.Targets {

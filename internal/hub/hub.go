@@ -13,42 +13,42 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// Settings are what can be changed while a hub runs.
+// Settings can be changed while a hub runs.
 type Settings struct {
 	History  History
 	Limits   Limits
 	Presence Presence
 }
 
-// History bounds the window; the first bound reached trims.
+// History bounds the window. Whichever bound is reached first trims it.
 type History struct {
 	Events int
 	Age    time.Duration
 	Bytes  int64
 }
 
-// Hub is a set of connections, and the log that they hear. Its methods may be called from many goroutines.
+// Hub is a set of connections, and the log that they hear. Its methods may be called from several goroutines at once.
 type Hub struct {
 	Name string
-	// Closed is called when a stream has ended, with the reason: nil where the hub has ended it. It may be nil,
-	// and is set before the first Subscribe.
+	// Closed is called when a stream has ended, with the reason, which is nil if the hub ended it. It may be nil, and is set
+	// before the first Subscribe.
 	Closed func(*Conn, error)
 
 	broker     broker.Broker
 	window     *window
 	shards     []*shard
-	next       atomic.Uint32 // shard of the next connection
+	next       atomic.Uint32 // counts connections, to spread them over shards
 	began      time.Time
 	topicCache topicCache
 
-	pendingBudget atomic.Int64 // of one connection
+	pendingBudget atomic.Int64 // bytes, per connection
 	memory        memory
 
 	admission admission
 	stats     stats
 	taps      taps
 
-	heeded    atomic.Uint64 // all up to this place of the window has been done for the node as a whole
+	heeded    atomic.Uint64 // the node has heeded everything up to this place of the window
 	denials   denials
 	additions additions
 	keeper    keeper
@@ -56,19 +56,19 @@ type Hub struct {
 	probes    probes
 	revoked   atomic.Pointer[func(user string)]
 	archive   archive
-	nodes     *nodes // nil: there is but this one
+	nodes     *nodes // nil if there can be no other nodes
 	who       *attendance
 
-	ready  chan struct{} // closed when the window holds what it can of the log's past
+	ready  chan struct{} // closed when the window has been filled from the log's past
 	stop   context.CancelFunc
 	done   sync.WaitGroup
-	state  atomic.Pointer[error] // why nothing is heard from the broker, if so
+	state  atomic.Pointer[error] // why the broker cannot be read, or nil
 	intake intake
 	expiry *time.Timer // trims the window by age
 
 	published  atomic.Uint64
 	appendedMu sync.Mutex
-	appended   broker.Position // the newest that was published here
+	appended   broker.Position // the newest position that was published here
 }
 
 // New starts a hub on a broker, which it owns from then on.
@@ -101,14 +101,14 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 	if h.nodes != nil {
 		go h.nodes.run(ctx)
 	}
-	if !h.archive.empty { // otherwise there is neither another node nor a restart to know of them
+	if !h.archive.empty { // without a log, no other node and no later process can learn of additions
 		h.keeper.done = make(chan struct{})
 		go h.keeper.run(ctx)
 	}
 	return h
 }
 
-// Configure applies settings to all that lives on.
+// Configure applies settings to a running hub.
 func (h *Hub) Configure(s Settings) {
 	h.pendingBudget.Store(s.Limits.Pending)
 	h.memory.configure(s.Limits.Memory)
@@ -119,7 +119,7 @@ func (h *Hub) Configure(s Settings) {
 	h.expire()
 }
 
-// Close ends every stream and lets go of the broker. Writers that are still at work end on their own.
+// Close ends every stream, and closes the broker. Writers that are still at work end on their own.
 func (h *Hub) Close() error {
 	h.admission.close()
 	h.Each(func(c *Conn) { c.End(nil) })
@@ -138,7 +138,7 @@ func (h *Hub) Close() error {
 	return err
 }
 
-// expire trims the window by age, and comes back when the next entry is due.
+// expire trims the window by age, and sets the timer for the next entry.
 func (h *Hub) expire() {
 	now := time.Now()
 	if next := h.window.expire(now); !next.IsZero() {
@@ -146,7 +146,7 @@ func (h *Hub) expire() {
 	}
 }
 
-// Publish appends records to the log, and returns when the broker has them: it never waits for a client.
+// Publish appends records to the log. It returns when the broker has them, and never waits for a client.
 func (h *Hub) Publish(ctx context.Context, records []broker.Record) []broker.Result {
 	results := h.append(ctx, records)
 	var stored uint64
@@ -159,7 +159,7 @@ func (h *Hub) Publish(ctx context.Context, records []broker.Record) []broker.Res
 	return results
 }
 
-// append stores records, and notes how far the log reaches now.
+// append stores records, and records the newest position.
 func (h *Hub) append(ctx context.Context, records []broker.Record) []broker.Result {
 	results := h.broker.Append(ctx, records)
 	h.appendedMu.Lock()
@@ -172,7 +172,7 @@ func (h *Hub) append(ctx context.Context, records []broker.Record) []broker.Resu
 	return results
 }
 
-// Position is the end of the log. What was published here before is not behind it.
+// Position returns the end of the log, which is at or after everything that was published here before.
 func (h *Hub) Position(ctx context.Context) (broker.Position, error) {
 	if err := h.settle(ctx); err != nil {
 		return broker.Position{}, err
@@ -184,7 +184,7 @@ func (h *Hub) Position(ctx context.Context) (broker.Position, error) {
 // ErrNotReady: the hub has not yet heard from its broker, or no longer does.
 var ErrNotReady = errors.New("the hub is not ready")
 
-// Health is nil where all events flow, and otherwise says why not.
+// Health returns nil if all events flow, and otherwise why not.
 func (h *Hub) Health() error {
 	if err := h.Available(); err != nil {
 		return err
@@ -195,7 +195,7 @@ func (h *Hub) Health() error {
 	return nil
 }
 
-// Available is nil where the broker is there, and otherwise says why not.
+// Available returns nil if the broker can be read, and otherwise why not.
 func (h *Hub) Available() error {
 	if err := h.state.Load(); err != nil {
 		return *err
@@ -208,8 +208,8 @@ func (h *Hub) Available() error {
 	}
 }
 
-// Lag is how many bytes of events have yet to be taken to connections, by the shard that is furthest behind. It is
-// never for a client that it lags.
+// Lag returns how many bytes of events have yet to be taken to connections, by the shard that is furthest behind. A slow client
+// does not add to it.
 func (h *Hub) Lag() (most int64) {
 	for _, s := range h.shards {
 		s.qmu.Lock()
@@ -219,8 +219,8 @@ func (h *Hub) Lag() (most int64) {
 	return most
 }
 
-// settle waits until the window holds all that was published here, so that nobody who connects after his
-// publish was answered is told of it as if it were news.
+// settle waits until the window holds everything that was published here. A client that connects after its publish was answered
+// must not get that event as news.
 func (h *Hub) settle(ctx context.Context) error {
 	select {
 	case <-h.ready:
@@ -236,8 +236,8 @@ func (h *Hub) settle(ctx context.Context) error {
 	return h.reach(ctx, p)
 }
 
-// reach waits until the window's end is not before p. It does not wait for a life of the log other than that of the window's
-// end: a life that was lost may never come, and Subscribe is not to wait for it.
+// reach waits until the window's end is at or after p. It does not wait for a life of the log other than that of the window's
+// end: a life that was lost may never come, and Subscribe must not wait for it.
 func (h *Hub) reach(ctx context.Context, p broker.Position) error {
 	for {
 		_, end, grown := h.window.end()
@@ -252,8 +252,8 @@ func (h *Hub) reach(ctx context.Context, p broker.Position) error {
 	}
 }
 
-// Each calls visit for every connection. Those that come or go meanwhile may be left out. It holds a shard's lock only while
-// it copies the shard's list.
+// Each calls visit for every connection. It may miss those that come or go meanwhile. It holds a shard's lock only while it
+// copies the shard's list.
 func (h *Hub) Each(visit func(*Conn)) {
 	for _, s := range h.shards {
 		for _, c := range s.list(broker.Target{Kind: broker.Broadcast}) {

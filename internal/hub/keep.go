@@ -1,16 +1,15 @@
 package hub
 
 const (
-	// freeKeep is what a connection may keep without being charged for it, in bytes: that much is bounded by how many
-	// connections there may be.
+	// freeKeep is what a connection may keep without being charged, in bytes. The limit of connections bounds that much.
 	freeKeep = 1 << 10
-	// keepTopic is what a topic takes beside its name: its places in the index and in the connection.
+	// keepTopic is what a topic takes besides its name: its places in the index and in the connection.
 	keepTopic = 160
 )
 
-// keep is what a connection with some topics keeps for as long as it lives, in bytes; own is what its Route takes. Where
-// there are other nodes, the names stand in the reports to them as well. Topics that connections share are charged to each:
-// whether they are shared is up to clients.
+// keep returns how many bytes a connection is charged for as long as it lives. own is the size of its Route. If there are other
+// nodes, the names of topics are in the reports to them as well. Shared topics are charged to each connection, as it is up to
+// clients whether they are shared.
 func (h *Hub) keep(own int64, topics []string) int64 {
 	n := own
 	for _, t := range topics {
@@ -22,8 +21,8 @@ func (h *Hub) keep(own int64, topics []string) int64 {
 	return max(0, n-freeKeep)
 }
 
-// take charges a newcomer for what it keeps, and reports whether there is room for it: up to half of the budget, so that
-// the rest is left for what waits for connections. One that keeps little is always taken.
+// take charges a new connection for what it keeps, and reports whether there is room. Connections may keep up to half of the
+// budget, so that the rest is left for what waits for them. One that keeps little is always taken.
 func (m *memory) take(bytes int64) bool {
 	if bytes == 0 {
 		return true
@@ -36,7 +35,7 @@ func (m *memory) take(bytes int64) bool {
 	return true
 }
 
-// left is how much of the budget is left for what waits for connections; 0: there is no budget.
+// left returns how much of the budget is left for what waits for connections; 0 if there is no budget.
 func (m *memory) left() int64 {
 	budget := m.budget.Load()
 	return max(budget-m.kept.Load(), budget/2)
@@ -51,5 +50,5 @@ func (c *Conn) resubscribe(t *topics) {
 	c.shard.index.subscribe(c)
 }
 
-// keeps is what the connection is charged for. The caller holds shard.mu.
+// keeps returns what the connection is charged for. The caller holds shard.mu.
 func (c *Conn) keeps() int64 { return c.shard.hub.keep(int64(c.own), c.topics.list()) }

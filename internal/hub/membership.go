@@ -9,9 +9,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// extra is what few connections have.
+// extra holds what only few connections have.
 type extra struct {
-	claim  *claim // to its id, where there are other nodes; nil: it was made for it
+	claim  *claim // to its id; nil if there are no other nodes, or the id was generated for the connection
 	topics []addition
 }
 
@@ -26,9 +26,9 @@ func (c *Conn) claimed() *claim {
 // addition is a topic that an app has added, and the place of the log after which it is heard.
 type addition struct {
 	topic string
-	seq   uint64 // 0: before the window
+	seq   uint64 // 0 if it is before the window
 	pos   broker.Position
-	kept  uint64 // the newest place at which the log says so of this connection; 0: it says so only of its user
+	kept  uint64 // the newest place at which the log says so of this connection; 0 if it does so only of its user
 	at    time.Time
 }
 
@@ -46,8 +46,8 @@ func (c *Conn) addition(topic string) *addition {
 	return &c.extra.topics[i]
 }
 
-// early reports whether an entry is heard only by topics that were added behind it. A connection that catches up may come
-// upon such. The caller holds shard.mu.
+// early reports whether the connection hears an entry only through topics that were added after it. A connection that catches
+// up may read such entries. The caller holds shard.mu.
 func (c *Conn) early(e *entry) bool {
 	if c.extra == nil || len(c.extra.topics) == 0 {
 		return false
@@ -63,12 +63,12 @@ func (c *Conn) early(e *entry) bool {
 	})
 }
 
-// precedes reports whether an entry is not behind a place.
+// precedes reports whether an entry is at or before a place.
 func (w *window) precedes(e *entry, seq uint64, p broker.Position) bool {
 	switch {
 	case e.seq != 0:
 		return e.seq <= seq
-	case e.pos.Epoch == p.Epoch: // read from the broker
+	case e.pos.Epoch == p.Epoch: // the entry was read from the archive
 		return e.pos.Compare(p) <= 0
 	}
 	w.mu.RLock()
@@ -87,7 +87,7 @@ func (c *Conn) join(topics []string, e *entry) {
 			a.kept = max(a.kept, kept)
 		}
 	}
-	if e.repeats() { // what it does not have any more was taken away meanwhile
+	if e.repeats() { // topics that it no longer has were taken away meanwhile
 		return
 	}
 	list := slices.Clone(c.topics.list())
@@ -111,8 +111,7 @@ func (c *Conn) join(topics []string, e *entry) {
 	c.tellTopics()
 }
 
-// leave unsubscribes the connection, from an entry on, from all that covers one of the topics, or is covered by it. The
-// caller holds shard.mu.
+// leave takes away, from an entry on, what covers one of the topics or is covered by one. The caller holds shard.mu.
 func (c *Conn) leave(topics []string, e *entry) {
 	revoked := func(own string) bool {
 		return slices.ContainsFunc(topics, func(t string) bool { return revokes(t, own) })
@@ -129,7 +128,7 @@ func (c *Conn) leave(topics []string, e *entry) {
 	c.tellTopics()
 }
 
-// tellTopics tells the client what it is subscribed to by now. The caller holds shard.mu.
+// tellTopics tells the client what it is now subscribed to. The caller holds shard.mu.
 func (c *Conn) tellTopics() {
 	data := struct {
 		Topics []string `json:"topics"`
@@ -137,26 +136,26 @@ func (c *Conn) tellTopics() {
 	c.head(sse.Event{Type: "sse:topics", Data: encode(data)}.Append(nil))
 }
 
-// Narrow unsubscribes the connection from the topics that are not granted any more, drops what waits for it
-// by them alone, and tells the client by a gap. It reports whether there were any. Topics that an app has added are its own
-// business.
+// Narrow unsubscribes the connection from topics that are no longer granted, drops what waits for it only because of them, and
+// sends a gap. It reports whether there were such topics. Topics that an app has added stay.
 func (c *Conn) Narrow(granted func(topic string) bool) bool {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	return c.narrow(func(topic string) bool { return !granted(topic) && !c.added(topic) }, 0)
 }
 
-// narrow unsubscribes the connection from the topics that are revoked, by the entry at a place of the window. It says a gap
-// where something before that may be lost; where the place is 0, always. The caller holds shard.mu.
+// narrow unsubscribes the connection from revoked topics. by is the place of the entry that revokes them: the connection gets a
+// gap if something before it may be missing. If by is 0, it always gets one. The caller holds shard.mu.
 func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 	s := c.shard
 	if c.place == gone || !slices.ContainsFunc(c.topics.list(), revoked) {
 		return false
 	}
-	// The old topics stay as they are: others may share them, and the writer may be reading the window for them.
+	// The old topics stay unchanged: other connections may share them, and the writer may be reading the window with them.
 	c.resubscribe(newTopics(slices.DeleteFunc(slices.Clone(c.topics.all), revoked)))
 
-	// Where all is complete: before what has yet to be sent, so that a client which is cut off now misses none of it.
+	// The gap goes to where the client has everything: before what has yet to be sent, so that a client that is cut off now
+	// misses none of it.
 	at := c.cursor
 	switch {
 	case len(c.pending()) > 0:
@@ -168,7 +167,7 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 	if w := c.waiting; w != nil {
 		in := c.interest()
 		w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
-			if in.hears(e) || c.excluded(e) { // of those it misses nothing
+			if in.hears(e) || c.excluded(e) { // it misses none of these
 				return false
 			}
 			c.charge(-e.size())

@@ -7,21 +7,21 @@ import (
 	"sync/atomic"
 )
 
-// memory bounds what waits for all connections of a hub, in pending lists and in pages read from the broker, and the pages
-// that are kept for others. A frame that waits for several is one in memory, so it is
-// charged once; but to know that of each at every moment would cost more than delivering it. What is known all the time is
-// the sum over the connections, which is never less than what is held. Only where that is over the budget, and so
-// much has been added since the last count that the budget may be over, it is counted what is really held.
+// memory bounds what waits for all connections of a hub, in pending lists and in pages of the archive, together with the pages
+// that the archive stores. A frame that waits for several connections is in memory once, so it is charged once. But to know
+// that of every frame at every moment would cost more than delivering it. So memory always knows only the sum over the
+// connections, which is never less than what is held. If the sum exceeds the budget, and so much has been added since the last
+// count that the budget may be exceeded, it counts what is really held.
 type memory struct {
-	budget atomic.Int64 // 0: none
-	kept   atomic.Int64 // of it, what connections keep for as long as they live
-	sum    atomic.Int64 // of pending lists and pages, as last told by each shard, and of the kept pages
-	added  atomic.Int64 // to them since the last count
-	slack  atomic.Int64 // what may be added before the next one
+	budget atomic.Int64 // 0 if there is none
+	kept   atomic.Int64 // the part that connections keep for as long as they live
+	sum    atomic.Int64 // of pending lists and pages, as last reported by each shard, and of stored pages
+	added  atomic.Int64 // bytes added since the last count
+	slack  atomic.Int64 // bytes that may be added before the next count
 
 	mu    sync.Mutex // guards the block, and the counts in entries
 	round uint32
-	held  int64 // bytes that wait, each entry's once
+	held  int64 // bytes that wait, each entry counted once
 }
 
 func (m *memory) configure(budget int64) {
@@ -29,7 +29,7 @@ func (m *memory) configure(budget int64) {
 	m.slack.Store(0)
 }
 
-// share is how much a shard may add before it tells of it.
+// share returns how much a shard may add before it reports.
 func (m *memory) share(shards int) int64 {
 	if budget := m.left(); budget > 0 {
 		return budget / int64(16*shards)
@@ -37,15 +37,14 @@ func (m *memory) share(shards int) int64 {
 	return 1 << 62
 }
 
-// over notes what a shard has added, and reports whether it is time to count.
+// over records what a shard has added, and reports whether a count is due.
 func (m *memory) over(delta, added int64) bool {
 	budget := m.left()
 	sum, all := m.sum.Add(delta), m.added.Add(added)
 	return budget > 0 && sum > budget && all > m.slack.Load()
 }
 
-// tell lets the hub's memory know what has changed. The caller holds mu, which it lets go of where the budget has to
-// be looked after.
+// tell reports to the hub's memory what has changed. The caller holds mu, which tell releases if the budget has to be enforced.
 func (s *shard) tell() {
 	m := &s.hub.memory
 	over := m.over(s.traffic.Pending-s.told, s.grown)
@@ -57,8 +56,8 @@ func (s *shard) tell() {
 	}
 }
 
-// relieve counts what is held, and while it is too much, drops what is kept of the archive, then the largest pending lists
-// and pages.
+// relieve counts what is held. While it is too much, relieve drops the stored pages of the archive, and then the largest
+// pending lists and pages.
 func (h *Hub) relieve() {
 	m := &h.memory
 	m.mu.Lock()
@@ -69,10 +68,10 @@ func (h *Hub) relieve() {
 	}
 	m.round++
 	m.held = 0
-	m.added.Store(0) // before the lists are looked at: what is added meanwhile may count twice, but never not at all
+	m.added.Store(0) // before the lists are counted: what is added meanwhile may count twice, but is never left out
 	m.count(h.archive.kept(false), 1)
 	lists := h.holding()
-	// An eighth stays free behind a count, so that the next one is not due at once.
+	// An eighth stays free after a count, so that the next one is not due at once.
 	if m.held > budget-budget/8 {
 		m.count(h.archive.kept(true), -1)
 		slices.SortFunc(lists, func(a, b holding) int { return cmp.Compare(b.bytes, a.bytes) })
@@ -83,10 +82,10 @@ func (h *Hub) relieve() {
 			l.conn.relieve()
 		}
 	}
-	m.slack.Store(max(budget-m.held, budget/16)) // the first frames of pages may be more than the budget: they stay
+	m.slack.Store(max(budget-m.held, budget/16)) // the first entries of pages stay, and may exceed the budget
 }
 
-// holding is a connection that something waits for.
+// holding is a connection for which something waits.
 type holding struct {
 	conn  *Conn
 	bytes int64
@@ -130,12 +129,12 @@ func (c *Conn) relieve() {
 	}
 }
 
-// count counts a list of entries in or out. The caller holds mu.
+// count counts a list of entries in (by 1) or out (by -1). The caller holds mu.
 func (m *memory) count(entries []*entry, by int32) {
 	for _, e := range entries {
 		if e.round != m.round {
 			if by < 0 {
-				continue // it came behind the count
+				continue // it was added after the count
 			}
 			e.round, e.lists = m.round, 0
 			m.held += e.size()

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// MaxIDs is how many ids a client may give for the place that it goes on from.
+	// MaxIDs is the most ids that a client may give.
 	MaxIDs = 16
-	// maxQuestions is how many of them the broker is asked about. The window knows the others.
+	// maxQuestions is how many of them the broker is asked about.
 	maxQuestions = 4
 )
 
-// resume finds the place that a client goes on from: the newest of its ids that resolves. If none does, the client gets a
-// gap, and all that the window holds.
+// resume sets a connection to start from the newest of its client's ids that resolves. If none does, the client gets a gap, and
+// everything in the window.
 func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	ids := positions(append([]string{sub.LastEventID}, sub.OtherIDs...))
 	r := resolver{hub: h, conn: c}
@@ -36,7 +36,7 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 		switch why := d.reason(); {
 		case err != nil:
 			return err
-		case why == "" && reason == "lost": // the client had more than this, which the log has lost since
+		case why == "" && reason == "lost": // the client has had more than this, which the log has lost since
 			c.head(c.connected("", sub.Retry))
 			c.head(c.gap(reason, from, p))
 			return nil
@@ -55,8 +55,8 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	return nil
 }
 
-// rejoin gives a connection what was added to the earlier ones of its client, and what was added to its user after the place
-// that it goes on from. Nobody else may know the connection yet.
+// rejoin gives a connection the topics that were added to its client's earlier ones, and those that were added to its user
+// after the position that it resumes from. Nobody else may know the connection yet.
 func (h *Hub) rejoin(ctx context.Context, c *Conn, own []string, p broker.Position) {
 	if !c.named {
 		return
@@ -82,8 +82,8 @@ func (h *Hub) rejoin(ctx context.Context, c *Conn, own []string, p broker.Positi
 	}
 }
 
-// fromGap starts with all that the window holds. The client's own id stays in force until it has heard of
-// the gap: cut off before, it comes back with the same id, and is told again.
+// fromGap starts with everything in the window. The client keeps its own id until it gets the gap: if it is cut off before, it
+// comes back with the same id, and is told again.
 func (h *Hub) fromGap(c *Conn, sub Subscription, reason string, from broker.Position) {
 	seq, to := h.window.oldest()
 	c.goOn(seq, to)
@@ -95,11 +95,11 @@ func (h *Hub) fromGap(c *Conn, sub Subscription, reason string, from broker.Posi
 type resolver struct {
 	hub   *Hub
 	conn  *Conn
-	known map[broker.Position]broker.Standing // what the broker has said
+	known map[broker.Position]broker.Standing // the broker's answers
 }
 
-// meet waits for the window to reach the ids of newer lives than it has seen, so that it can put all of them in order. It
-// leaves half of the questions for what follows.
+// meet waits for the window to reach ids of newer lives than it has seen, so that all ids can be put in order. It leaves half
+// of the questions for what follows.
 func (r *resolver) meet(ctx context.Context, ids []broker.Position) error {
 	for _, p := range ids {
 		if _, at := r.hub.window.locate(p); at != foreign {
@@ -116,7 +116,7 @@ func (r *resolver) meet(ctx context.Context, ids []broker.Position) error {
 	return nil
 }
 
-// stands returns how the log stands to an id: Unknown if the broker was asked most times for this client already.
+// stands returns how an id stands to the log. It returns Unknown if the broker was already asked most times for this client.
 func (r *resolver) stands(ctx context.Context, p broker.Position, most int) (broker.Standing, error) {
 	if s, asked := r.known[p]; asked || len(r.known) >= most {
 		return s, nil
@@ -132,7 +132,8 @@ func (r *resolver) stands(ctx context.Context, p broker.Position, most int) (bro
 	return s, nil
 }
 
-// resolve sets the connection to go on from p if decisions says so. It returns goOn or readLog then, else the kind of gap.
+// resolve looks up an id, and sets the connection to start from it if decisions says so. It returns goOn or readLog if so, and
+// otherwise the kind of gap.
 func (r *resolver) resolve(ctx context.Context, p broker.Position) (d decision, err error) {
 	w := r.hub.window
 	seq, at := w.locate(p)
@@ -158,7 +159,7 @@ func (r *resolver) resolve(ctx context.Context, p broker.Position) (d decision, 
 		case await:
 			err = r.hub.reach(ctx, p)
 			seq, at = w.locate(p)
-			standing = broker.Exact // the window has what comes after p, or a hole
+			standing = broker.Exact // the window has what comes after p, or a hole in its place
 		case seek:
 			seq, at, err = r.hub.seek(ctx, p)
 		default:
@@ -170,7 +171,8 @@ func (r *resolver) resolve(ctx context.Context, p broker.Position) (d decision, 
 	}
 }
 
-// positions reads ids, as far as they can be read, each once. What stands behind the position is the app's own id.
+// positions returns the positions of ids, each once, and leaves out ids that it cannot read. What follows the position is the
+// app's own id.
 func positions(ids []string) (list []broker.Position) {
 	for _, id := range ids {
 		text, _, _ := strings.Cut(id, "~")
@@ -181,7 +183,7 @@ func positions(ids []string) (list []broker.Position) {
 	return list
 }
 
-// sortNewest puts positions in the log's order, the newest first. Those of lives that the window does not know come last,
+// sortNewest sorts positions in the order of the log, the newest first. Those of lives that the window does not know come last,
 // each life in the order given.
 func (w *window) sortNewest(list []broker.Position) {
 	w.mu.RLock()

@@ -8,35 +8,35 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// shard holds a part of a hub's connections, with an index of what they hear, and takes entries to them on
-// a goroutine of its own.
+// shard holds part of a hub's connections, with an index of what they hear, and takes entries to them on a goroutine of its
+// own.
 type shard struct {
 	hub *Hub
 
-	mu      sync.Mutex // guards all of this block, and what conn.go says of a Conn
-	cursor  uint64     // every entry up to here has been taken to the live connections
-	aged    uint64     // the place before which positions have used up half of the window, as of the last delivery
+	mu      sync.Mutex // guards this block and the next, and the fields of a Conn that conn.go names
+	cursor  uint64     // everything up to here has been taken to the live connections
+	aged    uint64     // window.aged as of the last delivery
 	index   index
 	traffic Traffic
-	grown   int64                // what was added to traffic.Pending since told
-	told    int64                // traffic.Pending, as the hub's memory knows it
-	owed    map[*Conn][]*Receipt // those that wait for a connection; nil: there never were any
+	grown   int64                // bytes added to traffic.Pending since told was set
+	told    int64                // traffic.Pending as last reported to memory
+	owed    map[*Conn][]*Receipt // receipts that wait for a connection; nil if there were none so far
 
 	steering steering
-	kept     map[*Conn]struct{} // those with additions that the keeper looks after
-	stalled  []*Conn            // that wait until the shard has come further
+	kept     map[*Conn]struct{} // connections with additions that the keeper looks after
+	stalled  []*Conn            // connections that sleep until the shard has come further
 
 	trace trace
 
 	qmu    sync.Mutex // guards the queue
-	queue  []*entry   // what deliver has handed over
-	bytes  int64      // of the queue, and of what is being taken out of it
+	queue  []*entry   // entries that push has handed over
+	bytes  int64      // the size of the queue, and of what deliver is at
 	closed bool
 	more   *sync.Cond // the queue has grown, or closed
 	room   *sync.Cond // the queue has shrunk, or closed
 }
 
-// maxQueue bounds, in bytes, what may wait for a shard: behind that, the log is read no further.
+// maxQueue bounds the bytes that may wait for a shard. Past it, the log is not read any further.
 const maxQueue = 32 << 20
 
 func newShard(h *Hub) *shard {
@@ -45,7 +45,7 @@ func newShard(h *Hub) *shard {
 	return s
 }
 
-// push hands entries over, and waits while the shard is too far behind.
+// push queues entries, and waits while the shard is too far behind.
 func (s *shard) push(entries []*entry) {
 	var size int64
 	for _, e := range entries {
@@ -61,7 +61,7 @@ func (s *shard) push(entries []*entry) {
 	s.more.Signal()
 }
 
-// idle reports whether nothing waits and nothing is under way, so that who pushes may as well deliver himself.
+// idle reports whether the queue is empty and nothing is being delivered. The caller may then deliver itself.
 func (s *shard) idle() bool {
 	s.qmu.Lock()
 	defer s.qmu.Unlock()
@@ -121,7 +121,7 @@ func (s *shard) deliver(batch []*entry) (size int64) {
 		}
 		s.cursor = e.seq
 		if s.grown > share {
-			s.tell() // lets go of mu meanwhile
+			s.tell() // releases mu meanwhile
 		}
 	}
 	s.tell()
@@ -142,7 +142,7 @@ func (s *shard) add(c *Conn, arrived uint64) {
 	s.steering.admit(c, arrived, s.cursor)
 }
 
-// remove takes a connection out of it, and reports whether its place in the admission is to be given up.
+// remove takes a connection out of the index, and reports whether its place in the admission is still to be given up.
 func (s *shard) remove(c *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,7 +161,7 @@ func (s *shard) remove(c *Conn) bool {
 func (s *shard) list(t broker.Target) (list []*Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t.Kind == broker.Broadcast { // in one go: it may be a hundred thousand
+	if t.Kind == broker.Broadcast { // in one go: there may be a hundred thousand
 		return slices.Clone(s.index.all)
 	}
 	s.index.visit(t, func(c *Conn) { list = append(list, c) })

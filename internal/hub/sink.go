@@ -6,7 +6,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// sink is the hub as its broker sees it.
+// sink is the hub as a broker.Sink.
 type sink Hub
 
 // Begin implements broker.Sink.
@@ -19,7 +19,7 @@ func (s *sink) State(err error) {
 		return
 	}
 	if s.state.Swap(nil) != nil {
-		s.nodes.retell() // the engine may have come back without it
+		s.nodes.retell() // while the engine was away, it may have lost what this node has reported
 	}
 	select {
 	case <-s.ready:
@@ -67,10 +67,10 @@ func (s *sink) Deliver(batch []broker.Entry) {
 	}
 }
 
-// maxFew is how many targets are few.
+// maxFew is how many targets count as few.
 const maxFew = 16
 
-// toFew reports whether entries go to so few connections that a goroutine is not worth waking for them.
+// toFew reports whether entries go to so few connections that it is not worth waking a goroutine for them.
 func toFew(entries []*entry) bool {
 	n := 0
 	for _, e := range entries {

@@ -16,27 +16,27 @@ import (
 
 // Subscription is what a client asks for, checked and granted.
 type Subscription struct {
-	User        string   // "" for none
+	User        string   // "" if there is none
 	Topics      []string // names and patterns
-	LastEventID string   // what the client had last; "" for a new one
-	OtherIDs    []string // more such ids: of all of them, the newest that resolves counts
-	Replay      int      // a new client: how many of the last matching events it is given
+	LastEventID string   // the client's last event id; "" for a new client
+	OtherIDs    []string // more such ids: the newest that resolves counts
+	Replay      int      // for a new client, how many of the last matching events it gets
 	Retry       time.Duration
 	Remote      string // the client's address, for lists
-	Address     string // what limits count it by; "" for not at all
-	Protocol    uint8  // HTTP's major version, for counts
-	Old         bool   // asked for by HTTP/1.0
-	Route       Route  // what the caller wants to find at the connection again
+	Address     string // the key for limits per address; "" if they do not apply
+	Protocol    uint8  // major version of HTTP
+	Old         bool   // the client used HTTP/1.0
+	Route       Route  // kept with the connection
 	First       []byte // frames that come before all events
-	ID          string // of the connection, where it is to be the same again; "" for a new one
+	ID          string // the connection's id if the client has named itself; "" to generate one
 	Keeps       int64  // bytes that the caller keeps for the connection: its Route, and a request that stays
-	Arrived     uint64 // what Hub.Arrived said before it was looked up who the client is; 0: that does not matter
+	Arrived     uint64 // from Hub.Arrived, called before the client was looked up; 0 if that does not matter
 }
 
-// Subscribe admits a client, and finds the place that its stream continues from. The error is ErrDenied, or a *Refusal,
-// all of which are temporary. The caller must Close the connection.
+// Subscribe admits a client, and finds the place that its stream starts from. The error is ErrDenied or a *Refusal, which is
+// temporary. The caller must Close the connection.
 func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
-	// Strings of its own, where it keeps them: others would keep the request in memory.
+	// Copies, as the caller's strings would keep the request in memory.
 	same := sub.Address == sub.Remote
 	sub.User, sub.Remote = strings.Clone(sub.User), strings.Clone(sub.Remote)
 	if sub.Address = strings.Clone(sub.Address); same {
@@ -50,10 +50,10 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	}
 	if sub.ID = strings.Clone(sub.ID); sub.ID != "" {
 		if h.replace(sub.ID); sub.Arrived == 0 {
-			if err := h.settle(ctx); err != nil { // the log's past does not steer it
+			if err := h.settle(ctx); err != nil { // what is in the log's past does not steer this connection
 				return nil, asRefusal(err)
 			}
-			sub.Arrived = h.Arrived() // another one may take the id from now on, or something be added
+			sub.Arrived = h.Arrived() // from now on another connection may take the id, or topics may be added
 		}
 	}
 	topics := h.topicCache.of(slices.Clone(sub.Topics))
@@ -90,7 +90,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	}
 	c.shard.add(c, sub.Arrived)
 	h.nodes.introduce(ctx, c)
-	if h.Denied(sub.User) { // meanwhile
+	if h.Denied(sub.User) { // it was denied meanwhile
 		h.leave(c)
 		return nil, ErrDenied
 	}
@@ -105,7 +105,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	return c, nil
 }
 
-// leave is the other end of Subscribe.
+// leave undoes Subscribe.
 func (h *Hub) leave(c *Conn) {
 	h.unclaim(c)
 	if c.shard.remove(c) {
@@ -114,7 +114,7 @@ func (h *Hub) leave(c *Conn) {
 	h.nodes.dismiss(c.User, c.subscribed())
 }
 
-// start sets where a connection continues from, and what it is told first.
+// start sets the place that a connection starts from, and the first frames of its stream.
 func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 	if err := h.settle(ctx); err != nil {
 		return err
