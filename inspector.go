@@ -21,7 +21,7 @@ import (
 // Inspector is a page on which an operator sees what a hub does, publishes by hand, and disconnects clients.
 type Inspector struct {
 	// The page's path, such as `/_inspect`. Nothing at or below it is passed on to the next handler.
-	Path string `json:"path"`
+	Path string `json:"path" placeholders:"none"`
 
 	// Secrets, one of which is given to sign in. Several serve to rotate them: one that goes ends the sessions that began with it.
 	// Placeholders such as `{env.SSE_PUSH_INSPECTOR}` are filled in when the config is loaded, and must not come out empty.

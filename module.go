@@ -30,7 +30,7 @@ func init() {
 type Handler struct {
 	// The subscribe route's path, such as `/events`. Default: none, so that the directive only serves the
 	// internal route.
-	Path string `json:"path,omitempty"`
+	Path string `json:"path,omitempty" placeholders:"none"`
 
 	// Who a client is: the sources are asked in order. A source that is absent from the request passes on to
 	// the next; one that is present but invalid refuses the client (401). At most one user comes out of it.
@@ -43,7 +43,7 @@ type Handler struct {
 	// one segment and a last segment `**` for one or more. `{user}` is the user's name, with `%`, `/`, `*`
 	// and control characters percent-encoded; what has it is not granted to a client without a user. Other placeholders
 	// are those of the request. Default: none; a connection hears its user, itself and broadcasts.
-	Topics []string `json:"topics,omitempty"`
+	Topics []string `json:"topics,omitempty" placeholders:"request"`
 
 	// The internal route. Default: none.
 	Internal *guard.Internal `json:"internal,omitempty"`
@@ -83,7 +83,7 @@ type Handler struct {
 
 	// Where the Caddyfile has the options whose placeholders are filled in when the config is loaded: file and line, by the
 	// option's name in this JSON. Error messages repeat it. Default: none.
-	Places map[string]string `json:"places,omitempty"`
+	Places map[string]string `json:"places,omitempty" placeholders:"-"`
 
 	hub    *hubRef
 	chain  *identity.Chain

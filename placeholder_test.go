@@ -3,6 +3,7 @@ package ssepush
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 )
 
 // sample is how an option that takes text stands in a Caddyfile, with %s for the text, and a text that it takes.
@@ -68,26 +71,28 @@ func jwtSample(line string) string {
 	return subscribing("user jwt {\nsecret " + secretSample + "\n" + line + "\n}")
 }
 
-// textsOf returns the options of a type that take text, by their names in the JSON.
-func textsOf(typ reflect.Type, name string) (found []string) {
+// textsOf returns the options of a type that take text, by their names in the JSON, with their treatments.
+func textsOf(typ reflect.Type, name, treatment string) map[string]placeholder.Treatment {
 	switch typ.Kind() {
 	case reflect.String, reflect.Map, reflect.Interface:
-		return []string{name}
+		return map[string]placeholder.Treatment{name: placeholder.Treatment(treatment)}
 	case reflect.Pointer, reflect.Slice:
 		if typ == reflect.TypeFor[json.RawMessage]() {
-			return []string{name}
+			return map[string]placeholder.Treatment{name: placeholder.Treatment(treatment)}
 		}
-		return textsOf(typ.Elem(), name)
+		return textsOf(typ.Elem(), name, treatment)
 	case reflect.Struct:
+		found := map[string]placeholder.Treatment{}
 		for i := range typ.NumField() {
 			field := typ.Field(i)
 			tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if tag != "" || field.Anonymous {
-				found = append(found, textsOf(field.Type, strings.TrimPrefix(name+"."+tag, "."))...)
+				maps.Copy(found, textsOf(field.Type, strings.TrimPrefix(name+"."+tag, "."), field.Tag.Get("placeholders")))
 			}
 		}
+		return found
 	}
-	return found
+	return nil
 }
 
 // adaptedHandler returns the JSON of the one handler in a Caddyfile, and the whole config.
@@ -122,20 +127,21 @@ func loadError(t *testing.T, config []byte) error {
 	return caddy.Validate(&c)
 }
 
-// Every option that takes text says how it treats placeholders, and does what it says: in a Caddyfile and in JSON.
+// Every option that takes text treats placeholders as the tag of its field says: in a Caddyfile and in JSON.
 func TestPlaceholders(t *testing.T) {
-	options := textsOf(reflect.TypeFor[Handler](), "")
-	options = slices.DeleteFunc(options, func(name string) bool { return name == "places" })
-	for _, option := range options {
-		if treatments[option] == 0 {
-			t.Errorf("%s is not in treatments", option)
+	options := textsOf(reflect.TypeFor[Handler](), "", "")
+	delete(options, "places") // which holds no option
+	known := []placeholder.Treatment{placeholder.Load, placeholder.None, placeholder.Key, placeholder.Request, placeholder.Guest}
+	for option, treatment := range options {
+		if !slices.Contains(known, treatment) {
+			t.Errorf("%s: placeholders:%q is unknown", option, treatment)
 		}
 		if samples[option].line == "" {
 			t.Errorf("%s has no sample here", option)
 		}
 	}
-	for option := range treatments {
-		if !slices.Contains(options, option) {
+	for option := range samples {
+		if _, ok := options[option]; !ok {
 			t.Errorf("there is no option %s", option)
 		}
 	}
@@ -146,7 +152,7 @@ func TestPlaceholders(t *testing.T) {
 	if err := os.WriteFile(file, []byte(publicKeySample), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, option := range options {
+	for option, treatment := range options {
 		t.Run(option, func(t *testing.T) {
 			s := samples[option]
 			if option == "users.jwt.key_files" {
@@ -156,7 +162,7 @@ func TestPlaceholders(t *testing.T) {
 			t.Setenv("SSE_PUSH_TEST_NESTED", "{env.SSE_PUSH_TEST_TEXT}")
 			t.Setenv("SSE_PUSH_TEST_OF_REQUEST", "{http.request.host.labels.2}")
 			t.Setenv("SSE_PUSH_TEST_EMPTY", " ")
-			testTreatment(t, option, s)
+			testTreatment(t, option, treatment, s)
 		})
 	}
 }
@@ -188,7 +194,7 @@ func TestPlaceholderInSecretIsNotTold(t *testing.T) {
 	}
 }
 
-func testTreatment(t *testing.T, option string, s sample) {
+func testTreatment(t *testing.T, option string, how placeholder.Treatment, s sample) {
 	caddyfile := func(text string) string { return fmt.Sprintf(s.line, text) }
 	place := regexp.MustCompile(` at Caddyfile:[5-9]`)
 	refused := func(what string, err error, want string) {
@@ -210,13 +216,12 @@ func testTreatment(t *testing.T, option string, s sample) {
 
 	// A placeholder of the request.
 	_, _, err = adaptedHandler(t, caddyfile("{labels.2}"))
-	how := treatments[option]
 	switch how {
-	case perRequest:
+	case placeholder.Request:
 		if err != nil || inJSON("{http.request.host.labels.2}") != nil {
 			t.Errorf("of the request: %v, in JSON: %v", err, inJSON("{http.request.host.labels.2}"))
 		}
-	case plainText:
+	case placeholder.None:
 		refused("of the request", err, "")
 		if inJSON("{http.request.host.labels.2}") == nil {
 			t.Error("of the request, in JSON: loads")
@@ -225,7 +230,7 @@ func testTreatment(t *testing.T, option string, s sample) {
 			t.Error("of the environment: loads")
 		}
 		return
-	case keyText:
+	case placeholder.Key:
 		refused("of the request", err, "is not a public key")
 	default:
 		refused("of the request", err, "{http.request.host.labels.2} cannot be filled in")
@@ -260,7 +265,7 @@ func testTreatment(t *testing.T, option string, s sample) {
 }
 
 // testFilled holds that a handler's options have a value and no placeholder, unless they keep it for each request.
-func testFilled(t *testing.T, handler []byte, value string, how treatment) {
+func testFilled(t *testing.T, handler []byte, value string, how placeholder.Treatment) {
 	t.Helper()
 	var h Handler
 	if err := json.Unmarshal(handler, &h); err != nil {
@@ -270,13 +275,13 @@ func testFilled(t *testing.T, handler []byte, value string, how treatment) {
 		t.Fatal(err)
 	}
 	found := false
-	if err := h.texts(func(o optionText) error {
-		found = found || o.how != guest && o.value.String() == value
+	if err := h.options(func(o placeholder.Option) error {
+		found = found || o.Treatment != placeholder.Guest && o.Texts()[0] == value
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if found != (how == atLoad || how == keyText) {
+	if found != (how == placeholder.Load || how == placeholder.Key) {
 		t.Errorf("filled in: %v", found)
 	}
 }

@@ -25,10 +25,10 @@ import (
 // form of a query. It is trusted for where it comes from, so it is to stand only on routes of which the app alone answers.
 type PublishHeader struct {
 	// What such events may be sent to: `user`, `topic`, `connection`, `broadcast`. At least one.
-	Targets []string `json:"targets"`
+	Targets []string `json:"targets" placeholders:"none"`
 	// The statuses of answers that count, each as a code such as `201` or a class such as `2xx`. 206 and 304 never count: the
 	// app has not made such an answer for the request. Default: 2xx, 3xx.
-	Status []string `json:"status,omitempty"`
+	Status []string `json:"status,omitempty" placeholders:"none"`
 	// How many bytes the header may have. Default: 16 KiB.
 	Size int64 `json:"size,omitempty"`
 }

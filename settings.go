@@ -54,7 +54,7 @@ type HubSettings struct {
 	Presence *Presence `json:"presence,omitempty"`
 
 	// The ordered log behind the hub. Default: memory.
-	BrokerRaw json.RawMessage `json:"broker,omitempty" caddy:"namespace=sse_push.brokers inline_key=name"`
+	BrokerRaw json.RawMessage `json:"broker,omitempty" placeholders:"guest" caddy:"namespace=sse_push.brokers inline_key=name"`
 }
 
 // History bounds the window of past events that a hub keeps; the first bound reached trims.

@@ -12,7 +12,7 @@ import (
 // Internal is the route on which apps publish and ask. It needs tokens, allow, or both; a request must satisfy all that are given.
 type Internal struct {
 	// The path prefix, such as `/_sse`. Nothing below it is passed on to the next handler.
-	Prefix string `json:"prefix"`
+	Prefix string `json:"prefix" placeholders:"none"`
 
 	// Secrets, one of which a request must carry as `Authorization: Bearer <secret>`. Give several to rotate
 	// them. Placeholders such as `{env.SSE_PUSH_TOKEN}` are filled in when the config is loaded, and must not come out empty.

@@ -15,7 +15,7 @@ import (
 // Carrier is a place in a request that may hold a ticket or a token.
 type Carrier struct {
 	// `header`, `query` or `cookie`.
-	In string `json:"in"`
+	In string `json:"in" placeholders:"none"`
 	// The name of the header, query parameter or cookie. In `Authorization` it follows `Bearer`.
 	Name string `json:"name"`
 }

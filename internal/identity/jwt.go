@@ -27,7 +27,7 @@ const (
 type JWT struct {
 	// Public keys or certificates: PEM, DER or a JSON Web Key, as they are or in base64 or hex. Placeholders such as
 	// `{env.JWT_PUBLIC_KEY}` are filled in when the config is loaded. A shared secret goes into `secrets`.
-	Keys []string `json:"keys,omitempty"`
+	Keys []string `json:"keys,omitempty" placeholders:"key"`
 
 	// Secrets shared with the issuer (HMAC), of at least 32 bytes. Placeholders such as `{env.JWT_SECRET}` are filled in
 	// when the config is loaded. A key or a certificate in any form is refused: all who know it could sign tokens.
@@ -44,7 +44,7 @@ type JWT struct {
 	Refresh caddy.Duration `json:"refresh,omitempty"`
 
 	// The algorithms that may sign. Default: those that fit the keys; with a key set, all except HMAC.
-	Algorithms []string `json:"algorithms,omitempty"`
+	Algorithms []string `json:"algorithms,omitempty" placeholders:"none"`
 
 	// Issuers (`iss`), one of which a token must name. Default: any.
 	Issuers []string `json:"issuers,omitempty"`

@@ -21,7 +21,7 @@ type UserSource struct {
 	// What kind of source: `ticket`, `jwt`, `authorize`, `header`, `query`, `cookie` or `placeholder`.
 	// Any client can forge a `query` parameter, a `cookie` whose value the app does not check, and a `header`
 	// without `from`.
-	Source string `json:"source"`
+	Source string `json:"source" placeholders:"none"`
 
 	// The name of the header, query parameter or cookie, or the text with placeholders, such as
 	// `{http.request.header.X-User-ID}` or `{http.auth.user.id}`.
