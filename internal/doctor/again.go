@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	// paddingEvent is the size of an event that is to push others out of a buffer.
+	// paddingEvent is the size of an event that pushes others out of a buffer.
 	paddingEvent = 8 << 10
-	// maxPadding is how much is sent for it, in all.
+	// maxPadding is how many bytes of such events are sent at most.
 	maxPadding = 512 << 10
 )
 
-// twins reports whether two streams are one: something on the way gives the same answer to both.
+// twins reports whether two streams are one, because something on the way gave the same answer to both.
 func (e *examination) twins() bool {
 	ids := map[string]bool{}
 	for _, s := range e.public {
@@ -32,8 +32,8 @@ func (e *examination) twins() bool {
 	return false
 }
 
-// again opens one stream more, has it ended by the hub, and opens it once more: what a cache has kept comes again. It reports
-// whether it did.
+// again opens another stream, has the hub end it, and opens it once more. It reports whether a cache gave the second one the answer of the
+// first.
 func (e *examination) again(ctx context.Context) (cached bool) {
 	k, first := e.best()
 	if len(first.messages) > 0 && first.hello() == nil {
@@ -41,7 +41,7 @@ func (e *examination) again(ctx context.Context) (cached bool) {
 	}
 	limit := e.Timeout
 	if first.bytes == 0 {
-		limit /= 5 // it has been waited for already
+		limit /= 5 // begin has waited already
 	}
 	var before map[string]bool
 	listed := false
@@ -66,7 +66,7 @@ func (e *examination) again(ctx context.Context) (cached bool) {
 		return false
 	}
 	if c, ok, err := e.route.connection(ctx, h.Connection); err == nil && ok && c.Protocol == "HTTP/1.0" {
-		e.find("upstream-http10", s.name, "what stands in front asked the hub by HTTP/1.0")
+		e.find("upstream-http10", s.name, "the proxy in front asked the hub by HTTP/1.0")
 	}
 	if e.route.disconnect(ctx, h.Connection) != nil || !s.wait(ctx, e.Timeout, func(r *record) bool { return !r.ended.IsZero() }) {
 		e.leaveOut("whether a cache replays a stream that has ended: its end did not come")
@@ -75,14 +75,14 @@ func (e *examination) again(ctx context.Context) (cached bool) {
 	next := e.start(ctx, k, nil)
 	defer next.leave()
 	if second := next.greeted(ctx, limit); second != nil && second.Connection == h.Connection {
-		e.find("cached", s.name, "a stream had ended, and its old answer was given to the next one")
+		e.find("cached", s.name, "a stream had ended, and the next one was given its old answer")
 		return true
 	}
 	return false
 }
 
-// squeeze has the hub send padding on a stream of which nothing has come, until the buffer in between overflows. The
-// stream's id is not known then: it is that of the only connection which is new.
+// squeeze has the hub send padding on a stream that has delivered nothing yet, until the buffer in between overflows. As the
+// connection's id is not known then, it must be the hub's only new connection.
 func (e *examination) squeeze(ctx context.Context, s *stream, before map[string]bool) *hello {
 	waited := time.Since(s.look().asked)
 	ids, ok := e.route.connections(ctx)
@@ -101,7 +101,7 @@ func (e *examination) squeeze(ctx context.Context, s *stream, before map[string]
 		return nil
 	}
 	e.mu.Lock()
-	e.held = "the hub has taken the connection on and sent its first event"
+	e.held = "the hub has accepted the connection and sent its first event"
 	e.mu.Unlock()
 	sent := 0
 	for sent < maxPadding && s.look().bytes == 0 {
@@ -119,7 +119,7 @@ func (e *examination) squeeze(ctx context.Context, s *stream, before map[string]
 	return h
 }
 
-// padding is text that cannot be compressed away.
+// padding returns text that compression does not shorten much.
 func padding() string {
 	var b strings.Builder
 	for b.Len() < paddingEvent {

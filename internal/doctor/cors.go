@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// cors opens a stream as a page of another origin does.
+// cors opens a stream as a page of another origin does, and checks what it is permitted.
 func (e *examination) cors(ctx context.Context) {
 	if e.Origin == "" {
 		e.leaveOut("whether a page on another host may listen: give its --origin")
@@ -38,16 +38,17 @@ func (e *examination) cors(ctx context.Context) {
 	e.preflight(ctx)
 }
 
+// fault is a finding's code, and what was seen.
 type fault struct{ code, seen string }
 
-// judgeCORS reads what an answer permits a page of an origin.
+// judgeCORS returns the faults in what an answer permits to a page of an origin.
 func judgeCORS(origin string, h http.Header) (faults []fault) {
 	allowed := h.Values("Access-Control-Allow-Origin")
 	switch {
 	case len(allowed) == 0:
 		return []fault{{"cors-refused", "the answer has no Access-Control-Allow-Origin for " + origin}}
 	case len(allowed) > 1 || strings.Contains(allowed[0], ","):
-		return []fault{{"cors-twice", "Access-Control-Allow-Origin stands in the answer twice: " + strings.Join(allowed, ", ")}}
+		return []fault{{"cors-twice", "the answer has Access-Control-Allow-Origin twice: " + strings.Join(allowed, ", ")}}
 	case allowed[0] == "*":
 		return []fault{{"cors-credentials", "Access-Control-Allow-Origin is *"}}
 	case allowed[0] != origin:
@@ -58,7 +59,7 @@ func judgeCORS(origin string, h http.Header) (faults []fault) {
 	return nil
 }
 
-// judgeCookies names the cookies that browsers would not send from a page on another site.
+// judgeCookies describes the cookies that browsers would not send from a page on another site.
 func judgeCookies(origin, streamURL string, h http.Header) (seen []string) {
 	if !crossSite(origin, streamURL) {
 		return nil
@@ -71,7 +72,7 @@ func judgeCookies(origin, streamURL string, h http.Header) (seen []string) {
 	return seen
 }
 
-// crossSite reports whether two URLs belong to different sites, as cookies see it.
+// crossSite reports whether two URLs belong to different sites in the sense of cookies.
 func crossSite(a, b string) bool {
 	site := func(s string) string {
 		u, err := url.Parse(s)
@@ -86,7 +87,7 @@ func crossSite(a, b string) bool {
 	return site(a) != site(b)
 }
 
-// preflight asks what a browser asks for a page that uses fetch.
+// preflight sends the request that a browser sends first for a page that uses fetch.
 func (e *examination) preflight(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()

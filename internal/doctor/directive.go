@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// directive finds out, where streams were refused, whether a directive sse_push stands at the URL at all.
+// directive finds out whether there is a directive sse_push at the URL at all, if all streams were refused.
 func (e *examination) directive(ctx context.Context) {
 	for _, streams := range [][]*stream{e.public, e.hub} {
 		if slices.ContainsFunc(streams, func(s *stream) bool { return !s.look().refused() }) {
@@ -23,14 +23,14 @@ func (e *examination) directive(ctx context.Context) {
 	}
 }
 
-// refused reports whether something answered, and not with a stream. A gateway that reaches nothing says nothing about
-// what stands at the URL.
+// refused reports whether something answered, but not with a stream. The answer of a gateway that reaches nothing does not count, as it
+// says nothing about the URL.
 func (r *record) refused() bool {
 	return r.answered() && !r.isStream() && r.status < http.StatusInternalServerError
 }
 
-// options asks for the methods of the streams' URL, which a directive answers to everybody. It returns whether one did, or
-// what answered instead; neither if nothing came.
+// options asks for the methods of the streams' URL. A directive answers that before it identifies the client. options reports whether a
+// directive answered, or else what did; instead is empty if nothing came.
 func (e *examination) options(ctx context.Context, streams []*stream) (directive bool, instead string) {
 	if len(streams) == 0 {
 		return false, ""

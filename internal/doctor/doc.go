@@ -1,3 +1,3 @@
-// Package doctor finds out why a browser hears nothing: it opens real streams to a public URL, and where it can to the hub
-// behind it, sends probes, waits, drops and resumes, and names what stands in the way.
+// Package doctor finds out why a browser hears nothing. It opens real streams to a public URL and, if it can, to the hub itself. It
+// sends probes, leaves streams idle, drops and resumes them, and reports what stands in the way.
 package doctor

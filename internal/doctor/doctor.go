@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Examine runs all checks, and returns when every connection that it has opened is closed. The error is that of the options or of ctx.
+// Examine runs all checks. When it returns, every connection that it has opened is closed. Its error is that of the options or of ctx.
 func Examine(ctx context.Context, o Options) (*Report, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
@@ -69,8 +69,8 @@ func (e *examination) begin(ctx context.Context) {
 	}
 }
 
-// matrix opens streams over HTTP/1.1 and as a browser does, which is HTTP/2 where the server has it, without and with
-// compression offered.
+// matrix opens streams over HTTP/1.1 and, for https, as a browser does, which is HTTP/2 if the server has it. It opens each without and
+// with an offer of compression.
 func (e *examination) matrix(ctx context.Context, url, prefix string) (list []*stream) {
 	protocols := []string{"h1"}
 	if strings.HasPrefix(url, "https:") {
@@ -88,7 +88,7 @@ func (e *examination) matrix(ctx context.Context, url, prefix string) (list []*s
 	return list
 }
 
-// hubURL completes the hub's URL by the public one's path and query.
+// hubURL adds the path and query of the public URL to the hub's, if that has none.
 func hubURL(hub, public string) string {
 	h, err := url.Parse(hub)
 	p, err2 := url.Parse(public)
@@ -99,7 +99,7 @@ func hubURL(hub, public string) string {
 	return h.String()
 }
 
-// speaks reports whether any public stream answered as one, or still may.
+// speaks reports whether any public stream was answered with an event stream, or still may be.
 func (e *examination) speaks() bool {
 	return slices.ContainsFunc(e.public, func(s *stream) bool {
 		r := s.look()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// examination is one run.
+// examination is one run of the checks.
 type examination struct {
 	Options
 	nonce  string
@@ -20,13 +20,13 @@ type examination struct {
 	mu        sync.Mutex // guards what follows
 	findings  []Finding
 	unchecked []string
-	held      string // what proves that bytes are held back
+	held      string // what proves that bytes are held back; empty without proof
 	idleFrom  time.Time
-	open      []*stream
+	open      []*stream // all streams that were opened, for close
 }
 
-// best is the stream that a browser would have got, and what has been seen of it: of those that were answered, the last one
-// without compression, which is HTTP/2 where there is any.
+// best returns the stream that a browser would have got, and what has been seen of it. That is the last answered stream without
+// compression, which is HTTP/2 if the server has it.
 func (e *examination) best() (kind, *record) {
 	choice, seen := e.public[0], e.public[0].look()
 	for _, s := range e.public[1:] {
@@ -37,6 +37,7 @@ func (e *examination) best() (kind, *record) {
 	return choice.kind, seen
 }
 
+// all returns the streams that begin has opened.
 func (e *examination) all() []*stream { return slices.Concat(e.public, e.hub) }
 
 // find adds a finding.
@@ -46,7 +47,7 @@ func (e *examination) find(code, on, seen string, args ...any) {
 	e.findings = append(e.findings, newFinding(code, on, fmt.Sprintf(seen, args...)))
 }
 
-// leaveOut says what was not checked, and why.
+// leaveOut records what was not checked, and why.
 func (e *examination) leaveOut(what string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -55,7 +56,7 @@ func (e *examination) leaveOut(what string, args ...any) {
 	}
 }
 
-// start opens a stream that close will end, at the latest.
+// start opens a stream. It ends with close at the latest.
 func (e *examination) start(ctx context.Context, k kind, header http.Header) *stream {
 	all := e.Header.Clone()
 	if all == nil {
@@ -72,6 +73,7 @@ func (e *examination) start(ctx context.Context, k kind, header http.Header) *st
 	return s
 }
 
+// close ends all streams, and waits for their end.
 func (e *examination) close() {
 	for _, s := range e.open {
 		s.leave()

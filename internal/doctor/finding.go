@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Severity is how bad a finding is. With a fault or a warning, a set-up is not healthy.
+// Severity says how bad a finding is. A setup with a fault or a warning is not healthy.
 type Severity string
 
 // The severities, the worst first.
@@ -16,7 +16,7 @@ const (
 	Note    Severity = "note"
 )
 
-// Where a finding comes from, which only a comparison with the hub tells.
+// Where a finding comes from. Only a comparison with the hub tells.
 const (
 	AtHub   = "at the hub itself"
 	Between = "between the client and the hub"
@@ -27,9 +27,9 @@ type Finding struct {
 	Code     string   `json:"code"` // stable
 	Severity Severity `json:"severity"`
 	On       []string `json:"on,omitempty"`    // the streams that show it
-	Seen     string   `json:"seen"`            // on the first of them
-	Felt     string   `json:"felt"`            // by a user
-	Where    string   `json:"where,omitempty"` // AtHub, Between, or not known
+	Seen     string   `json:"seen"`            // what was seen on the first of them
+	Felt     string   `json:"felt"`            // what a user notices
+	Where    string   `json:"where,omitempty"` // AtHub, Between, or "" if that is not known
 	Mend     []Line   `json:"mend"`
 }
 
@@ -39,7 +39,7 @@ type Line struct {
 	Line string `json:"line"`
 }
 
-// merge makes one finding of all with the same code, and puts the worst first.
+// merge joins findings with the same code, and sorts the worst first.
 func merge(all []Finding, compared bool) (merged []Finding) {
 	merged = []Finding{}
 	for _, f := range all {
@@ -70,7 +70,7 @@ func merge(all []Finding, compared bool) (merged []Finding) {
 	return merged
 }
 
-// comparableCodes are the codes that a stream of the hub's own would show as well.
+// comparableCodes are the codes that a stream from the hub itself would show as well, if the hub were at fault.
 var comparableCodes = []string{
 	"buffered", "compressed", "content-length", "cacheable", "cut", "delayed", "http10", "idle-cut", "no-answer", "no-directive", "no-heartbeat",
 	"no-ids", "no-retry", "not-event-stream", "redirect", "status", "unreachable",

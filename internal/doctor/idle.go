@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// together is how close to each other heartbeats come that were held back.
+// together is the longest time between heartbeats that were held back and then came at once.
 const together = 100 * time.Millisecond
 
-// longSilence is what idle timeouts on the way begin at.
+// longSilence is the shortest idle timeout that proxies usually have.
 const longSilence = 30 * time.Second
 
-// idle leaves the streams alone.
+// idle leaves the streams idle.
 func (e *examination) idle(ctx context.Context) {
 	begin := time.Now()
 	e.mu.Lock()
@@ -22,7 +22,7 @@ func (e *examination) idle(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, s := range e.all() {
 		all.Go(func() {
-			// An event begins the idle time anew. Where they never cease, there is none to be seen.
+			// An event starts the idle time anew. If events keep coming, there is no idle time to observe.
 			for end := begin.Add(e.Idle); time.Now().Before(begin.Add(2 * e.Idle)); {
 				if s.waitUntil(ctx, end, func(r *record) bool { return !r.ended.IsZero() }) || ctx.Err() != nil {
 					return
@@ -39,7 +39,7 @@ func (e *examination) idle(ctx context.Context) {
 	all.Wait()
 }
 
-// quietSince is when the last event came, or a later time.
+// quietSince returns when the last event came, or earliest if that is later.
 func (r *record) quietSince(earliest time.Time) time.Time {
 	if n := len(r.messages); n > 0 && r.messages[n-1].at.After(earliest) {
 		return r.messages[n-1].at
@@ -47,12 +47,12 @@ func (r *record) quietSince(earliest time.Time) time.Time {
 	return earliest
 }
 
-// judgeIdle says what became of a stream that was left alone.
+// judgeIdle adds what was found on a stream that was left idle.
 func (e *examination) judgeIdle(s *stream, r *record) {
 	if r.first.IsZero() {
 		return
 	}
-	// Heartbeats since the last event, whose silence is that of the stream.
+	// Heartbeats since the last event.
 	beats := 0
 	quiet := r.quietSince(e.idleFrom)
 	for _, at := range r.heartbeats {
@@ -68,7 +68,7 @@ func (e *examination) judgeIdle(s *stream, r *record) {
 		e.find("idle-cut", s.name, "the stream was cut after %s of silence (%s)", short(r.ended.Sub(r.last)), ending(r.err))
 	case r.finished():
 		if _, rejected := r.said("sse:rejected"); !rejected {
-			e.find("cut", s.name, "the stream ended %s after its begin, not idle (%s)", short(r.ended.Sub(r.asked)), ending(r.err))
+			e.find("cut", s.name, "the stream ended %s after it began, and was not idle (%s)", short(r.ended.Sub(r.asked)), ending(r.err))
 		}
 	case r.opaque || e.idleFrom.IsZero():
 	case len(r.heartbeats) == 0 && e.Idle < longSilence && time.Since(r.last) >= e.Idle:
@@ -80,7 +80,7 @@ func (e *examination) judgeIdle(s *stream, r *record) {
 	}
 }
 
-// ending puts the end of a stream into words.
+// ending describes how a stream ended.
 func ending(err error) string {
 	if err == nil {
 		return "an orderly end"

@@ -33,7 +33,7 @@ func (e *examination) judge() {
 	e.judgeProtocols()
 }
 
-// judgeSilence is about a stream whose headers have not come.
+// judgeSilence judges a stream whose headers have not come.
 func (e *examination) judgeSilence(s *stream, r *record) {
 	if r.err != nil {
 		code, seen := judgeError(r.err)
@@ -48,7 +48,7 @@ func (e *examination) judgeSilence(s *stream, r *record) {
 	e.find("no-answer", s.name, "connected, but no answer came for %s", waited)
 }
 
-// evidence is why bytes must have been held back on their way.
+// evidence returns what proves that bytes were held back on their way, or "".
 func (e *examination) evidence(silent *stream) string {
 	if slices.Contains(e.hub, silent) {
 		return ""
@@ -69,7 +69,7 @@ func (e *examination) evidence(silent *stream) string {
 	return ""
 }
 
-// judgeError says what an error before any answer means.
+// judgeError returns what an error before any answer means.
 func judgeError(err error) (code, seen string) {
 	var unverified *tls.CertificateVerificationError
 	var dns *net.DNSError
@@ -87,7 +87,7 @@ func judgeError(err error) (code, seen string) {
 	return "unreachable", "no answer: " + unwrapURL(err).Error()
 }
 
-// judgeRefusal is about an answer that is no stream.
+// judgeRefusal judges an answer that is no stream.
 func (e *examination) judgeRefusal(s *stream, r *record) {
 	code := "not-event-stream"
 	switch {
@@ -103,7 +103,7 @@ func (e *examination) judgeRefusal(s *stream, r *record) {
 	e.find(code, s.name, "%s", seen)
 }
 
-// refusal says what came instead of a stream.
+// refusal describes what came instead of a stream.
 func (r *record) refusal() string {
 	kind := r.header.Get("Content-Type")
 	switch {
@@ -117,7 +117,7 @@ func (r *record) refusal() string {
 	return "the Content-Type is " + kind
 }
 
-// judgeHeaders is about the headers of a stream.
+// judgeHeaders judges the headers of a stream.
 func (e *examination) judgeHeaders(s *stream, r *record) {
 	h := r.header
 	if encoding := h.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
@@ -141,7 +141,7 @@ func (e *examination) judgeHeaders(s *stream, r *record) {
 	}
 }
 
-// cacheTrace is the header by which a cache says that it stores such answers.
+// cacheTrace returns the header by which a cache tells that it has stored the answer, or "".
 func cacheTrace(h http.Header) string {
 	if age, err := strconv.Atoi(h.Get("Age")); err == nil && age > 0 {
 		return "Age: " + h.Get("Age")
@@ -157,7 +157,7 @@ func cacheTrace(h http.Header) string {
 	return ""
 }
 
-// judgeContent is about what came on a stream.
+// judgeContent judges what came on a stream.
 func (e *examination) judgeContent(s *stream, r *record) {
 	if r.first.IsZero() {
 		if r.finished() {
@@ -197,7 +197,7 @@ func (e *examination) judgeContent(s *stream, r *record) {
 	}
 }
 
-// php is what shows that a PHP script answers.
+// php returns what shows that a PHP script answers, or "".
 func php(streamURL string, h http.Header) string {
 	if by := h.Get("X-Powered-By"); strings.HasPrefix(by, "PHP/") {
 		return "X-Powered-By is " + by
@@ -208,7 +208,7 @@ func php(streamURL string, h http.Header) string {
 	return ""
 }
 
-// ownDoing are the reasons for which the hub refuses streams because there are so many of this examination.
+// ownDoing are the reasons for which the hub refuses streams only because this examination opens so many.
 var ownDoing = []string{"per_user", "per_ip", "rate", "in_use"}
 
 func (e *examination) judgeRejection(s *stream, data string) {
@@ -221,7 +221,7 @@ func (e *examination) judgeRejection(s *stream, data string) {
 	e.find("rejected", s.name, "the hub answers sse:rejected %s", data)
 }
 
-// judgeProtocols finds out whether browsers get HTTP/2.
+// judgeProtocols adds a finding if browsers do not get HTTP/2.
 func (e *examination) judgeProtocols() {
 	u, err := url.Parse(e.URL)
 	if err != nil {

@@ -1,6 +1,6 @@
 package doctor
 
-// The places where a finding may be mended.
+// The places where a finding can be mended.
 const (
 	nginx      = "nginx"
 	apache     = "Apache"
@@ -13,7 +13,7 @@ const (
 	app        = "app"
 )
 
-// entry is what is known of a code.
+// entry is what is known about a code.
 type entry struct {
 	severity Severity
 	felt     string
@@ -59,7 +59,7 @@ var knowledge = map[string]entry{
 		{alb, "nothing: it does not compress; CloudFront: compress = false"},
 		{caddy, "@pages not path /events, and encode @pages zstd gzip"},
 	}},
-	"cached": {Fault, "A page is given an old stream of somebody else, with that user's events, which ends at once: it reconnects for ever.", []Line{
+	"cached": {Fault, "A page gets an old stream of another user, with that user's events. It ends at once, so the page reconnects for ever.", []Line{
 		{nginx, "proxy_cache off; in the location, and no proxy_ignore_headers Cache-Control"},
 		{apache, "CacheDisable /events"},
 		{haproxy, "http-request cache-use pages unless { path /events }"},
@@ -67,7 +67,7 @@ var knowledge = map[string]entry{
 		{alb, "nothing: it does not cache; CloudFront: the policy CachingDisabled"},
 		{caddy, "keep the cache's directive off the path: @pages not path /events"},
 	}},
-	"cacheable": {Warning, "A cache on the way may keep the stream, and give it to others.", []Line{
+	"cacheable": {Warning, "A cache on the way may store the stream and give it to other users.", []Line{
 		{nginx, "add_header Cache-Control no-store; and no proxy_hide_header Cache-Control"},
 		{apache, `Header set Cache-Control "no-store, no-transform"`},
 		{haproxy, `http-response set-header Cache-Control "no-store, no-transform"`},
@@ -75,7 +75,7 @@ var knowledge = map[string]entry{
 		{alb, "nothing: it passes the header on; set it in the app"},
 		{caddy, `header /events Cache-Control "no-store, no-transform"`},
 	}},
-	"idle-cut": {Fault, "A quiet page loses its connection again and again, and hears late or not at all what comes in between.", []Line{
+	"idle-cut": {Fault, "A quiet page loses its connection again and again. What comes in between is late or lost.", []Line{
 		{nginx, "proxy_read_timeout 1h;"},
 		{apache, "ProxyPass /events http://hub:8080/events timeout=3600"},
 		{haproxy, "timeout server 1h and timeout client 1h"},
@@ -93,7 +93,7 @@ var knowledge = map[string]entry{
 		{caddy, "servers { timeouts { write 0 } }; reverse_proxy: no stream_timeout that short"},
 		{app, "PHP: max_execution_time, request_terminate_timeout"},
 	}},
-	"no-heartbeat": {Warning, "Proxies and phones' networks cut what is silent; and a page does not notice for minutes that it is cut off.", []Line{
+	"no-heartbeat": {Warning, "Proxies and mobile networks cut silent connections, and a page does not notice for minutes that it is cut off.", []Line{
 		{nginx, "proxy_buffering off; if the hub does send heartbeats"},
 		{apache, "ProxyPass /events http://hub:8080/events flushpackets=on"},
 		{haproxy, "option http-no-delay"},
@@ -102,9 +102,9 @@ var knowledge = map[string]entry{
 		{caddy, "reverse_proxy hub:8080 { flush_interval -1 }"},
 		{pushHub, "heartbeat 15s"},
 	}},
-	"h1-only": {Warning, "A browser has six connections to a host, over all tabs: the seventh tab hangs, with every other request.", multiplex},
-	"h1-here": {Note, "A browser has six connections to a host, over all tabs: the seventh tab hangs. Here that is only your own.", multiplex},
-	"upstream-http10": {Note, "Nothing yet. But each request opens a connection to the hub, and a hub that breaks off looks like one that is done.", []Line{
+	"h1-only": {Warning, "A browser opens six connections to a host, over all tabs: the seventh tab hangs, and so does every other request.", multiplex},
+	"h1-here": {Note, "A browser opens six connections to a host, over all tabs: the seventh tab hangs. On this machine that is only yours.", multiplex},
+	"upstream-http10": {Note, "Nothing yet. But each request opens a connection to the hub, and a stream that breaks off looks like one that is complete.", []Line{
 		{nginx, `proxy_http_version 1.1; and proxy_set_header Connection "";`},
 		{apache, "no SetEnv force-proxy-request-1.0"},
 		{haproxy, "nothing: it passes on what it is asked with"},
@@ -120,7 +120,7 @@ var knowledge = map[string]entry{
 		{alb, "nothing: it speaks HTTP/1.1 and newer"},
 		{caddy, "nothing: it speaks HTTP/1.1 and newer"},
 	}},
-	"content-length": {Fault, "The browser stops after so many bytes; and whoever counted them held the stream back to its end.", []Line{
+	"content-length": {Fault, "The browser stops after that many bytes, and to count them, something held the stream back to its end.", []Line{
 		{nginx, "proxy_buffering off;"},
 		{apache, "ProxyPass /events http://hub:8080/events flushpackets=on, and no mod_buffer"},
 		{haproxy, "no http-response return for the path"},
@@ -129,7 +129,7 @@ var knowledge = map[string]entry{
 		{caddy, "reverse_proxy hub:8080, without response_buffers; no respond for the path"},
 	}},
 	"redirect": {Fault, "Each connection takes two trips; a page on https: refuses one to http:, and a login page ends the EventSource for good.", []Line{
-		{page, "new EventSource() with the URL that is led to"},
+		{page, "new EventSource() with the URL that the redirect leads to"},
 		{nginx, "a location = /events of its own, above the return 301"},
 		{apache, "RewriteRule ^/events - [END], above the redirect"},
 		{haproxy, "http-request redirect scheme https unless { path /events } || { ssl_fc }"},
@@ -138,7 +138,7 @@ var knowledge = map[string]entry{
 		{caddy, "sse_push stands before redir: keep redir off the path by a matcher"},
 	}},
 	"no-directive": {Fault, "No page hears anything: something else answers at this URL, in front of sse_push or in its place.", []Line{
-		{caddy, "sse_push /events in the site that is asked, outside of any handle or matcher that lets other paths in only; in a route, before what answers"},
+		{caddy, "sse_push /events in the site that is asked, outside of any handle or matcher that only lets other paths in; in a route, before what answers"},
 		{caddy, "a redirect, a login or a file that answers: keep it off by a matcher: @pages not path /events"},
 		{page, "is the path that of the directive, and does the examination need --header 'Cookie: …'?"},
 		{nginx, "location = /events { proxy_pass http://hub:8080; }, without auth_request, above try_files and return"},
@@ -152,9 +152,9 @@ var knowledge = map[string]entry{
 		{nginx, "404: location /events { proxy_pass http://hub:8080; }; 502, 504: is the hub there?"},
 		{apache, "404: ProxyPass /events http://hub:8080/events; 502, 503: is the hub there?"},
 		{haproxy, "503: the backend has no server that is up"},
-		{cloudflare, "403: a firewall rule or a challenge holds for the path; 52x: the origin is not reached"},
+		{cloudflare, "403: a firewall rule or a challenge applies to the path; 52x: the origin is not reached"},
 		{alb, "502, 503, 504: are the targets healthy?"},
-		{caddy, "404: sse_push /events stands in another site, or in a handle that is not reached; 401: does a user of the directive name the client?"},
+		{caddy, "404: sse_push /events is in another site, or in a handle that is not reached; 401: does a user of the directive name the client?"},
 	}},
 	"not-event-stream": {Fault, "EventSource gives up for good: an answer that is not text/event-stream is no stream.", []Line{
 		{nginx, "location /events { proxy_pass http://hub:8080; }, above try_files"},
@@ -165,7 +165,7 @@ var knowledge = map[string]entry{
 		{caddy, "sse_push /events in the site that is asked"},
 		{app, "header('Content-Type: text/event-stream')"},
 	}},
-	"no-answer": {Fault, "Pages wait and hear nothing. Either nobody answers behind, or something holds the whole answer back.", []Line{
+	"no-answer": {Fault, "Pages wait and hear nothing. Either nothing answers behind the proxy, or something holds the whole answer back.", []Line{
 		{nginx, "proxy_buffering off; and look whether proxy_pass leads to the hub"},
 		{apache, "ProxyPass /events http://hub:8080/events flushpackets=on"},
 		{haproxy, "option http-no-delay; is the server up?"},

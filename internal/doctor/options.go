@@ -9,43 +9,44 @@ import (
 )
 
 const (
-	// DefaultTimeout is how long an answer, a first byte or a probe may take.
+	// DefaultTimeout is how long an answer, a first byte or a probe may take by default.
 	DefaultTimeout = 5 * time.Second
-	// DefaultIdle is past two of the hub's heartbeats, as they are unless set otherwise.
+	// DefaultIdle is longer than two of the hub's default heartbeats.
 	DefaultIdle = 35 * time.Second
 )
 
 // Options say what to examine.
 type Options struct {
-	// URL is that of the stream, as a page opens it.
+	// URL is the stream's, as a page opens it.
 	URL string
-	// Hub is the URL of the same stream at the hub itself, past all that stands in front. Without a path it is that of URL. Optional.
+	// Hub is the URL of the same stream at the hub itself, without the proxies in front. If it has no path, the path of URL is added.
+	// Optional.
 	Hub string
-	// Publish is the URL of the hub's internal route, with its prefix. Optional: without it nothing is sent.
+	// Publish is the URL of the hub's internal route, with its prefix. Optional; without it no probes are sent.
 	Publish string
-	// Token is the internal route's. It is sent to no one else, and no report holds it.
+	// Token is the internal route's. It is sent only to that route, and never appears in a report.
 	Token string
-	// Header goes with each stream's request: a cookie, say.
+	// Header is sent with each request for a stream: a cookie, say.
 	Header http.Header
-	// Origin is that of a page on another host, whose permissions are examined. Optional.
+	// Origin is the origin of a page on another host, whose permissions are checked. Optional.
 	Origin string
-	// Topic takes the probe that is missed on purpose; the stream has to hear it. Without one, the stream's own user does.
+	// Topic gets the event that is missed on purpose; the stream must hear it. If it is empty, the stream's own user gets the event.
 	Topic string
 	// Timeout is how long an answer, a first byte or a probe may take; 0 is DefaultTimeout.
 	Timeout time.Duration
-	// Idle is how long the streams are left alone; 0 leaves that out.
+	// Idle is how long the streams are left idle; 0 skips that.
 	Idle time.Duration
-	// Insecure takes any certificate.
+	// Insecure accepts any certificate.
 	Insecure bool
 }
 
-// Check says what is wrong with the options.
+// Check returns an error if the options are not valid.
 func (o Options) Check() error {
 	for _, u := range []struct{ name, url string }{{"the URL", o.URL}, {"--origin-url", o.Hub}, {"--publish", o.Publish}} {
 		if u.url == "" && u.name != "the URL" {
 			continue
 		}
-		// The error of url.Parse holds the URL, which may hold a ticket.
+		// Not the error of url.Parse: it contains the URL, which may contain a ticket.
 		if parsed, err := url.Parse(u.url); err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" {
 			return fmt.Errorf("%s must be an absolute URL of http or https", u.name)
 		}

@@ -11,11 +11,11 @@ import (
 const (
 	probes       = 5
 	probeSpacing = 200 * time.Millisecond
-	// slowProbe is how late a probe may be.
+	// slowProbe is how late a probe may come.
 	slowProbe = time.Second
 )
 
-// probe publishes to the streams' own connections, and sees when that comes.
+// probe publishes events to the streams' own connections, and measures when they come.
 func (e *examination) probe(ctx context.Context) {
 	if e.route == nil {
 		e.leaveOut("how long an event takes: give --publish and the token, so that probes can be sent")
@@ -32,7 +32,7 @@ func (e *examination) probe(ctx context.Context) {
 		e.leaveOut("how long an event takes: no stream has said its connection's id")
 		return
 	}
-	// What a busy machine does once, a buffer does always.
+	// A second round tells a buffer, which delays events always, from a machine that was busy once.
 	var first []verdict
 	for round := range 2 {
 		verdicts, ok := e.round(ctx, round, greeted, ids)
@@ -59,7 +59,7 @@ func (e *examination) probe(ctx context.Context) {
 	}
 }
 
-// round sends some probes to all streams.
+// round sends probes to all streams, and returns a verdict on each stream. ok is false if they could not be sent.
 func (e *examination) round(ctx context.Context, round int, streams []*stream, ids []string) (verdicts []verdict, ok bool) {
 	data := func(i int) string { return fmt.Sprintf("%s %d.%d", e.nonce, round, i) }
 	sent := make([]time.Time, probes)
@@ -98,16 +98,16 @@ func (e *examination) round(ctx context.Context, round int, streams []*stream, i
 	return verdicts, true
 }
 
-// verdict is how a round of probes went.
+// verdict says how a round of probes went on a stream.
 type verdict struct {
 	missing          int
-	clump            int // probes that came at once, having been sent apart
+	clump            int // the most probes that came at once, though they were sent apart
 	fastest, slowest time.Duration
 }
 
 func (v verdict) suspicious() bool { return v.missing > 0 || v.clump > 1 || v.fastest > slowProbe }
 
-// judgeProbes compares when probes were sent and when they came. The zero time: not at all.
+// judgeProbes compares when probes were sent and when they came. The zero time stands for a probe that did not come.
 func judgeProbes(sent, came []time.Time) (v verdict) {
 	clump := 1
 	for i := range sent {
@@ -123,7 +123,7 @@ func judgeProbes(sent, came []time.Time) (v verdict) {
 		if i == 0 || came[i-1].IsZero() {
 			continue
 		}
-		// The one before was held until this one was there as well.
+		// The probe before was held back until this one was there as well.
 		apart, together := sent[i].Sub(sent[i-1]), came[i].Sub(came[i-1])
 		if together < apart/4 && came[i-1].Sub(sent[i-1]) > apart/2 {
 			clump++
@@ -135,7 +135,7 @@ func judgeProbes(sent, came []time.Time) (v verdict) {
 	return v
 }
 
-// blame says what became of a stream's probes.
+// blame adds the finding that a stream's probes show.
 func (e *examination) blame(ctx context.Context, s *stream, id string, v verdict) {
 	switch {
 	case !s.look().ended.IsZero():
@@ -153,7 +153,7 @@ func (e *examination) blame(ctx context.Context, s *stream, id string, v verdict
 	}
 }
 
-// lose gives the internal route up.
+// lose gives up the internal route because of an error.
 func (e *examination) lose(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return

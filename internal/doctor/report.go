@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Report is what an examination has come to.
+// Report is the result of an examination.
 type Report struct {
 	URL       string    `json:"url"` // without the query's values
 	Healthy   bool      `json:"healthy"`
-	Front     string    `json:"front,omitempty"` // what answers, as far as it says so
+	Front     string    `json:"front,omitempty"` // the proxy that answers, if its answer says so
 	Streams   []Stream  `json:"streams"`
 	Findings  []Finding `json:"findings"`
 	Unchecked []string  `json:"unchecked"`
 }
 
-// Stream is what was measured of one stream. Times are milliseconds; null: it did not come.
+// Stream has what was measured of one stream. Times are in milliseconds; null if it did not come.
 type Stream struct {
 	Name         string `json:"name"`
 	Status       int    `json:"status,omitempty"`
@@ -55,7 +55,7 @@ func (e *examination) report() *Report {
 	return r
 }
 
-// order puts what answers first.
+// order sorts the proxy that answers first.
 func order(in, front string) int {
 	if in == front {
 		return 0
@@ -83,7 +83,7 @@ func (r *record) summary(name string) Stream {
 	return s
 }
 
-// front guesses what answers from what it says of itself.
+// front returns which proxy answers, according to its headers, or "".
 func front(h http.Header) string {
 	server := strings.ToLower(h.Get("Server"))
 	switch {
@@ -103,7 +103,7 @@ func front(h http.Header) string {
 	return ""
 }
 
-// withhold takes the token out of all that came from elsewhere, in case it was sent back.
+// withhold removes the token from all texts that came from elsewhere, in case it was sent back.
 func (r *Report) withhold(token string) {
 	if token == "" {
 		return

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// resume drops a stream, has an event published meanwhile, and comes back.
+// resume drops a stream, publishes an event, and opens the stream again with Last-Event-ID.
 func (e *examination) resume(ctx context.Context) {
 	k, first := e.best()
 	if first.hello() == nil {
@@ -25,7 +25,7 @@ func (e *examination) resume(ctx context.Context) {
 	missed := e.nonce + " missed"
 	target, name := e.missedTarget(h)
 	if e.route != nil {
-		// To the connection that has ended: it goes nowhere, but the log has moved on.
+		// To the connection that has ended: no stream hears it, but the log moves on.
 		if target == "" {
 			target, name, missed = "connection", h.Connection, ""
 			e.leaveOut("whether a missed event comes: the stream has no user; give a --topic that it hears")
@@ -56,7 +56,7 @@ func (e *examination) resume(ctx context.Context) {
 	case again == nil:
 		e.leaveOut("resuming: no further stream was let in")
 	case isGap:
-		e.find("resume-gap", k.name, "a stream that was away for a moment was told of a gap: %s", gap)
+		e.find("resume-gap", k.name, "a stream that was away for a moment got a gap: %s", gap)
 	case again.id != h.id:
 		e.find("resume-header", k.name, "a stream that came back with Last-Event-ID began at the newest event instead")
 	case missed != "":
@@ -64,7 +64,7 @@ func (e *examination) resume(ctx context.Context) {
 	}
 }
 
-// missedTarget is who is to get an event that is missed on purpose.
+// missedTarget returns the target of the event that is missed on purpose.
 func (e *examination) missedTarget(h *hello) (target, name string) {
 	switch {
 	case e.Topic != "":
@@ -75,13 +75,13 @@ func (e *examination) missedTarget(h *hello) (target, name string) {
 	return "", ""
 }
 
-// resumeBlindly finds out without a probe whether Last-Event-ID gets through: the hub answers an id that it does not know by a gap.
+// resumeBlindly finds out without a probe whether Last-Event-ID gets through: the hub answers an id that it does not know with a gap.
 func (e *examination) resumeBlindly(ctx context.Context, k kind) {
 	s := e.start(ctx, k, http.Header{"Last-Event-Id": {probeEvent}})
 	defer s.leave()
 	isGap := s.wait(ctx, e.Timeout, func(r *record) bool { _, gap := r.said("sse:gap"); return gap })
 	if r := s.look(); !isGap && ctx.Err() == nil && r.hello() != nil && r.ended.IsZero() {
-		e.find("resume-header", k.name, "an unknown Last-Event-ID was not answered by a gap: the hub has not seen it")
+		e.find("resume-header", k.name, "an unknown Last-Event-ID was not answered with a gap: it has not reached the hub")
 	}
 	e.leaveOut("whether a missed event comes: that needs --publish")
 }

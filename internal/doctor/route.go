@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// probeEvent is the name of the events that are sent: one that no page listens to.
+// probeEvent is the name of the events that are sent. No page listens to it.
 const probeEvent = "sse-push-doctor"
 
 // probeTTL is how many seconds a probe may be replayed.
 const probeTTL = 60
 
-// maxListed is how many connections the route lists at most.
+// maxListed is the most connections that the route lists.
 const maxListed = 10_000
 
 // route is the hub's internal route.
@@ -28,7 +28,7 @@ type route struct {
 	client      *http.Client
 }
 
-// refusal is an answer of the route other than the one hoped for.
+// refusal is an answer of the route that is an error.
 type refusal struct {
 	status int
 	detail string
@@ -44,11 +44,11 @@ func (r *refusal) Error() string {
 func newRoute(o Options) *route {
 	base := strings.TrimSuffix(strings.TrimSuffix(strings.TrimRight(o.Publish, "/"), "/publish"), "/")
 	t := transport(o.Insecure)
-	t.DisableKeepAlives = true // nothing is left over
+	t.DisableKeepAlives = true // so that no connection is left open
 	return &route{base: base, token: o.Token, client: &http.Client{
 		Timeout:       o.Timeout,
 		Transport:     t,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token goes no further
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // so that the token goes nowhere else
 	}}
 }
 
@@ -103,7 +103,7 @@ func unwrapURL(err error) error {
 	return err
 }
 
-// publish sends a probe. Its fields are those of an event, beside the target.
+// publish sends a probe to a target, such as "user", of the given name or names.
 func (r *route) publish(ctx context.Context, target string, names any, data string) error {
 	var answer struct{ ID string }
 	err := r.call(ctx, http.MethodPost, "/publish", map[string]any{target: names, "event": probeEvent, "data": data, "ttl": probeTTL}, &answer)
@@ -113,14 +113,14 @@ func (r *route) publish(ctx context.Context, target string, names any, data stri
 	return err
 }
 
-// connection is what the hub says of a connection of its own.
+// connection is what the hub reports about one of its connections.
 type connection struct {
 	ID       string
 	Protocol string // what the proxy in front of the hub speaks to it, such as HTTP/1.0
 	Since    time.Time
 }
 
-// connection asks for one; ok is whether there is one.
+// connection asks for a connection. ok is false if there is none with the id.
 func (r *route) connection(ctx context.Context, id string) (c connection, ok bool, err error) {
 	err = r.call(ctx, http.MethodGet, "/connections/"+url.PathEscape(id), nil, &c)
 	var refused *refusal
@@ -130,7 +130,7 @@ func (r *route) connection(ctx context.Context, id string) (c connection, ok boo
 	return c, err == nil, err
 }
 
-// connections lists the ids of all. ok is whether the list is complete.
+// connections returns the ids of all connections. ok is false if the list is not complete.
 func (r *route) connections(ctx context.Context) (ids map[string]bool, ok bool) {
 	var answer struct {
 		Connections []connection

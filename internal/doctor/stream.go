@@ -17,35 +17,35 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// maxEvent is how long an event may be to be looked at.
+// maxEvent is the size of the longest event that is read.
 const maxEvent = 4 << 20
 
-// kind is how a stream is asked for.
+// kind says how a stream is requested.
 type kind struct {
 	name, url      string
 	h2, compressed bool
 	insecure       bool
 }
 
-// arrival is an event and when it came.
+// arrival is an event and the time when it came.
 type arrival struct {
 	sse.Message
 	at time.Time
 }
 
-// record is what has been seen of a stream.
+// record has what has been seen of a stream.
 type record struct {
-	asked, connected, headers, first, last, ended time.Time // zero: not yet
+	asked, connected, headers, first, last, ended time.Time // zero if not yet
 
 	status     int
 	protocol   string // of the answer
 	major      int
 	header     http.Header
-	length     int64 // Content-Length; -1: none
-	directive  bool  // sse_push is known to stand at the URL
+	length     int64 // Content-Length; -1 if there is none
+	directive  bool  // there is a directive sse_push at the URL
 	err        error // before the headers, or at the end
 	bytes      int
-	opaque     bool // compressed by what is not known here: only its bytes are seen
+	opaque     bool // compressed in a way that cannot be read here, so that only bytes are counted
 	messages   []arrival
 	heartbeats []time.Time // or other comments
 	lastID     string
@@ -70,7 +70,7 @@ type hello struct {
 	id string
 }
 
-// hello is nil as long as the hub has said nothing.
+// hello returns the hub's first event, or nil if it has not come yet.
 func (r *record) hello() *hello {
 	for _, m := range r.messages {
 		if m.Type != "sse:connected" {
@@ -84,7 +84,7 @@ func (r *record) hello() *hello {
 	return nil
 }
 
-// said is the data of the last event of a type; ok is whether there is one.
+// said returns the data of the last event of a type, and whether there is one.
 func (r *record) said(eventType string) (data string, ok bool) {
 	for _, m := range r.messages {
 		if m.Type == eventType {
@@ -98,14 +98,14 @@ func (r *record) said(eventType string) (data string, ok bool) {
 type stream struct {
 	kind
 	leave context.CancelFunc
-	done  chan struct{} // closed when all of it has ended
+	done  chan struct{} // closed when the connection and its goroutine have ended
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
 	record  record
 }
 
-// open asks for a stream, and returns at once.
+// open requests a stream, and returns at once.
 func open(ctx context.Context, k kind, header http.Header) *stream {
 	ctx, leave := context.WithCancel(ctx)
 	s := &stream{kind: k, leave: leave, done: make(chan struct{}), changed: make(chan struct{})}
@@ -118,6 +118,7 @@ func open(ctx context.Context, k kind, header http.Header) *stream {
 	return s
 }
 
+// run requests the stream, and reads it to its end.
 func (s *stream) run(ctx context.Context, header http.Header) error {
 	t := transport(s.insecure)
 	t.DisableKeepAlives = !s.h2
@@ -151,7 +152,7 @@ func (s *stream) run(ctx context.Context, header http.Header) error {
 	return s.listen(res)
 }
 
-// setHeader gives a request the headers that the options name.
+// setHeader adds headers to a request.
 func setHeader(req *http.Request, header http.Header) {
 	for name, values := range header {
 		req.Header[http.CanonicalHeaderKey(name)] = values
@@ -161,7 +162,7 @@ func setHeader(req *http.Request, header http.Header) {
 	}
 }
 
-// listen reads the stream to its end.
+// listen records what comes on the stream until its end.
 func (s *stream) listen(res *http.Response) error {
 	var body io.Reader = &clocked{res.Body, s}
 	switch strings.ToLower(res.Header.Get("Content-Encoding")) {
@@ -194,7 +195,7 @@ func (s *stream) listen(res *http.Response) error {
 	}
 }
 
-// clocked notes when bytes come.
+// clocked records when bytes come.
 type clocked struct {
 	io.Reader
 	s *stream
@@ -213,6 +214,7 @@ func (c *clocked) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// update changes the record, and wakes whatever waits for a change.
 func (s *stream) update(change func(*record)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,7 +223,7 @@ func (s *stream) update(change func(*record)) {
 	s.changed = make(chan struct{})
 }
 
-// look is a copy of what has been seen so far.
+// look returns a copy of what has been seen so far.
 func (s *stream) look() *record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,7 +231,7 @@ func (s *stream) look() *record {
 	return &r
 }
 
-// waitUntil waits for a condition, at most until a time, and reports whether it holds.
+// waitUntil waits for a condition until the deadline, and reports whether it holds.
 func (s *stream) waitUntil(ctx context.Context, deadline time.Time, holds func(*record) bool) bool {
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
@@ -250,18 +252,18 @@ func (s *stream) waitUntil(ctx context.Context, deadline time.Time, holds func(*
 	}
 }
 
-// wait is waitUntil for a length of time.
+// wait is like waitUntil, with a limit in place of a deadline.
 func (s *stream) wait(ctx context.Context, limit time.Duration, holds func(*record) bool) bool {
 	return s.waitUntil(ctx, time.Now().Add(limit), holds)
 }
 
-// greeted waits for the hub's first event, or the end.
+// greeted waits for the hub's first event or the stream's end, and returns the event or nil.
 func (s *stream) greeted(ctx context.Context, limit time.Duration) *hello {
 	s.wait(ctx, limit, func(r *record) bool { return r.hello() != nil || !r.ended.IsZero() })
 	return s.look().hello()
 }
 
-// transport is a new one, so that no connection is shared. It heeds no proxy of the environment, which would be examined too.
+// transport returns a new transport, so that no connection is shared. It ignores the environment's proxy, which would be examined as well.
 func transport(insecure bool) *http.Transport {
 	t := &http.Transport{
 		Protocols: new(http.Protocols), DisableCompression: true,

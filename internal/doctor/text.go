@@ -9,7 +9,7 @@ import (
 
 const (
 	minWidth  = 30
-	wideTable = 70 // columns from which the table has all of its own
+	wideTable = 70 // from this width on, the table has all its columns
 )
 
 // WriteText writes a report for a person, in lines of at most width columns.
@@ -42,7 +42,7 @@ func (r *Report) WriteText(w io.Writer, width int, color bool) error {
 	return err
 }
 
-// counts is how many findings there are of each severity.
+// counts says how many findings there are of each severity.
 func (r *Report) counts() string {
 	n := map[Severity]int{}
 	for _, f := range r.Findings {
@@ -71,7 +71,7 @@ func (p *printer) line(s string) {
 	p.text.WriteByte('\n')
 }
 
-// paint colours a text by severity, where colours are wanted. None: all is well.
+// paint colors a text by severity, if colors are wanted. No severity means that all is well.
 func (p *printer) paint(text string, s Severity) string {
 	if !p.color {
 		return text
@@ -97,7 +97,7 @@ func (p *printer) finding(f Finding) {
 	}
 }
 
-// table has a row for each stream.
+// table writes a row for each stream.
 func (p *printer) table(streams []Stream) {
 	head := []string{"stream", "headers", "first", "probe"}
 	if p.width >= wideTable {
@@ -148,7 +148,7 @@ func orDash(s string) string {
 	return s
 }
 
-// wrap writes a text in lines that begin with first, and then with rest. Words longer than a line are broken.
+// wrap writes a text in lines. The first line begins with first, the others with rest. Words longer than a line are broken.
 func (p *printer) wrap(first, rest, text string) {
 	line, empty := first, true
 	room := func() int { return max(1, p.width-utf8.RuneCountInString(line)) }

@@ -9,7 +9,7 @@ import (
 	"unicode"
 )
 
-// short is a length of time as a person would say it.
+// short returns a duration as a person would say it.
 func short(d time.Duration) string {
 	switch {
 	case d >= 10*time.Second:
@@ -24,7 +24,7 @@ func statusText(status int) string {
 	return fmt.Sprintf("status %d (%s)", status, http.StatusText(status))
 }
 
-// withoutQuery is a URL as it may be shown: its query may hold a ticket or a name.
+// withoutQuery returns a URL as it may be shown, without its query, which may contain a ticket or a name.
 func withoutQuery(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -37,7 +37,7 @@ func withoutQuery(text string) string {
 	return u.String()
 }
 
-// clean takes out of a text from elsewhere what a terminal would act upon, and bounds it.
+// clean removes from a text all that a terminal would act upon, and limits its length.
 func clean(text string) string {
 	const most = 300
 	text = strings.Map(func(r rune) rune {
