@@ -31,15 +31,15 @@ func TestCheck(t *testing.T) {
 
 		{`{"path": "/events", "users": [{"source": "query", "name": "u"}, {"source": "session", "name": "x"}]}`, `users[1]: source: "session" is none of ticket, jwt, authorize, header, query, cookie, placeholder`},
 		{`{"path": "/events", "users": [{"source": "jwt"}]}`, "users[0]: jwt: is missing"},
-		{`{"path": "/events", "users": [{"source": "query", "name": "u", "ticket": {"secrets": ["x"]}}]}`, `users[0]: ticket: goes with the source of that name, not with "query"`},
-		{`{"path": "/events", "users": [{"source": "jwt", "name": "x", "jwt": {"jwks": "https://a.example"}}]}`, "users[0]: name: goes with a header"},
+		{`{"path": "/events", "users": [{"source": "query", "name": "u", "ticket": {"secrets": ["x"]}}]}`, `users[0]: ticket: belongs to the source of that name, not to "query"`},
+		{`{"path": "/events", "users": [{"source": "jwt", "name": "x", "jwt": {"jwks": "https://a.example"}}]}`, "users[0]: name: applies to a header"},
 		{`{"path": "/events", "users": [{"source": "authorize", "authorize": {"target": "/events"}}]}`, "authorize: /events is this directive's own"},
 		{`{"path": "/events", "users": [{"source": "authorize", "authorize": {"target": "/_SSE/x"}}], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "authorize: /_SSE/x is this directive's own"},
 		{`{"path": "/events", "users": [{"source": "header", "name": ""}]}`, `users[0]: name: "" is not the name of a header`},
 		{`{"path": "/events", "users": [{"source": "query", "name": ""}]}`, "users[0]: name: must not be empty"},
 		{`{"path": "/events", "users": [{"source": "cookie", "name": "a b"}]}`, `users[0]: name: "a b" is not the name of a cookie`},
 		{`{"path": "/events", "users": [{"source": "placeholder", "name": "u1"}]}`, "users[0]: name: \"u1\" holds no placeholder"},
-		{`{"path": "/events", "users": [{"source": "query", "name": "u", "from": ["10.0.0.0/8"]}]}`, "users[0]: from: goes with a header"},
+		{`{"path": "/events", "users": [{"source": "query", "name": "u", "from": ["10.0.0.0/8"]}]}`, "users[0]: from: applies to a header"},
 		{`{"path": "/events", "users": [{"source": "header", "name": "X-U", "from": ["10.0.0.0/99"]}]}`, `users[0]: from: "10.0.0.0/99"`},
 
 		{`{` + subscribe + `, "topics": ["a", "b*"]}`, `topics[1]: "b*": * must stand alone`},

@@ -95,7 +95,7 @@ func topicsOf(lines []string) (topics []string, err error) {
 				return nil, err
 			}
 			if json.Unmarshal([]byte(line), &list) != nil {
-				return nil, errors.New("must be a JSON list of strings, or names between commas")
+				return nil, errors.New("must be a JSON list of strings, or names separated by commas")
 			}
 			topics = append(topics, list...)
 			continue

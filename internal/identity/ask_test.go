@@ -13,7 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// A slow, an endless and a missing app cost a bounded time, and refuse nobody for good.
+// A slow, an endless and a missing app cost a bounded time, and the client may come again.
 func TestAuthorizeFailures(t *testing.T) {
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
@@ -79,7 +79,7 @@ func TestAuthorizeOverSocket(t *testing.T) {
 	}
 }
 
-// A handler of the site that panics, or does not heed its context, is no matter for the process.
+// A handler of the site that panics, or ignores its context, does not harm the process.
 func TestAuthorizeSiteHandlers(t *testing.T) {
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })

@@ -257,7 +257,7 @@ func (v *authorizer) get(q *question) (*Grant, error) {
 		e.detail = err.Error()
 		return nil, e
 	case cached != "" && (header.Get("X-SSE-User") != "" || status == http.StatusUnauthorized || status == http.StatusForbidden):
-		return nil, failing("the app's answer is not its own: " + cached)
+		return nil, failing("the app did not make the answer for this question: " + cached)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return nil, &refusal{status: status, public: "by the app", cause: fmt.Sprintf("the app answered %d", status)}
 	case status >= 300 && status < 400:

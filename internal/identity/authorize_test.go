@@ -17,12 +17,12 @@ func authorizerOf(t *testing.T, config Authorize) *authorizer {
 	return newAuthorizer(&config)
 }
 
-// arriving returns a request to a subscribe route as a verifier gets it.
+// arriving returns a request to a subscribe route in the form that verifiers take.
 func arriving(r *http.Request, params url.Values, route string) *Request {
 	return &Request{Request: r, Params: params, Route: route}
 }
 
-// app is what an authorizer asks: a handler behind a URL.
+// app serves a handler, and returns the URL at which an authorizer can ask it.
 func app(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewServer(handler)
@@ -30,7 +30,7 @@ func app(t *testing.T, handler http.HandlerFunc) string {
 	return s.URL + "/whoami"
 }
 
-// asClient is a request of a client with a cookie; "" for none.
+// asClient returns a client's request with a cookie, unless it is "", and headers: names and values in turn.
 func asClient(cookie string, header ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "http://site.example/events", nil)
 	if cookie != "" {
@@ -42,7 +42,7 @@ func asClient(cookie string, header ...string) *http.Request {
 	return r
 }
 
-// Refusals and failures are not kept: who logs in gets in.
+// Refusals and failures are not kept: a user who then logs in is let in.
 func TestAuthorizeForgetsRefusals(t *testing.T) {
 	var status atomic.Int64
 	v := authorizerOf(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -62,7 +62,7 @@ func TestAuthorizeForgetsRefusals(t *testing.T) {
 	}
 }
 
-// What a client of a cookie without end makes the proxy keep is bounded.
+// However many different cookies come, a bounded number of answers is kept.
 func TestAuthorizeKeepsLittle(t *testing.T) {
 	v := authorizerOf(t, Authorize{Target: "/whoami"})
 	g := &Grant{User: "u", Expires: time.Now().Add(time.Hour)}

@@ -132,7 +132,7 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-// The user of a POST may stand in its body, and then not in the URL as well.
+// The user of a POST may be in its body, but then not in the URL as well.
 func TestIdentifyByParameters(t *testing.T) {
 	c := chainOf(t, Settings{Users: []UserSource{{Source: "query", Name: "userId"}}})
 	r := httptest.NewRequest(http.MethodPost, "/", nil)

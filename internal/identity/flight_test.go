@@ -13,7 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// answers makes an authorizer ask an app that takes so long for each answer, and counts the questions.
+// answers makes an authorizer ask an app that takes some time for each answer. It counts the questions.
 func answers(v *authorizer, takes time.Duration) *atomic.Int64 {
 	asked := new(atomic.Int64)
 	v.ask = func(ctx context.Context, q *question, done func()) (int, http.Header, error) {
@@ -29,15 +29,15 @@ func answers(v *authorizer, takes time.Duration) *atomic.Int64 {
 	return asked
 }
 
-// fromAddress is a request with a cookie from an address.
+// fromAddress returns a request with a cookie from an address.
 func fromAddress(ctx context.Context, cookie, address string) *http.Request {
 	r := asClient(cookie)
 	r.RemoteAddr = address
 	return r.WithContext(ctx)
 }
 
-// Honest clients get in beside a crowd from elsewhere that stays, and beside one that has left, wherever it came from. For
-// those who have left nothing is asked.
+// Honest clients get in beside a crowd that stays and comes from elsewhere, and beside any crowd that has left. For clients
+// that have left, the app is not asked.
 func TestAuthorizeCrowd(t *testing.T) {
 	const crowd, honest, places = 4000, 40, 20
 	for name, test := range map[string]struct {
@@ -104,8 +104,8 @@ func TestAuthorizeCrowd(t *testing.T) {
 	}
 }
 
-// The app has its whole timeout, however long a question has waited for its turn. An answer that nobody waits for any more
-// is kept: the client will come again.
+// The app has its whole timeout, however long a question has waited for its turn. An answer for
+// which no client waits any more is kept: the client will come again.
 func TestAuthorizeWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := authorizerOf(t, Authorize{Target: "/whoami", Concurrency: 1, Timeout: caddy.Duration(time.Second)})
@@ -131,7 +131,7 @@ func TestAuthorizeWaiting(t *testing.T) {
 			t.Errorf("got %+v, %v; asked %d times more", g, err, asked.Load()-n)
 		}
 
-		// One of several who wait for the same leaves: the others get their answer.
+		// One of several clients that wait for the same answer leaves: the others get it.
 		ctx, leave = context.WithCancel(t.Context())
 		v.forgetUser("")
 		all.Go(func() { _, _ = v.Verify(arriving(asClient("id=first"), nil, "/events")) })
@@ -150,7 +150,7 @@ func TestAuthorizeWaiting(t *testing.T) {
 
 const limitOfTest = 30 * time.Second
 
-// Two thousand clients of a hundred users come back at once: one question a user, few at a time, nobody refused.
+// Two thousand clients of a hundred users come back at once: one question a user, few at a time, no refusal.
 func TestAuthorizeStorm(t *testing.T) {
 	const clients, users, atOnce = 2000, 100, 4
 	var asked, now, most atomic.Int64
@@ -181,7 +181,7 @@ func TestAuthorizeStorm(t *testing.T) {
 	}
 }
 
-// An app that is too slow for a storm sends the rest off, for now.
+// If the app is too slow for a storm of clients, they may come again.
 func TestAuthorizeStormOnASlowApp(t *testing.T) {
 	release := make(chan struct{})
 	v := authorizerOf(t, Authorize{Concurrency: 2, Timeout: caddy.Duration(300 * time.Millisecond), Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -203,7 +203,7 @@ func TestAuthorizeStormOnASlowApp(t *testing.T) {
 	}
 }
 
-// An answer that was asked for before a purge is not for those who come behind it, and not kept.
+// The answer to a question from before a purge is not given to clients that come after the purge, and not kept.
 func TestAuthorizePurgeInFlight(t *testing.T) {
 	asked, answer := make(chan struct{}, 9), make(chan string)
 	v := authorizerOf(t, Authorize{Target: app(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -235,7 +235,7 @@ func TestAuthorizePurgeInFlight(t *testing.T) {
 			t.Errorf("asked %d times more, and %q is kept", n, user)
 		}
 	case <-time.After(limitOfTest):
-		t.Error("the answer from behind the purge is not kept")
+		t.Error("the answer from after the purge is not kept")
 	}
 
 	go func() { <-asked; v.forgetUser("old"); answer <- "late" }()

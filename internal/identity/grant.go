@@ -47,7 +47,7 @@ func CheckRouteTopic(entry string) error {
 	// Any name will do for a placeholder: its value is escaped and can add neither segment nor wildcard.
 	probe := placeholder.Any.ReplaceAllString(entry, "x")
 	if strings.ContainsAny(probe, "{}") {
-		return fmt.Errorf("%q has a brace without its counterpart", entry)
+		return fmt.Errorf("%q has an unmatched brace", entry)
 	}
 	if err := rules.CheckPattern(probe); err != nil {
 		return fmt.Errorf("%q: %w", entry, err)

@@ -72,11 +72,11 @@ type JWT struct {
 func (j *JWT) Check() error {
 	switch {
 	case j.JWKS != "" && len(j.Keys)+len(j.KeyFiles)+len(j.Secrets) > 0:
-		return errors.New("jwks: goes without key, key_file and secret")
+		return errors.New("jwks: cannot be combined with key, key_file or secret")
 	case j.JWKS == "" && len(j.Keys)+len(j.KeyFiles)+len(j.Secrets) == 0:
 		return errors.New("needs key, key_file, secret or jwks")
 	case j.JWKS == "" && j.Refresh != 0:
-		return errors.New("refresh: goes with jwks")
+		return errors.New("refresh: needs jwks")
 	case j.Refresh < 0 || j.Leeway < 0:
 		return errors.New("refresh, leeway: must not be negative")
 	}
@@ -100,7 +100,7 @@ func (j *JWT) Check() error {
 		case !ok:
 			return fmt.Errorf("algorithms: %q is none of HS256, RS256, PS256, ES256 and the like, and EdDSA", alg)
 		case j.JWKS != "" && kind == "a secret":
-			return fmt.Errorf("algorithms: %s goes with a secret, which no key set tells", alg)
+			return fmt.Errorf("algorithms: %s needs a secret, and a key set holds none", alg)
 		}
 	}
 	return checkCarriers(j.From)

@@ -50,7 +50,7 @@ var keyring = sync.OnceValue(func() (k struct {
 	return k
 })
 
-// publicPEM is a key as a config has it.
+// publicPEM returns a public key in the form of a config.
 func publicPEM(t testing.TB, key crypto.Signer) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
@@ -86,7 +86,7 @@ func tokenOf(t testing.TB, method jwt.SigningMethod, key any, claims jwt.MapClai
 	return text
 }
 
-// claimsOf are good ones, with more in turn; nil takes one away.
+// claimsOf returns good claims, changed by names and values in turn; nil removes a claim.
 func claimsOf(more ...any) jwt.MapClaims {
 	c := jwt.MapClaims{"sub": "u1", "exp": time.Now().Add(time.Hour).Unix()}
 	for i := 0; i < len(more); i += 2 {
@@ -131,7 +131,7 @@ func TestJWTAlgorithms(t *testing.T) {
 	}
 }
 
-// What a public key verifies cannot be signed with the public key, nor by nothing at all.
+// A token for a public key cannot be signed with the public key, nor go without a signature.
 func TestJWTAlgorithmConfusion(t *testing.T) {
 	k := keyring()
 	public := publicPEM(t, k.rsa)
@@ -259,8 +259,8 @@ func TestJWTConfig(t *testing.T) {
 	}{
 		"a file":                    {JWT{KeyFiles: []string{file}}, ""},
 		"nothing":                   {JWT{}, "needs key, key_file, secret or jwks"},
-		"both":                      {JWT{Secrets: []string{secretA}, JWKS: "https://a.example/keys"}, "jwks: goes without key"},
-		"refresh without a set":     {JWT{Secrets: []string{secretA}, Refresh: 1}, "refresh: goes with jwks"},
+		"both":                      {JWT{Secrets: []string{secretA}, JWKS: "https://a.example/keys"}, "jwks: cannot be combined with key"},
+		"refresh without a set":     {JWT{Secrets: []string{secretA}, Refresh: 1}, "refresh: needs jwks"},
 		"a private key":             {JWT{Keys: []string{private}}, "is a rsa private key: give the public key"},
 		"a small key":               {JWT{Keys: []string{publicPEM(t, small)}}, "must be an RSA key of 2048 to 8192 bits"},
 		"a broken key":              {JWT{Keys: []string{"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----"}}, "cannot be read"},
@@ -272,7 +272,7 @@ func TestJWTConfig(t *testing.T) {
 		"a file of something else":  {JWT{KeyFiles: []string{plain}}, "is not a public key"},
 		"none":                      {JWT{Keys: []string{public}, Algorithms: []string{"none"}}, `"none" is none of HS256`},
 		"HMAC with an RSA key":      {JWT{Keys: []string{public}, Algorithms: []string{"HS256"}}, "HS256 needs a secret, and none of the keys is"},
-		"HMAC with a key set":       {JWT{JWKS: "https://a.example/keys", Algorithms: []string{"HS256"}}, "which no key set tells"},
+		"HMAC with a key set":       {JWT{JWKS: "https://a.example/keys", Algorithms: []string{"HS256"}}, "a key set holds none"},
 		"a key set that is no URL":  {JWT{JWKS: "/keys"}, "is not a URL"},
 		"a key set with a password": {JWT{JWKS: "https://u:p@a.example/keys"}, "user or password"},
 		"a bad place":               {JWT{Secrets: []string{secretA}, From: []Carrier{{"body", "x"}}}, `from: "body"`},
@@ -286,7 +286,7 @@ func TestJWTConfig(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 			if err != nil && (strings.Contains(err.Error(), secretA) || strings.Contains(err.Error(), "MII")) {
-				t.Errorf("the error tells a key: %v", err)
+				t.Errorf("the error repeats a key: %v", err)
 			}
 		})
 	}

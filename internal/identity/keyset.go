@@ -170,7 +170,7 @@ func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys,
 
 // away returns a refusal for now, until the set may be fetched again.
 func away(why string, again time.Duration) *refusal {
-	return &refusal{public: "auth", cause: "the key set cannot be had", detail: why, again: max(0, again)}
+	return &refusal{public: "auth", cause: "the key set cannot be fetched", detail: why, again: max(0, again)}
 }
 
 // fetch gets the set. It runs in the background.
@@ -184,7 +184,7 @@ func (s *keySet) fetch(began time.Time) {
 		keys.began = began
 		s.keys = keys
 	} else {
-		s.complaints.Log(s.log, zap.WarnLevel, "user jwt: the key set cannot be had", zap.String("url", s.url), zap.Error(err))
+		s.complaints.Log(s.log, zap.WarnLevel, "user jwt: the key set cannot be fetched", zap.String("url", s.url), zap.Error(err))
 	}
 	close(s.fetching)
 	s.fetching = nil

@@ -16,7 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// keyServer serves a key set, and counts how often.
+// keyServer serves a key set, and counts the requests.
 func keyServer(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)) (url string, asked *atomic.Int64) {
 	t.Helper()
 	asked = new(atomic.Int64)
@@ -28,7 +28,7 @@ func keyServer(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)
 	return s.URL + "/keys", asked
 }
 
-// keySetOf is a key set, ids and keys in turn; "" for none.
+// keySetOf returns a key set with ids and keys in turn; the id "" stands for none.
 func keySetOf(t *testing.T, keys ...any) string {
 	t.Helper()
 	var set struct {
@@ -98,7 +98,7 @@ func TestKeySet(t *testing.T) {
 	}
 }
 
-// A key set that cannot be had refuses nobody for good, and takes nobody in.
+// While a key set cannot be fetched, no client gets in, and none is refused for good.
 func TestKeySetAway(t *testing.T) {
 	k := keyring()
 	good := keySetOf(t, "r1", k.rsa.Public())
@@ -142,7 +142,7 @@ func TestKeySetAway(t *testing.T) {
 	})
 }
 
-// ago makes a set as if it had been fetched so much earlier, and every key been asked for so much earlier.
+// ago moves the time of a set's fetch, and of the first use of each key, into the past.
 func ago(s *keySet, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,7 +153,7 @@ func ago(s *keySet, d time.Duration) {
 	}
 }
 
-// wantSoon reports a refusal that is final, or that has the client come again before the set may be fetched anew.
+// wantSoon fails the test if a refusal is final, or lets the client come again before the set may be fetched anew.
 func wantSoon(t *testing.T, err error) {
 	t.Helper()
 	var e *refusal
@@ -162,7 +162,7 @@ func wantSoon(t *testing.T, err error) {
 	}
 }
 
-// Keys that are known are believed while the set is away; new ones are found; one that is withdrawn is gone.
+// Known keys are used while the set cannot be fetched; new ones are found; a withdrawn one is gone.
 func TestKeySetRotates(t *testing.T) {
 	k := keyring()
 	var body atomic.Value
@@ -228,7 +228,7 @@ func TestKeySetRotates(t *testing.T) {
 	}
 }
 
-// A fetch that was under way when a key was first asked for says nothing of it: the issuer may have added it since.
+// A fetch that was under way when a key was first asked for says nothing about it: the issuer may have added it since.
 func TestKeySetFetchUnderWay(t *testing.T) {
 	k := keyring()
 	began, answer := make(chan struct{}), make(chan string)
@@ -271,7 +271,7 @@ func TestKeySetFetchUnderWay(t *testing.T) {
 	}
 }
 
-// A token that names no key is as good as one that does, when the issuer's key changes.
+// When the issuer's key changes, a token that names no key is accepted like one that names it.
 func TestKeySetRotatesWithoutIDs(t *testing.T) {
 	k := keyring()
 	var body atomic.Value
@@ -306,7 +306,7 @@ func TestKeySetRotatesWithoutIDs(t *testing.T) {
 	}
 }
 
-// Those who make up key ids cause no fetch beyond two a minute, fill no memory, and keep no key from being known.
+// Made-up key ids cause at most two fetches a minute, fill no memory, and keep no real key from being found.
 func TestKeySetMadeUpIDs(t *testing.T) {
 	k := keyring()
 	var body atomic.Value

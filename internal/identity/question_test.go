@@ -16,7 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// What the app is shown, and what not.
+// The app sees the listed cookies and headers, and nothing else.
 func TestAuthorizeQuestion(t *testing.T) {
 	var got *http.Request
 	target := app(t, func(w http.ResponseWriter, r *http.Request) {
@@ -48,7 +48,7 @@ func TestAuthorizeQuestion(t *testing.T) {
 	}
 	got = nil
 	if g, err := v.Verify(arriving(asClient("a=b", "X-Other", "x"), nil, "/events")); g != nil || err != nil || got != nil {
-		t.Error("who has nothing to show is absent, and costs no question")
+		t.Error("a client that sends nothing for the app counts as absent, and costs no question")
 	}
 	if _, err := v.Verify(arriving(asClient("PHPSESSID="+strings.Repeat("a", maxAsked)), nil, "/events")); err == nil || got != nil {
 		t.Error("the app was asked about a cookie without end")
@@ -97,15 +97,15 @@ func TestAuthorizeKeepsApart(t *testing.T) {
 	}
 	v.forgetUser("u1")
 	if g, _ := v.Verify(arriving(different[0].r, nil, "/a")); g.User != "u12" {
-		t.Errorf("behind a purge: got %+v", g)
+		t.Errorf("after a purge: got %+v", g)
 	}
 	if g, _ := v.Verify(arriving(different[1].r, nil, "/a")); g.User != "u2" {
 		t.Errorf("another's purge: got %+v", g)
 	}
 }
 
-// Of what the site's handlers can see of a connection, nothing is left out of what tells questions apart, save for what
-// differs between two connections of one client.
+// Questions differ by all that the site's handlers can see of a connection, except for what differs between two connections of
+// one client.
 func TestAuthorizeKeepsConnectionsApart(t *testing.T) {
 	const path = "/whoami"
 	var asked atomic.Int64
@@ -166,7 +166,7 @@ func TestAuthorizeKeepsConnectionsApart(t *testing.T) {
 	}
 }
 
-// No header that steers the proxy is sent on, in any spelling that an app could take for it.
+// No instruction to the proxy is sent to the app, in any spelling that an app could take for one.
 func TestAuthorizeHeadersRefused(t *testing.T) {
 	for _, name := range []string{"X-SSE-User", "x-sse-topics", "X_SSE_User", "X.Sse-Question", "Cookie", "Host", "X-Forwarded-For", "a b"} {
 		if err := (&Authorize{Target: "/whoami", Headers: []string{name}}).Check(); err == nil || !strings.Contains(err.Error(), "cannot be sent on") {

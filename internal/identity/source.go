@@ -44,7 +44,7 @@ var Kinds = []string{"ticket", "jwt", "authorize", "header", "query", "cookie", 
 func (s *UserSource) Check() error {
 	for source, given := range map[string]bool{"ticket": s.Ticket != nil, "jwt": s.JWT != nil, "authorize": s.Authorize != nil} {
 		if given && source != s.Source {
-			return fmt.Errorf("%s: goes with the source of that name, not with %q", source, s.Source)
+			return fmt.Errorf("%s: belongs to the source of that name, not to %q", source, s.Source)
 		}
 	}
 	switch s.Source {
@@ -65,7 +65,7 @@ func (s *UserSource) Check() error {
 			return fmt.Errorf("name: %q holds no placeholder, so that all clients would be one user", s.Name)
 		}
 		if strings.ContainsAny(placeholder.Any.ReplaceAllString(s.Name, ""), "{}") {
-			return fmt.Errorf("name: %q has a brace without its counterpart", s.Name)
+			return fmt.Errorf("name: %q has an unmatched brace", s.Name)
 		}
 	default:
 		return fmt.Errorf("source: %q is none of %s", s.Source, strings.Join(Kinds, ", "))
@@ -74,7 +74,7 @@ func (s *UserSource) Check() error {
 		return nil
 	}
 	if s.Source != "header" {
-		return fmt.Errorf("from: goes with a header, not with a %s", s.Source)
+		return fmt.Errorf("from: applies to a header, not to a %s", s.Source)
 	}
 	if _, err := request.ParsePrefixes(placeholder.Settled(s.From...)); err != nil {
 		return fmt.Errorf("from: %w", err)
@@ -96,7 +96,7 @@ func (s *UserSource) checkProof() error {
 		return fmt.Errorf("%s: is missing", s.Source)
 	}
 	if s.Name != "" {
-		return fmt.Errorf("name: goes with a header, a query or a cookie, not with a %s", s.Source)
+		return fmt.Errorf("name: applies to a header, a query or a cookie, not to a %s", s.Source)
 	}
 	return settings.Check()
 }

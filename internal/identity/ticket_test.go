@@ -24,7 +24,7 @@ const (
 	secretB = "another-one-which-is-as-long-as-that"
 )
 
-// ticketOf signs what an app would.
+// ticketOf signs a payload as an app does.
 func ticketOf(secret, payload string) string {
 	signed := "sse1." + base64.RawURLEncoding.EncodeToString([]byte(payload))
 	return signed + "." + signatureOf(secret, signed)
@@ -44,7 +44,7 @@ func newTickets(t testing.TB, config Ticket) *ticketVerifier {
 	return newTicketVerifier(&config)
 }
 
-// wantRefusal holds an error against what the client is told and what the log is; "" for none.
+// wantRefusal compares a refusal with what the client and the log are told; the cause "" stands for no refusal.
 func wantRefusal(t *testing.T, err error, status int, public, cause string) {
 	t.Helper()
 	var e *refusal
@@ -73,7 +73,7 @@ func TestTicket(t *testing.T) {
 	}{
 		"a user":               {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}`, hour)), user: "u1"},
 		"by the second secret": {text: ticketOf(secretB, fmt.Sprintf(`{"user":"u1","exp":%d}`, hour)), user: "u1"},
-		// Made by PHP, with the line that docs/security.md has.
+		// Made by PHP, with the line in docs/security.md.
 		"of PHP": {
 			text: "sse1.eyJ1c2VyIjoiWm9cdTAwZWJcLzEiLCJ0b3BpY3MiOlsib3JkZXJzXC83Il0sImV4cCI6MTgwMDAwMzYwMH0.fff1ad5590d1a8a7c46512de571974feec368ac0b41dbe78da6f364efdf49e3d",
 			user: "Zoë/1", topics: []string{"orders/7"},
@@ -106,7 +106,7 @@ func TestTicket(t *testing.T) {
 		"too long":            {text: "sse1." + strings.Repeat("a", maxTicket), public: "invalid", cause: "too long"},
 		"once too long":       {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","once":%q,"exp":%d}`, long, hour)), public: "invalid", cause: "once"},
 		"signed, but no JSON": {text: ticketOf(secretA, "u1"), public: "invalid", cause: "not an object of"},
-		// What an app signs for other ends with the same secret is no ticket.
+		// Nothing else that an app signs with the same secret is a ticket.
 		"without the prefix under the signature": {
 			text: "sse1.eyJ1c2VyIjoidTEifQ." + signatureOf(secretA, "eyJ1c2VyIjoidTEifQ"), public: "invalid", cause: "none of the secrets",
 		},
@@ -125,7 +125,7 @@ func TestTicket(t *testing.T) {
 	}
 }
 
-// A ticket that is changed in any byte, to any other, is none.
+// A ticket with any byte changed to any other is not valid.
 func TestTicketChangedInEachByte(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	v := newTickets(t, Ticket{Secrets: []string{secretA}})
