@@ -27,7 +27,7 @@ func BenchmarkAppend(b *testing.B) {
 		{"100ms/1x256", 100 * time.Millisecond, 1, 256}, {"never/1x256", Never, 1, 256}, {"never/4x256", Never, 4, 256},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			h := opened(b, b.TempDir(), Options{Sync: c.sync})
+			log := opened(b, b.TempDir(), Options{Sync: c.sync})
 			data := make([]byte, 120)
 			b.ResetTimer()
 			each := b.N/c.goroutines/c.records + 1
@@ -40,7 +40,7 @@ func BenchmarkAppend(b *testing.B) {
 						for i := range records {
 							records[i] = event(data)
 						}
-						for _, r := range h.Append(b.Context(), records) {
+						for _, r := range log.Append(b.Context(), records) {
 							if r.Err != nil {
 								err = r.Err
 							}
@@ -68,8 +68,8 @@ func BenchmarkGiB(b *testing.B) {
 
 func benchmarkGiB(b *testing.B, keyed bool) {
 	dir := b.TempDir()
-	o := Options{Sync: Never, MaxBytes: 1 << 30, Log: slog.New(slog.DiscardHandler)}
-	h := opened(b, dir, o)
+	o := Options{Sync: Never, MaxBytes: 1 << 30, Logger: slog.New(slog.DiscardHandler)}
+	log := opened(b, dir, o)
 	data := make([]byte, 120)
 	for n, size := 0, int64(0); size < 1<<30; size += 256 * 200 {
 		records := make([]broker.Record, 256)
@@ -79,32 +79,32 @@ func benchmarkGiB(b *testing.B, keyed bool) {
 				records[i].Key = fmt.Sprint("key-", n)
 			}
 		}
-		if r := h.Append(b.Context(), records); r[0].Err != nil {
+		if r := log.Append(b.Context(), records); r[0].Err != nil {
 			b.Fatal(r[0].Err)
 		}
 	}
-	crash(b, h)
+	crash(b, log)
 	b.Run("recovery", func(b *testing.B) {
 		for b.Loop() {
-			h = opened(b, dir, o)
+			log = opened(b, dir, o)
 			b.StopTimer()
-			crash(b, h)
+			crash(b, log)
 			b.StartTimer()
 		}
 	})
 	for _, first := range []bool{true, false} { // the first read in its segment, or a later one
 		b.Run(fmt.Sprintf("read/first=%t", first), func(b *testing.B) {
-			h := opened(b, dir, o)
-			begin, end := h.start().Minor, h.tip().Minor
+			log := opened(b, dir, o)
+			begin, end := log.start().Minor, log.tip().Minor
 			var worst time.Duration
 			for b.Loop() {
 				if first {
-					for _, s := range h.log.segments[:len(h.log.segments)-1] {
+					for _, s := range log.log.segments[:len(log.log.segments)-1] {
 						s.marked, s.marks = false, nil
 					}
 				}
 				start := time.Now()
-				entries, err := h.Read(b.Context(), h.log.table.position(begin+rand.Uint64N(end-begin-64)), h.tip(), 64)
+				entries, err := log.Read(b.Context(), log.log.table.position(begin+rand.Uint64N(end-begin-64)), log.tip(), 64)
 				if err != nil || len(entries) != 64 {
 					b.Fatal(len(entries), err)
 				}
@@ -119,8 +119,8 @@ func benchmarkGiB(b *testing.B, keyed bool) {
 
 // BenchmarkTail is how fast entries come from Append to the sink.
 func BenchmarkTail(b *testing.B) {
-	h := opened(b, b.TempDir(), Options{Sync: Never})
-	s := follow(b, h, 0)
+	log := opened(b, b.TempDir(), Options{Sync: Never})
+	s := follow(b, log, 0)
 	data := make([]byte, 120)
 	b.ResetTimer()
 	for n := 0; n < b.N; n += 256 {
@@ -128,8 +128,8 @@ func BenchmarkTail(b *testing.B) {
 		for i := range records {
 			records[i] = event(data)
 		}
-		h.Append(b.Context(), records)
+		log.Append(b.Context(), records)
 	}
-	s.await(b, h.log.visible)
-	b.ReportMetric(float64(h.log.visible)/b.Elapsed().Seconds(), "entries/s")
+	s.await(b, log.log.visible)
+	b.ReportMetric(float64(log.log.visible)/b.Elapsed().Seconds(), "entries/s")
 }

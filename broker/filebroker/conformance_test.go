@@ -16,26 +16,26 @@ import (
 func harness(t testing.TB) brokertest.Harness {
 	dir := t.TempDir()
 	d := &disk{}
-	o := Options{Log: slog.New(slog.DiscardHandler), segment: 4 << 10, wrap: d.wrap}
+	o := Options{Logger: slog.New(slog.DiscardHandler), segment: 4 << 10, wrap: d.wrap}
 	return brokertest.Harness{
 		Open: func(t testing.TB, _ *brokertest.Proxy) broker.Broker {
-			h, err := Open(dir, o)
+			b, err := Open(dir, o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return h
+			return b
 		},
 		Shared:    true, // by handles of one process
 		Keeps:     true,
 		InProcess: true,
 		Trim: func(t testing.TB, keep int) {
-			h, err := Open(dir, o)
+			b, err := Open(dir, o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer h.Close()
-			h.log.remove(func() (n int) {
-				for n+1 < len(h.log.segments) && h.log.segments[n+1].first+uint64(keep) <= h.log.visible+1 {
+			defer b.Close()
+			b.log.remove(func() (n int) {
+				for n+1 < len(b.log.segments) && b.log.segments[n+1].first+uint64(keep) <= b.log.visible+1 {
 					n++
 				}
 				return n
@@ -46,12 +46,12 @@ func harness(t testing.TB) brokertest.Harness {
 			return func() { d.set(func() { d.write, d.allocates = nil, nil }) }
 		},
 		Put: func(t testing.TB, stored []byte) {
-			h := opened(t, dir, o)
+			b := opened(t, dir, o)
 			r := newRequest(make([]broker.Record, 1))
 			r.encoded, r.ends[0] = stored, len(stored)
-			h.log.requests <- r
+			b.log.requests <- r
 			<-r.done
-			if err := errors.Join(r.results[0].Err, h.Close()); err != nil {
+			if err := errors.Join(r.results[0].Err, b.Close()); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -66,9 +66,9 @@ func TestConformance(t *testing.T) {
 
 // BenchmarkBroker has segments of the usual size.
 func BenchmarkBroker(b *testing.B) {
-	h := usual(b)
-	brokertest.Bench(b, h)
-	hubtest.Bench(b, h)
+	log := usual(b)
+	brokertest.Bench(b, log)
+	hubtest.Bench(b, log)
 }
 
 func usual(t testing.TB) brokertest.Harness {
@@ -77,18 +77,18 @@ func usual(t testing.TB) brokertest.Harness {
 	o.segment = 0
 	return brokertest.Harness{
 		Open: func(t testing.TB, _ *brokertest.Proxy) broker.Broker {
-			h, err := Open(dir, o)
+			b, err := Open(dir, o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return h
+			return b
 		},
 		Shared: true, Keeps: true, Fresh: usual,
 		Size: func(t testing.TB) (n int64) {
-			h := opened(t, dir, o)
-			h.log.mu.Lock()
-			defer h.log.mu.Unlock()
-			for _, s := range h.log.segments {
+			b := opened(t, dir, o)
+			b.log.mu.Lock()
+			defer b.log.mu.Unlock()
+			for _, s := range b.log.segments {
 				n += s.end + int64(len(s.marks)*markSize)
 			}
 			return n

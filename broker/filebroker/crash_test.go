@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 // position. A quarter has idempotency keys, and is sent twice.
 func child(dir string) error {
 	o := quiet(Options{Sync: []time.Duration{Always, time.Millisecond, Never}[rand.IntN(3)], segment: 16 << 10})
-	h, err := Open(dir, o)
+	b, err := Open(dir, o)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func child(dir string) error {
 				if n%4 == 0 {
 					r.Key = fmt.Sprint(life, g, n)
 				}
-				first := h.Append(context.Background(), []broker.Record{r})[0]
+				first := b.Append(context.Background(), []broker.Record{r})[0]
 				if first.Err != nil {
 					errs <- first.Err
 				}
@@ -59,7 +59,7 @@ func child(dir string) error {
 				if r.Key == "" {
 					continue
 				}
-				if again := h.Append(context.Background(), []broker.Record{r})[0]; !again.Repeated || again.Position != first.Position {
+				if again := b.Append(context.Background(), []broker.Record{r})[0]; !again.Repeated || again.Position != first.Position {
 					errs <- fmt.Errorf("the same key again: %+v, first %+v", again, first)
 				}
 			}
@@ -119,19 +119,19 @@ func TestKilled(t *testing.T) {
 	for ; rounds < 24 || time.Since(begin) < soak; rounds++ {
 		acked := runChild(t, dir, 1+rand.IntN(1000))
 		total += len(acked)
-		h, err := Open(dir, o) // and not opened, which would keep all of them
+		b, err := Open(dir, o) // and not opened, which would keep all of them
 		if err != nil {
 			t.Fatal(err)
 		}
 		if last.IsZero() {
-			last = h.start()
+			last = b.start()
 		}
-		if s := standing(t, h, last); s != broker.Exact {
+		if s := standing(t, b, last); s != broker.Exact {
 			t.Fatalf("round %d: the end of the life before stands %d", rounds, s)
 		}
 		texts := map[string]bool{}
 		for at := last; ; {
-			entries, err := h.Read(t.Context(), at, h.tip(), 1000)
+			entries, err := b.Read(t.Context(), at, b.tip(), 1000)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,15 +156,15 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("round %d: %q was acknowledged at %s and is lost, with %d more", rounds, text, p, len(acked)-1)
 		}
 		// What comes next must not take a position that was told.
-		if p := put(t, h, "between"); p.Epoch == last.Epoch || p.Minor != last.Minor+1 {
+		if p := put(t, b, "between"); p.Epoch == last.Epoch || p.Minor != last.Minor+1 {
 			t.Fatalf("round %d: %s comes behind %s", rounds, p, last)
 		} else {
 			last = p
 		}
 		if rounds%2 > 0 {
-			crash(t, h)
+			crash(t, b)
 		}
-		if err := h.Close(); err != nil {
+		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -173,14 +173,14 @@ func TestKilled(t *testing.T) {
 
 func TestSecondProcess(t *testing.T) {
 	dir := t.TempDir()
-	h := opened(t, dir, quiet(Options{}))
+	b := opened(t, dir, quiet(Options{}))
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childDir+"="+dir)
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), dir) || !strings.Contains(string(out), "another process") {
 		t.Errorf("got %v: %s", err, out)
 	}
-	put(t, h, "the first one goes on")
+	put(t, b, "the first one goes on")
 }
 
 // A config that takes a log up while the one before is still draining it shares it.

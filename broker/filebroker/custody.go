@@ -58,9 +58,9 @@ func (l *log) ail(err error) {
 		return
 	}
 	if l.ailment = err; err != nil {
-		l.slog.Error("events are refused", "error", err)
+		l.logger.Error("events are refused", "error", err)
 	} else {
-		l.slog.Info("events are stored again")
+		l.logger.Info("events are stored again")
 	}
 	l.wakeTails()
 }
@@ -125,6 +125,6 @@ func (l *log) restoreTable() {
 	l.tabling.Lock()
 	defer l.tabling.Unlock()
 	if l.failure() == nil {
-		l.slog.Warn("the table of epochs was removed: writing it again", "error", l.table.write(l.dir))
+		l.logger.Warn("the table of epochs was removed: writing it again", "error", l.table.write(l.dir))
 	}
 }

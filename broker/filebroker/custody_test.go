@@ -22,13 +22,13 @@ func (f *follower) health() error {
 }
 
 // refuses waits until the log says why it stores nothing, and checks that it does not.
-func refuses(t *testing.T, h *Handle, f *follower, why string) {
+func refuses(t *testing.T, b *Broker, f *follower, why string) {
 	t.Helper()
 	brokertest.Eventually(t, "Tail says: "+why, func() bool {
 		err := f.health()
 		return errors.Is(err, broker.ErrUnavailable) && strings.Contains(err.Error(), why)
 	})
-	r := appendOne(t, h, "", "refused")
+	r := appendOne(t, b, "", "refused")
 	if !errors.Is(r.Err, broker.ErrUnavailable) || errors.Is(r.Err, broker.ErrUnknownOutcome) || !strings.Contains(r.Err.Error(), why) {
 		t.Errorf("appending: %+v, want %q", r, why)
 	}
@@ -42,7 +42,7 @@ func must(t *testing.T, err error) {
 }
 
 // closed closes a log whose directory is not in order: an error is fine.
-func closed(h *Handle) { _ = h.Close() }
+func closed(b *Broker) { _ = b.Close() }
 
 var syncModes = map[string]time.Duration{"always": Always, "now and then": time.Millisecond, "never": Never}
 
@@ -58,23 +58,23 @@ func TestRemovedWhileOpen(t *testing.T) {
 			t.Run(what+", sync "+mode, func(t *testing.T) {
 				t.Parallel()
 				dir := filepath.Join(t.TempDir(), "log")
-				h, err := Open(dir, quiet(Options{Sync: sync}))
+				b, err := Open(dir, quiet(Options{Sync: sync}))
 				must(t, err)
-				defer closed(h)
-				f := follow(t, h, 0)
-				put(t, h, "a")
+				defer closed(b)
+				f := follow(t, b, 0)
+				put(t, b, "a")
 				must(t, remove(dir))
 				if sync == Always {
-					if r := appendOne(t, h, "", "b"); !errors.Is(r.Err, broker.ErrUnavailable) {
+					if r := appendOne(t, b, "", "b"); !errors.Is(r.Err, broker.ErrUnavailable) {
 						t.Errorf("appended although what is synced is lost: %+v", r)
 					}
 				}
-				refuses(t, h, f, "the "+what+" of the file log was removed")
-				closed(h)
-				h, err = Open(dir, quiet(Options{}))
+				refuses(t, b, f, "the "+what+" of the file log was removed")
+				closed(b)
+				b, err = Open(dir, quiet(Options{}))
 				must(t, err)
-				defer closed(h)
-				put(t, h, "and a new start helps")
+				defer closed(b)
+				put(t, b, "and a new start helps")
 			})
 		}
 	}
@@ -87,20 +87,20 @@ func TestMovedWhileOpen(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "log")
-			h := opened(t, dir, quiet(Options{Sync: sync}))
-			f, begin := follow(t, h, 0), h.start()
-			put(t, h, "a")
+			b := opened(t, dir, quiet(Options{Sync: sync}))
+			f, begin := follow(t, b, 0), b.start()
+			put(t, b, "a")
 			must(t, os.Rename(dir, dir+".aside"))
-			refuses(t, h, f, "was removed")
+			refuses(t, b, f, "was removed")
 			must(t, os.Rename(dir+".aside", dir))
 			brokertest.Eventually(t, "Tail's good news", func() bool { return f.health() == nil })
-			put(t, h, "b")
+			put(t, b, "b")
 			for range 2 {
-				if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "b"}) {
+				if got := rest(t, b, begin); !slices.Equal(got, []string{"a", "b"}) {
 					t.Errorf("got %q", got)
 				}
-				crash(t, h)
-				h = opened(t, dir, quiet(Options{Sync: sync}))
+				crash(t, b)
+				b = opened(t, dir, quiet(Options{Sync: sync}))
 			}
 		})
 	}
@@ -110,11 +110,11 @@ func TestMovedWhileOpen(t *testing.T) {
 func TestReplacedWhileOpen(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "log")
-	h, err := Open(dir, quiet(Options{Sync: Never, segment: 4 << 10, MaxAge: time.Second}))
+	b, err := Open(dir, quiet(Options{Sync: Never, segment: 4 << 10, MaxAge: time.Second}))
 	must(t, err)
-	defer closed(h)
-	f := follow(t, h, 0)
-	put(t, h, numbered(strings.Repeat("x", 500), 20)...)
+	defer closed(b)
+	f := follow(t, b, 0)
+	put(t, b, numbered(strings.Repeat("x", 500), 20)...)
 	must(t, os.Rename(dir, dir+".aside"))
 	must(t, os.CopyFS(dir, os.DirFS(dir+".aside")))
 	listing := func() (names []string) {
@@ -129,11 +129,11 @@ func TestReplacedWhileOpen(t *testing.T) {
 		return names
 	}
 	before := listing()
-	refuses(t, h, f, "the directory of the file log was replaced")
+	refuses(t, b, f, "the directory of the file log was replaced")
 	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		appendOne(t, h, "", strings.Repeat("y", 500)) // by the end, all would be too old
+		appendOne(t, b, "", strings.Repeat("y", 500)) // by the end, all would be too old
 	}
-	closed(h)
+	closed(b)
 	if after := listing(); !slices.Equal(before, after) {
 		t.Errorf("the copy was changed:\n%q\n%q", before, after)
 	}
@@ -143,16 +143,16 @@ func TestReplacedWhileOpen(t *testing.T) {
 func TestTableRemovedWhileOpen(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	h := opened(t, dir, quiet(Options{}))
-	p := put(t, h, "a")
+	b := opened(t, dir, quiet(Options{}))
+	p := put(t, b, "a")
 	must(t, os.Remove(filepath.Join(dir, tableName)))
 	brokertest.Eventually(t, "the table is back", func() bool {
 		_, known, err := readTable(dir)
 		return known && err == nil
 	})
-	crash(t, h)
-	h = opened(t, dir, quiet(Options{}))
-	if s := standing(t, h, p); s != broker.Exact {
+	crash(t, b)
+	b = opened(t, dir, quiet(Options{}))
+	if s := standing(t, b, p); s != broker.Exact {
 		t.Errorf("the position stands %d", s)
 	}
 }
@@ -172,17 +172,17 @@ func TestAilingDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := &disk{}
-			h := opened(t, t.TempDir(), quiet(Options{segment: 4 << 10, wrap: d.wrap}))
-			f, begin := follow(t, h, 0), h.start()
-			put(t, h, "a")
+			b := opened(t, t.TempDir(), quiet(Options{segment: 4 << 10, wrap: d.wrap}))
+			f, begin := follow(t, b, 0), b.start()
+			put(t, b, "a")
 			d.set(func() { c.set(d, c.error) })
-			brokertest.Eventually(t, "events are refused", func() bool { return appendOne(t, h, "", strings.Repeat("x", 500)).Err != nil })
-			refuses(t, h, f, c.Error())
-			stored := len(rest(t, h, begin))
+			brokertest.Eventually(t, "events are refused", func() bool { return appendOne(t, b, "", strings.Repeat("x", 500)).Err != nil })
+			refuses(t, b, f, c.Error())
+			stored := len(rest(t, b, begin))
 			d.set(func() { c.set(d, nil) })
 			brokertest.Eventually(t, "Tail's good news", func() bool { return f.health() == nil })
-			put(t, h, "b")
-			if got := rest(t, h, begin); len(got) != stored+1 || got[stored] != "b" {
+			put(t, b, "b")
+			if got := rest(t, b, begin); len(got) != stored+1 || got[stored] != "b" {
 				t.Errorf("got %d events, want %d", len(got), stored+1)
 			}
 		})
@@ -193,11 +193,11 @@ func TestAilingDisk(t *testing.T) {
 func TestFullDiskIsHealthy(t *testing.T) {
 	t.Parallel()
 	d := &disk{}
-	h := opened(t, t.TempDir(), quiet(Options{wrap: d.wrap}))
-	f := follow(t, h, 0)
+	b := opened(t, t.TempDir(), quiet(Options{wrap: d.wrap}))
+	f := follow(t, b, 0)
 	d.set(func() { d.write = syscall.ENOSPC })
 	for end := time.Now().Add(lookEvery + lookEvery/2); time.Now().Before(end); time.Sleep(fullPause) {
-		if r := appendOne(t, h, "", "a"); !errors.Is(r.Err, broker.ErrFull) {
+		if r := appendOne(t, b, "", "a"); !errors.Is(r.Err, broker.ErrFull) {
 			t.Fatalf("got %v", r.Err)
 		}
 	}

@@ -43,15 +43,15 @@ func TestTornTail(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, segment: 64 << 10})
-	h := opened(t, dir, o)
-	begin := h.start()
-	put(t, h, "one", "two")
-	whole := h.log.writer.end
-	three := put(t, h, "three")
-	third := h.log.writer.end
-	put(t, h, "four")
-	last := h.log.writer.end
-	crash(t, h)
+	b := opened(t, dir, o)
+	begin := b.start()
+	put(t, b, "one", "two")
+	whole := b.log.writer.end
+	three := put(t, b, "three")
+	third := b.log.writer.end
+	put(t, b, "four")
+	last := b.log.writer.end
+	crash(t, b)
 	path := files(t, dir)[0]
 	segment, table := readFile(t, path), readFile(t, filepath.Join(dir, tableName))
 
@@ -64,13 +64,13 @@ func TestTornTail(t *testing.T) {
 			if cut != third && cut != last && len(torn) > 0 && torn[len(torn)-1] == frameEnd {
 				continue // a checksum or a time that looks like a frame's end: to be safe, a gap is told
 			}
-			b := bytes.Clone(segment[:cut])
+			data := bytes.Clone(segment[:cut])
 			if zeros {
-				b = append(b, make([]byte, int64(len(segment))-cut)...)
+				data = append(data, make([]byte, int64(len(segment))-cut)...)
 			}
-			writeFile(t, path, b)
+			writeFile(t, path, data)
 			writeFile(t, filepath.Join(dir, tableName), table)
-			h := opened(t, dir, o)
+			b := opened(t, dir, o)
 			want := []string{"one", "two"}
 			if cut >= third {
 				want = append(want, "three")
@@ -78,22 +78,22 @@ func TestTornTail(t *testing.T) {
 			if cut >= last {
 				want = append(want, "four")
 			}
-			if got := rest(t, h, begin); !slices.Equal(got, want) {
+			if got := rest(t, b, begin); !slices.Equal(got, want) {
 				t.Fatalf("cut at %d of %d: got %q, want %q", cut, last, got, want)
 			}
-			if s := standing(t, h, three); (s == broker.Exact) != (cut >= third) || s != broker.Exact && s != broker.Lost {
+			if s := standing(t, b, three); (s == broker.Exact) != (cut >= third) || s != broker.Exact && s != broker.Lost {
 				t.Fatalf("cut at %d: the third event stands %d", cut, s)
 			}
-			put(t, h, "x")
-			if got := rest(t, h, begin); !slices.Equal(got, append(want, "x")) {
+			put(t, b, "x")
+			if got := rest(t, b, begin); !slices.Equal(got, append(want, "x")) {
 				t.Fatalf("cut at %d, and appended: got %q", cut, got)
 			}
-			crash(t, h)
-			h = opened(t, dir, o)
-			if got := rest(t, h, begin); !slices.Equal(got, append(want, "x")) {
+			crash(t, b)
+			b = opened(t, dir, o)
+			if got := rest(t, b, begin); !slices.Equal(got, append(want, "x")) {
 				t.Fatalf("cut at %d, appended, and opened again: got %q", cut, got)
 			}
-			crash(t, h)
+			crash(t, b)
 		}
 	}
 }
@@ -106,19 +106,19 @@ func TestFlippedBit(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			o := quiet(Options{Sync: Never, segment: 512})
-			h := opened(t, dir, o)
-			begin := h.start()
+			b := opened(t, dir, o)
+			begin := b.start()
 			want := numbered("event ", 6)
-			put(t, h, want[:4]...)
-			end := h.log.writer.end
+			put(t, b, want[:4]...)
+			end := b.log.writer.end
 			if full {
-				put(t, h, numbered("more ", 6)...)
+				put(t, b, numbered("more ", 6)...)
 				want = append(want[:4], numbered("more ", 6)...)
 			} else {
 				want = want[:4]
 			}
-			tip := h.tip()
-			crash(t, h)
+			tip := b.tip()
+			crash(t, b)
 			list := files(t, dir)
 			if (len(list) > 1) != full {
 				t.Fatalf("%d segments", len(list))
@@ -128,14 +128,14 @@ func TestFlippedBit(t *testing.T) {
 				end = int64(len(segment))
 			}
 			for at := range end {
-				b := bytes.Clone(segment)
-				if b[at] ^= 1 << (at % 8); at >= 8 && at < 12 {
+				data := bytes.Clone(segment)
+				if data[at] ^= 1 << (at % 8); at >= 8 && at < 12 {
 					continue // the version: see TestNewerVersion
 				}
-				writeFile(t, list[0], b)
+				writeFile(t, list[0], data)
 				writeFile(t, filepath.Join(dir, tableName), table)
-				h := opened(t, dir, o)
-				got := rest(t, h, begin)
+				b := opened(t, dir, o)
+				got := rest(t, b, begin)
 				lost := 0
 				for _, text := range want {
 					if !slices.Contains(got, text) {
@@ -146,13 +146,13 @@ func TestFlippedBit(t *testing.T) {
 				if lost > 1 || lost != holes {
 					t.Fatalf("bit %d of byte %d: got %q, want %q", at%8, at, got, want)
 				}
-				if s := standing(t, h, tip); s != broker.Exact && (full || s != broker.Lost) {
+				if s := standing(t, b, tip); s != broker.Exact && (full || s != broker.Lost) {
 					t.Fatalf("byte %d: the last event stands %d", at, s)
 				}
 				if got = slices.DeleteFunc(got, func(s string) bool { return s == "-" }); !slices.IsSorted(got) {
 					t.Fatalf("byte %d: out of order: %q", at, got)
 				}
-				crash(t, h)
+				crash(t, b)
 				for _, f := range files(t, dir)[len(list):] { // what the new life has begun
 					_ = os.Remove(f)
 				}
@@ -166,19 +166,19 @@ func TestForgedFrame(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, segment: 64 << 10})
-	h := opened(t, dir, o)
-	begin := h.start()
+	b := opened(t, dir, o)
+	begin := b.start()
 	forged := frame{seq: 2, record: (&broker.Record{Data: []byte("forged")}).Encode(nil)}
-	put(t, h, "one")
-	second := h.log.writer.end
-	put(t, h, string(forged.appendTo(nil, 0)), "three")
-	crash(t, h)
+	put(t, b, "one")
+	second := b.log.writer.end
+	put(t, b, string(forged.appendTo(nil, 0)), "three")
+	crash(t, b)
 	path := files(t, dir)[0]
-	b := readFile(t, path)
-	b[second+4] ^= 1 // its length, so that the next one has to be searched for
-	writeFile(t, path, b)
-	h = opened(t, dir, o)
-	if got := rest(t, h, begin); !slices.Equal(got, []string{"one", "-", "three"}) {
+	data := readFile(t, path)
+	data[second+4] ^= 1 // its length, so that the next one has to be searched for
+	writeFile(t, path, data)
+	b = opened(t, dir, o)
+	if got := rest(t, b, begin); !slices.Equal(got, []string{"one", "-", "three"}) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -189,9 +189,9 @@ func TestNewerVersion(t *testing.T) {
 		"segment": func(dir string) string {
 			path := files(t, dir)[0]
 			s := segment{first: 1}
-			b := append(readFile(t, path)[:0:0], readFile(t, path)...)
-			copy(b, s.headerOf(segmentVersion+1))
-			writeFile(t, path, b)
+			data := append(readFile(t, path)[:0:0], readFile(t, path)...)
+			copy(data, s.headerOf(segmentVersion+1))
+			writeFile(t, path, data)
 			return path
 		},
 		"table": func(dir string) string {
@@ -208,9 +208,9 @@ func TestNewerVersion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			h := opened(t, dir, quiet(Options{}))
-			put(t, h, "x")
-			crash(t, h)
+			b := opened(t, dir, quiet(Options{}))
+			put(t, b, "x")
+			crash(t, b)
 			path := change(dir)
 			before := readFile(t, path)
 			_, err := Open(dir, quiet(Options{}))
@@ -230,19 +230,19 @@ func TestTableMissing(t *testing.T) {
 	for name, damage := range map[string]func(path string){
 		"removed":   func(path string) { _ = os.Remove(path) },
 		"truncated": func(path string) { writeFile(t, path, readFile(t, path)[:20]) },
-		"flipped":   func(path string) { b := readFile(t, path); b[len(b)/2] ^= 4; writeFile(t, path, b) },
+		"flipped":   func(path string) { data := readFile(t, path); data[len(data)/2] ^= 4; writeFile(t, path, data) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			h := opened(t, dir, quiet(Options{}))
-			p := put(t, h, "a", "b")
-			crash(t, h)
+			b := opened(t, dir, quiet(Options{}))
+			p := put(t, b, "a", "b")
+			crash(t, b)
 			damage(filepath.Join(dir, tableName))
-			h = opened(t, dir, quiet(Options{}))
-			if s := standing(t, h, p); s != broker.Unknown {
+			b = opened(t, dir, quiet(Options{}))
+			if s := standing(t, b, p); s != broker.Unknown {
 				t.Errorf("stands %d", s)
 			}
-			if got := rest(t, h, h.start()); !slices.Equal(got, []string{"a", "b", "-"}) {
+			if got := rest(t, b, b.start()); !slices.Equal(got, []string{"a", "b", "-"}) {
 				t.Errorf("got %q", got)
 			}
 		})
@@ -253,18 +253,18 @@ func TestTableMissing(t *testing.T) {
 // Fuzz it with -fuzzminimizetime 1x: what the goroutines of a log cover differs from run to run.
 func FuzzSegment(f *testing.F) {
 	s := segment{first: 1, salt: 7}
-	b := s.header()
+	data := s.header()
 	for i := range 5 {
 		fr := frame{seq: uint64(i + 1), time: 1, record: (&broker.Record{Data: []byte("data")}).Encode(nil)}
-		b = fr.appendTo(b, s.salt)
+		data = fr.appendTo(data, s.salt)
 	}
-	f.Add(b, true)
-	f.Add(append(b, make([]byte, 500)...), false)
-	f.Add(append(b[:60:60], b[70:]...), false)
-	s.end = int64(len(b))
-	f.Add(append(b, s.footer()...), true)
+	f.Add(data, true)
+	f.Add(append(data, make([]byte, 500)...), false)
+	f.Add(append(data[:60:60], data[70:]...), false)
+	s.end = int64(len(data))
+	f.Add(append(data, s.footer()...), true)
 	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, b []byte, last bool) {
+	f.Fuzz(func(t *testing.T, data []byte, last bool) {
 		old, err := filepath.Glob(filepath.Join(dir, "*"))
 		if err != nil {
 			t.Fatal(err)
@@ -272,21 +272,21 @@ func FuzzSegment(f *testing.F) {
 		for _, path := range old {
 			_ = os.Remove(path)
 		}
-		writeFile(t, segmentPath(dir, 1), b)
+		writeFile(t, segmentPath(dir, 1), data)
 		if !last {
 			writeFile(t, segmentPath(dir, 50), (&segment{first: 50, salt: 7}).header())
 		}
-		h, err := Open(dir, quiet(Options{Sync: Never, segment: 4 << 10}))
+		b, err := Open(dir, quiet(Options{Sync: Never, segment: 4 << 10}))
 		if err != nil {
 			if !strings.Contains(err.Error(), "version") {
 				t.Fatal(err)
 			}
 			return
 		}
-		defer crash(t, h)
-		got := rest(t, h, h.start())
-		put(t, h, "x")
-		if again := rest(t, h, h.start()); len(again) != len(got)+1 || again[len(got)] != "x" {
+		defer crash(t, b)
+		got := rest(t, b, b.start())
+		put(t, b, "x")
+		if again := rest(t, b, b.start()); len(again) != len(got)+1 || again[len(got)] != "x" {
 			t.Fatalf("got %q, and then %q", got, again)
 		}
 	})

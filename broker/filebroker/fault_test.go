@@ -68,20 +68,20 @@ func (f faultyFile) allocate(n int64) error {
 	return f.segFile.allocate(n)
 }
 
-func appendOne(t *testing.T, h *Handle, key, text string) broker.Result {
+func appendOne(t *testing.T, b *Broker, key, text string) broker.Result {
 	t.Helper()
 	r := event([]byte(text))
 	r.Key = key
 	copy(r.Digest[:], text)
-	return h.Append(t.Context(), []broker.Record{r})[0]
+	return b.Append(t.Context(), []broker.Record{r})[0]
 }
 
 // recovered waits until the log takes events again.
-func recovered(t *testing.T, h *Handle, key, text string) broker.Result {
+func recovered(t *testing.T, b *Broker, key, text string) broker.Result {
 	t.Helper()
 	var r broker.Result
 	brokertest.Eventually(t, "space", func() bool {
-		r = appendOne(t, h, key, text)
+		r = appendOne(t, b, key, text)
 		return !errors.Is(r.Err, broker.ErrFull)
 	})
 	return r
@@ -99,28 +99,28 @@ func TestFailingWrite(t *testing.T) {
 			t.Parallel()
 			dir, d := t.TempDir(), &disk{}
 			o := quiet(Options{wrap: d.wrap})
-			h := opened(t, dir, o)
-			f, begin := follow(t, h, 0), h.start()
-			put(t, h, "a")
+			b := opened(t, dir, o)
+			f, begin := follow(t, b, 0), b.start()
+			put(t, b, "a")
 			d.set(func() { d.write, d.short = c.disk, 1<<20 })
 			records := []broker.Record{event(make([]byte, 100)), event(make([]byte, 100))}
 			records[0].Key, records[1].Key = "k", "k"
-			for i, r := range h.Append(t.Context(), records) {
+			for i, r := range b.Append(t.Context(), records) {
 				if !errors.Is(r.Err, c.want) || !r.Position.IsZero() || r.Repeated {
 					t.Errorf("record %d: %+v", i, r)
 				}
 			}
 			d.set(func() { d.write = nil })
-			if r := recovered(t, h, "k", "b"); r.Err != nil || r.Repeated {
+			if r := recovered(t, b, "k", "b"); r.Err != nil || r.Repeated {
 				t.Fatalf("got %+v", r)
 			}
-			f.await(t, h.tip().Minor)
+			f.await(t, b.tip().Minor)
 			for range 2 {
-				if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "b"}) {
+				if got := rest(t, b, begin); !slices.Equal(got, []string{"a", "b"}) {
 					t.Errorf("got %q", got)
 				}
-				crash(t, h)
-				h = opened(t, dir, o)
+				crash(t, b)
+				b = opened(t, dir, o)
 			}
 			if !slices.Equal(f.texts, []string{"a", "b"}) {
 				t.Errorf("Tail gave %q", f.texts)
@@ -136,12 +136,12 @@ func TestFailingSync(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir, d := t.TempDir(), &disk{}
-			h := opened(t, dir, quiet(Options{Sync: sync, wrap: d.wrap}))
-			f := follow(t, h, 0)
-			begin := h.start()
-			put(t, h, "a")
+			b := opened(t, dir, quiet(Options{Sync: sync, wrap: d.wrap}))
+			f := follow(t, b, 0)
+			begin := b.start()
+			put(t, b, "a")
 			d.set(func() { d.sync = syscall.EIO })
-			first := appendOne(t, h, "", "b")
+			first := appendOne(t, b, "", "b")
 			if sync == Always && !errors.Is(first.Err, broker.ErrUnknownOutcome) || sync != Always && first.Err != nil {
 				t.Errorf("got %v", first.Err)
 			}
@@ -151,22 +151,22 @@ func TestFailingSync(t *testing.T) {
 				return errors.Is(f.states[len(f.states)-1], syscall.EIO)
 			})
 			d.set(func() { d.sync = nil })
-			if r := appendOne(t, h, "", "c"); !errors.Is(r.Err, broker.ErrUnavailable) || !errors.Is(r.Err, syscall.EIO) {
+			if r := appendOne(t, b, "", "c"); !errors.Is(r.Err, broker.ErrUnavailable) || !errors.Is(r.Err, syscall.EIO) {
 				t.Errorf("got %v", r.Err)
 			}
 			want := []string{"a"}
 			if sync != Always {
 				want = append(want, "b")
 			}
-			if got := rest(t, h, begin); !slices.Equal(got, want) {
+			if got := rest(t, b, begin); !slices.Equal(got, want) {
 				t.Errorf("got %q", got)
 			}
-			crash(t, h)
-			h = opened(t, dir, quiet(Options{})) // and a restart helps, with a word of what may be missing
-			if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "b", "-"}) {
+			crash(t, b)
+			b = opened(t, dir, quiet(Options{})) // and a restart helps, with a word of what may be missing
+			if got := rest(t, b, begin); !slices.Equal(got, []string{"a", "b", "-"}) {
 				t.Errorf("got %q", got)
 			}
-			put(t, h, "d")
+			put(t, b, "d")
 		})
 	}
 }
@@ -175,13 +175,13 @@ func TestFailingSync(t *testing.T) {
 func TestFailingCut(t *testing.T) {
 	t.Parallel()
 	d := &disk{}
-	h := opened(t, t.TempDir(), quiet(Options{wrap: d.wrap}))
+	b := opened(t, t.TempDir(), quiet(Options{wrap: d.wrap}))
 	d.set(func() { d.write, d.cut = syscall.EIO, syscall.EIO })
-	if r := appendOne(t, h, "", "a"); !errors.Is(r.Err, broker.ErrUnknownOutcome) {
+	if r := appendOne(t, b, "", "a"); !errors.Is(r.Err, broker.ErrUnknownOutcome) {
 		t.Errorf("got %v", r.Err)
 	}
 	d.set(func() { d.write, d.cut = nil, nil })
-	if r := appendOne(t, h, "", "a"); !errors.Is(r.Err, broker.ErrUnavailable) || errors.Is(r.Err, broker.ErrUnknownOutcome) {
+	if r := appendOne(t, b, "", "a"); !errors.Is(r.Err, broker.ErrUnavailable) || errors.Is(r.Err, broker.ErrUnknownOutcome) {
 		t.Errorf("got %v", r.Err)
 	}
 }
@@ -191,43 +191,43 @@ func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	dir, d := t.TempDir(), &disk{}
 	o := quiet(Options{wrap: d.wrap, segment: 4 << 10})
-	h := opened(t, dir, o)
-	begin := h.start()
+	b := opened(t, dir, o)
+	begin := b.start()
 	d.set(func() { d.allocates = syscall.ENOSPC })
 	stored := 0
 	for ; ; stored++ {
-		if r := appendOne(t, h, "", "x"); errors.Is(r.Err, broker.ErrFull) {
+		if r := appendOne(t, b, "", "x"); errors.Is(r.Err, broker.ErrFull) {
 			break
 		} else if r.Err != nil {
 			t.Fatal(r.Err)
 		}
 	}
-	if got := rest(t, h, begin); len(got) != stored || stored == 0 {
+	if got := rest(t, b, begin); len(got) != stored || stored == 0 {
 		t.Errorf("%d of %d are readable", len(got), stored)
 	}
-	crash(t, h)
+	crash(t, b)
 
 	// A restart on the full disk must not keep the server from coming up.
 	for _, f := range files(t, dir) {
-		b := readFile(t, f)
-		s := segment{first: 1, end: int64(len(b)), salt: h.log.table.Salt}
-		if err := s.scan(byteFile(b), s.end, nil); err != nil {
+		data := readFile(t, f)
+		s := segment{first: 1, end: int64(len(data)), salt: b.log.table.Salt}
+		if err := s.scan(byteFile(data), s.end, nil); err != nil {
 			t.Fatal(err)
 		}
-		writeFile(t, f, append(b[:s.end], s.footer()...)) // full, so that a new one is needed at once
+		writeFile(t, f, append(data[:s.end], s.footer()...)) // full, so that a new one is needed at once
 	}
-	h = opened(t, dir, o)
-	if r := appendOne(t, h, "", "y"); !errors.Is(r.Err, broker.ErrFull) {
+	b = opened(t, dir, o)
+	if r := appendOne(t, b, "", "y"); !errors.Is(r.Err, broker.ErrFull) {
 		t.Errorf("got %v", r.Err)
 	}
-	if got := rest(t, h, begin); len(got) != stored {
+	if got := rest(t, b, begin); len(got) != stored {
 		t.Errorf("%d of %d are readable", len(got), stored)
 	}
 	d.set(func() { d.allocates = nil })
-	if r := recovered(t, h, "", "z"); r.Err != nil {
+	if r := recovered(t, b, "", "z"); r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	if got := rest(t, h, begin); len(got) != stored+1 || got[stored] != "z" {
+	if got := rest(t, b, begin); len(got) != stored+1 || got[stored] != "z" {
 		t.Errorf("got %d events, want %d", len(got), stored+1)
 	}
 }
@@ -241,35 +241,35 @@ func TestFullFileSystem(t *testing.T) {
 		return
 	}
 	o := quiet(Options{Sync: Never, segment: 128 << 10})
-	h := opened(t, filepath.Join(dir, "log"), o)
-	begin := h.start()
+	b := opened(t, filepath.Join(dir, "log"), o)
+	begin := b.start()
 	ballast := filepath.Join(dir, "ballast")
 	writeFile(t, ballast, make([]byte, 500<<10))
 	stored := 0
 	for ; ; stored++ {
-		if r := appendOne(t, h, "", "0123456789"); errors.Is(r.Err, broker.ErrFull) {
+		if r := appendOne(t, b, "", "0123456789"); errors.Is(r.Err, broker.ErrFull) {
 			break
 		} else if r.Err != nil {
 			t.Fatal(r.Err)
 		}
 	}
 	for range 2 {
-		if got := rest(t, h, begin); len(got) != stored {
+		if got := rest(t, b, begin); len(got) != stored {
 			t.Fatalf("%d of %d are readable", len(got), stored)
 		}
-		crash(t, h)
-		h = opened(t, filepath.Join(dir, "log"), o)
+		crash(t, b)
+		b = opened(t, filepath.Join(dir, "log"), o)
 	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if r := recovered(t, h, "", "again"); r.Err != nil {
+	if r := recovered(t, b, "", "again"); r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	if got := rest(t, h, begin); got[len(got)-1] != "again" || len(got) < stored+1 {
+	if got := rest(t, b, begin); got[len(got)-1] != "again" || len(got) < stored+1 {
 		t.Errorf("got %d events, the last is %q", len(got), got[len(got)-1])
 	}
-	crash(t, h)
+	crash(t, b)
 }
 
 func TestUnusableDirectory(t *testing.T) {
@@ -308,30 +308,30 @@ func TestFailingSyncOfASealedSegment(t *testing.T) {
 	d := &onceFailing{syncs: make(chan struct{}), release: make(chan struct{})}
 	d.armed.Lock()
 	dir := t.TempDir()
-	h := opened(t, dir, quiet(Options{
+	b := opened(t, dir, quiet(Options{
 		Sync: time.Millisecond, segment: 4 << 10,
 		wrap: func(f segFile) segFile { return onceFailingFile{f, d} },
 	}))
-	f := follow(t, h, 0)
-	begin := h.start()
-	put(t, h, "a")
-	h.log.mu.Lock()
-	old := h.log.current
-	h.log.mu.Unlock()
+	f := follow(t, b, 0)
+	begin := b.start()
+	put(t, b, "a")
+	b.log.mu.Lock()
+	old := b.log.current
+	b.log.mu.Unlock()
 	d.armed.Unlock()
-	put(t, h, "b")
+	put(t, b, "b")
 	<-d.syncs
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
 		for range 8 { // these finish the segment
-			appendOne(t, h, "", string(make([]byte, 1000)))
+			appendOne(t, b, "", string(make([]byte, 1000)))
 		}
 	}()
 	brokertest.Eventually(t, "another segment", func() bool {
-		h.log.mu.Lock()
-		defer h.log.mu.Unlock()
-		return len(h.log.segments) > 1 && h.log.current != old
+		b.log.mu.Lock()
+		defer b.log.mu.Unlock()
+		return len(b.log.segments) > 1 && b.log.current != old
 	})
 	close(d.release)
 	<-written
@@ -340,12 +340,12 @@ func TestFailingSyncOfASealedSegment(t *testing.T) {
 		defer f.mu.Unlock()
 		return errors.Is(f.states[len(f.states)-1], syscall.EIO)
 	})
-	if r := appendOne(t, h, "", "c"); !errors.Is(r.Err, broker.ErrUnavailable) || !errors.Is(r.Err, syscall.EIO) {
+	if r := appendOne(t, b, "", "c"); !errors.Is(r.Err, broker.ErrUnavailable) || !errors.Is(r.Err, syscall.EIO) {
 		t.Errorf("got %v", r.Err)
 	}
-	crash(t, h)
-	h = opened(t, dir, quiet(Options{}))
-	if got := rest(t, h, begin); got[len(got)-1] != "-" {
+	crash(t, b)
+	b = opened(t, dir, quiet(Options{}))
+	if got := rest(t, b, begin); got[len(got)-1] != "-" {
 		t.Errorf("the next life says nothing of what may be missing: %q", got)
 	}
 }
@@ -354,12 +354,12 @@ func TestFailingSyncOfASealedSegment(t *testing.T) {
 func TestFailingClose(t *testing.T) {
 	t.Parallel()
 	d := &disk{}
-	h := opened(t, t.TempDir(), quiet(Options{Sync: Never, segment: 4 << 10, wrap: func(f segFile) segFile { return failingClose{f, d} }}))
+	b := opened(t, t.TempDir(), quiet(Options{Sync: Never, segment: 4 << 10, wrap: func(f segFile) segFile { return failingClose{f, d} }}))
 	d.set(func() { d.sync = syscall.EIO })
 	brokertest.Eventually(t, "the log refuses events", func() bool {
-		return errors.Is(appendOne(t, h, "", string(make([]byte, 1000))).Err, syscall.EIO)
+		return errors.Is(appendOne(t, b, "", string(make([]byte, 1000))).Err, syscall.EIO)
 	})
-	if r := appendOne(t, h, "", "a"); !errors.Is(r.Err, broker.ErrUnavailable) {
+	if r := appendOne(t, b, "", "a"); !errors.Is(r.Err, broker.ErrUnavailable) {
 		t.Errorf("got %v", r.Err)
 	}
 	d.set(func() { d.sync = nil })
@@ -380,16 +380,16 @@ func (f failingClose) Close() error {
 func TestFailingSyncAtStart(t *testing.T) {
 	t.Parallel()
 	dir, d := t.TempDir(), &disk{}
-	h := opened(t, dir, quiet(Options{}))
-	begin := h.start()
-	put(t, h, "a")
-	crash(t, h)
+	b := opened(t, dir, quiet(Options{}))
+	begin := b.start()
+	put(t, b, "a")
+	crash(t, b)
 	d.sync = syscall.EIO
 	if _, err := Open(dir, quiet(Options{wrap: d.wrap})); !errors.Is(err, syscall.EIO) {
 		t.Fatalf("got %v", err)
 	}
-	h = opened(t, dir, quiet(Options{}))
-	if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "-"}) {
+	b = opened(t, dir, quiet(Options{}))
+	if got := rest(t, b, begin); !slices.Equal(got, []string{"a", "-"}) {
 		t.Errorf("got %q", got)
 	}
 }

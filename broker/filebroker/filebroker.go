@@ -38,16 +38,16 @@ type Options struct {
 	// MaxAge is how long entries are kept, and up to a 32nd longer. 0 is DefaultMaxAge.
 	MaxAge time.Duration
 	// Log gets what happens to the log apart from its use. nil is slog.Default.
-	Log *slog.Logger
+	Logger *slog.Logger
 
 	segment int64                 // bytes of a segment; 0 for a part of MaxBytes
 	wrap    func(segFile) segFile // lets tests make a segment's file fail
 	clock   func() moment         // the time; nil for the real one
 }
 
-// Handle is a log that is open. All that open the same directory in this process share one log, so that a
+// Broker is a log that is open. All that open the same directory in this process share one log, so that a
 // hub that drains does not keep its successor from starting.
-type Handle struct {
+type Broker struct {
 	log  *log
 	life context.Context // done when the broker is closed
 	end  context.CancelFunc
@@ -62,7 +62,7 @@ var open = struct {
 
 // Open opens the log in a directory, which it makes where there is none. Where the log is open in this
 // process, its options stay as they are; in another process, that is an error.
-func Open(dir string, o Options) (*Handle, error) {
+func Open(dir string, o Options) (*Broker, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -77,13 +77,13 @@ func Open(dir string, o Options) (*Handle, error) {
 		open.logs[dir] = l
 	}
 	l.users++
-	b := &Handle{log: l}
+	b := &Broker{log: l}
 	b.life, b.end = context.WithCancel(context.Background())
 	return b, nil
 }
 
 // Append implements broker.Broker.
-func (b *Handle) Append(ctx context.Context, records []broker.Record) []broker.Result {
+func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.Result {
 	if b.life.Err() != nil { // others may have the log open still
 		return failed(records, broker.ErrClosed)
 	}
@@ -117,7 +117,7 @@ func failed(records []broker.Record, err error) []broker.Result {
 }
 
 // Tail implements broker.Broker.
-func (b *Handle) Tail(ctx context.Context, last int, sink broker.Sink) error {
+func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(b.life, func() { cancel(broker.ErrClosed) })()
@@ -126,7 +126,7 @@ func (b *Handle) Tail(ctx context.Context, last int, sink broker.Sink) error {
 }
 
 // Read implements broker.Broker. It returns fewer than limit, but not none, where they are large.
-func (b *Handle) Read(ctx context.Context, after, upTo broker.Position, limit int) ([]broker.Entry, error) {
+func (b *Broker) Read(ctx context.Context, after, upTo broker.Position, limit int) ([]broker.Entry, error) {
 	newest, err := b.log.between(after, upTo)
 	if err != nil || newest <= after.Minor || limit < 1 {
 		return nil, err
@@ -136,12 +136,12 @@ func (b *Handle) Read(ctx context.Context, after, upTo broker.Position, limit in
 }
 
 // Resolve implements broker.Broker.
-func (b *Handle) Resolve(_ context.Context, p broker.Position) (broker.Standing, error) {
+func (b *Broker) Resolve(_ context.Context, p broker.Position) (broker.Standing, error) {
 	return b.log.standing(p), nil
 }
 
 // Close implements broker.Broker.
-func (b *Handle) Close() (err error) {
+func (b *Broker) Close() (err error) {
 	b.once.Do(func() {
 		b.end()
 		open.Lock()
@@ -156,4 +156,4 @@ func (b *Handle) Close() (err error) {
 
 var errTooLarge = errors.New("the event is larger than 64 MiB")
 
-var _ broker.Broker = (*Handle)(nil)
+var _ broker.Broker = (*Broker)(nil)

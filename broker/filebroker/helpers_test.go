@@ -20,49 +20,49 @@ func quiet(o Options) Options {
 	if o.segment == 0 && o.MaxBytes == 0 {
 		o.segment = 1 << 20
 	}
-	o.Log = slog.New(slog.DiscardHandler)
+	o.Logger = slog.New(slog.DiscardHandler)
 	return o
 }
 
 // opened opens a log, and closes it at the end.
-func opened(t testing.TB, dir string, o Options) *Handle {
+func opened(t testing.TB, dir string, o Options) *Broker {
 	t.Helper()
-	h, err := Open(dir, o)
+	b, err := Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := h.Close(); err != nil {
+		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return h
+	return b
 }
 
 // crash lets go of a log as SIGKILL would: nothing is written any more.
-func crash(t testing.TB, h *Handle) {
+func crash(t testing.TB, b *Broker) {
 	t.Helper()
-	h.once.Do(func() {
-		h.end()
+	b.once.Do(func() {
+		b.end()
 		open.Lock()
 		defer open.Unlock()
-		delete(open.logs, h.log.dir)
-		close(h.log.closing)
-		h.log.stopped.Wait()
-		if err := h.log.release(); err != nil {
+		delete(open.logs, b.log.dir)
+		close(b.log.closing)
+		b.log.stopped.Wait()
+		if err := b.log.release(); err != nil {
 			t.Fatal(err)
 		}
 	})
 }
 
 // put appends one event for each text, and returns the last one's position.
-func put(t testing.TB, h *Handle, texts ...string) broker.Position {
+func put(t testing.TB, b *Broker, texts ...string) broker.Position {
 	t.Helper()
 	records := make([]broker.Record, len(texts))
 	for i, s := range texts {
 		records[i] = event([]byte(s))
 	}
-	results := h.Append(t.Context(), records)
+	results := b.Append(t.Context(), records)
 	for i, r := range results {
 		if r.Err != nil {
 			t.Fatalf("appending %q: %v", texts[i], r.Err)
@@ -79,10 +79,10 @@ func numbered(prefix string, n int) (texts []string) {
 }
 
 // rest is what comes behind a position: the texts of the events, and "-" for a hole.
-func rest(t testing.TB, h *Handle, after broker.Position) (texts []string) {
+func rest(t testing.TB, b *Broker, after broker.Position) (texts []string) {
 	t.Helper()
-	for at, end := after, h.tip(); ; {
-		entries, err := h.Read(t.Context(), at, end, 100)
+	for at, end := after, b.tip(); ; {
+		entries, err := b.Read(t.Context(), at, end, 100)
 		if err != nil {
 			t.Fatalf("reading behind %s: %v", at, err)
 		}
@@ -103,9 +103,9 @@ func rest(t testing.TB, h *Handle, after broker.Position) (texts []string) {
 	}
 }
 
-func standing(t testing.TB, h *Handle, p broker.Position) broker.Standing {
+func standing(t testing.TB, b *Broker, p broker.Position) broker.Standing {
 	t.Helper()
-	s, err := h.Resolve(t.Context(), p)
+	s, err := b.Resolve(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,17 +113,17 @@ func standing(t testing.TB, h *Handle, p broker.Position) broker.Standing {
 }
 
 // start is the position before the first entry that is left.
-func (h *Handle) start() broker.Position {
-	h.log.mu.Lock()
-	defer h.log.mu.Unlock()
-	return h.log.table.position(h.log.oldest() - 1)
+func (b *Broker) start() broker.Position {
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	return b.log.table.position(b.log.oldest() - 1)
 }
 
 // tip is the newest entry's position.
-func (h *Handle) tip() broker.Position {
-	h.log.mu.Lock()
-	defer h.log.mu.Unlock()
-	return h.log.table.position(h.log.visible)
+func (b *Broker) tip() broker.Position {
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	return b.log.table.position(b.log.visible)
 }
 
 // follower is a sink that keeps what it is given.
@@ -137,11 +137,11 @@ type follower struct {
 }
 
 // follow starts a Tail that ends with the test.
-func follow(t testing.TB, h *Handle, last int) *follower {
+func follow(t testing.TB, b *Broker, last int) *follower {
 	f := &follower{}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- h.Tail(ctx, last, f) }()
+	go func() { done <- b.Tail(ctx, last, f) }()
 	t.Cleanup(func() {
 		f.release()
 		cancel()

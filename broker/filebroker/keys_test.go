@@ -46,16 +46,16 @@ func TestKeysAfterTheClockWasWrong(t *testing.T) {
 		t.Run(fmt.Sprintf("by %s, restart %t", c.wrong, c.restart), func(t *testing.T) {
 			clock := &clocks{at: realMoment()}
 			dir, o := t.TempDir(), quiet(Options{Sync: Never, segment: 4 << 10, clock: clock.now})
-			h := opened(t, dir, o)
+			b := opened(t, dir, o)
 			again := func() {
 				if c.restart {
-					crash(t, h)
-					h = opened(t, dir, o)
+					crash(t, b)
+					b = opened(t, dir, o)
 				}
 			}
 			store := func(key string, repeated bool) {
 				t.Helper()
-				if r := appendOne(t, h, key, "x"); r.Err != nil || r.Repeated != repeated {
+				if r := appendOne(t, b, key, "x"); r.Err != nil || r.Repeated != repeated {
 					t.Errorf("%s: %+v, want repeated %t", key, r, repeated)
 				}
 			}
@@ -84,10 +84,10 @@ func TestKeysAfterTheClockWasWrong(t *testing.T) {
 func TestKeysAfterSuspension(t *testing.T) {
 	t.Parallel()
 	clock := &clocks{at: realMoment()}
-	h := opened(t, t.TempDir(), quiet(Options{Sync: Never, clock: clock.now}))
-	appendOne(t, h, "k", "x")
+	b := opened(t, t.TempDir(), quiet(Options{Sync: Never, clock: clock.now}))
+	appendOne(t, b, "k", "x")
 	clock.set(time.Hour) // the monotonic clock stood still
-	if r := appendOne(t, h, "k", "x"); r.Err != nil || r.Repeated {
+	if r := appendOne(t, b, "k", "x"); r.Err != nil || r.Repeated {
 		t.Errorf("got %+v", r)
 	}
 }

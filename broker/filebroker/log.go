@@ -17,7 +17,7 @@ import (
 type log struct {
 	dir     string
 	options Options
-	slog    *slog.Logger
+	logger  *slog.Logger
 	lock    *os.File
 	users   int // guarded by open
 
@@ -65,11 +65,11 @@ func openLog(dir string, o Options) (_ *log, err error) {
 	if o.clock == nil {
 		o.clock = realMoment
 	}
-	if o.Log == nil {
-		o.Log = slog.Default()
+	if o.Logger == nil {
+		o.Logger = slog.Default()
 	}
 	l := &log{
-		dir: dir, options: o, slog: o.Log.With("log", dir), requests: make(chan *request), closing: make(chan struct{}),
+		dir: dir, options: o, logger: o.Logger.With("log", dir), requests: make(chan *request), closing: make(chan struct{}),
 		broken: make(chan struct{}), tails: map[*tail]struct{}{},
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -136,7 +136,7 @@ func (l *log) recover() error {
 	if n := len(l.segments); n > 0 {
 		next, oldest = l.segments[n-1].last+1, l.segments[0].first
 		if !known {
-			l.slog.Warn("the table of epochs is missing or damaged: resuming clients will be told of a gap")
+			l.logger.Warn("the table of epochs is missing or damaged: resuming clients will be told of a gap")
 			l.table.Epochs = []epoch{{broker.NewEpoch(), min(oldest, next)}}
 		}
 	}
@@ -147,7 +147,7 @@ func (l *log) recover() error {
 	case !known:
 		whole = len(l.segments) == 0
 	case t.Inode != inode(info):
-		l.slog.Warn("the log was copied or restored from a copy")
+		l.logger.Warn("the log was copied or restored from a copy")
 		whole = false
 	case t.Clean:
 		whole = whole && t.End < next
@@ -158,7 +158,7 @@ func (l *log) recover() error {
 	l.table.Boot, l.table.Inode, l.table.Synced, l.table.Clean, l.table.End = b, inode(info), l.options.Sync == Always, false, 0
 	l.writer.next, l.writer.written, l.visible, l.writer.hole = next, next-1, next-1, !whole
 	if !whole {
-		l.slog.Warn("entries may have been lost: resuming clients will be told of a gap")
+		l.logger.Warn("entries may have been lost: resuming clients will be told of a gap")
 	}
 
 	if err = l.start(); isFull(err) {
@@ -199,7 +199,7 @@ func (l *log) recoverSegment(i int, keys *rebuild) (intact bool, err error) {
 		return true, nil
 	}
 	if !sound {
-		l.slog.Warn("the newest segment's header is damaged", "file", s.path)
+		l.logger.Warn("the newest segment's header is damaged", "file", s.path)
 	}
 	return l.inspectEnd(f, s)
 }
@@ -224,7 +224,7 @@ func (l *log) inspectEnd(f *os.File, s *segment) (intact bool, err error) {
 		at += int64(n)
 	}
 	if tail > s.end {
-		l.slog.Warn("cutting an unreadable end of the log", "file", s.path, "bytes", tail-s.end)
+		l.logger.Warn("cutting an unreadable end of the log", "file", s.path, "bytes", tail-s.end)
 	}
 	return final != frameEnd && tail != frameTail, nil
 }
@@ -268,7 +268,7 @@ func (l *log) finish() error {
 // says nothing of what the first one has dropped.
 func (l *log) fail(err error) {
 	l.breaking.Do(func() {
-		l.slog.Error("the disk failed: nothing is appended any more until the log is opened again", "error", err)
+		l.logger.Error("the disk failed: nothing is appended any more until the log is opened again", "error", err)
 		l.reason = fmt.Errorf("%w: the disk failed: %w", broker.ErrUnavailable, err)
 		l.tabling.Lock()
 		defer l.tabling.Unlock()

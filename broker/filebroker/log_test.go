@@ -19,15 +19,15 @@ import (
 
 func TestRecordComesBack(t *testing.T) {
 	t.Parallel()
-	h := opened(t, t.TempDir(), quiet(Options{}))
-	begin := h.start()
+	b := opened(t, t.TempDir(), quiet(Options{}))
+	begin := b.start()
 	want := broker.Record{
 		Kind: broker.Disconnect, Targets: []broker.Target{{Kind: broker.Broadcast}, {Kind: broker.Topic, Name: "a/b"}}, Exclude: []string{"c"},
 		Type: "t", ID: "i", Data: []byte("\x00\xff\n"), Retry: time.Second, TTL: time.Minute, Coalesce: "co", Key: "k", Digest: [16]byte{1},
 	}
 	before := time.Now()
-	r := h.Append(t.Context(), []broker.Record{want})
-	entries, err := h.Read(t.Context(), begin, r[0].Position, 10)
+	r := b.Append(t.Context(), []broker.Record{want})
+	entries, err := b.Read(t.Context(), begin, r[0].Position, 10)
 	if err != nil || len(entries) != 1 || entries[0].Position != r[0].Position {
 		t.Fatalf("got %+v, %v", entries, err)
 	}
@@ -38,7 +38,7 @@ func TestRecordComesBack(t *testing.T) {
 	if got.Time = want.Time; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if r := h.Append(t.Context(), []broker.Record{{Data: make([]byte, maxRecord)}, {}}); !errors.Is(r[0].Err, errTooLarge) || r[1].Err != nil {
+	if r := b.Append(t.Context(), []broker.Record{{Data: make([]byte, maxRecord)}, {}}); !errors.Is(r[0].Err, errTooLarge) || r[1].Err != nil {
 		t.Errorf("too large: %+v", r)
 	}
 }
@@ -50,45 +50,45 @@ func TestResumeAfterRestart(t *testing.T) {
 		t.Run(fmt.Sprintf("killed=%t", killed), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			h := opened(t, dir, quiet(Options{Sync: Never}))
-			known := []broker.Position{h.start(), put(t, h, "a"), put(t, h, "b", "c"), put(t, h, "d")}
+			b := opened(t, dir, quiet(Options{Sync: Never}))
+			known := []broker.Position{b.start(), put(t, b, "a"), put(t, b, "b", "c"), put(t, b, "d")}
 			texts := []string{"a", "b", "c", "d"}
 			ahead := known[3]
 			ahead.Minor++
-			if s := standing(t, h, ahead); s != broker.Ahead {
+			if s := standing(t, b, ahead); s != broker.Ahead {
 				t.Errorf("%s stands %d", ahead, s)
 			}
 			for life := range 4 {
 				if killed {
-					crash(t, h)
-				} else if err := h.Close(); err != nil {
+					crash(t, b)
+				} else if err := b.Close(); err != nil {
 					t.Fatal(err)
 				}
-				h = opened(t, dir, quiet(Options{Sync: Never}))
-				f := follow(t, h, 2)
-				f.await(t, h.tip().Minor)
-				if got := f.texts; !slices.Equal(got, texts[len(texts)-2:]) || h.tip() != known[len(known)-1] {
-					t.Errorf("life %d begins with %q at %s", life, got, h.tip())
+				b = opened(t, dir, quiet(Options{Sync: Never}))
+				f := follow(t, b, 2)
+				f.await(t, b.tip().Minor)
+				if got := f.texts; !slices.Equal(got, texts[len(texts)-2:]) || b.tip() != known[len(known)-1] {
+					t.Errorf("life %d begins with %q at %s", life, got, b.tip())
 				}
 				for i, p := range known {
-					if s := standing(t, h, p); s != broker.Exact {
+					if s := standing(t, b, p); s != broker.Exact {
 						t.Errorf("life %d: %s stands %d", life, p, s)
 					}
-					want := texts[len(texts)-int(h.tip().Minor-p.Minor):]
-					if got := rest(t, h, p); !slices.Equal(got, want) {
+					want := texts[len(texts)-int(b.tip().Minor-p.Minor):]
+					if got := rest(t, b, p); !slices.Equal(got, want) {
 						t.Errorf("life %d: behind position %d is %q, want %q", life, i, got, want)
 					}
 				}
-				if s := standing(t, h, ahead); s != broker.Lost {
+				if s := standing(t, b, ahead); s != broker.Lost {
 					t.Errorf("life %d: %s, which was never reached, stands %d", life, ahead, s)
 				}
 				if life%2 == 1 { // others pass without anything
 					text := fmt.Sprint("life ", life)
-					known, texts = append(known, put(t, h, text)), append(texts, text)
+					known, texts = append(known, put(t, b, text)), append(texts, text)
 				}
 			}
 			for _, p := range []broker.Position{{Epoch: 1, Minor: 1}, {Epoch: known[0].Epoch, Minor: 1, Major: 1}, {Epoch: known[0].Epoch, Minor: 1, Check: 1}} {
-				if _, err := h.Read(t.Context(), p, h.tip(), 1); standing(t, h, p) != broker.Unknown || !errors.Is(err, broker.ErrUnknown) {
+				if _, err := b.Read(t.Context(), p, b.tip(), 1); standing(t, b, p) != broker.Unknown || !errors.Is(err, broker.ErrUnknown) {
 					t.Errorf("%+v is known: %v", p, err)
 				}
 			}
@@ -103,10 +103,10 @@ func TestRestoredCopy(t *testing.T) {
 	for _, clean := range []bool{true, false} {
 		t.Run(fmt.Sprintf("clean=%t", clean), func(t *testing.T) {
 			dir, backup := t.TempDir(), t.TempDir()
-			h := opened(t, dir, quiet(Options{}))
-			shared := put(t, h, "a", "b")
+			b := opened(t, dir, quiet(Options{}))
+			shared := put(t, b, "a", "b")
 			if clean {
-				if err := h.Close(); err != nil {
+				if err := b.Close(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -114,18 +114,18 @@ func TestRestoredCopy(t *testing.T) {
 				t.Fatal(err)
 			}
 			if clean {
-				h = opened(t, dir, quiet(Options{}))
+				b = opened(t, dir, quiet(Options{}))
 			}
-			gone := put(t, h, "c")
-			crash(t, h)
-			h = opened(t, filepath.Join(backup, "log"), quiet(Options{}))
-			if got := put(t, h, "d"); got == gone {
+			gone := put(t, b, "c")
+			crash(t, b)
+			b = opened(t, filepath.Join(backup, "log"), quiet(Options{}))
+			if got := put(t, b, "d"); got == gone {
 				t.Errorf("two events at %s", got)
 			}
-			if s := standing(t, h, gone); s != broker.Lost && s != broker.Unknown {
+			if s := standing(t, b, gone); s != broker.Lost && s != broker.Unknown {
 				t.Errorf("what is lost stands %d", s)
 			}
-			if got := rest(t, h, shared); !slices.Equal(got, []string{"-", "d"}) {
+			if got := rest(t, b, shared); !slices.Equal(got, []string{"-", "d"}) {
 				t.Errorf("got %q", got)
 			}
 		})
@@ -137,9 +137,9 @@ func TestMachineCrash(t *testing.T) {
 	t.Parallel()
 	for sync, want := range map[time.Duration][]string{Always: nil, Never: {"-"}} {
 		dir := t.TempDir()
-		h := opened(t, dir, quiet(Options{Sync: sync}))
-		p := put(t, h, "a")
-		crash(t, h)
+		b := opened(t, dir, quiet(Options{Sync: sync}))
+		p := put(t, b, "a")
+		crash(t, b)
 		tb, _, err := readTable(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -148,8 +148,8 @@ func TestMachineCrash(t *testing.T) {
 		if err := tb.write(dir); err != nil {
 			t.Fatal(err)
 		}
-		h = opened(t, dir, quiet(Options{Sync: Never}))
-		if got := rest(t, h, p); !slices.Equal(got, want) {
+		b = opened(t, dir, quiet(Options{Sync: Never}))
+		if got := rest(t, b, p); !slices.Equal(got, want) {
 			t.Errorf("sync %s: got %q, want %q", sync, got, want)
 		}
 	}
@@ -159,20 +159,20 @@ func TestKeys(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, segment: 4 << 10})
-	h := opened(t, dir, o)
-	first := appendOne(t, h, "k", "a")
-	put(t, h, numbered("filler ", 200)...)
+	b := opened(t, dir, o)
+	first := appendOne(t, b, "k", "a")
+	put(t, b, numbered("filler ", 200)...)
 	for range 3 {
-		if r := appendOne(t, h, "k", "a"); r.Position != first.Position || !r.Repeated || r.Err != nil {
+		if r := appendOne(t, b, "k", "a"); r.Position != first.Position || !r.Repeated || r.Err != nil {
 			t.Errorf("again: %+v, first %+v", r, first)
 		}
-		if r := appendOne(t, h, "k", "b"); !errors.Is(r.Err, broker.ErrKeyReused) {
+		if r := appendOne(t, b, "k", "b"); !errors.Is(r.Err, broker.ErrKeyReused) {
 			t.Errorf("another content: %+v", r)
 		}
-		crash(t, h)
-		h = opened(t, dir, o)
+		crash(t, b)
+		b = opened(t, dir, o)
 	}
-	w := &h.log.writer.keys
+	w := &b.log.writer.keys
 	used := w.uses[0].at
 	later := func(d time.Duration) moment { return moment{used.wall + int64(d), used.mono + d} }
 	if seq, _ := w.find(&broker.Record{Key: "k", Digest: w.uses[0].digest}, later(KeyWindow-1)); seq != first.Position.Minor {
@@ -205,10 +205,10 @@ func TestMaxBytes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, MaxBytes: MinMaxBytes})
-	h := opened(t, dir, o)
-	begin, known := h.start(), []broker.Position{}
+	b := opened(t, dir, o)
+	begin, known := b.start(), []broker.Position{}
 	for i := range 300 {
-		known = append(known, put(t, h, numbered(strings.Repeat("x", 500)+fmt.Sprint(i, " "), 20)...))
+		known = append(known, put(t, b, numbered(strings.Repeat("x", 500)+fmt.Sprint(i, " "), 20)...))
 		if n := diskUse(t, dir); n > o.MaxBytes+2<<10 {
 			t.Fatalf("%d bytes after %d", n, i)
 		}
@@ -219,28 +219,28 @@ func TestMaxBytes(t *testing.T) {
 	for range 2 {
 		exact := 0
 		for _, p := range known {
-			s := standing(t, h, p)
-			_, err := h.Read(t.Context(), p, h.tip(), 1)
+			s := standing(t, b, p)
+			_, err := b.Read(t.Context(), p, b.tip(), 1)
 			if s == broker.Exact && err == nil {
 				exact++
 			} else if exact > 0 || s != broker.Trimmed || !errors.Is(err, broker.ErrTrimmed) {
 				t.Fatalf("%s stands %d, %v", p, s, err)
 			}
 		}
-		if s := standing(t, h, begin); s != broker.Trimmed || exact < 50 || exact > 100 {
+		if s := standing(t, b, begin); s != broker.Trimmed || exact < 50 || exact > 100 {
 			t.Errorf("the log's begin stands %d, and of 300 groups %d are left", s, exact)
 		}
-		crash(t, h)
-		h = opened(t, dir, o)
+		crash(t, b)
+		b = opened(t, dir, o)
 	}
 	// An event larger than all of the log is kept as long as nothing comes behind it.
-	p := put(t, h, "before")
-	put(t, h, strings.Repeat("y", 2*MinMaxBytes))
-	if got := rest(t, h, p); len(got) != 1 {
+	p := put(t, b, "before")
+	put(t, b, strings.Repeat("y", 2*MinMaxBytes))
+	if got := rest(t, b, p); len(got) != 1 {
 		t.Errorf("got %d events", len(got))
 	}
-	put(t, h, "x")
-	put(t, h, numbered(strings.Repeat("x", 500), 100)...)
+	put(t, b, "x")
+	put(t, b, numbered(strings.Repeat("x", 500), 100)...)
 	if n := diskUse(t, dir); n > o.MaxBytes+2<<10 {
 		t.Errorf("%d bytes at the end", n)
 	}
@@ -251,26 +251,26 @@ func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, MaxAge: 200 * time.Millisecond})
-	h := opened(t, dir, o)
-	begin, last := h.start(), put(t, h, "a", "b")
-	brokertest.Eventually(t, "trimming by age", func() bool { return standing(t, h, begin) == broker.Trimmed })
+	b := opened(t, dir, o)
+	begin, last := b.start(), put(t, b, "a", "b")
+	brokertest.Eventually(t, "trimming by age", func() bool { return standing(t, b, begin) == broker.Trimmed })
 	for range 2 {
-		if s := standing(t, h, last); s != broker.Exact {
+		if s := standing(t, b, last); s != broker.Exact {
 			t.Errorf("the last one stands %d", s)
 		}
-		if got := rest(t, h, last); len(got) != 0 {
+		if got := rest(t, b, last); len(got) != 0 {
 			t.Errorf("got %q", got)
 		}
-		if err := h.Close(); err != nil {
+		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
-		h = opened(t, dir, o)
+		b = opened(t, dir, o)
 	}
-	f := follow(t, h, 10)
+	f := follow(t, b, 10)
 	if f.begin != last {
 		t.Errorf("Tail begins at %s, want %s", f.begin, last)
 	}
-	if p := put(t, h, "c"); !slices.Equal(rest(t, h, last), []string{"c"}) || p.Epoch == last.Epoch {
+	if p := put(t, b, "c"); !slices.Equal(rest(t, b, last), []string{"c"}) || p.Epoch == last.Epoch {
 		t.Errorf("%s comes behind %s", p, last)
 	}
 }
@@ -284,20 +284,20 @@ func TestLaggingTail(t *testing.T) {
 	}{"kept": {1 << 30, false}, "trimmed": {MinMaxBytes, true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := opened(t, t.TempDir(), quiet(Options{Sync: Never, MaxBytes: c.max}))
-			f := follow(t, h, 0)
-			put(t, h, "first")
+			b := opened(t, t.TempDir(), quiet(Options{Sync: Never, MaxBytes: c.max}))
+			f := follow(t, b, 0)
+			put(t, b, "first")
 			f.await(t, 1)
 			f.hold = make(chan struct{})
 			want := []string{"first"}
 			for range 40 {
 				texts := numbered(strings.Repeat("z", 100<<10), 10)
-				put(t, h, texts...)
+				put(t, b, texts...)
 				want = append(want, texts...)
 			}
 			f.release()
-			f.await(t, h.tip().Minor)
-			live := put(t, h, "live")
+			f.await(t, b.tip().Minor)
+			live := put(t, b, "live")
 			f.await(t, live.Minor)
 			want = append(want, "live")
 			if i := slices.Index(f.texts, "-"); (i >= 0) != c.hole {
@@ -316,38 +316,38 @@ func TestSegmentMissing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	o := quiet(Options{Sync: Never, segment: 1 << 10})
-	h := opened(t, dir, o)
-	begin, texts := h.start(), numbered("event ", 100)
-	put(t, h, texts...)
+	b := opened(t, dir, o)
+	begin, texts := b.start(), numbered("event ", 100)
+	put(t, b, texts...)
 	list := files(t, dir)
 	if err := os.Remove(list[2]); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		got := rest(t, h, begin)
+		got := rest(t, b, begin)
 		i := slices.Index(got, "-")
 		if i < 1 || strings.Count(strings.Join(got, ""), "-") != 1 || !slices.Equal(got[:i], texts[:i]) || !slices.Equal(got[i+1:], texts[len(texts)-len(got)+i+1:]) {
 			t.Errorf("got %q", got)
 		}
-		crash(t, h)
-		h = opened(t, dir, o)
+		crash(t, b)
+		b = opened(t, dir, o)
 	}
 }
 
 // A frame that is in order may hold what this version cannot read.
 func TestForeignRecords(t *testing.T) {
 	t.Parallel()
-	h := opened(t, t.TempDir(), quiet(Options{}))
-	begin := h.start()
-	put(t, h, "a")
+	b := opened(t, t.TempDir(), quiet(Options{}))
+	begin := b.start()
+	put(t, b, "a")
 	for _, encoded := range [][]byte{{1}, {99, 0}} { // no record, and one of a newer format
 		r := newRequest(make([]broker.Record, 1))
 		r.encoded, r.ends[0] = encoded, len(encoded)
-		h.log.requests <- r
+		b.log.requests <- r
 		<-r.done
 	}
-	put(t, h, "b")
-	if got := rest(t, h, begin); !slices.Equal(got, []string{"a", "-", "-", "b"}) {
+	put(t, b, "b")
+	if got := rest(t, b, begin); !slices.Equal(got, []string{"a", "-", "-", "b"}) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -355,18 +355,18 @@ func TestForeignRecords(t *testing.T) {
 // Many append, read, resolve and follow at once.
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
-	h := opened(t, t.TempDir(), quiet(Options{Sync: time.Millisecond, MaxBytes: MinMaxBytes}))
-	followers := []*follower{follow(t, h, 0), follow(t, h, 0)}
+	b := opened(t, t.TempDir(), quiet(Options{Sync: time.Millisecond, MaxBytes: MinMaxBytes}))
+	followers := []*follower{follow(t, b, 0), follow(t, b, 0)}
 	var all sync.WaitGroup
 	for g := range 8 {
 		all.Go(func() {
 			for i := range 300 {
-				p := put(t, h, fmt.Sprint(g, " ", i, strings.Repeat("x", 500)), "y")
-				if s := standing(t, h, p); s != broker.Exact && s != broker.Trimmed {
+				p := put(t, b, fmt.Sprint(g, " ", i, strings.Repeat("x", 500)), "y")
+				if s := standing(t, b, p); s != broker.Exact && s != broker.Trimmed {
 					t.Errorf("%s stands %d", p, s)
 				}
 				p.Minor -= min(p.Minor, uint64(i%50))
-				if _, err := h.Read(t.Context(), p, h.tip(), 20); err != nil && !errors.Is(err, broker.ErrTrimmed) {
+				if _, err := b.Read(t.Context(), p, b.tip(), 20); err != nil && !errors.Is(err, broker.ErrTrimmed) {
 					t.Errorf("reading behind %s: %v", p, err)
 				}
 			}
@@ -374,7 +374,7 @@ func TestConcurrent(t *testing.T) {
 	}
 	all.Wait()
 	for _, f := range followers {
-		f.await(t, h.tip().Minor)
+		f.await(t, b.tip().Minor)
 		if slices.Contains(f.texts, "-") {
 			continue // it lagged behind what is kept
 		}
@@ -394,16 +394,16 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	goroutines, files := runtime.NumGoroutine(), descriptors()
 	for _, sync := range []time.Duration{Always, Never, time.Millisecond} {
-		h, err := Open(t.TempDir(), quiet(Options{Sync: sync, segment: 1 << 10}))
+		b, err := Open(t.TempDir(), quiet(Options{Sync: sync, segment: 1 << 10}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		tail := make(chan error)
-		go func() { tail <- h.Tail(t.Context(), 0, &follower{}) }()
-		begin := h.start()
-		put(t, h, numbered("event ", 100)...)
-		rest(t, h, begin)
-		if err := h.Close(); err != nil {
+		go func() { tail <- b.Tail(t.Context(), 0, &follower{}) }()
+		begin := b.start()
+		put(t, b, numbered("event ", 100)...)
+		rest(t, b, begin)
+		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
 		if err := <-tail; !errors.Is(err, broker.ErrClosed) {

@@ -18,12 +18,12 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/asynclog"
 )
 
-func init() { caddy.RegisterModule(new(Broker)) }
+func init() { caddy.RegisterModule(new(Module)) }
 
-// Broker keeps events in files, so that clients resume where they were after a crash or a restart. The
+// Module keeps events in files, so that clients resume where they were after a crash or a restart. The
 // files belong to one process. What is changed here while the directory stays the same holds from the next
 // start of the process on.
-type Broker struct {
+type Module struct {
 	// The directory, made where there is none; each hub has its own below it. Placeholders are replaced.
 	Dir string `json:"dir"`
 	// How often what was published is synced to disk: "always" before a publish is answered, "never", or each
@@ -42,10 +42,10 @@ type Broker struct {
 const defaultSync = 100 * time.Millisecond
 
 // CaddyModule returns the Caddy module information.
-func (*Broker) CaddyModule() caddy.ModuleInfo {
+func (*Module) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "sse_push.brokers.file",
-		New: func() caddy.Module { return new(Broker) },
+		New: func() caddy.Module { return new(Module) },
 	}
 }
 
@@ -56,9 +56,9 @@ func (*Broker) CaddyModule() caddy.ModuleInfo {
 //	    max_bytes <size>
 //	    max_age   <duration>
 //	}
-func (b *Broker) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	if !d.AllArgs(&b.Dir) {
+	if !d.AllArgs(&m.Dir) {
 		return d.Errf("broker file: write: broker file <dir>")
 	}
 	seen := map[string]bool{}
@@ -71,59 +71,59 @@ func (b *Broker) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if !d.AllArgs(&value) {
 			return d.Errf("broker file: %s takes one argument", name)
 		}
-		if err := b.set(name, value); err != nil {
+		if err := m.set(name, value); err != nil {
 			return d.Errf("broker file: %w", err)
 		}
 	}
 	return nil
 }
 
-func (b *Broker) set(name, value string) error {
+func (m *Module) set(name, value string) error {
 	switch name {
 	case "sync":
-		b.Sync = value
+		m.Sync = value
 	case "max_bytes":
 		size, err := humanize.ParseBytes(value)
 		if err != nil || size < 1 || size > math.MaxInt64 {
 			return fmt.Errorf("max_bytes: %q must be a size, such as 10GiB", value)
 		}
-		b.MaxBytes = int64(size)
+		m.MaxBytes = int64(size)
 	case "max_age":
 		age, err := caddy.ParseDuration(value)
 		if err != nil || age <= 0 {
 			return fmt.Errorf("max_age: %q must be a duration of more than 0, such as 7d", value)
 		}
-		b.MaxAge = caddy.Duration(age)
+		m.MaxAge = caddy.Duration(age)
 	default:
 		return fmt.Errorf("%q is not known here; known are sync, max_bytes, max_age", name)
 	}
-	_, err := b.check()
+	_, err := m.check()
 	return err
 }
 
 // Provision sets up the broker. It touches no file.
-func (b *Broker) Provision(ctx caddy.Context) (err error) {
-	return b.provision(asynclog.Logger(ctx.Slogger()))
+func (m *Module) Provision(ctx caddy.Context) (err error) {
+	return m.provision(asynclog.Logger(ctx.Slogger()))
 }
 
-func (b *Broker) provision(log *slog.Logger) (err error) {
-	if b.Dir, err = caddy.NewReplacer().ReplaceOrErr(b.Dir, true, true); err != nil {
+func (m *Module) provision(logger *slog.Logger) (err error) {
+	if m.Dir, err = caddy.NewReplacer().ReplaceOrErr(m.Dir, true, true); err != nil {
 		return fmt.Errorf("dir: %w", err)
 	}
-	if b.Dir == "" {
+	if m.Dir == "" {
 		return errors.New("dir is missing or empty")
 	}
-	if b.Dir, err = filepath.Abs(b.Dir); err != nil {
+	if m.Dir, err = filepath.Abs(m.Dir); err != nil {
 		return fmt.Errorf("dir: %w", err)
 	}
-	b.options, err = b.check()
-	b.options.Log = log
+	m.options, err = m.check()
+	m.options.Logger = logger
 	return err
 }
 
 // check returns the options as Open wants them.
-func (b *Broker) check() (o Options, err error) {
-	switch b.Sync {
+func (m *Module) check() (o Options, err error) {
+	switch m.Sync {
 	case "":
 		o.Sync = defaultSync
 	case "always":
@@ -131,25 +131,25 @@ func (b *Broker) check() (o Options, err error) {
 	case "never":
 		o.Sync = Never
 	default:
-		if o.Sync, err = caddy.ParseDuration(b.Sync); err != nil || o.Sync < time.Millisecond {
-			return o, fmt.Errorf("sync: %q must be always, never, or a duration of at least 1ms", b.Sync)
+		if o.Sync, err = caddy.ParseDuration(m.Sync); err != nil || o.Sync < time.Millisecond {
+			return o, fmt.Errorf("sync: %q must be always, never, or a duration of at least 1ms", m.Sync)
 		}
 	}
-	if o.MaxBytes = b.MaxBytes; o.MaxBytes != 0 && o.MaxBytes < MinMaxBytes {
+	if o.MaxBytes = m.MaxBytes; o.MaxBytes != 0 && o.MaxBytes < MinMaxBytes {
 		return o, errors.New("max_bytes must be at least 1MiB")
 	}
-	if o.MaxAge = time.Duration(b.MaxAge); o.MaxAge != 0 && o.MaxAge < time.Second {
+	if o.MaxAge = time.Duration(m.MaxAge); o.MaxAge != 0 && o.MaxAge < time.Second {
 		return o, errors.New("max_age must be at least 1s")
 	}
 	return o, nil
 }
 
 // LogKey names the log: as long as it stays the same, a reload keeps it open.
-func (b *Broker) LogKey() string { return "file:" + b.Dir }
+func (m *Module) LogKey() string { return "file:" + m.Dir }
 
 // Open opens a hub's log.
-func (b *Broker) Open(hub string) (broker.Broker, error) {
-	return Open(filepath.Join(b.Dir, dirName(hub)), b.options)
+func (m *Module) Open(hub string) (broker.Broker, error) {
+	return Open(filepath.Join(m.Dir, dirName(hub)), m.options)
 }
 
 // dirName makes a hub's name that of a directory, so that two hubs have two, on any file system.
@@ -170,7 +170,7 @@ func dirName(hub string) string {
 
 // Interface guards.
 var (
-	_ caddy.Module          = (*Broker)(nil)
-	_ caddy.Provisioner     = (*Broker)(nil)
-	_ caddyfile.Unmarshaler = (*Broker)(nil)
+	_ caddy.Module          = (*Module)(nil)
+	_ caddy.Provisioner     = (*Module)(nil)
+	_ caddyfile.Unmarshaler = (*Module)(nil)
 )

@@ -15,18 +15,18 @@ import (
 func TestProvision(t *testing.T) {
 	data := t.TempDir()
 	t.Setenv("FILEBROKER_DATA", data)
-	b := &Broker{Dir: "{env.FILEBROKER_DATA}/x/../events", Sync: "never"}
-	if err := b.provision(slog.New(slog.DiscardHandler)); err != nil {
+	m := &Module{Dir: "{env.FILEBROKER_DATA}/x/../events", Sync: "never"}
+	if err := m.provision(slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(data, "events")
-	if b.LogKey() != "file:"+dir {
-		t.Errorf("the log's key is %q", b.LogKey())
+	if m.LogKey() != "file:"+dir {
+		t.Errorf("the log's key is %q", m.LogKey())
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("provisioning has made the directory")
 	}
-	log, err := b.Open("Main/../x")
+	log, err := m.Open("Main/../x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,14 +45,14 @@ func TestProvision(t *testing.T) {
 
 func TestProvisionRefuses(t *testing.T) {
 	t.Parallel()
-	for want, b := range map[string]*Broker{
+	for want, m := range map[string]*Module{
 		"dir is missing": {},
 		"dir: ":          {Dir: "{env.FILEBROKER_IS_NOT_SET}"},
 		"sync: ":         {Dir: "x", Sync: "1"},
 		"max_bytes ":     {Dir: "x", MaxBytes: -1},
 		"max_age ":       {Dir: "x", MaxAge: caddy.Duration(1)},
 	} {
-		if err := b.provision(nil); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if err := m.provision(nil); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

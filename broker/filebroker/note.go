@@ -12,7 +12,7 @@ import (
 const noteSuffix = ".note"
 
 // Keep implements broker.Keeper. A crash of the machine may leave the note before.
-func (b *Handle) Keep(name string, note []byte) error {
+func (b *Broker) Keep(name string, note []byte) error {
 	if b.life.Err() != nil {
 		return broker.ErrClosed
 	}
@@ -27,7 +27,7 @@ func (b *Handle) Keep(name string, note []byte) error {
 }
 
 // Kept implements broker.Keeper.
-func (b *Handle) Kept(name string) ([]byte, error) {
+func (b *Broker) Kept(name string) ([]byte, error) {
 	note, err := os.ReadFile(filepath.Join(b.log.dir, name+noteSuffix))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -35,4 +35,4 @@ func (b *Handle) Kept(name string) ([]byte, error) {
 	return note, err
 }
 
-var _ broker.Keeper = (*Handle)(nil)
+var _ broker.Keeper = (*Broker)(nil)

@@ -83,7 +83,7 @@ func (p *page) add(seq uint64, r broker.Record) {
 // lose says that all from next up to seq is not to be had.
 func (p *page) lose(seq uint64) {
 	if seq = min(seq, p.to); seq >= p.next {
-		p.log.faults.lost.say(p.log.slog, slog.LevelError, "entries are damaged or missing: clients are told of a gap",
+		p.log.faults.lost.say(p.log.logger, slog.LevelError, "entries are damaged or missing: clients are told of a gap",
 			"from", p.log.table.position(p.next).String(), "to", p.log.table.position(seq).String())
 		p.add(seq, broker.Record{Kind: broker.Hole})
 	}
@@ -148,7 +148,7 @@ func (l *log) readSegment(p *page) error {
 		fr, err := w.step()
 		if err != nil || fr.seq > through {
 			if err != nil && !errors.Is(err, io.EOF) {
-				l.slog.Error("reading a segment", "error", err)
+				l.logger.Error("reading a segment", "error", err)
 			}
 			p.lose(through)
 			return nil
@@ -170,11 +170,11 @@ func (p *page) take(f *frame) {
 	position := p.log.table.position(f.seq).String()
 	switch {
 	case errors.Is(err, broker.ErrNewer):
-		p.log.faults.newer.say(p.log.slog, slog.LevelError, "an entry was written by a newer program: clients are told of a gap", "position", position, "error", err)
+		p.log.faults.newer.say(p.log.logger, slog.LevelError, "an entry was written by a newer program: clients are told of a gap", "position", position, "error", err)
 		p.add(f.seq, broker.Record{Kind: broker.Hole, Time: r.Time})
 		p.entries[len(p.entries)-1].Err = err
 	case err != nil:
-		p.log.faults.junk.say(p.log.slog, slog.LevelWarn, "an entry is no event: clients are told of a gap", "position", position, "error", err)
+		p.log.faults.junk.say(p.log.logger, slog.LevelWarn, "an entry is no event: clients are told of a gap", "position", position, "error", err)
 		p.add(f.seq, broker.Record{Kind: broker.Hole, Time: r.Time})
 		p.entries[len(p.entries)-1].Err = err
 	default:

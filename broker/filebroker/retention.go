@@ -166,11 +166,11 @@ func (l *log) seal(s *segment, f segFile) error {
 	size := s.end + int64(len(footer))
 	_, err := f.WriteAt(footer, s.end)
 	if err != nil {
-		l.slog.Warn("the segment stays without a footer", "file", s.path, "error", err)
+		l.logger.Warn("the segment stays without a footer", "file", s.path, "error", err)
 		size = s.end
 	}
 	if err := f.Truncate(size); err != nil {
-		l.slog.Warn("the segment keeps room that it does not need", "file", s.path, "error", err)
+		l.logger.Warn("the segment keeps room that it does not need", "file", s.path, "error", err)
 	}
 	l.mu.Lock()
 	s.full, s.disk = true, size
@@ -227,7 +227,7 @@ func (l *log) remove(count func() int) {
 	l.mu.Unlock()
 	for _, s := range old {
 		if err := os.Remove(s.path); err != nil {
-			l.slog.Warn("an old segment cannot be removed", "error", err)
+			l.logger.Warn("an old segment cannot be removed", "error", err)
 		}
 	}
 }

@@ -168,7 +168,7 @@ func (l *log) explain(err error) error {
 		l.ail(err)
 		return err
 	}
-	l.faults.full.say(l.slog, slog.LevelError, "the disk is full: events are refused until there is space again", "error", err)
+	l.faults.full.say(l.logger, slog.LevelError, "the disk is full: events are refused until there is space again", "error", err)
 	w.full, w.again = fmt.Errorf("%w: %w", broker.ErrFull, err), time.Now().Add(fullPause)
 	return w.full
 }

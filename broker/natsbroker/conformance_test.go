@@ -51,7 +51,7 @@ func fresh(t testing.TB, binary string) brokertest.Harness {
 		if p != nil {
 			url = "nats://" + p.Addr()
 		}
-		return natsbroker.New("hub", natsbroker.Options{Servers: []string{url}})
+		return natsbroker.Open("hub", natsbroker.Options{Servers: []string{url}})
 	}
 	h.Ahead = func(t testing.TB, p *brokertest.Proxy, d time.Duration) broker.Broker {
 		b := h.Open(t, p)

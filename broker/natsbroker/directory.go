@@ -339,7 +339,7 @@ func (b *Broker) leases(ctx context.Context, s *session) (map[string]lease, erro
 			all[node] = lease{generation, over}
 		default:
 			if err := b.clear(ctx, s, node, m.Sequence); err != nil {
-				b.log.Warn("the directory keeps a node that is gone", "node", node, "error", err)
+				b.logger.Warn("the directory keeps a node that is gone", "node", node, "error", err)
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func (b *Broker) connect() {
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.departed(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if !errors.Is(err, nats.ErrSlowConsumer) { // Tail notices that, and reads again what was dropped
-				b.log.Warn("NATS", "error", err)
+				b.logger.Warn("NATS", "error", err)
 			}
 		}),
 	}, b.options.Connect...)

@@ -282,7 +282,7 @@ func (m *Module) connect() (options []nats.Option, err error) {
 	return options, nil
 }
 
-// LogKey names the log: the servers and the names there, and no secrets.
+// LogKey names the logger: the servers and the names there, and no secrets.
 func (m *Module) LogKey() string {
 	hosts := make([]string, len(m.Servers))
 	for i, s := range m.Servers {
@@ -295,7 +295,7 @@ func (m *Module) LogKey() string {
 }
 
 // Open opens the log behind a hub. It does not wait for a server.
-func (m *Module) Open(hub string) (broker.Broker, error) { return New(hub, m.options), nil }
+func (m *Module) Open(hub string) (broker.Broker, error) { return Open(hub, m.options), nil }
 
 // Interface guards.
 var (

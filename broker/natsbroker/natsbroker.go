@@ -48,7 +48,7 @@ type Options struct {
 	Prefix  string        // what the names of streams and subjects begin with; "" is "sse_push"
 
 	// Bounds of the stream: its oldest messages go where one is passed. 0 leaves a bound as it is, in a new
-	// stream as New's documentation says.
+	// stream as Open's documentation says.
 	MaxEvents int64
 	MaxAge    time.Duration
 	MaxBytes  int64
@@ -61,7 +61,7 @@ type Options struct {
 type Broker struct {
 	options Options
 	names   names
-	log     *slog.Logger
+	logger  *slog.Logger
 
 	closing context.Context // done once Close was called
 	close   context.CancelFunc
@@ -78,16 +78,16 @@ type Broker struct {
 	nodes  nodes
 }
 
-// New returns the log of a hub, and connects to a server in the background. A stream that does not exist yet is
+// Open returns the log of a hub, and connects to a server in the background. A stream that does not exist yet is
 // made: without bounds in Options it keeps 1,000,000 messages, and those for as long as it takes.
-func New(hub string, o Options) *Broker {
+func Open(hub string, o Options) *Broker {
 	if o.Prefix == "" {
 		o.Prefix = defaultPrefix
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	b := &Broker{options: o, names: namesOf(o.Prefix, hub), log: o.Logger.With("hub", hub)}
+	b := &Broker{options: o, names: namesOf(o.Prefix, hub), logger: o.Logger.With("hub", hub)}
 	b.closing, b.close = context.WithCancel(context.Background())
 	b.link.changed = make(chan struct{})
 	b.acks.waiting = map[string]waiting{}
@@ -139,7 +139,7 @@ func (s *seldom) note(b *Broker, level slog.Level, text string, seq uint64, err 
 	s.count++
 	if now := time.Now(); !now.Before(s.next) {
 		s.next = now.Add(time.Minute)
-		b.log.Log(context.Background(), level, text, "stream", b.names.stream, "sequence", seq, "so_far", s.count, "error", err)
+		b.logger.Log(context.Background(), level, text, "stream", b.names.stream, "sequence", seq, "so_far", s.count, "error", err)
 	}
 }
 

@@ -231,7 +231,7 @@ func open(t testing.TB, hub string, o natsbroker.Options) *natsbroker.Broker {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
-	b := natsbroker.New(hub, o)
+	b := natsbroker.Open(hub, o)
 	t.Cleanup(func() { _ = b.Close() })
 	return b
 }

@@ -132,7 +132,7 @@ func (b *Broker) reconcile(ctx context.Context, s *session, info *streamInfo) (*
 	if needed || !errors.As(err, &api) { // a refusal is final, and one can live with other bounds
 		return nil, err
 	}
-	b.log.Warn("the stream keeps other settings than asked for", "stream", b.names.stream, "error", err)
+	b.logger.Warn("the stream keeps other settings than asked for", "stream", b.names.stream, "error", err)
 	return info, nil
 }
 

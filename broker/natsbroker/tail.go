@@ -155,7 +155,7 @@ func (t *tail) at(seq uint64, check uint32, epoch uint64) {
 // prove makes sure that the stream goes on from where the tail has come to, and returns the number to read from.
 func (t *tail) prove(ctx context.Context, s *session, l *life, info *streamInfo, acked broker.Position) (next uint64, err error) {
 	if l.base != t.base {
-		t.log.Warn("the stream was made anew: what it held is lost", "stream", t.names.stream)
+		t.logger.Warn("the stream was made anew: what it held is lost", "stream", t.names.stream)
 		t.base, t.epoch = l.base, l.epochAt(max(info.State.FirstSeq, 1)-1)
 		t.hole(max(info.State.FirstSeq, 1) - 1)
 		return t.seq + 1, nil
@@ -226,7 +226,7 @@ func (t *tail) goOn(ctx context.Context, s *session) (next uint64, err error) {
 		}
 		expected = newest.Sequence
 	}
-	t.log.Warn("the stream was put back to an older state: a new epoch begins", "stream", t.names.stream, "sequence", t.seq)
+	t.logger.Warn("the stream was put back to an older state: a new epoch begins", "stream", t.names.stream, "sequence", t.seq)
 	ctx, cancel := t.within(ctx, callTimeout)
 	defer cancel()
 	r := broker.Record{Kind: broker.Hole, ID: epochText(broker.NewEpoch()), Time: time.Now()}

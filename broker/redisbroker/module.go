@@ -58,7 +58,7 @@ type Module struct {
 	// How long events are kept, about; -1 for no bound. Default: 24h.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
-	log     *slog.Logger
+	logger  *slog.Logger
 	options Options
 }
 
@@ -72,7 +72,7 @@ func (Module) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the module up. It connects to nothing.
 func (m *Module) Provision(ctx caddy.Context) error {
-	m.log = asynclog.Logger(ctx.Slogger())
+	m.logger = asynclog.Logger(ctx.Slogger())
 	replace := caddy.NewReplacer()
 	for name, s := range map[string]*string{
 		"url": &m.URL, "username": &m.Username, "password": &m.Password, "sentinel": &m.Sentinel,
@@ -97,7 +97,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	m.options = Options{
 		URL: m.URL, Addresses: m.Addresses, Username: m.Username, Password: m.Password,
 		Sentinel: m.Sentinel, SentinelUsername: m.SentinelUsername, SentinelPassword: m.SentinelPassword,
-		Cluster: m.Cluster, MaxEvents: m.MaxEvents, MaxAge: time.Duration(m.MaxAge), Log: m.log,
+		Cluster: m.Cluster, MaxEvents: m.MaxEvents, MaxAge: time.Duration(m.MaxAge), Logger: m.logger,
 	}
 	var err error
 	if m.options.TLS, err = m.tls(); err != nil {

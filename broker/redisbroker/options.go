@@ -37,7 +37,7 @@ type Options struct {
 	MaxEvents int64         // 0: DefaultMaxEvents
 	MaxAge    time.Duration // 0: DefaultMaxAge; negative: no bound
 
-	Log *slog.Logger // nil: none
+	Logger *slog.Logger // nil: none
 }
 
 // errURL does not show the URL: it may hold a password.

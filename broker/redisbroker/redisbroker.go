@@ -17,7 +17,7 @@ import (
 // Broker is a hub's log in Redis.
 type Broker struct {
 	options Options
-	log     *slog.Logger
+	logger  *slog.Logger
 	keys    keys
 	token   string // begins the token of each append of this node
 	appends atomic.Uint64
@@ -58,12 +58,12 @@ func Open(hub string, o Options) (*Broker, error) {
 	if o.MaxAge == 0 {
 		o.MaxAge = DefaultMaxAge
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	keys := keysOf(hub)
 	e.probe = keys.log
-	b := &Broker{options: o, log: o.Log.With("hub", hub), keys: keys, token: rand.Text()[:12], main: newLink(e), tail: newLink(e)}
+	b := &Broker{options: o, logger: o.Logger.With("hub", hub), keys: keys, token: rand.Text()[:12], main: newLink(e), tail: newLink(e)}
 	b.closed, b.close = context.WithCancel(context.Background())
 	return b, nil
 }

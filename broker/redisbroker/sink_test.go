@@ -153,4 +153,4 @@ func (l *logs) String() string {
 }
 
 // into sends a node's log to l.
-func (l *logs) into(o *Options) { o.Log = slog.New(slog.NewTextHandler(l, nil)) }
+func (l *logs) into(o *Options) { o.Logger = slog.New(slog.NewTextHandler(l, nil)) }

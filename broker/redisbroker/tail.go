@@ -53,7 +53,7 @@ func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
 	}
 	defer done()
 	defer b.ledger.Stop()
-	t := &tail{b: b, sink: sink, known: map[uint64]struct{}{}, junk: junk{log: b.log}}
+	t := &tail{b: b, sink: sink, known: map[uint64]struct{}{}, junk: junk{logger: b.logger}}
 	defer t.junk.flush()
 	var wait backoff
 	for {
@@ -81,10 +81,10 @@ func (t *tail) say(err error) {
 	was := t.state
 	t.said, t.state = true, err
 	if now := time.Now(); err != nil && now.Sub(t.logged) > time.Minute {
-		t.b.log.Warn("redis: cannot be read", "error", err)
+		t.b.logger.Warn("redis: cannot be read", "error", err)
 		t.logged = now
 	} else if err == nil && was != nil {
-		t.b.log.Info("redis: read again")
+		t.b.logger.Info("redis: read again")
 		t.logged = time.Time{}
 	}
 	t.sink.State(err)
@@ -267,7 +267,7 @@ func (t *tail) verify(ctx context.Context, v *view, acked broker.Position) (read
 // mark opens a new epoch, above floor. That comes back as an entry, to every node.
 func (t *tail) mark(ctx context.Context, v *view, floor broker.Position) error {
 	at := idOf(floor)
-	t.b.log.Warn("redis: the log has lost entries that had been stored; clients are told of a gap", "after", at.String())
+	t.b.logger.Warn("redis: the log has lost entries that had been stored; clients are told of a gap", "after", at.String())
 	_, err := t.b.tail.exec(ctx, markScript, []string{t.b.keys.log, t.b.keys.epochs},
 		[]string{v.epochs[len(v.epochs)-1].String(), newEpoch(), at.String(), strconv.FormatUint(at.ms, 10), at.next().String()})
 	if err == nil {
@@ -280,7 +280,7 @@ func (t *tail) mark(ctx context.Context, v *view, floor broker.Position) error {
 
 // jump goes to where an epoch begins, whatever came before.
 func (t *tail) jump(e epoch) {
-	t.b.log.Warn("redis: the log has lost entries that had been stored, or was emptied; clients are told of a gap")
+	t.b.logger.Warn("redis: the log has lost entries that had been stored, or was emptied; clients are told of a gap")
 	t.b.ledger.Forget()
 	t.ordinal, t.counted = 0, e.from == id{}
 	t.hole(e.start())
@@ -288,7 +288,7 @@ func (t *tail) jump(e epoch) {
 
 // holeBeforeFirst goes to the oldest entry there is.
 func (t *tail) holeBeforeFirst(v *view) {
-	t.b.log.Warn("redis: the log was trimmed before this node had read it; max_events or max_age are too small, or it is too slow")
+	t.b.logger.Warn("redis: the log was trimmed before this node had read it; max_events or max_age are too small, or it is too slow")
 	at := v.last
 	if v.length > 0 {
 		at = v.first.before()
@@ -341,7 +341,7 @@ func (t *tail) bad(e *raw, err error) {
 		t.junk.add(e.id, err)
 	} else if !t.newer {
 		t.newer = true
-		t.b.log.Error("redis: the log holds what only a newer version understands; update this node", "entry", e.id.String(), "error", err)
+		t.b.logger.Error("redis: the log holds what only a newer version understands; update this node", "entry", e.id.String(), "error", err)
 	}
 }
 

@@ -11,11 +11,11 @@ import (
 
 // junk counts entries that are none, and logs them once a minute.
 type junk struct {
-	log  *slog.Logger
-	next time.Time // when it may be logged again
-	n    int       // since it was logged
-	at   id        // the last of them
-	err  error
+	logger *slog.Logger
+	next   time.Time // when it may be logged again
+	n      int       // since it was logged
+	at     id        // the last of them
+	err    error
 }
 
 func (j *junk) add(at id, err error) {
@@ -29,7 +29,7 @@ func (j *junk) add(at id, err error) {
 
 func (j *junk) flush() {
 	if j.n > 0 {
-		j.log.Warn("redis: entries passed over that are no events", "count", j.n, "last", j.at.String(), "error", j.err)
+		j.logger.Warn("redis: entries passed over that are no events", "count", j.n, "last", j.at.String(), "error", j.err)
 		j.n = 0
 	}
 }
@@ -47,7 +47,7 @@ func (t *tail) warnOfEviction(ctx context.Context) {
 	_, rest, _ := strings.Cut(info, "maxmemory_policy:")
 	policy, _, _ := strings.Cut(rest, "\r\n")
 	if harm := harmOf(policy); policy != t.policy && harm != "" {
-		t.b.log.Warn("redis: when memory runs short, maxmemory-policy "+policy+" "+harm+"; set it to noeviction", "policy", policy)
+		t.b.logger.Warn("redis: when memory runs short, maxmemory-policy "+policy+" "+harm+"; set it to noeviction", "policy", policy)
 	}
 	t.policy = policy
 }
