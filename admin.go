@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-push/caddy-sse-push/internal/api"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -71,11 +72,11 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem.Proble
 	if err != nil {
 		return problem.New(http.StatusBadRequest, "the path cannot be read: %v", err)
 	}
-	live := liveHubs()
+	live := pool.Live()
 	if name == "" {
 		return serveHubs(w, r, live)
 	}
-	i := slices.IndexFunc(live, func(p *pooledHub) bool { return p.Name == name })
+	i := slices.IndexFunc(live, func(p *pool.Hub) bool { return p.Name == name })
 	if i < 0 {
 		names := make([]string, 0, len(live))
 		for _, p := range live {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/metrics"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 )
 
 // App owns the hubs of a config. It needs no configuration: handlers name the hubs.
@@ -25,7 +26,7 @@ type App struct {
 
 // group is a hub of a config, with the handlers that have a subscribe route for it.
 type group struct {
-	ref    *hubRef
+	ref    *pool.Ref
 	routes []*Handler
 }
 
@@ -40,7 +41,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the app.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.hubs = ctx, map[string]*group{}
-	if err := metrics.Register(ctx.GetMetricsRegistry(), allHubs); err != nil {
+	if err := metrics.Register(ctx.GetMetricsRegistry(), pool.All); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	events, err := ctx.App("events")
@@ -61,7 +62,7 @@ func (h eventHandler) Handle(context.Context, caddy.Event) error {
 
 // join returns the hub that a handler belongs to. The hub opens when the app starts. source is the handler
 // as JSON: if a site has two listeners, its one directive comes as two handlers that are the same.
-func (a *App) join(h *Handler, s HubSettings, broker brokerModule, source []byte) (*hubRef, error) {
+func (a *App) join(h *Handler, s pool.Settings, broker pool.BrokerModule, source []byte) (*pool.Ref, error) {
 	name := s.Hub
 	if len(a.hubs) > 0 && (name == "") != (a.unnamed != nil) || a.unnamed != nil && !bytes.Equal(a.unnamed, source) {
 		return nil, errors.New("hub is missing: as soon as a config has two sse_push handlers, each must name its hub")
@@ -71,7 +72,7 @@ func (a *App) join(h *Handler, s HubSettings, broker brokerModule, source []byte
 	}
 	g := a.hubs[name]
 	if g == nil {
-		g = &group{ref: newHubRef(cmp.Or(name, "default"), membroker.Module{}, a.ctx.Logger())}
+		g = &group{ref: pool.NewRef(cmp.Or(name, "default"), membroker.Module{}, a.ctx.Logger())}
 		a.hubs[name] = g
 	}
 	if err := g.ref.Join(&s, broker); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
@@ -191,7 +192,7 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 		if e.handler.Hub != d.handler.Hub {
 			continue
 		}
-		if name := d.handler.Conflict(&e.handler.HubSettings); name != "" {
+		if name := d.handler.Conflict(&e.handler.Settings); name != "" {
 			return d.options[name].wrap(fmt.Errorf("%s of hub %q differs from the one at %s: give it in one directive "+
 				"of the hub, or the same in each", name, d.handler.Hub, e.options[name]))
 		}
@@ -200,7 +201,7 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 }
 
 func handlerOptions(h *Handler) []option {
-	internal, history, limits, fromHeader, inspector := new(guard.Internal), new(History), new(Limits), new(PublishHeader), new(Inspector)
+	internal, history, limits, fromHeader, inspector := new(guard.Internal), new(pool.History), new(pool.Limits), new(PublishHeader), new(Inspector)
 	options := []option{
 		{usage: "hub <name>", min: 1, max: 1, set: func(args []string) error {
 			h.Hub = args[0]
@@ -295,14 +296,14 @@ func handlerOptions(h *Handler) []option {
 			}
 			d := caddy.Duration(v)
 			h.Drain = &d
-			return checkDrain(d)
+			return pool.CheckDrain(d)
 		}},
 		{usage: "client_key <secret>", min: 1, max: 1, set: func(args []string) error {
 			h.ClientKey = args[0]
 			return secret.CheckKeyText(args[0])
 		}},
 		{usage: "presence <topic> [<duration>]", min: 1, max: 2, set: func(args []string) error {
-			h.Presence = &Presence{Topic: args[0]}
+			h.Presence = &pool.Presence{Topic: args[0]}
 			if len(args) > 1 {
 				if err := setDuration(&h.Presence.Debounce)(args[1:]); err != nil {
 					return err

@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/api"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 )
 
 // Call is a call to a hub. Its caller has been checked: by the guard of the internal route, by the inspector's session, or
@@ -17,7 +18,7 @@ type Call struct {
 }
 
 // Serve answers a call to a hub, whichever door it came through: the internal route, the admin endpoint or the inspector.
-func Serve(w http.ResponseWriter, r *http.Request, p *pooledHub, c Call) {
+func Serve(w http.ResponseWriter, r *http.Request, p *pool.Hub, c Call) {
 	switch {
 	case c.Path == "publish":
 		api.ServePublish(w, r, p.Hub, p.MaxEvent())

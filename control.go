@@ -16,6 +16,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
@@ -58,7 +59,7 @@ func (c Call) topicsCall() (target broker.Target, topic string, ok bool) {
 }
 
 // serveControl steers connections, on all nodes, and says so in the log.
-func serveControl(w http.ResponseWriter, r *http.Request, p *pooledHub, asked Call) {
+func serveControl(w http.ResponseWriter, r *http.Request, p *pool.Hub, asked Call) {
 	c, wrong := readControl(w, r, asked)
 	if wrong == nil {
 		ctx, cancel := context.WithTimeout(r.Context(), api.AnswerTimeout)
@@ -185,7 +186,7 @@ func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *pro
 
 // steer does what was asked for. What the app has said of who is concerned is forgotten before that: what it says from
 // now on counts.
-func (c control) steer(ctx context.Context, p *pooledHub) *problem.Problem {
+func (c control) steer(ctx context.Context, p *pool.Hub) *problem.Problem {
 	there, err := true, error(nil)
 	switch c.target.Kind {
 	case broker.User:

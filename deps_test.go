@@ -64,6 +64,7 @@ func TestDependencies(t *testing.T) {
 		"/internal/identity",
 		"/internal/instruction",
 		"/internal/metrics",
+		"/internal/pool",
 		"/internal/problem",
 		"/internal/rules",
 		"/internal/secret",
@@ -109,6 +110,7 @@ func TestDependencies(t *testing.T) {
 	importsOnly("/internal/metrics", "hub")
 	importsOnly("/internal/identity", "fair", "instruction", "jsontext", "placeholder", "problem", "request", "rules", "secret", "sse")
 	importsOnly("/internal/command", "broker", "api", "doctor", "identity", "rules", "secret", "sse") // the hub's answers it has from api
+	importsOnly("/internal/pool", "broker", "asynclog", "hub", "identity", "problem", "rules", "secret", "sse", "stream")
 	if slices.Contains(packages[module+"/internal/identity"].Deps, module+"/internal/hub") {
 		t.Error("internal/identity reaches internal/hub")
 	}

@@ -7,11 +7,12 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // serveExplain says why somebody did or did not get an event.
-func serveExplain(w http.ResponseWriter, r *http.Request, p *pooledHub) *problem.Problem {
+func serveExplain(w http.ResponseWriter, r *http.Request, p *pool.Hub) *problem.Problem {
 	if bad := api.CheckCall(r, []string{http.MethodGet, http.MethodHead}, []string{"who", "event"}); bad != nil {
 		return bad
 	}

@@ -4,10 +4,11 @@ import (
 	"net/http"
 
 	"github.com/sse-push/caddy-sse-push/internal/api"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-func serveHubs(w http.ResponseWriter, r *http.Request, live []*pooledHub) *problem.Problem {
+func serveHubs(w http.ResponseWriter, r *http.Request, live []*pool.Hub) *problem.Problem {
 	if p := api.CheckCall(r, []string{http.MethodGet, http.MethodHead}, []string{"limit", "after"}); p != nil {
 		return p
 	}

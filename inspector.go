@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
@@ -47,7 +48,7 @@ func (i *Inspector) Check() error {
 // Page serves an inspector: its files, the sessions of those who have signed in, and what these ask of the hub.
 type Page struct {
 	path     string
-	hub      *hubRef
+	hub      *pool.Ref
 	tokens   []secret.Hash
 	attempts attempts
 	viewers  atomic.Int32 // open streams
@@ -63,7 +64,7 @@ type Page struct {
 const shortToken = 16
 
 // newPage returns the page of a hub. replaced is closed when the config is no longer in force.
-func newPage(s *Inspector, hub *hubRef, log *zap.Logger, replaced <-chan struct{}) (*Page, error) {
+func newPage(s *Inspector, hub *pool.Ref, log *zap.Logger, replaced <-chan struct{}) (*Page, error) {
 	for _, token := range s.Tokens {
 		if n := len(strings.TrimSpace(token)); n < shortToken {
 			log.Warn(fmt.Sprintf("inspector: token: %d characters are easily guessed; give at least %d", n, shortToken))

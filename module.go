@@ -17,6 +17,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -79,13 +80,13 @@ type Handler struct {
 	// How long a client may take nothing, with its socket full, before its stream is closed. From 1s to 24h. Default: 60s.
 	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
 
-	HubSettings
+	pool.Settings
 
 	// Where the Caddyfile has the options whose placeholders are filled in when the config is loaded: file and line, by the
 	// option's name in this JSON. Error messages repeat it. Default: none.
 	Places map[string]string `json:"places,omitempty" placeholders:"-"`
 
-	hub    *hubRef
+	hub    *pool.Ref
 	chain  *identity.Chain
 	stream *streamRoute // nil without a path
 	app    *upstreamApp // nil unless the app behind may steer the proxy
@@ -117,7 +118,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.log = ctx.Logger().With(zap.String("hub", cmp.Or(h.Hub, "default")))
-	settings := h.HubSettings // loading the broker takes its JSON away
+	settings := h.Settings // loading the broker takes its JSON away
 	if h.Heartbeat == 0 {
 		h.Heartbeat = caddy.Duration(defaultHeartbeat)
 	}
@@ -148,14 +149,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("internal: %w", err)
 		}
 	}
-	var broker brokerModule
+	var broker pool.BrokerModule
 	if h.BrokerRaw != nil {
 		guest, err := ctx.LoadModule(h, "BrokerRaw")
 		if err != nil {
 			return h.placed("broker", fmt.Errorf("loading broker: %w", err))
 		}
 		var ok bool
-		if broker, ok = guest.(brokerModule); !ok {
+		if broker, ok = guest.(pool.BrokerModule); !ok {
 			return fmt.Errorf("loading broker: %T is not a broker", guest)
 		}
 	}
@@ -176,7 +177,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			path: h.Path, chain: h.chain, cors: policy, hub: h.hub, log: h.log,
 			heartbeat: time.Duration(h.Heartbeat), writeTimeout: time.Duration(h.WriteTimeout),
 			retryMin: time.Duration(h.RetryMin), retryMax: time.Duration(h.RetryMax),
-			shared: &arrival{path: h.Path},
+			shared: &pool.Arrival{Path: h.Path},
 		}
 		h.hub.AddRoute(h.stream)
 	}
@@ -190,7 +191,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return context.WithValue(ctx, connKey{}, c)
 		})
 	}
-	for _, w := range h.HubSettings.Warnings() {
+	for _, w := range h.Settings.Warnings() {
 		h.log.Warn(w)
 	}
 	for _, w := range h.chain.Warnings() {

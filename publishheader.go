@@ -16,6 +16,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/decode"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/publish"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
@@ -128,7 +129,7 @@ func (a *upstreamApp) publishAnswer(ctx context.Context, texts []string, status 
 }
 
 // publishText publishes the events in one line of X-SSE-Publish.
-func (a *upstreamApp) publishText(ctx context.Context, theHub *pooledHub, text string) {
+func (a *upstreamApp) publishText(ctx context.Context, theHub *pool.Hub, text string) {
 	kind := "application/x-www-form-urlencoded"
 	if decode.LooksLikeJSON([]byte(text)) {
 		kind = "application/json"

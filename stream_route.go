@@ -4,11 +4,12 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
@@ -17,26 +18,26 @@ type streamRoute struct {
 	path  string
 	chain *identity.Chain
 	cors  *guard.CORS
-	hub   *hubRef
+	hub   *pool.Ref
 	log   *zap.Logger
 
 	heartbeat, writeTimeout time.Duration
 	retryMin, retryMax      time.Duration
 
-	shared *arrival // of the connections that have nothing of their own to keep
+	shared *pool.Arrival // of the connections that have nothing of their own to keep
 }
 
 // Path implements Route.
 func (s *streamRoute) Path() string { return s.path }
 
 // Admits implements Route.
-func (s *streamRoute) Admits(a *arrival) bool {
-	return (a.page == "" || s.cors.Allows(a.page)) && s.chain.Vouches(a.grant)
+func (s *streamRoute) Admits(a *pool.Arrival) bool {
+	return (a.Page == "" || s.cors.Allows(a.Page)) && s.chain.Vouches(a.Grant)
 }
 
 // Grants implements Route.
-func (s *streamRoute) Grants(a *arrival, user string) identity.Identity {
-	return s.chain.Regrant(user, a.filled, a.grant)
+func (s *streamRoute) Grants(a *pool.Arrival, user string) identity.Identity {
+	return s.chain.Regrant(user, a.Filled, a.Grant)
 }
 
 // Timing implements Route.
@@ -48,13 +49,13 @@ func (s *streamRoute) Timing() (heartbeat, writeTimeout time.Duration) {
 func (s *streamRoute) Forget(user string) { s.chain.Forget(user) }
 
 // arrivalOf returns what a connection keeps of its request.
-func (s *streamRoute) arrivalOf(r *http.Request, id identity.Identity) *arrival {
+func (s *streamRoute) arrivalOf(r *http.Request, id identity.Identity) *pool.Arrival {
 	origin := r.Header.Get("Origin")
 	if request.IsOwnOrigin(r) {
 		origin = ""
 	}
-	a := &arrival{path: s.path, page: origin, filled: s.chain.Filled(r, id.User), grant: id.Grant}
-	if a.page == "" && a.filled == nil && a.grant == nil {
+	a := &pool.Arrival{Path: s.path, Page: origin, Filled: s.chain.Filled(r, id.User), Grant: id.Grant}
+	if a.Page == "" && a.Filled == nil && a.Grant == nil {
 		return s.shared
 	}
 	return a

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
@@ -177,7 +178,7 @@ func (s *streamRoute) subscription(w http.ResponseWriter, r *http.Request, sub *
 // since reads where a stream is to begin, and what the client calls itself.
 func since(sub *hub.Subscription, header http.Header, params url.Values) *problem.Problem {
 	if client, ok := params["client"]; ok {
-		if err := checkClient(client); err != nil {
+		if err := pool.CheckClient(client); err != nil {
 			return problem.Field("client", "%v", err)
 		}
 		sub.ID = client[0]

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -15,7 +16,7 @@ import (
 type upstreamApp struct {
 	publish *PublishHeader // what its answers may publish; nil: nothing
 	route   *streamRoute   // the directive's subscribe route; nil: none
-	hub     *hubRef
+	hub     *pool.Ref
 	origins []string // whose pages may post to a connection, beside those of the route's own host
 
 	log        *zap.Logger

@@ -34,7 +34,7 @@ func (h *Handler) check() error {
 	if h.Path == "" && h.Internal == nil && h.PublishHeader == nil && h.Inspector == nil {
 		return errors.New("neither a subscribe path nor an internal route nor publish_header nor inspector is given: it would do nothing")
 	}
-	if err := h.HubSettings.Check(); err != nil {
+	if err := h.Settings.Check(); err != nil {
 		return err
 	}
 	if h.Path == "" {

@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"context"
@@ -15,13 +15,13 @@ var openStreams atomic.Int64
 func mostStreams() int { return descriptors() / 5 * 4 }
 
 // exceeds reports whether there would be too many streams. A hub whose config limits its connections is not bounded here.
-func (p *pooledHub) exceeds(streams int64) bool {
+func (p *Hub) exceeds(streams int64) bool {
 	limits := p.config.Load().settings.Limits
 	return (limits == nil || limits.Connections == 0) && streams > int64(mostStreams())
 }
 
 // hasRoom returns a refusal if there is no place for another client of a network.
-func (p *pooledHub) hasRoom(network string) error {
+func (p *Hub) hasRoom(network string) error {
 	if p.exceeds(openStreams.Load() + 1) {
 		return &hub.Refusal{Reason: "connections"}
 	}
@@ -29,7 +29,7 @@ func (p *pooledHub) hasRoom(network string) error {
 }
 
 // subscribe is Subscribe for a stream that is counted until it ends.
-func (p *pooledHub) subscribe(ctx context.Context, sub hub.Subscription) (*hub.Conn, error) {
+func (p *Hub) subscribe(ctx context.Context, sub hub.Subscription) (*hub.Conn, error) {
 	if p.exceeds(openStreams.Add(1)) {
 		openStreams.Add(-1)
 		return nil, &hub.Refusal{Reason: "connections"}

@@ -1,11 +1,11 @@
-package ssepush
+package pool
 
 import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 // apply puts a config in force: its settings count, and connections that it would not let in are closed over a while.
-func (p *pooledHub) apply(cfg *config) {
+func (p *Hub) apply(cfg *config) {
 	p.Configure(cfg.settings.hub())
 	p.config.Store(cfg)
 	p.retime(cfg.routes)
@@ -22,7 +22,7 @@ func (p *pooledHub) apply(cfg *config) {
 
 // recheck applies the config in force to a new connection, if it was admitted under an earlier one: the servers of that go on
 // for a moment.
-func (p *pooledHub) recheck(c *hub.Conn, admittedUnder *config) {
+func (p *Hub) recheck(c *hub.Conn, admittedUnder *config) {
 	if cfg := p.config.Load(); cfg.generation > admittedUnder.generation && !cfg.recheck(c) {
 		hub.Release([]*hub.Conn{c}, 0)
 	}

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package ssepush
+package pool
 
 import "math"
 

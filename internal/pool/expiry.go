@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"container/heap"
@@ -109,7 +109,8 @@ func (e *expiry) run() {
 // queue is a heap, the earliest first.
 type queue []*deadline
 
-func (q queue) Len() int           { return len(q) }
+func (q queue) Len() int { return len(q) }
+
 func (q queue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
 
 func (q queue) Swap(i, j int) {

@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"fmt"
@@ -14,12 +14,12 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-func newTestHub() *pooledHub {
-	return newPooledHub(membroker.Open(), &config{settings: HubSettings{Hub: "test"}, log: zap.NewNop()})
+func newTestHub() *Hub {
+	return newHub(membroker.Open(), &config{settings: Settings{Hub: "test"}, log: zap.NewNop()})
 }
 
 // within runs a test in a time of its own, with a hub.
-func within(t *testing.T, test func(t *testing.T, p *pooledHub)) {
+func within(t *testing.T, test func(t *testing.T, p *Hub)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestHub()
 		defer p.Close()
@@ -27,7 +27,7 @@ func within(t *testing.T, test func(t *testing.T, p *pooledHub)) {
 	})
 }
 
-func subscribeTo(t *testing.T, p *pooledHub) *hub.Conn {
+func subscribeTo(t *testing.T, p *Hub) *hub.Conn {
 	t.Helper()
 	c, err := p.Subscribe(t.Context(), hub.Subscription{User: "u1"})
 	if err != nil {
@@ -51,7 +51,7 @@ func written(t *testing.T, c *hub.Conn) (text string, ended bool) {
 
 func TestExpiry(t *testing.T) {
 	for life, least := range map[time.Duration]time.Duration{time.Hour: maxNotice, time.Minute: 6 * time.Second, 500 * time.Millisecond: 50 * time.Millisecond} {
-		within(t, func(t *testing.T, p *pooledHub) {
+		within(t, func(t *testing.T, p *Hub) {
 			var e expiry
 			c := subscribeTo(t, p)
 			e.add(c, time.Now().Add(life))
@@ -91,7 +91,7 @@ func TestExpiry(t *testing.T) {
 
 // A grant may have ended while its stream was being set up.
 func TestExpiryInThePast(t *testing.T) {
-	within(t, func(t *testing.T, p *pooledHub) {
+	within(t, func(t *testing.T, p *Hub) {
 		var e expiry
 		c := subscribeTo(t, p)
 		e.add(c, time.Now().Add(-time.Minute))
@@ -105,7 +105,7 @@ func TestExpiryInThePast(t *testing.T) {
 
 // Streams end in the order of their grants, whatever order they came in; one that leaves is forgotten.
 func TestExpiryOfMany(t *testing.T) {
-	within(t, func(t *testing.T, p *pooledHub) {
+	within(t, func(t *testing.T, p *Hub) {
 		var e expiry
 		const n = 20
 		conns, deadlines := make([]*hub.Conn, n), make([]*deadline, n)

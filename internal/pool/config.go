@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"slices"
@@ -12,7 +12,7 @@ import (
 // config is what a config says of a hub.
 type config struct {
 	generation uint64 // greater in a newer config
-	settings   HubSettings
+	settings   Settings
 	routes     []Route
 	log        *zap.Logger // names the hub
 }
@@ -20,13 +20,13 @@ type config struct {
 // recheck applies the config to a connection that was admitted under an earlier one, and reports whether it may stay. If
 // several sites have a route of the same path, the connection may have what any of them allows.
 func (cfg *config) recheck(c *hub.Conn) (stays bool) {
-	a, ok := c.Route.(*arrival)
+	a, ok := c.Route.(*Arrival)
 	if !ok {
 		return true
 	}
 	var own []Route
 	for _, route := range cfg.routes {
-		if route.Path() == a.path && route.Admits(a) {
+		if route.Path() == a.Path && route.Admits(a) {
 			own = append(own, route)
 		}
 	}
@@ -47,8 +47,8 @@ func (cfg *config) recheck(c *hub.Conn) (stays bool) {
 
 // grants reports whether a connection that came by a route may have a topic.
 func (cfg *config) grants(route hub.Route, user, topic string) bool {
-	a, ok := route.(*arrival)
+	a, ok := route.(*Arrival)
 	return ok && slices.ContainsFunc(cfg.routes, func(route Route) bool {
-		return route.Path() == a.path && route.Grants(a, user).Granted(topic)
+		return route.Path() == a.Path && route.Grants(a, user).Granted(topic)
 	})
 }

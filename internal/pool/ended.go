@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 
 // ended says in one line what a connection was, into the log of the config in force: the connection's own may
 // be long gone. The line is written later: this is called where other streams are served, which must not wait for a log.
-func (p *pooledHub) ended(c *hub.Conn, reason error) {
+func (p *Hub) ended(c *hub.Conn, reason error) {
 	openStreams.Add(-1)
-	if a, ok := c.Route.(*arrival); ok {
+	if a, ok := c.Route.(*Arrival); ok {
 		a.leave()
 	}
 	log := p.Log()
@@ -48,7 +48,7 @@ func endReason(c *hub.Conn, reason error) string {
 	case c.Draining():
 		return "the hub is draining"
 	}
-	if a, ok := c.Route.(*arrival); ok && a.grant != nil && !a.grant.Expires.IsZero() && !time.Now().Before(a.grant.Expires) {
+	if a, ok := c.Route.(*Arrival); ok && a.Grant != nil && !a.Grant.Expires.IsZero() && !time.Now().Before(a.Grant.Expires) {
 		return "expired"
 	}
 	return "disconnected"

@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"time"
@@ -11,9 +11,9 @@ type Route interface {
 	// Path returns the path that the route answers. Routes of several sites may have the same one.
 	Path() string
 	// Admits reports whether the route would let in, by its config, a connection that came by a route of the same path.
-	Admits(a *arrival) bool
+	Admits(a *Arrival) bool
 	// Grants returns what the route grants to a connection that came by a route of the same path.
-	Grants(a *arrival, user string) identity.Identity
+	Grants(a *Arrival, user string) identity.Identity
 	// Timing returns how long a stream may be silent, and how long a write may take.
 	Timing() (heartbeat, writeTimeout time.Duration)
 	// Forget makes the route ask anew for a user, or for every user if it is "".

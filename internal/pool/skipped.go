@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"go.uber.org/zap"
@@ -7,7 +7,7 @@ import (
 )
 
 // skip warns of a record of the hub's log that could not be read or believed, into the log of the config in force.
-func (p *pooledHub) skip(at broker.Position, err error) {
+func (p *Hub) skip(at broker.Position, err error) {
 	p.complaints.Log(p.Log(), zap.WarnLevel, "records of the log are skipped that no hub has written or that are damaged: clients are told of a gap",
 		zap.String("position", at.String()), zap.Uint64("so_far", p.Skipped()), zap.Error(err))
 }

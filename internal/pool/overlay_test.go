@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"encoding/json"
@@ -19,8 +19,8 @@ func TestConflict(t *testing.T) {
 		{`{"broker": {"name": "redis", "url": "a"}}`, `{"broker": { "url": "a", "name": "redis" }}`, ""},
 		{`{"broker": {"name": "redis", "url": "a"}}`, `{"broker": {"name": "redis", "url": "b"}}`, "broker"},
 	} {
-		var a, b HubSettings
-		for s, config := range map[*HubSettings]string{&a: test.a, &b: test.b} {
+		var a, b Settings
+		for s, config := range map[*Settings]string{&a: test.a, &b: test.b} {
 			if err := json.Unmarshal([]byte(config), s); err != nil {
 				t.Fatal(err)
 			}
@@ -44,13 +44,13 @@ func TestEverySettingIsMerged(t *testing.T) {
 		"presence":   {`{"topic": "a"}`, `{"topic": "b"}`},
 		"broker":     {`{"name": "a"}`, `{"name": "b"}`},
 	}
-	given := func(key, value string) (s HubSettings) {
+	given := func(key, value string) (s Settings) {
 		if err := json.Unmarshal([]byte(`{"hub": "h", "`+key+`": `+value+`}`), &s); err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
-	for field := range reflect.TypeFor[HubSettings]().Fields() {
+	for field := range reflect.TypeFor[Settings]().Fields() {
 		key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if key == "hub" {
 			continue
@@ -64,9 +64,9 @@ func TestEverySettingIsMerged(t *testing.T) {
 		if got := one.Conflict(&other); got != key {
 			t.Errorf("%s: the conflict is %q", key, got)
 		}
-		merged := HubSettings{Hub: "h"}
+		merged := Settings{Hub: "h"}
 		merged.Merge(&one)
-		merged.Merge(&HubSettings{Hub: "another"})
+		merged.Merge(&Settings{Hub: "another"})
 		if !reflect.DeepEqual(merged, one) {
 			t.Errorf("%s: merged into %+v", key, merged)
 		}

@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"encoding/json"
@@ -28,9 +28,9 @@ const (
 	maxDebounce = time.Hour
 )
 
-// HubSettings are the settings that belong to a hub rather than to a route. They stand in one handler
+// Settings are the settings that belong to a hub rather than to a route. They stand in one handler
 // of a hub, or are the same in all that have them.
-type HubSettings struct {
+type Settings struct {
 	// The hub's name: handlers that name the same hub share subscribers and events. It must be given as
 	// soon as a config has two handlers. Default: "default".
 	Hub string `json:"hub,omitempty"`
@@ -96,7 +96,7 @@ type Presence struct {
 }
 
 // Check reports what is wrong with the settings.
-func (s *HubSettings) Check() error {
+func (s *Settings) Check() error {
 	if s.Hub != "" {
 		if err := rules.CheckName(s.Hub); err != nil {
 			return fmt.Errorf("hub: %w", err)
@@ -113,7 +113,7 @@ func (s *HubSettings) Check() error {
 		}
 	}
 	if s.Drain != nil {
-		if err := checkDrain(*s.Drain); err != nil {
+		if err := CheckDrain(*s.Drain); err != nil {
 			return fmt.Errorf("drain: %w", err)
 		}
 	}
@@ -173,7 +173,7 @@ func (l *Limits) check() error {
 	return nil
 }
 
-func checkDrain(d caddy.Duration) error {
+func CheckDrain(d caddy.Duration) error {
 	if t := time.Duration(d); t < 0 || t > maxDrain {
 		return fmt.Errorf("must be from 0s to %s; is %s", maxDrain, t)
 	}
@@ -181,7 +181,7 @@ func checkDrain(d caddy.Duration) error {
 }
 
 // Warnings says what the settings ask for that the system may not be able to give.
-func (s *HubSettings) Warnings() (warnings []string) {
+func (s *Settings) Warnings() (warnings []string) {
 	if l, most := s.Limits, descriptors(); l != nil && (l.Connections < 0 || l.Connections > most) {
 		warnings = append(warnings, fmt.Sprintf("limits: connections: the process may open %d files, and each connection takes one: "+
 			"when they are used up, the internal route cannot be reached either", most))
@@ -190,7 +190,7 @@ func (s *HubSettings) Warnings() (warnings []string) {
 }
 
 // hub returns the settings with every default filled in.
-func (s *HubSettings) hub() hub.Settings {
+func (s *Settings) hub() hub.Settings {
 	history, limits := History{}, Limits{}
 	if s.History != nil {
 		history = *s.History
@@ -221,7 +221,7 @@ func (s *HubSettings) hub() hub.Settings {
 }
 
 // drain is how long streams are closed over when the hub is to go.
-func (s *HubSettings) drain() time.Duration {
+func (s *Settings) drain() time.Duration {
 	if s.Drain == nil {
 		return defaultDrain
 	}
@@ -229,7 +229,7 @@ func (s *HubSettings) drain() time.Duration {
 }
 
 // maxEvent is how many bytes an event's data may have.
-func (s *HubSettings) maxEvent() int64 {
+func (s *Settings) maxEvent() int64 {
 	if s.Limits == nil {
 		return defaultEvent
 	}

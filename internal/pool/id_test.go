@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"encoding/base64"
@@ -9,9 +9,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-func keyed(name, key string) *pooledHub {
-	p := &pooledHub{Hub: &hub.Hub{Name: name}}
-	p.config.Store(&config{settings: HubSettings{ClientKey: key}})
+func keyed(name, key string) *Hub {
+	p := &Hub{Hub: &hub.Hub{Name: name}}
+	p.config.Store(&config{settings: Settings{ClientKey: key}})
 	return p
 }
 

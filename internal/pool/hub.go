@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"sync"
@@ -11,8 +11,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// pooledHub is a hub that outlives the configs that use it. It follows the config in force.
-type pooledHub struct {
+// Hub is a hub that outlives the configs that use it. It follows the config in force.
+type Hub struct {
 	*hub.Hub
 	config     atomic.Pointer[config] // the one in force; never nil
 	ownKey     []byte                 // for the ids of clients that name themselves, if the config has no key
@@ -22,26 +22,26 @@ type pooledHub struct {
 }
 
 // MaxEvent returns how many bytes the data of an event may have.
-func (p *pooledHub) MaxEvent() int64 { return p.config.Load().settings.maxEvent() }
+func (p *Hub) MaxEvent() int64 { return p.config.Load().settings.maxEvent() }
 
 // Log returns the log of the config in force. Its lines name the hub.
-func (p *pooledHub) Log() *zap.Logger { return p.config.Load().log }
+func (p *Hub) Log() *zap.Logger { return p.config.Load().log }
 
 // Forget makes the routes ask the app anew who a user is; "" stands for every user.
-func (p *pooledHub) Forget(user string) {
+func (p *Hub) Forget(user string) {
 	for _, route := range p.config.Load().routes {
 		route.Forget(user)
 	}
 }
 
 // Explain answers a question by the config in force.
-func (p *pooledHub) Explain(q hub.Question) (hub.Explanation, error) {
+func (p *Hub) Explain(q hub.Question) (hub.Explanation, error) {
 	q.Granted = p.config.Load().grants
 	return p.Hub.Explain(q)
 }
 
 // Destruct drains and closes the hub in the background, since Caddy holds its config's lock meanwhile.
-func (p *pooledHub) Destruct() error {
+func (p *Hub) Destruct() error {
 	go func() {
 		p.Drain(p.config.Load().settings.drain())
 		_ = p.Close() // the memory broker has nothing to report

@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"crypto/hmac"
@@ -24,8 +24,8 @@ const (
 	maxClient = 64
 )
 
-// checkClient reports what is wrong with what a client calls itself. It is not to be guessed, so it is not short.
-func checkClient(values []string) error {
+// CheckClient reports what is wrong with what a client calls itself. It is not to be guessed, so it is not short.
+func CheckClient(values []string) error {
 	if len(values) != 1 {
 		return errors.New("is given more than once")
 	}
@@ -39,34 +39,34 @@ func checkClient(values []string) error {
 }
 
 // connectionID is the id of the connection of a client.
-func (p *pooledHub) connectionID(route, user, client string) string {
+func (p *Hub) connectionID(route, user, client string) string {
 	part := p.mac("client", route, user, client)[:clientBytes]
 	return base64.RawURLEncoding.EncodeToString(append(part, p.owner(route, user, part)...))
 }
 
 // Owns reports whether a connection is a user's that came by the route with a path. A connection that is not open on this
 // node may be on another, if the nodes share the log: its id tells.
-func (p *pooledHub) Owns(id, route, user string) bool {
+func (p *Hub) Owns(id, route, user string) bool {
 	c := p.Open(id)
 	if c == nil {
 		return p.Shared() && p.owns(id, route, user)
 	}
-	a, ok := c.Route.(*arrival)
-	return ok && a.path == route && c.User == user
+	a, ok := c.Route.(*Arrival)
+	return ok && a.Path == route && c.User == user
 }
 
 // owns reports whether an id was made for a client of a user on a route.
-func (p *pooledHub) owns(id, route, user string) bool {
+func (p *Hub) owns(id, route, user string) bool {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(id)
 	return err == nil && len(b) == clientBytes+ownerBytes && hmac.Equal(b[clientBytes:], p.owner(route, user, b[:clientBytes]))
 }
 
-func (p *pooledHub) owner(route, user string, part []byte) []byte {
+func (p *Hub) owner(route, user string, part []byte) []byte {
 	return p.mac("owner", route, user, string(part))[:ownerBytes]
 }
 
 // mac covers each of the texts with its length, so that none can pass for two.
-func (p *pooledHub) mac(texts ...string) []byte {
+func (p *Hub) mac(texts ...string) []byte {
 	h := hmac.New(sha256.New, p.idKey())
 	for _, text := range append(texts, p.Name) {
 		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(text))))
@@ -76,7 +76,7 @@ func (p *pooledHub) mac(texts ...string) []byte {
 }
 
 // idKey returns the key of the config in force, or the process's own. Connections keep the ids that they have.
-func (p *pooledHub) idKey() []byte {
+func (p *Hub) idKey() []byte {
 	if key := p.config.Load().settings.ClientKey; key != "" {
 		return []byte(strings.TrimSpace(key))
 	}

@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 
 // A ticket for one use lets one living client in, which may come back.
 func TestOnce(t *testing.T) {
-	within(t, func(t *testing.T, p *pooledHub) {
+	within(t, func(t *testing.T, p *Hub) {
 		admit := func(once string) (*hub.Conn, error) {
-			return p.admit(context.Background(), &arrival{grant: &identity.Grant{User: "u1", Once: once}}, hub.Subscription{User: "u1"})
+			return p.admit(context.Background(), &Arrival{Grant: &identity.Grant{User: "u1", Once: once}}, hub.Subscription{User: "u1"})
 		}
 		refused := func(err error) bool {
 			var r *hub.Refusal
@@ -48,9 +48,9 @@ func TestOnce(t *testing.T) {
 }
 
 func TestGrantedLimit(t *testing.T) {
-	within(t, func(t *testing.T, p *pooledHub) {
+	within(t, func(t *testing.T, p *Hub) {
 		admit := func() (*hub.Conn, error) {
-			return p.admit(context.Background(), &arrival{grant: &identity.Grant{User: "u1", Limit: 2}}, hub.Subscription{User: "u1"})
+			return p.admit(context.Background(), &Arrival{Grant: &identity.Grant{User: "u1", Limit: 2}}, hub.Subscription{User: "u1"})
 		}
 		var conns []*hub.Conn
 		for range 2 {
@@ -82,7 +82,7 @@ func TestGrantedLimit(t *testing.T) {
 func TestLeaverIsForgotten(t *testing.T) {
 	p := newTestHub()
 	defer p.Close()
-	a := &arrival{grant: &identity.Grant{User: "u1", Expires: time.Now().Add(time.Hour)}}
+	a := &Arrival{Grant: &identity.Grant{User: "u1", Expires: time.Now().Add(time.Hour)}}
 	c, err := p.admit(t.Context(), a, hub.Subscription{User: "u1"})
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"bytes"
@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Several handlers may give settings of one hub. Each setting is one field of HubSettings: it counts as given unless it is
+// Several handlers may give settings of one hub. Each setting is one field of Settings: it counts as given unless it is
 // zero, and it may be given in one of the handlers, or in several if it is the same in each.
 
 // Conflict returns the JSON key of a setting that s and other both give, but differently; "" if there is none.
-func (s *HubSettings) Conflict(other *HubSettings) string {
+func (s *Settings) Conflict(other *Settings) string {
 	for key, both := range s.overlay(other) {
 		if !both.own.IsZero() && !same(both.own.Interface(), both.other.Interface()) {
 			return key
@@ -22,7 +22,7 @@ func (s *HubSettings) Conflict(other *HubSettings) string {
 }
 
 // Merge takes over the settings that other gives.
-func (s *HubSettings) Merge(other *HubSettings) {
+func (s *Settings) Merge(other *Settings) {
 	for _, both := range s.overlay(other) {
 		both.own.Set(both.other)
 	}
@@ -32,7 +32,7 @@ func (s *HubSettings) Merge(other *HubSettings) {
 type setting struct{ own, other reflect.Value }
 
 // overlay ranges over the settings that other gives, by their JSON keys. The hub's name is none of them.
-func (s *HubSettings) overlay(other *HubSettings) iter.Seq2[string, setting] {
+func (s *Settings) overlay(other *Settings) iter.Seq2[string, setting] {
 	return func(yield func(string, setting) bool) {
 		a, b := reflect.ValueOf(s).Elem(), reflect.ValueOf(other).Elem()
 		for i := range a.NumField() {

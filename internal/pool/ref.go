@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"context"
@@ -20,8 +20,8 @@ const admitTimeout = 5 * time.Second
 // hubs are the process's hubs. They outlive a config that is reloaded.
 var hubs = caddy.NewUsagePool()
 
-// brokerModule is a guest in sse_push.brokers: it opens the log behind a hub.
-type brokerModule interface {
+// BrokerModule is a guest in sse_push.brokers: it opens the log behind a hub.
+type BrokerModule interface {
 	// LogKey names the log that Open opens for a hub. As long as it stays the same, a reloaded config keeps
 	// the hub as it is.
 	LogKey() string
@@ -32,24 +32,24 @@ type brokerModule interface {
 // generations numbers the configs, so that it can be told which of two is the newer one.
 var generations atomic.Uint64
 
-// hubRef is a hub as one config knows it: the config's settings and routes for the hub, and, once it is open, the hub.
-type hubRef struct {
+// Ref is a hub as one config knows it: the config's settings and routes for the hub, and, once it is open, the hub.
+type Ref struct {
 	config config
-	broker brokerModule
+	broker BrokerModule
 
 	ready chan struct{} // closed when hub is set
-	hub   *pooledHub
+	hub   *Hub
 	key   hubKey
 }
 
 // hubKey tells which hub of the next config is the same one. The settings are no part of it: they may change.
 type hubKey struct{ name, log string }
 
-// newHubRef returns a hub of a config, which is not open yet. The broker is used unless a handler of the hub names another.
-func newHubRef(name string, broker brokerModule, log *zap.Logger) *hubRef {
-	return &hubRef{
+// NewRef returns a hub of a config, which is not open yet. The broker is used unless a handler of the hub names another.
+func NewRef(name string, broker BrokerModule, log *zap.Logger) *Ref {
+	return &Ref{
 		config: config{
-			generation: generations.Add(1), settings: HubSettings{Hub: name}, log: log.With(zap.String("hub", name)),
+			generation: generations.Add(1), settings: Settings{Hub: name}, log: log.With(zap.String("hub", name)),
 		},
 		broker: broker, ready: make(chan struct{}),
 	}
@@ -57,7 +57,7 @@ func newHubRef(name string, broker brokerModule, log *zap.Logger) *hubRef {
 
 // Join adds the settings of one handler of the hub. They must not contradict those of the handlers before it. The broker is
 // nil if the handler names none.
-func (r *hubRef) Join(s *HubSettings, broker brokerModule) error {
+func (r *Ref) Join(s *Settings, broker BrokerModule) error {
 	if key := r.config.settings.Conflict(s); key != "" {
 		return fmt.Errorf("%s of hub %q differs from the one in another handler: give it in one of them", key, r.config.settings.Hub)
 	}
@@ -69,32 +69,32 @@ func (r *hubRef) Join(s *HubSettings, broker brokerModule) error {
 }
 
 // AddRoute adds a subscribe route of the hub.
-func (r *hubRef) AddRoute(route Route) { r.config.routes = append(r.config.routes, route) }
+func (r *Ref) AddRoute(route Route) { r.config.routes = append(r.config.routes, route) }
 
 // Settings returns the config's settings for the hub.
-func (r *hubRef) Settings() *HubSettings { return &r.config.settings }
+func (r *Ref) Settings() *Settings { return &r.config.settings }
 
 // Open takes the hub out of the pool, or starts it.
-func (r *hubRef) Open() error {
+func (r *Ref) Open() error {
 	key := hubKey{r.config.settings.Hub, r.broker.LogKey()}
 	pooled, _, err := hubs.LoadOrNew(key, func() (caddy.Destructor, error) {
 		b, err := r.broker.Open(key.name)
 		if err != nil {
 			return nil, err
 		}
-		return newPooledHub(b, &r.config), nil
+		return newHub(b, &r.config), nil
 	})
 	if err != nil {
 		return fmt.Errorf("opening hub %q: %w", key.name, err)
 	}
-	r.key, r.hub = key, pooled.(*pooledHub)
+	r.key, r.hub = key, pooled.(*Hub)
 	close(r.ready)
 	return nil
 }
 
-// newPooledHub starts a hub.
-func newPooledHub(b broker.Broker, c *config) *pooledHub {
-	p := &pooledHub{Hub: hub.New(c.settings.Hub, b, c.settings.hub()), ownKey: randomKey()}
+// newHub starts a hub.
+func newHub(b broker.Broker, c *config) *Hub {
+	p := &Hub{Hub: hub.New(c.settings.Hub, b, c.settings.hub()), ownKey: randomKey()}
 	p.config.Store(c)
 	p.Closed = p.ended
 	p.OnRevoke(p.Forget)
@@ -103,10 +103,10 @@ func newPooledHub(b broker.Broker, c *config) *pooledHub {
 }
 
 // Shared reports whether the hub, which is open, has a log that other nodes use as well.
-func (r *hubRef) Shared() bool { return r.hub.Shared() }
+func (r *Ref) Shared() bool { return r.hub.Shared() }
 
 // Apply puts the config in force for the hub. It reports false if the hub is not open.
-func (r *hubRef) Apply() bool {
+func (r *Ref) Apply() bool {
 	if r.hub == nil {
 		return false
 	}
@@ -115,7 +115,7 @@ func (r *hubRef) Apply() bool {
 }
 
 // Drain closes the hub's streams over a while, as the process is about to end.
-func (r *hubRef) Drain() {
+func (r *Ref) Drain() {
 	if r.hub != nil {
 		r.hub.Drain(r.config.settings.drain())
 		r.hub.endings.Flush(time.Second)
@@ -123,7 +123,7 @@ func (r *hubRef) Drain() {
 }
 
 // Release gives the hub back to the pool, if it was opened. A hub that no config has any more is drained in the background.
-func (r *hubRef) Release() error {
+func (r *Ref) Release() error {
 	if r.hub == nil {
 		return nil
 	}
@@ -132,7 +132,7 @@ func (r *hubRef) Release() error {
 }
 
 // Get returns the hub. It waits for a while: the HTTP server may start before the app that opens the hub.
-func (r *hubRef) Get(ctx context.Context) (*pooledHub, error) {
+func (r *Ref) Get(ctx context.Context) (*Hub, error) {
 	select {
 	case <-r.ready: // without a timer
 		return r.hub, nil
@@ -149,7 +149,7 @@ func (r *hubRef) Get(ctx context.Context) (*pooledHub, error) {
 }
 
 // Arrived returns what Subscription.Arrived is for a client that comes now; 0 if the hub is not open.
-func (r *hubRef) Arrived() uint64 {
+func (r *Ref) Arrived() uint64 {
 	select {
 	case <-r.ready:
 		return r.hub.Arrived()
@@ -160,7 +160,7 @@ func (r *hubRef) Arrived() uint64 {
 
 // Enter admits a client before it is identified: one that comes too often, or for which there is no place, costs nothing
 // more. It counts the client by its network. A client that may take the place of a stream of its own needs no room.
-func (r *hubRef) Enter(ctx context.Context, network string, needsRoom bool) error {
+func (r *Ref) Enter(ctx context.Context, network string, needsRoom bool) error {
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
 	theHub, err := r.Get(ctx)
@@ -177,7 +177,7 @@ func (r *hubRef) Enter(ctx context.Context, network string, needsRoom bool) erro
 
 // Admit subscribes a client that came by a route, and returns its connection with what the stream is held by. sub.ID is what
 // the client calls itself, or "".
-func (r *hubRef) Admit(ctx context.Context, route Route, a *arrival, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
+func (r *Ref) Admit(ctx context.Context, route Route, a *Arrival, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
 	theHub, err := r.Get(ctx)
@@ -185,7 +185,7 @@ func (r *hubRef) Admit(ctx context.Context, route Route, a *arrival, sub hub.Sub
 		return nil, nil, err
 	}
 	if sub.ID != "" {
-		sub.ID = theHub.connectionID(a.path, sub.User, sub.ID)
+		sub.ID = theHub.connectionID(a.Path, sub.User, sub.ID)
 	}
 	conn, err := theHub.admit(ctx, a, sub)
 	if err != nil {
@@ -196,7 +196,7 @@ func (r *hubRef) Admit(ctx context.Context, route Route, a *arrival, sub hub.Sub
 }
 
 // Rejected counts a client that was sent away, if the hub is open.
-func (r *hubRef) Rejected(reason string) {
+func (r *Ref) Rejected(reason string) {
 	select {
 	case <-r.ready:
 		r.hub.Rejected(reason)
@@ -205,7 +205,7 @@ func (r *hubRef) Rejected(reason string) {
 }
 
 // Position returns the end of the log.
-func (r *hubRef) Position(ctx context.Context) (broker.Position, error) {
+func (r *Ref) Position(ctx context.Context) (broker.Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
 	theHub, err := r.Get(ctx)

@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 var errOverLimit = errors.New("over the limit that came with its grant")
 
 // admit subscribes a client within what it was granted. The stream ends with the grant.
-func (p *pooledHub) admit(ctx context.Context, a *arrival, sub hub.Subscription) (*hub.Conn, error) {
+func (p *Hub) admit(ctx context.Context, a *Arrival, sub hub.Subscription) (*hub.Conn, error) {
 	sub.Route, sub.Keeps = a, a.size()
-	if a.grant == nil {
+	if a.Grant == nil {
 		return p.subscribe(ctx, sub)
 	}
 	if !a.enter() {
@@ -25,12 +25,12 @@ func (p *pooledHub) admit(ctx context.Context, a *arrival, sub hub.Subscription)
 	}
 	// The check comes after the subscription, so that of two clients that come at once none slips through: rather both are
 	// sent away to come again.
-	if limit := a.grant.Limit; limit > 0 && p.UserHere(sub.User) > limit {
+	if limit := a.Grant.Limit; limit > 0 && p.UserHere(sub.User) > limit {
 		conn.Close(errOverLimit)
 		return nil, p.Crowded("per_user", sub.User)
 	}
-	if !a.grant.Expires.IsZero() {
-		a.deadline = deadlines.add(conn, a.grant.Expires)
+	if !a.Grant.Expires.IsZero() {
+		a.deadline = deadlines.add(conn, a.Grant.Expires)
 	}
 	return conn, nil
 }

@@ -1,4 +1,4 @@
-package ssepush
+package pool
 
 import (
 	"time"
@@ -7,7 +7,7 @@ import (
 )
 
 // timing returns what the streams of a route are held by.
-func (p *pooledHub) timing(route Route) *stream.Timing {
+func (p *Hub) timing(route Route) *stream.Timing {
 	t, ok := p.timings.Load(route.Path())
 	if !ok {
 		t, _ = p.timings.LoadOrStore(route.Path(), stream.NewTiming(route.Timing()))
@@ -17,7 +17,7 @@ func (p *pooledHub) timing(route Route) *stream.Timing {
 
 // retime sets what streams are held by. Where several routes have the same path, on several sites, each of them gets
 // the heartbeats that it asks for, and as long for a write.
-func (p *pooledHub) retime(routes []Route) {
+func (p *Hub) retime(routes []Route) {
 	type durations struct{ heartbeat, writeTimeout time.Duration }
 	of := map[string]durations{}
 	for _, route := range routes {
