@@ -53,10 +53,10 @@ func TestVanishedPeers(t *testing.T) {
 		return p.TLS + sitetest.Route("hub "+p.Name+"\nwrite_timeout 2s\nheartbeat 1s")
 	}, func(t *testing.T, s *sitetest.Site, _ sitetest.Protocol) {
 		for _, method := range []string{"GET", "POST"} {
+			own, vanish := vanishing(s)
 			t.Run(method, func(t *testing.T) {
 				t.Parallel()
-				s := s.In(t)
-				own, vanish := vanishing(s)
+				s, own := s.In(t), own.In(t)
 				var c *sitetest.Client
 				if method == "GET" {
 					c = own.Open("/events?userId=GET")
