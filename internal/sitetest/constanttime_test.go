@@ -4,7 +4,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
@@ -27,21 +30,44 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 		})
 		return found
 	}
-	for _, where := range []struct{ file, function, by string }{
-		{"internal/guard/guard.go", "checkToken", "secret.Match"}, {"inspectorsession.go", "signIn", "secret.Match"}, {"ticket.go", "read", "secret.Equal"},
-		{"internal/secret/secret.go", "Match", "subtle.ConstantTimeCompare"}, {"internal/secret/secret.go", "Equal", "subtle.ConstantTimeCompare"},
-	} {
-		file, function := where.file, where.function
-		parsed, err := parser.ParseFile(token.NewFileSet(), sitetest.Repo(file), nil, 0)
-		if err != nil {
-			t.Fatal(err)
+	by := map[string]string{"checkToken": "secret.Match", "signIn": "secret.Match", "read": "secret.Equal", "Match": "subtle.ConstantTimeCompare", "Equal": "subtle.ConstantTimeCompare"}
+	compares := func(f *ast.FuncDecl) (times int) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && by[f.Name.Name] != "" && calls(call, by[f.Name.Name]) {
+				times++
+			}
+			return true
+		})
+		return times
+	}
+	found := map[string]bool{}
+	top := sitetest.Repo(".")
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != top && slices.Contains([]string{"node_modules", "test", "bench", "broker", "clients"}, d.Name()):
+			return filepath.SkipDir
+		case filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+			return nil
 		}
-		compared := 0
+		parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
 		for _, decl := range parsed.Decls {
 			f, ok := decl.(*ast.FuncDecl)
-			if !ok || f.Name.Name != function {
+			if !ok {
 				continue
 			}
+			function, times := f.Name.Name, compares(f)
+			if times == 0 {
+				continue
+			}
+			if times > 1 || found[function] {
+				t.Errorf("%s: %s is another comparison of secrets", path, function)
+			}
+			found[function] = true
 			ast.Inspect(f, func(n ast.Node) bool {
 				switch n := n.(type) {
 				case *ast.RangeStmt:
@@ -49,30 +75,33 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 						ast.Inspect(n.Body, func(n ast.Node) bool {
 							switch n.(type) {
 							case *ast.BranchStmt, *ast.ReturnStmt:
-								t.Errorf("%s: %s stops at the first secret that fits", file, function)
+								t.Errorf("%s: %s stops at the first secret that fits", path, function)
 							}
 							return true
 						})
 					}
 				case *ast.BinaryExpr:
 					if (n.Op == token.EQL || n.Op == token.NEQ) && (names(n.X) || names(n.Y)) {
-						t.Errorf("%s: %s compares a secret with %s", file, function, n.Op)
+						t.Errorf("%s: %s compares a secret with %s", path, function, n.Op)
 					}
 				case *ast.CallExpr:
-					if calls(n, where.by) {
-						compared++
-					}
 					for _, other := range []string{"bytes.Equal", "bytes.Compare", "strings.Compare", "strings.EqualFold", "slices.Contains", "slices.Index", "slices.Equal"} {
 						if calls(n, other) && slices.ContainsFunc(n.Args, func(arg ast.Expr) bool { return names(arg) }) {
-							t.Errorf("%s: %s compares a secret by %s", file, function, other)
+							t.Errorf("%s: %s compares a secret by %s", path, function, other)
 						}
 					}
 				}
 				return true
 			})
 		}
-		if compared != 1 {
-			t.Errorf("%s: %s compares %d times in constant time", file, function, compared)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for function, comparison := range by {
+		if !found[function] {
+			t.Errorf("no function %s compares secrets by %s", function, comparison)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // When the process ends, clients go one by one, each with a time of its own to come back after.
 func TestDrainOnExit(t *testing.T) {
-	const clients = 2000
+	const clients = 1000
 	p := sitetest.StartProcess(t, sitetest.Route("limits {\nconnections off\nper_user off\n}"), "h1", 0, nil)
 	var all []*sitetest.Listener
 	for range clients {

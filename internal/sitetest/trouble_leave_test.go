@@ -124,10 +124,10 @@ func TestLeaveHalfway(t *testing.T) {
 	})
 }
 
-// Thousands come at once, and leave at once.
+// A thousand come at once, and leave at once.
 func TestCrowdComesAndGoes(t *testing.T) {
 	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
-		n := sitetest.ClientCount(t, map[string]int{"h1": 2000, "h1-TLS": 200, "h2": 500}[protocol])
+		n := sitetest.ClientCount(t, map[string]int{"h1": 1000, "h1-TLS": 200, "h2": 300}[protocol])
 		s := sitetest.Serve(t, sitetest.Crowded(tls, "", ""))
 		s.Via(protocol)
 		before := s.Settled()
