@@ -19,23 +19,23 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/api"
 )
 
-// adminFlags are the flags of a command that asks a running Caddy.
+// adminFlags adds the flags of a command that calls the admin endpoint of a running Caddy.
 func adminFlags(cmd *cobra.Command, hub bool) *cobra.Command {
 	cmd.Flags().String("address", "", "The address of Caddy's admin endpoint")
-	cmd.Flags().StringP("config", "c", "", "The config file that says it")
+	cmd.Flags().StringP("config", "c", "", "The config file that has this address")
 	cmd.Flags().StringP("adapter", "a", "", "The adapter of that config file")
 	if hub {
-		cmd.Flags().String("hub", "", "The hub's name; needed where there are several")
+		cmd.Flags().String("hub", "", "The hub's name; required if there are several")
 	}
 	return cmd
 }
 
-// adminClient asks the admin endpoint of a running Caddy.
+// adminClient calls the admin endpoint of a running Caddy.
 type adminClient struct {
 	http    http.Client
 	origin  string
 	address string
-	remote  bool // by TCP, where the endpoint wants to see its own origin
+	remote  bool // over TCP, where the endpoint requires its own origin
 }
 
 func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
@@ -46,14 +46,14 @@ func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 	}
 	parsed, err := caddy.ParseNetworkAddress(address)
 	if err != nil || parsed.PortRangeSize() > 1 {
-		return nil, fmt.Errorf("%q is no address of an admin endpoint", address)
+		return nil, fmt.Errorf("%q is not the address of an admin endpoint", address)
 	}
 	c := &adminClient{address: address, remote: !parsed.IsUnixNetwork(), origin: "http://127.0.0.1"}
 	network, at := parsed.Network, parsed.JoinHostPort(0)
 	if c.remote {
 		c.origin = "http://" + at
 	} else {
-		at, _, _ = strings.Cut(at, "|") // what follows are the socket's permissions
+		at, _, _ = strings.Cut(at, "|") // the socket's permissions follow
 	}
 	c.http.Transport = &http.Transport{
 		DisableKeepAlives: true,
@@ -64,7 +64,7 @@ func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 	return c, nil
 }
 
-// do sends a call; path is what stands behind /sse_push/hubs.
+// do sends a call and returns the answer to it; path is what follows /sse_push/hubs.
 func (c *adminClient) do(ctx context.Context, method, path string, query url.Values, body string) (*http.Response, error) {
 	target := c.origin + api.AdminPrefix + path
 	if len(query) > 0 {
@@ -82,7 +82,7 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		if e := new(url.Error); errors.As(err, &e) { // the URL tells nobody anything
+		if e := new(url.Error); errors.As(err, &e) { // without the URL, which says nothing more
 			err = e.Err
 		}
 		return nil, awayError{fmt.Errorf("the admin endpoint of Caddy at %s does not answer: %w", c.address, err)}
@@ -94,7 +94,7 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 	return nil, refusedBy(resp)
 }
 
-// refusedBy is an error as an answer tells it.
+// refusedBy returns the error that an answer describes.
 func refusedBy(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	var said struct{ Detail, Error string }
@@ -102,12 +102,12 @@ func refusedBy(resp *http.Response) error {
 		return errors.New(said.Detail + said.Error)
 	}
 	if resp.StatusCode == http.StatusNotFound {
-		return errors.New("HTTP 404: that Caddy has no sse_push")
+		return errors.New("HTTP 404: that Caddy does not have the sse_push module")
 	}
 	return fmt.Errorf("HTTP %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 }
 
-// call decodes the answer to a call, of which the body may be nothing.
+// call sends a call and decodes the answer. body may be empty, and into nil.
 func (c *adminClient) call(ctx context.Context, method, path string, query url.Values, body string, into any) error {
 	resp, err := c.do(ctx, method, path, query, body)
 	if err != nil {
@@ -123,7 +123,7 @@ func (c *adminClient) call(ctx context.Context, method, path string, query url.V
 	return nil
 }
 
-// hubPath is the path of the hub that a command is about: the one of --hub, or the only one.
+// hubPath returns the path of the hub that a command is about: the one of --hub, or the only one.
 func (c *adminClient) hubPath(ctx context.Context, cmd *cobra.Command) (string, error) {
 	if name := cmd.Flag("hub").Value.String(); name != "" {
 		return "/" + pathSegment(name), nil
@@ -142,7 +142,7 @@ func (c *adminClient) hubPath(ctx context.Context, cmd *cobra.Command) (string, 
 	return "", fmt.Errorf("give --hub; there are: %s", cmp.Or(strings.Join(names, ", "), "none"))
 }
 
-// pathSegment escapes a name so that no one on the way takes it for a part of the path.
+// pathSegment escapes a name so that nothing on the way takes it for more than one segment, or for "." or "..".
 func pathSegment(name string) string {
 	if strings.Trim(name, ".") == "" {
 		return strings.ReplaceAll(name, ".", "%2E")
@@ -150,7 +150,7 @@ func pathSegment(name string) string {
 	return url.PathEscape(name)
 }
 
-// adminTask is a command that asks a hub: path is the hub's.
+// adminTask is what a command does that talks to a hub, whose path it is given.
 type adminTask func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error
 
 func admin(f adminTask) func(*cobra.Command, []string) error {

@@ -20,19 +20,19 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "sse-push",
 		Usage: "<command>",
-		Short: "Looks into the hubs of a running Caddy, and asks and steers them",
+		Short: "Shows and controls the hubs of a running Caddy",
 		Long: `
-Looks into the hubs of a running Caddy, and asks and steers them.
+Shows and controls the hubs of a running Caddy.
 
-Commands that ask a hub do so by Caddy's admin endpoint. They find it as 'caddy stop' does: --address, or the admin
-address in --config, or the environment variable CADDY_ADMIN, or localhost:2019. Where Caddy has one hub, --hub need not
-be given.
+Commands that talk to a hub use Caddy's admin endpoint. They find it as 'caddy stop' does: by --address, or the admin
+address in --config, or the environment variable CADDY_ADMIN, or localhost:2019. If Caddy has only one hub, --hub can be
+left out.
 
-With --json, each row or event is one line of JSON, as it is. Without, what comes from outside is shown with its control
-characters escaped.
+With --json, each row or event is one line of JSON, unchanged. Without it, control characters in names and data are
+escaped.
 
-They exit with 0 when done, with 1 when refused or told wrongly, with 2 where nobody answers, and with 130 when a signal
-came before the end.
+A command exits with 0 when it is done, with 1 if it is refused or its arguments are wrong, with 2 if nothing answers, and
+with 130 if a signal interrupts it.
 `,
 		CobraFunc: func(cmd *cobra.Command) {
 			for _, sub := range subcommands {
@@ -52,10 +52,10 @@ var subcommands = []func() *cobra.Command{
 const (
 	exitRefused = 1
 	exitAway    = 2
-	exitSignal  = 130 // as shells have it
+	exitSignal  = 130 // as in shells: 128 + SIGINT
 )
 
-// awayError says that nobody answers.
+// awayError says that no server answers.
 type awayError struct{ error }
 
 func (e awayError) Unwrap() error { return e.error }
@@ -63,7 +63,7 @@ func (e awayError) Unwrap() error { return e.error }
 // task is what a command does.
 type task func(ctx context.Context, cmd *cobra.Command, args []string) error
 
-// runs makes a function what a command runs. A signal ends its context; a second one the process.
+// runs adapts a task to cobra. A signal cancels the task's context, and a second one ends the process.
 func runs(f task) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -82,7 +82,7 @@ func runs(f task) func(*cobra.Command, []string) error {
 	}
 }
 
-// untilSignal is for a command that goes on until it is stopped: then that is no failure.
+// untilSignal adapts a task that goes on until it is stopped: being stopped is no failure.
 func untilSignal(f task) task {
 	return func(ctx context.Context, cmd *cobra.Command, args []string) error {
 		err := f(ctx, cmd, args)
@@ -93,13 +93,13 @@ func untilSignal(f task) task {
 	}
 }
 
-// fails says what went wrong, and makes the process exit with a code other than 0.
+// fails prints an error, and returns one that makes the process exit with the code.
 func fails(cmd *cobra.Command, code int, err error) error {
 	cmd.SilenceErrors = true
 	if err != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Error: %s\n", printable(err.Error()))
 	}
-	if code > 1 { // Caddy's own type, which cannot be made otherwise
+	if code > 1 { // only Caddy can make an error of its own type for exit codes
 		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, nil })(cmd, nil)
 	}
 	return errors.Join(err, errRefused)
@@ -107,16 +107,16 @@ func fails(cmd *cobra.Command, code int, err error) error {
 
 var errRefused = errors.New("refused")
 
-// examples are shown in a command's help, each on a line of its own.
+// examples formats the examples of a command's help, one a line.
 func examples(lines ...string) string { return "  $ " + strings.Join(lines, "\n  $ ") }
 
-// longText is a command's description, without the newlines around it.
+// longText returns a command's description without the newlines around it.
 func longText(text string) string { return strings.TrimSpace(text) }
 
-// maxInput is how much a command reads from standard input.
+// maxInput bounds what a command reads from standard input, in bytes.
 const maxInput = 64 << 20
 
-// commandInput is an argument, or what standard input has where it is missing or "-".
+// commandInput returns a command's argument, or standard input if there is none or it is "-".
 func commandInput(ctx context.Context, cmd *cobra.Command, args []string) (string, error) {
 	if len(args) > 0 && args[0] != "-" {
 		return args[0], nil
@@ -124,7 +124,7 @@ func commandInput(ctx context.Context, cmd *cobra.Command, args []string) (strin
 	var b []byte
 	var err error
 	read := make(chan struct{})
-	go func() { // a signal does not interrupt it
+	go func() { // a signal does not interrupt a read
 		defer close(read)
 		b, err = io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxInput+1))
 	}()

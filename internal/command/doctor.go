@@ -14,13 +14,13 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/doctor"
 )
 
-// exitUnhealthy is the exit code of an examination that has found something.
+// exitUnhealthy is the exit code of an examination that has found a fault.
 const exitUnhealthy = 1
 
-// tokenVariable is where commands look for the internal route's token.
+// tokenVariable is the environment variable that may hold the internal route's token.
 const tokenVariable = "SSE_PUSH_TOKEN"
 
-// plainWidth is how many columns a report has where there is no terminal.
+// plainWidth is how many columns a report has if there is no terminal.
 const plainWidth = 80
 
 // doctorCommand is `caddy sse-push doctor`.
@@ -30,17 +30,18 @@ func doctorCommand() *cobra.Command {
 	var asJSON, quick bool
 	c := &cobra.Command{
 		Use:   "doctor <url>",
-		Short: "Finds out why a browser hears nothing",
+		Short: "Finds out why a browser gets no events",
 		Long: longText(`
-Opens event streams as a browser does, over HTTP/1.1 and HTTP/2, with and without compression offered, and names what
-buffers, compresses, cuts or caches them on their way, with the line that mends it in nginx, Apache, HAProxy,
-Cloudflare, an ALB and Caddy.
+Opens event streams as a browser does, over HTTP/1.1 and HTTP/2, with and without compression offered, and reports what
+buffers, compresses, cuts or caches them on the way, with the line that fixes it in nginx, Apache, HAProxy, Cloudflare, an
+ALB and Caddy.
 
 With --publish it sends probes through the hub's internal route (or the admin endpoint's /sse_push/hubs/<hub>): events
 named sse-push-doctor, which no page listens to, for its own connections, and one for its own user (or --topic), which it
-misses on purpose. It also has the hub end one of its connections. Without --publish it says what it could not check.
+misses on purpose. It also makes the hub end one of its connections. Without --publish it says what it could not check.
 
-It exits with 0 only if all is healthy, with 1 if not or told wrongly, and with 130 when it was interrupted.`),
+It exits with 0 only if everything is healthy, with 1 if not or if its arguments are wrong, and with 130 if it is
+interrupted.`),
 		Example: examples("caddy sse-push doctor https://example.com/events --publish http://127.0.0.1:9090/_sse",
 			"caddy sse-push doctor 'https://example.com/events?ticket=t1' --origin-url http://10.0.0.5:8080",
 			"caddy sse-push doctor https://push.example.com/events --origin https://www.example.com --quick --json"),
@@ -49,17 +50,17 @@ It exits with 0 only if all is healthy, with 1 if not or told wrongly, and with 
 	f := c.Flags()
 	f.StringVar(&o.Publish, "publish", "", "The URL of the hub's internal route, with its prefix: http://127.0.0.1:9090/_sse")
 	f.StringVar(&o.Token, "token", "", "The token of the internal route (default: the environment's "+tokenVariable+")")
-	f.StringVar(&o.Hub, "origin-url", "", "The URL of the same stream at the hub itself, past all proxies, to compare")
-	f.StringVar(&o.Origin, "origin", "", "The origin of a page on another host, whose permissions are to be checked")
-	f.StringVar(&o.Topic, "topic", "", "A topic that the stream hears, for the event that is missed on purpose (default: its user)")
+	f.StringVar(&o.Hub, "origin-url", "", "The URL of the same stream at the hub itself, around all proxies, to compare")
+	f.StringVar(&o.Origin, "origin", "", "The origin of a page on another host, to check that it may subscribe")
+	f.StringVar(&o.Topic, "topic", "", "A topic that the stream gets, for the event that is missed on purpose (default: its user)")
 	f.StringArrayVarP(&headers, "header", "H", nil, "A header of the requests, such as 'Cookie: session=s1'; may be repeated")
-	f.DurationVar(&o.Idle, "idle", doctor.DefaultIdle, "How long the streams are left alone; longer than two heartbeats")
-	f.BoolVar(&quick, "quick", false, "Do not wait for that")
-	f.DurationVar(&o.Timeout, "timeout", doctor.DefaultTimeout, "How long an answer may take")
-	f.BoolVar(&o.Insecure, "insecure", false, "Take any certificate")
+	f.DurationVar(&o.Idle, "idle", doctor.DefaultIdle, "How long the streams are left idle; longer than two heartbeats")
+	f.BoolVar(&quick, "quick", false, "Skip the check of idle streams")
+	f.DurationVar(&o.Timeout, "timeout", doctor.DefaultTimeout, "How long to wait for an answer")
+	f.BoolVar(&o.Insecure, "insecure", false, "Accept any certificate")
 	f.BoolVar(&asJSON, "json", false, "Print the report as JSON")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		cmd.SilenceUsage, cmd.SilenceErrors = true, true // said below
+		cmd.SilenceUsage, cmd.SilenceErrors = true, true // fails prints the error
 		o.URL = args[0]
 		if o.Token == "" {
 			o.Token = os.Getenv(tokenVariable)
@@ -118,7 +119,7 @@ func runDoctor(cmd *cobra.Command, o doctor.Options, headers []string, asJSON bo
 	return nil
 }
 
-// reportWidth is how wide a report is to be, and whether it takes colours.
+// reportWidth returns how wide a report may be, and whether it may have colours.
 func reportWidth(w io.Writer) (width int, color bool) {
 	if width = terminalWidth(w); width == 0 {
 		return plainWidth, false

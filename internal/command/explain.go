@@ -22,18 +22,19 @@ import (
 func explainCommand() *cobra.Command {
 	cmd := adminFlags(&cobra.Command{
 		Use:   "explain <user|connection|event id> [<event id>]",
-		Short: "Says why a user or a connection did or did not get an event",
+		Short: "Explains why a user or a connection did or did not get an event",
 		Long: longText(`
-Says why a user, or a connection, did or did not get an event, as far as this node's memory reaches: the history for
-events, and for connections those that are open and a few thousand that have ended. With a user or a connection alone, it
-says how those stand; with an event alone, what became of it on each connection that it was for.
+Explains why a user or a connection did or did not get an event, as far as this node remembers: events in the history,
+connections that are open, and a few thousand that have ended. With only a user or a connection, it shows how they stand;
+with only an event, it shows what became of the event on each connection that it was for.
 
-Verdicts: sent (handed to the stream), pending (it waits for the client), unsent (it waited when the stream ended; who
-resumes gets it), gap (the client was told that events are missing there), expired (its ttl was over), coalesced (a newer
-one took its place), excluded (by its publisher), not_subscribed (granted, but not asked for), not_granted, not_addressed
-(it went to others), forgotten (the history does not hold it any more), unknown (no event has that id), not_connected.
+Verdicts: sent (written to the stream), pending (waits for the client), unsent (was waiting when the stream ended; the
+client gets it if it resumes), gap (the client was told that events are missing there), expired (its ttl had passed),
+coalesced (a newer event took its place), excluded (by its publisher), not_subscribed (granted, but not asked for),
+not_granted, not_addressed (sent to others), forgotten (no longer in the history), unknown (no event has that id),
+not_connected.
 
-"Sent" means that the proxy has written it. What buffers or cuts streams on the way to the browser is the matter of
+"Sent" means that the proxy has written the event. To find out what buffers or cuts streams on the way to the browser, use
 'caddy sse-push doctor'.`),
 		Example: examples("caddy sse-push explain u1", "caddy sse-push explain u1 2v5oocjd.7", "caddy sse-push explain --json 2v5oocjd.7"),
 		Args:    cobra.RangeArgs(1, 2),
@@ -41,7 +42,7 @@ one took its place), excluded (by its publisher), not_subscribed (granted, but n
 			query := url.Values{}
 			switch user := cmd.Flag("user").Changed; {
 			case len(args) == 2 && user:
-				return errors.New("--user goes with one argument")
+				return errors.New("--user takes only one argument")
 			case len(args) == 2:
 				query.Set("who", args[0])
 				query.Set("event", args[1])
@@ -63,7 +64,7 @@ one took its place), excluded (by its publisher), not_subscribed (granted, but n
 			return nil
 		}),
 	}, true)
-	cmd.Flags().Bool("user", false, "The one argument is a user, though it looks like an event's id")
+	cmd.Flags().Bool("user", false, "Take the argument as a user, even if it looks like an event's id")
 	cmd.Flags().Bool("json", false, "Print the answer as JSON")
 	return cmd
 }

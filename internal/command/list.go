@@ -15,10 +15,10 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/api"
 )
 
-// defaultShown is how many rows a command shows.
+// defaultShown is how many rows a command shows unless --limit says otherwise.
 const defaultShown = 100
 
-// listFlags are the flags of a command that lists.
+// listFlags adds the flags of a command that prints a list.
 func listFlags(cmd *cobra.Command, ofHub bool) *cobra.Command {
 	cmd.Args = cobra.NoArgs
 	cmd.Flags().Bool("json", false, "Print each row as a line of JSON")
@@ -29,11 +29,11 @@ func listFlags(cmd *cobra.Command, ofHub bool) *cobra.Command {
 func hubsCommand() *cobra.Command {
 	return listFlags(&cobra.Command{
 		Use:   "hubs",
-		Short: "Lists the hubs: how they are, who is connected, what they have delivered",
+		Short: "Lists the hubs with their state and what they have counted",
 		Long: longText(`
-Lists the hubs of a running Caddy: whether they are ready, how many connections and users they have here, how many events
-were published and delivered, how many bytes wait for clients (pending) and have yet to be taken to them (lag), and how
-many events the history holds.`),
+Lists the hubs of a running Caddy: whether they are ready, how many connections and users they have on this node, how many
+events were published and delivered, how many bytes wait for clients (pending) or have yet to be handed to connections
+(lag), and how many events the history holds.`),
 		Example: examples("caddy sse-push hubs", "caddy sse-push hubs --json"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, _ string) error {
 			return printList(ctx, cmd, c, "", nil, newPrinter(cmd, "HUB", "STATUS", "CONNECTIONS", "USERS", "PUBLISHED", "DELIVERED", "PENDING", "LAG", "HISTORY"),
@@ -51,10 +51,10 @@ many events the history holds.`),
 func connectionsCommand() *cobra.Command {
 	cmd := listFlags(&cobra.Command{
 		Use:   "connections",
-		Short: "Lists a hub's open connections, the oldest first",
+		Short: "Lists a hub's open connections, oldest first",
 		Long: longText(`
-Lists a hub's open connections on this node, the oldest first: whose they are, what they are subscribed to, and how many
-bytes wait for them. One that is "catching up" reads from the history, as it has resumed or is slow.`),
+Lists a hub's open connections on this node, oldest first: their users, what they are subscribed to, and how many bytes
+wait for them. A connection that is "catching up" reads from the history, because it has resumed or is slow.`),
 		Example: examples("caddy sse-push connections", "caddy sse-push connections --user u1 --limit 0",
 			"caddy sse-push connections --topic orders/42 --json"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
@@ -78,15 +78,15 @@ bytes wait for them. One that is "catching up" reads from the history, as it has
 				})
 		}),
 	}, true)
-	cmd.Flags().String("user", "", "Only those of a user")
-	cmd.Flags().String("topic", "", "Only those that hear a topic")
+	cmd.Flags().String("user", "", "Only connections of this user")
+	cmd.Flags().String("topic", "", "Only connections that get this topic")
 	return cmd
 }
 
 func usersCommand() *cobra.Command {
 	return listFlags(&cobra.Command{
 		Use:     "users",
-		Short:   "Lists who is connected, on all nodes, with how many connections",
+		Short:   "Lists the connected users, on all nodes, and how many connections each has",
 		Example: examples("caddy sse-push users", "caddy sse-push users --limit 0 --json"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
 			return printList(ctx, cmd, c, path+"/users", nil, newPrinter(cmd, "USER", "CONNECTIONS"),
@@ -99,7 +99,7 @@ func usersCommand() *cobra.Command {
 func topicsCommand() *cobra.Command {
 	return listFlags(&cobra.Command{
 		Use:     "topics",
-		Short:   "Lists what is subscribed to, on all nodes, by how many connections",
+		Short:   "Lists the topics that are subscribed to, on all nodes, and by how many connections",
 		Example: examples("caddy sse-push topics"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
 			return printList(ctx, cmd, c, path+"/topics", nil, newPrinter(cmd, "TOPIC", "CONNECTIONS"),
@@ -111,8 +111,8 @@ func topicsCommand() *cobra.Command {
 
 func bytesText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
-// printList prints a list, page by page. rows takes an answer apart: its rows, how many there are in all, and where the next
-// page begins. cells returns the columns of a row.
+// printList prints a list, page by page. rows returns what a page of the answer has: its rows, how many there are in all, and
+// where the next page begins. cells returns the columns of a row.
 func printList[L, T any](ctx context.Context, cmd *cobra.Command, c *adminClient, path string, query url.Values, p *printer,
 	rows func(*L) ([]T, int, string), cells func(*T) []string) error {
 	most, err := cmd.Flags().GetInt("limit")
@@ -143,12 +143,12 @@ func printList[L, T any](ctx context.Context, cmd *cobra.Command, c *adminClient
 		shown += len(list)
 		switch {
 		case next == "" && shown == 0 && p.json == nil:
-			fmt.Fprintln(cmd.ErrOrStderr(), "There is none.")
+			fmt.Fprintln(cmd.ErrOrStderr(), "There are none.")
 			return nil
 		case next == "":
 			return nil
 		case shown >= most && most > 0:
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d are shown; --limit 0 shows all.\n", shown, total)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d shown; --limit 0 shows all.\n", shown, total)
 			return nil
 		}
 		query.Set("after", next)
@@ -160,15 +160,16 @@ func kickCommand() *cobra.Command {
 		Use:   "kick [<user>]",
 		Short: "Ends all streams of a user, or one connection",
 		Long: longText(`
-Ends all streams of a user, on all nodes, or with --connection a single one. If there is none, the command says so and exits
-with 1. A browser connects again by itself, as a new connection: to keep a user out for long, let the app refuse it. With
---deny the user is not let in for a time, whether connected now or not, and its pages stop until they are loaded again.`),
+Ends all streams of a user, on all nodes, or a single one with --connection. If there is none, the command says so and exits
+with 1. A browser reconnects by itself, as a new connection: to keep a user out for good, let the app refuse it. With
+--deny, the user is refused for a time, whether connected now or not, and its pages stop reconnecting until they are
+loaded again.`),
 		Example: examples("caddy sse-push kick u1", "caddy sse-push kick u3 --deny 10m", "caddy sse-push kick --connection 4fzzzhjFvcUxzS1cCLP0hg"),
 		Args:    cobra.MaximumNArgs(1),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error {
 			id := cmd.Flag("connection").Value.String()
 			if (id == "") == (len(args) == 0) {
-				return fmt.Errorf("give a user, or --connection and the id of one")
+				return fmt.Errorf("give a user, or --connection with a connection's id")
 			}
 			var query url.Values
 			if deny := cmd.Flag("deny"); deny.Changed {
@@ -176,7 +177,7 @@ with 1. A browser connects again by itself, as a new connection: to keep a user 
 			}
 			switch {
 			case id != "" && query != nil:
-				return fmt.Errorf("--deny goes with a user: a connection has a new id when it comes back")
+				return fmt.Errorf("--deny needs a user: a connection has a new id when it comes back")
 			case id != "":
 				return c.call(ctx, http.MethodDelete, path+"/connections/"+pathSegment(id), nil, "", nil)
 			case args[0] == "":
@@ -186,16 +187,16 @@ with 1. A browser connects again by itself, as a new connection: to keep a user 
 		}),
 	}, true)
 	cmd.Flags().String("connection", "", "The id of the connection to end")
-	cmd.Flags().Duration("deny", 0, "Refuse the user for so long, 24h at most; 0s ends an earlier refusal")
+	cmd.Flags().Duration("deny", 0, "Refuse the user for this long, at most 24h; 0s ends an earlier refusal")
 	return cmd
 }
 
-// kickUser ends a user's streams. It is an error if the user had none, unless the user is denied or let in again: that is
-// done either way. The streams are counted before, as none are left afterwards. A stream that another node admitted within
-// the last second is ended too, but may not be counted yet.
+// kickUser ends a user's streams. It returns an error if the user had none, unless the call denies the user or ends that,
+// which needs no stream. It counts the streams first, as none are left afterwards. A stream that another node has admitted
+// within the last second is ended too, but may not be counted yet.
 func kickUser(ctx context.Context, c *adminClient, path, user string, deny url.Values) error {
 	var before api.UserCount
-	counted := deny == nil && c.call(ctx, http.MethodGet, path, nil, "", &before) == nil // a count that fails keeps nobody connected
+	counted := deny == nil && c.call(ctx, http.MethodGet, path, nil, "", &before) == nil // a count that fails must not keep a user connected
 	if err := c.call(ctx, http.MethodDelete, path, deny, "", nil); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/term"
 )
 
-// printable is a text with all escaped that could steer a terminal, or make it show something else than is there.
+// printable escapes all characters of a text that could control a terminal, or make it show something other than the text.
 func printable(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || !unicode.IsGraphic(r) }) {
 		return s
@@ -39,11 +39,11 @@ func printable(s string) string {
 	return b.String()
 }
 
-// printer prints rows: as a table where they fit, otherwise as blocks, and with --json as lines of JSON.
+// printer prints rows: with --json as lines of JSON, otherwise as a table, or as blocks if the table is wider than the terminal.
 type printer struct {
 	out    *bufio.Writer
 	json   *json.Encoder // nil without --json
-	width  int           // of the terminal; 0: none
+	width  int           // of the terminal; 0: there is none
 	header []string
 	widths []int // of the columns; nil before the first page
 	blocks bool
@@ -71,7 +71,7 @@ func terminalWidth(w io.Writer) int {
 	return width
 }
 
-// page prints rows: values as they are for JSON, and their cells.
+// page prints rows, given both as values for JSON and as cells.
 func (p *printer) page(values []any, cells [][]string) error {
 	for _, v := range values {
 		if p.json != nil {
@@ -86,7 +86,7 @@ func (p *printer) page(values []any, cells [][]string) error {
 	return p.out.Flush()
 }
 
-// rows prints cells. The first page decides how.
+// rows prints cells. The first page decides on the widths, and whether they become a table or blocks.
 func (p *printer) rows(cells [][]string) {
 	for _, row := range cells {
 		for i := range row {

@@ -19,8 +19,8 @@ func publishCommand() *cobra.Command {
 		Use:   "publish [<data>]",
 		Short: "Publishes an event",
 		Long: longText(`
-Publishes an event to users, topics, connections or everybody, and prints its id. The data is the argument, or what
-standard input has; it goes out as it is.`),
+Publishes an event to users, topics, connections or everybody, and prints its id. The data is the argument, or standard
+input if there is none; it is sent unchanged.`),
 		Example: examples("caddy sse-push publish --user u1 'order 7 has shipped'",
 			"caddy sse-push publish --topic orders/42 --event status '{\"paid\": true}'",
 			"date | caddy sse-push publish --broadcast --event time --ttl 1m"),
@@ -46,22 +46,22 @@ standard input has; it goes out as it is.`),
 		}),
 	}, true)
 	f := cmd.Flags()
-	f.StringArray("user", nil, "A user it goes to; may be repeated, as may the other targets")
-	f.StringArray("topic", nil, "A topic it goes to")
-	f.StringArray("connection", nil, "A connection it goes to, by its id")
-	f.Bool("broadcast", false, "It goes to everybody")
-	f.StringArray("exclude", nil, "A connection that does not get it")
+	f.StringArray("user", nil, "Send to this user; may be repeated, like the other targets")
+	f.StringArray("topic", nil, "Send to this topic")
+	f.StringArray("connection", nil, "Send to the connection with this id")
+	f.Bool("broadcast", false, "Send to everybody")
+	f.StringArray("exclude", nil, "Do not send to the connection with this id")
 	f.String("event", "", "The event's name")
-	f.String("id", "", "An id of the app's own")
-	f.String("coalesce", "", "A key: of the waiting events that have it, only the newest is sent")
-	f.String("idempotency-key", "", "A key: a repetition within ten minutes is stored once")
-	f.Duration("ttl", 0, "How long it is worth sending, in whole seconds, such as 1m")
-	f.Duration("retry", 0, "Sets the browsers' reconnection time, such as 5s")
+	f.String("id", "", "The event's id in the app")
+	f.String("coalesce", "", "A key: of waiting events with the same key, only the newest is sent")
+	f.String("idempotency-key", "", "A key: events with the same key within ten minutes are stored once")
+	f.Duration("ttl", 0, "How long the event is worth sending, in whole seconds, such as 1m")
+	f.Duration("retry", 0, "Set the browsers' reconnection time, such as 5s")
 	f.Bool("json", false, "Print the answer as JSON")
 	return cmd
 }
 
-// eventOf is the event that a command's flags and arguments make.
+// eventOf returns the event that a command's flags and arguments describe, as the internal route takes it.
 func eventOf(ctx context.Context, cmd *cobra.Command, args []string) (map[string]any, error) {
 	event := map[string]any{}
 	for flag, field := range map[string]string{"user": "users", "topic": "topics", "connection": "connections", "exclude": "exclude"} {

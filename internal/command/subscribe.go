@@ -23,9 +23,9 @@ func subscribeCommand() *cobra.Command {
 		Use:   "subscribe <url>",
 		Short: "Opens a stream as a browser does, and prints its events",
 		Long: longText(`
-Opens a stream as a browser's EventSource does, and prints its events as they come. When the stream ends it connects again,
-after the time that the server has set, and goes on from the last id. It ends by a signal, with --count, or where the
-server sends it away for good. The events whose names begin with "sse:" are the proxy's own; --count does not count them.`),
+Opens a stream as a browser's EventSource does, and prints its events as they arrive. When the stream ends, it reconnects
+after the time that the server has set, and resumes from the last id. It stops at a signal, after --count events, or when
+the server refuses it for good. Events whose names begin with "sse:" are the proxy's own; --count does not count them.`),
 		Example: examples("caddy sse-push subscribe 'http://localhost:8080/events?userId=u1' --count 1",
 			"caddy sse-push subscribe 'http://localhost:8080/events?topic=orders/42' --header 'Cookie: session=s1' --count 1 --json"),
 		Args: cobra.ExactArgs(1),
@@ -33,10 +33,10 @@ server sends it away for good. The events whose names begin with "sse:" are the 
 	}
 	f := cmd.Flags()
 	f.StringArrayP("header", "H", nil, "A header of the request, such as 'Cookie: session=s1'; may be repeated")
-	f.String("last-event-id", "", "The id to go on from")
-	f.Int("count", 0, "End after so many events; 0: never")
+	f.String("last-event-id", "", "Resume after the event with this id")
+	f.Int("count", 0, "Stop after this many events; 0: never")
 	f.Bool("json", false, "Print each event as a line of JSON")
-	f.Bool("insecure", false, "Take any certificate of the server")
+	f.Bool("insecure", false, "Accept any certificate of the server")
 	return cmd
 }
 
@@ -44,7 +44,7 @@ const (
 	maxLine         = 64 << 20 // bytes of a line, and of an event's data
 	defaultAgain    = 3 * time.Second
 	longestAgain    = 30 * time.Second
-	subscribeAnswer = 30 * time.Second // until the headers are there
+	subscribeAnswer = 30 * time.Second // how long to wait for the answer's headers
 )
 
 // subscriber is the client of a stream.
@@ -54,11 +54,11 @@ type subscriber struct {
 	header http.Header
 	lastID string
 	again  time.Duration
-	begun  bool // there was a stream
+	begun  bool // there has been a stream
 
 	out   *bufio.Writer
 	json  *json.Encoder
-	left  int // events until the end; negative: without end
+	left  int // events to print before it stops; negative: no limit
 	fails int // in a row
 }
 
@@ -96,7 +96,7 @@ func subscribe(ctx context.Context, cmd *cobra.Command, args []string) error {
 	}
 }
 
-// stream prints one stream. It returns an error where there is no use in coming again.
+// stream prints one stream. It returns an error if there is no use in reconnecting.
 func (s *subscriber) stream(ctx context.Context) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url.String(), nil)
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *subscriber) stream(ctx context.Context) error {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.StatusCode == http.StatusNoContent:
-		return errors.New("the server says that there is nothing to hear, and not to come again (204)")
+		return errors.New("the server says that there is no stream, and not to reconnect (204)")
 	case resp.StatusCode != http.StatusOK:
 		err := fmt.Errorf("%s answers %d: %w", s.url.Host, resp.StatusCode, refusedBy(resp))
 		if resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests {
@@ -130,7 +130,7 @@ func (s *subscriber) stream(ctx context.Context) error {
 		}
 		return s.failed(err)
 	case kind != "text/event-stream":
-		return fmt.Errorf("the answer is no event stream, but %q", kind)
+		return fmt.Errorf("the answer is not an event stream, but %q", kind)
 	}
 	s.begun, s.fails = true, 0
 	reader := sse.NewReader(resp.Body, maxLine)
@@ -159,7 +159,7 @@ func (s *subscriber) stream(ctx context.Context) error {
 	}
 }
 
-// failed returns the error of a client that has never had a stream; another one comes again.
+// failed returns the error if there has never been a stream. Otherwise it counts a failure, and the client reconnects.
 func (s *subscriber) failed(err error) error {
 	if !s.begun {
 		return err
@@ -170,7 +170,7 @@ func (s *subscriber) failed(err error) error {
 
 func (s *subscriber) print(m sse.Message) error {
 	if s.json != nil {
-		_ = s.json.Encode(struct { // Flush says what is wrong
+		_ = s.json.Encode(struct { // Flush returns the error
 			Event string `json:"event"`
 			ID    string `json:"id"`
 			Data  string `json:"data"`

@@ -19,10 +19,10 @@ import (
 func tailCommand() *cobra.Command {
 	cmd := adminFlags(&cobra.Command{
 		Use:   "tail",
-		Short: "Shows what a hub delivers, whoever hears it",
+		Short: "Shows the events of a hub, whoever gets them",
 		Long: longText(`
-Shows the events of a hub as they come, with their targets, until it is stopped. Of long data, the beginning is shown. It
-reads along in the hub's history: if events come faster than it can show them, it says that some are missing. It goes on
+Shows the events of a hub as they are delivered, with their targets, until it is stopped. It shows the beginning of long
+data. It reads the hub's history: if events come faster than it can show them, it says that some are missing. It continues
 through a reload or a restart of Caddy.`),
 		Example: examples("caddy sse-push tail --count 10", "caddy sse-push tail --count 1 --topic 'orders/*' --json",
 			"caddy sse-push tail --count 1 --user u1 --text shipped"),
@@ -31,16 +31,16 @@ through a reload or a restart of Caddy.`),
 	}, true)
 	f := cmd.Flags()
 	f.String("user", "", "Only events to this user")
-	f.String("topic", "", "Only events to this topic, or to one that this pattern covers")
-	f.String("event", "", "Only events of this name")
-	f.String("text", "", "Only events whose data holds this, in the part that is shown")
-	f.String("after", "", "Begin behind the event with this id, instead of now")
-	f.Int("count", 0, "End after so many events; 0: never")
+	f.String("topic", "", "Only events to this topic, or to topics that this pattern matches")
+	f.String("event", "", "Only events with this name")
+	f.String("text", "", "Only events whose data contains this text, in the part that is shown")
+	f.String("after", "", "Start after the event with this id, instead of now")
+	f.Int("count", 0, "Stop after this many events; 0: never")
 	f.Bool("json", false, "Print each event as a line of JSON")
 	return cmd
 }
 
-// tailAgain is how long a tail waits for a Caddy that has gone away.
+// tailAgain is how long a tail waits before it asks a Caddy again that has not answered.
 const tailAgain = time.Second
 
 func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
@@ -65,7 +65,7 @@ func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, p
 	for begun := false; ; begun = true {
 		var page api.Tail
 		if err := c.call(ctx, http.MethodGet, path+"/tail", query, "", &page); err != nil {
-			// A reload cuts an answer short, and a restart takes a while.
+			// A reload may cut an answer short, and a restart takes a while.
 			if !begun || ctx.Err() != nil || errors.As(err, new(awayError)) && away {
 				return err
 			}
@@ -77,12 +77,12 @@ func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, p
 		}
 		away = false
 		if page.Gap {
-			fmt.Fprintln(cmd.ErrOrStderr(), "Events are missing here: the history does not hold them any more.")
+			fmt.Fprintln(cmd.ErrOrStderr(), "Events are missing here: the history no longer holds them.")
 		}
 		for i := range page.Events {
 			e := &page.Events[i]
 			if asJSON {
-				_ = enc.Encode(e) // Flush says what is wrong
+				_ = enc.Encode(e) // Flush returns the error
 			} else {
 				printEvent(out, e)
 			}
@@ -97,7 +97,7 @@ func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, p
 	}
 }
 
-// pause waits, unless ctx is done meanwhile.
+// pause waits, and reports whether ctx was not done meanwhile.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -107,7 +107,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// printEvent shows an event as a block of lines.
+// printEvent prints an event as a block of lines.
 func printEvent(out *bufio.Writer, e *api.TailEvent) {
 	var to []string
 	for kind, names := range map[string][]string{"user": e.Users, "topic": e.Topics, "connection": e.Connections} {
@@ -129,7 +129,7 @@ func printEvent(out *bufio.Writer, e *api.TailEvent) {
 	fmt.Fprintln(out)
 }
 
-// printData shows each line of an event's data.
+// printData prints an event's data line by line.
 func printData(out *bufio.Writer, data string) {
 	for line := range strings.SplitSeq(data, "\n") {
 		fmt.Fprintf(out, "data: %s\n", printable(line))

@@ -21,10 +21,10 @@ import (
 func ticketCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ticket",
-		Short: "Makes a ticket, or reads one",
+		Short: "Makes or reads a ticket",
 		Long: longText(`
 Makes tickets as an app does, and reads them as a hub does. The secret comes from an environment variable or a file, never
-from the command line, where others see it.`),
+from the command line, where others could see it.`),
 		Args: cobra.NoArgs,
 	}
 	mint := secretFlags(&cobra.Command{
@@ -34,15 +34,15 @@ from the command line, where others see it.`),
 		Args:    cobra.ExactArgs(1),
 		RunE:    runs(mintTicket),
 	})
-	mint.Flags().StringArray("topic", nil, "A topic that it grants; may be repeated")
+	mint.Flags().StringArray("topic", nil, "Grant this topic; may be repeated")
 	mint.Flags().Duration("expires", time.Hour, "How long it is valid")
-	mint.Flags().Bool("once", false, "It can be used for one stream only")
+	mint.Flags().Bool("once", false, "Valid for one stream only")
 	read := secretFlags(&cobra.Command{
 		Use:   "read [<ticket>]",
 		Short: "Shows what a ticket says, and whether it is valid",
 		Long: longText(`
-Shows what a ticket says, and whether it is valid. Without the secret, the signature is not checked. The ticket is the
-argument, or comes by standard input.`),
+Shows what a ticket says, and whether it is valid. Without the secret, it does not check the signature. The ticket is the
+argument, or standard input if there is none.`),
 		Example: examples("caddy sse-push ticket mint u1 | caddy sse-push ticket read"),
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    runs(readTicketCommand),
@@ -56,7 +56,7 @@ const secretVariable = "SSE_PUSH_TICKET_SECRET"
 
 func secretFlags(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().String("secret-env", secretVariable, "The environment variable that holds the secret")
-	cmd.Flags().String("secret-file", "", "The file that holds it instead")
+	cmd.Flags().String("secret-file", "", "The file that holds the secret instead")
 	return cmd
 }
 

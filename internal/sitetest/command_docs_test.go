@@ -56,22 +56,22 @@ const commandsPage = "docs/commands.md"
 
 const commandsIntro = `# Commands
 
-What the commands say of themselves with ` + "`--help`" + `; a test holds this page to it, and runs every example.
+What the commands print with ` + "`--help`" + `. A test keeps this page up to date, and runs every example.
 
-Those that ask a hub do so by [Caddy's admin endpoint](https://caddyserver.com/docs/api), which listens on ` + "`localhost:2019`" + ` unless the
-config says otherwise. It has no password: who reaches it may do all of this, and more. The same calls are there for programs, below
+Commands that talk to a hub use [Caddy's admin endpoint](https://caddyserver.com/docs/api), which listens on ` + "`localhost:2019`" + ` unless the
+config says otherwise. It has no password: anyone who can reach it can do all of this, and more. Programs can make the same calls below
 ` + "`/sse_push/hubs/<hub>/`" + `: those of the internal route, with the same bodies, answers and errors, and also
 
 | call | answer |
 |---|---|
-| ` + "`GET /sse_push/hubs`, `GET /sse_push/hubs/<hub>`" + ` | how the hubs are, and what they have counted |
-| ` + "`GET …/tail?user=&topic=&event=&text=&after=&limit=`" + ` | ` + "`{\"events\", \"next\"}`" + `: what was delivered behind ` + "`after`" + `. Waits up to 20 s for the first; without ` + "`after`" + `, only says where to begin |
+| ` + "`GET /sse_push/hubs`, `GET /sse_push/hubs/<hub>`" + ` | the state of the hubs, and what they have counted |
+| ` + "`GET …/tail?user=&topic=&event=&text=&after=&limit=`" + ` | ` + "`{\"events\", \"next\"}`" + `: what was delivered after ` + "`after`" + `. Waits up to 20 s for the first event; without ` + "`after`" + `, only returns where to begin |
 | ` + "`GET …/explain?who=&event=`" + ` | ` + "`{\"verdict\", \"detail\", \"event\", \"counts\", \"connections\"}`" + `; ` + "`who`" + ` is a user or a connection |
 
-` + "`explain`" + ` looks at this node's memory: the history for events, and for connections those that are open and the last few thousand that have
+` + "`explain`" + ` looks at what this node remembers: events in the history, connections that are open, and the last few thousand that have
 ended (1 MiB of them for each core). "Sent" means that the event was written to the client's connection.
 
-A list has ` + "`next`" + ` where there is more: ask again with ` + "`after=<next>`" + `.
+A list has ` + "`next`" + ` if there is more: call again with ` + "`after=<next>`" + `.
 `
 
 // The page says what the commands say.

@@ -44,7 +44,7 @@ func TestCommandsOnAHub(t *testing.T) {
 		t.Errorf("got user %q", row.User)
 	}
 	limited := o.run("users", "--limit", "1")
-	limited.want(t, 0, "1 of 2 are shown")
+	limited.want(t, 0, "1 of 2 shown")
 
 	id := strings.TrimSpace(o.run("publish", "--user", "u1", "--topic", "room", "--event", "named", "--ttl", "1m", "--retry", "2s", "--id", "7", "--", "-dash").out)
 	if m := c.Next(); m.Data != "-dash" || m.Type != "named" || m.ID != id+"~7" {
@@ -70,7 +70,7 @@ func TestCommandsOnAHub(t *testing.T) {
 	o.run("kick", "--connection", c.Connected.Connection).want(t, 0, "")
 	c.WantEnd()
 	brokertest.Eventually(t, "all are gone", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
-	o.run("connections").want(t, 0, "There is none.")
+	o.run("connections").want(t, 0, "There are none.")
 }
 
 // What is wrong is said in one line, with a code that tells a refusal from nobody at home.
@@ -102,7 +102,7 @@ func TestCommandErrors(t *testing.T) {
 		{o, "connections --topic", 1, "flag needs an argument"},
 		{o, "hubs extra", 1, "unknown command"},
 		{o, "hubs --config " + nowhere, 1, "none.json"},
-		{o, "hubs --address localhost:1-3", 1, "no address"},
+		{o, "hubs --address localhost:1-3", 1, "is not the address"},
 		{o, "publish data", 1, "no target"},
 		{o, "publish --user= data", 1, "users: must not be an empty list"},
 		{o, "publish --user u1 --event open data", 1, "event"},
@@ -112,7 +112,7 @@ func TestCommandErrors(t *testing.T) {
 		{o, "kick u1 --connection x", 1, "give a user"},
 		{o, "kick nobody", 1, "user nobody was not connected"},
 		{o, "kick --connection x", 1, "there is no connection x"},
-		{o, "kick --connection x --deny 1m", 1, "--deny goes with a user"},
+		{o, "kick --connection x --deny 1m", 1, "--deny needs a user"},
 		{o, "kick u1 --deny 25h", 1, "deny: must be a duration"},
 		{o, "tail --count -1", 1, "--count"},
 		{o, "tail --after x", 1, "after"},
@@ -128,8 +128,8 @@ func TestCommandErrors(t *testing.T) {
 		{o, "hubs --address " + strings.TrimPrefix(page.URL, "http://"), 1, "reading the answer"},
 		{o, "subscribe ftp://x/", 1, "give a URL"},
 		{o, "subscribe http://localhost:1/events?ticket=s3cret", 2, "localhost:1 does not answer"},
-		{o, "subscribe " + page.URL + "/page?ticket=s3cret", 1, `the answer is no event stream, but "text/html"`},
-		{o, "subscribe " + page.URL + "/redirect?ticket=s3cret", 1, "no event stream"},
+		{o, "subscribe " + page.URL + "/page?ticket=s3cret", 1, `the answer is not an event stream, but "text/html"`},
+		{o, "subscribe " + page.URL + "/redirect?ticket=s3cret", 1, "not an event stream"},
 		{o, "subscribe " + page.URL + "/401?ticket=s3cret --header Authorization:s3cret", 1, "answers 401: the ticket is not valid"},
 		{o, "subscribe " + page.URL + "/204", 1, "204"},
 		{o, "subscribe " + page.URL + "/ --header s3cret", 1, "--header must be"},
