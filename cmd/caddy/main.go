@@ -1,10 +1,8 @@
-// Command caddy is stock Caddy with the sse_push module and every broker linked in, for `go run ./cmd/caddy`: what
+// Command caddy is stock Caddy with the sse_push module and every broker linked in, for `go run ./cmd/caddy`. It equals the result of
 //
 //	xcaddy build --with github.com/sse-push/caddy-sse-push \
 //		--with github.com/sse-push/caddy-sse-push/broker/redisbroker \
 //		--with github.com/sse-push/caddy-sse-push/broker/natsbroker
-//
-// makes.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package asynclog writes log lines from goroutines that must not wait for whoever reads the log: a pipe that nobody reads
-// holds up whoever writes to it.
+// Package asynclog writes log lines from goroutines that must not wait for the log: a write to a pipe blocks as long as nothing reads
+// from it.
 package asynclog
 
 import (
@@ -9,21 +9,22 @@ import (
 	"time"
 )
 
-// most is how many lines may wait.
+// most is how many lines may wait at once.
 const most = 4096
 
-// Queue has lines written one after the other, on a goroutine that lives as long as there are any. The zero value is ready.
-// Its methods may be called from many goroutines.
+// Queue writes lines one after the other, on a goroutine that lives as long as there are any. The zero value is ready for use. Its methods
+// may be called by many goroutines at once.
 type Queue struct {
-	mu      sync.Mutex // guards the block
+	// mu guards what follows.
+	mu      sync.Mutex
 	lines   []func()
 	running bool
 	dropped int
-	said    func(dropped int) // of the newest line that was put in
+	said    func(dropped int) // that of the newest line
 }
 
-// Put has a line written, and never waits. Where too many wait already it is dropped; as soon as lines are written again,
-// said is called, on the queue's goroutine, with the number of those dropped.
+// Put queues a line, and never waits. If too many lines wait, it drops this one. As soon as lines are written again, said is called, on the
+// queue's goroutine, with the number of dropped lines.
 func (q *Queue) Put(write func(), said func(dropped int)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -38,6 +39,7 @@ func (q *Queue) Put(write func(), said func(dropped int)) {
 	}
 }
 
+// run writes lines until there are no more.
 func (q *Queue) run() {
 	for {
 		q.mu.Lock()
@@ -57,7 +59,7 @@ func (q *Queue) run() {
 	}
 }
 
-// Flush waits until nothing waits any more, for up to a time.
+// Flush waits until all lines are written, but no longer than atMost.
 func (q *Queue) Flush(atMost time.Duration) {
 	done := make(chan struct{})
 	q.mu.Lock()
@@ -75,9 +77,10 @@ func (q *Queue) Flush(atMost time.Duration) {
 	}
 }
 
-// Logger returns a logger whose lines go the same way, by a queue of its own.
+// Logger returns a logger that writes its lines by a queue of its own.
 func Logger(to *slog.Logger) *slog.Logger { return slog.New(&handler{new(Queue), to.Handler()}) }
 
+// handler is a slog.Handler that puts lines into a queue.
 type handler struct {
 	queue *Queue
 	to    slog.Handler

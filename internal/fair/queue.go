@@ -1,4 +1,4 @@
-// Package fair shares a limited number of places between callers, so that none keeps the others waiting by its number.
+// Package fair shares a limited number of places between the callers of many keys. A key with many callers does not keep the others waiting.
 package fair
 
 import (
@@ -9,43 +9,45 @@ import (
 	"sync"
 )
 
-// ErrFull is returned to a caller that would be one too many to wait.
+// ErrFull is returned to a caller if too many wait already.
 var ErrFull = errors.New("too many are waiting")
 
-// Queue hands out places. Callers wait in lines, one for each key, oldest first; a place that becomes free goes to the line
-// that has the fewest, and of those with as few to the one that has waited longest for its turn. So one key alone may have
-// all the places, and of several each has a share, however many of its callers wait.
+// Queue hands out places. Callers wait in lines, one for each key, oldest first. A free place goes to the line that has the fewest places; of
+// several such lines, to the one that was served longest ago. So a key may have all the places while it is alone, and each of several keys
+// has a share, however many of its callers wait.
 type Queue struct {
-	mu      sync.Mutex // guards all below
-	free    int        // places; while there are any, nobody waits
-	room    int        // for callers that wait
+	// mu guards what follows.
+	mu      sync.Mutex
+	free    int // free places; while there are any, no caller waits
+	room    int // how many more callers may wait
 	lines   map[string]*line
-	waiting lineHeap // the lines in which somebody waits
-	turns   uint64
+	waiting lineHeap // the lines with callers
+	turns   uint64   // how often a place went to a caller that waited
 }
 
-// line is what a key has and waits for.
+// line has the places of a key, and its callers that wait.
 type line struct {
 	key     string
-	taken   int       // places
+	taken   int       // how many places it has
 	callers list.List // of *caller, oldest first
-	turn    uint64    // when it was served last
-	index   int       // in the heap
+	turn    uint64    // the turn in which it was served last
+	index   int       // in the heap; -1 if no caller waits
 }
 
+// caller waits for a place.
 type caller struct {
-	place chan error // gets nil with a place, or ErrFull
+	place chan error // receives nil for a place, or ErrFull
 	line  *line
-	at    *list.Element
+	at    *list.Element // in line.callers; nil once it no longer waits
 }
 
-// New returns a queue for a number of places. At most room callers wait; past that, the newest of the longest line is
-// turned away.
+// New returns a queue with a number of places. At most room callers wait. One caller more, and the newest of the longest line is turned away.
 func New(places, room int) *Queue {
 	return &Queue{free: places, room: room, lines: map[string]*line{}}
 }
 
-// Enter waits for a place, which Leave gives back. Without a place it returns ErrFull or the context's error.
+// Enter waits for a place, which the caller gives back by Leave. If it returns an error, which is ErrFull or that of ctx, there is no place
+// to give back.
 func (q *Queue) Enter(ctx context.Context, key string) error {
 	c, err := q.join(key)
 	if c == nil {
@@ -58,7 +60,7 @@ func (q *Queue) Enter(ctx context.Context, key string) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if c.at == nil { // it was served or turned away in this moment
+	if c.at == nil { // it was served or turned away just now
 		if <-c.place == nil {
 			q.leave(c.line)
 		}
@@ -68,7 +70,7 @@ func (q *Queue) Enter(ctx context.Context, key string) error {
 	return ctx.Err()
 }
 
-// join takes a place at once, or returns a caller that waits for one.
+// join takes a free place, or returns a caller that waits for one, or ErrFull.
 func (q *Queue) join(key string) (*caller, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -106,13 +108,14 @@ func (q *Queue) join(key string) (*caller, error) {
 	return c, nil
 }
 
-// Leave gives back a place.
+// Leave gives back a place of a key.
 func (q *Queue) Leave(key string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.leave(q.lines[key])
 }
 
+// leave hands a place of a line to the next caller. The caller of leave holds mu.
 func (q *Queue) leave(l *line) {
 	l.taken--
 	if l.index >= 0 {
@@ -131,7 +134,7 @@ func (q *Queue) leave(l *line) {
 	c.place <- nil
 }
 
-// remove takes a caller out of its line.
+// remove takes a caller out of its line. The caller of remove holds mu.
 func (q *Queue) remove(c *caller) {
 	l := c.line
 	l.callers.Remove(c.at)
@@ -145,21 +148,21 @@ func (q *Queue) remove(c *caller) {
 	q.forget(l)
 }
 
-// forget drops a line that has no place and waits for none.
+// forget drops a line that has neither places nor callers. Its caller holds mu.
 func (q *Queue) forget(l *line) {
 	if l.taken == 0 && l.callers.Len() == 0 {
 		delete(q.lines, l.key)
 	}
 }
 
-// Keys returns how many keys have a place or wait for one.
+// Keys returns how many keys have places or waiting callers.
 func (q *Queue) Keys() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.lines)
 }
 
-// lineHeap implements heap.Interface: first comes the line that has the fewest places.
+// lineHeap implements heap.Interface. The line with the fewest places comes first.
 type lineHeap []*line
 
 func (h lineHeap) Len() int { return len(h) }

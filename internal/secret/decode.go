@@ -21,7 +21,7 @@ func Decodings(text string) (found [][]byte) {
 	return found
 }
 
-// squeeze removes quotes and white space, the escaped line ends of .env files among it.
+// squeeze removes quotes and white space, including the escaped line ends of .env files.
 func squeeze(text string) string {
 	return strings.Join(strings.Fields(quotesAndLineEnds.Replace(text)), "")
 }
@@ -34,12 +34,12 @@ func standard(text string) string { return urlSafe.Replace(text) }
 var urlSafe = strings.NewReplacer("-", "+", "_", "/")
 
 const (
-	maxLooked = 64 << 10 // bytes of a text that are looked at
-	maxStarts = 16       // words of a text that base64 is looked for from
+	maxLooked = 64 << 10 // how many bytes of a text are looked at
+	maxStarts = 16       // at how many words of a text base64 may begin
 )
 
-// guesses returns what b may stand for, damaged or not: without the zero bytes of UTF-16, without percent-encoding, as hex,
-// and as base64 that begins at any of the first words, whatever follows it, and may have lost its first characters.
+// guesses returns what b may decode to, damaged or not: without the zero bytes of UTF-16, without percent-encoding, from hex, and from base64.
+// The base64 may begin at any of the first words, may have lost its first characters, and may be followed by anything.
 func guesses(b []byte) (found [][]byte) {
 	if len(b) > maxLooked {
 		b = b[:maxLooked]
@@ -73,10 +73,10 @@ func guesses(b []byte) (found [][]byte) {
 
 var escapedLineEnds = strings.NewReplacer(`\r`, "\n", `\n`, "\n")
 
-// bytesInCode removes what stands between bytes that are written as in C: 0x30, 0x82.
+// bytesInCode removes all but the digits of bytes that are written as in C: 0x30, 0x82.
 var bytesInCode = strings.NewReplacer("0x", "", "0X", "", ",", "", `\x`, "", "{", "", "}", "", "[", "", "]", "", ";", "")
 
-// prefix64 decodes base64 as far as it goes.
+// prefix64 decodes base64 up to the first byte that is not base64.
 func prefix64(text string) []byte {
 	decoded := make([]byte, base64.RawStdEncoding.DecodedLen(len(text)))
 	n, _ := base64.RawStdEncoding.Decode(decoded, []byte(text))

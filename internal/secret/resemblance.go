@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// Resembles returns what text looks like if it is no secret: a key, a certificate, a JSON Web Key, as it stands or in
-// base64 or hex, and damaged too; a URL; the path of a file. It returns "" for anything else, such as random bytes in any
-// encoding: no rule goes by a few characters that random text may well have.
+// Resembles returns what text looks like, if that is not a secret: a key, a certificate or a JSON Web Key, as it is, in base64 or in hex,
+// even damaged; a URL; the path of a file. It returns "" for anything else, such as random bytes in any encoding: no rule goes by a few
+// characters that random text can contain by chance.
 func Resembles(text string) string {
 	text = strings.TrimSpace(text)
 	switch {
@@ -33,7 +33,7 @@ func Resembles(text string) string {
 	return resembles([]byte(text), 3)
 }
 
-// resembles looks at b, and at what it stands for, so many encodings deep.
+// resembles looks at b, and at what it decodes to, up to depth encodings deep.
 func resembles(b []byte, depth int) string {
 	if what := resemblesAsIs(b); what != "" || depth == 0 {
 		return what
@@ -46,7 +46,7 @@ func resembles(b []byte, depth int) string {
 	return ""
 }
 
-// Patterns of texts. Each asks for more characters than random text has by chance.
+// Patterns of texts. Each needs more characters than random text matches by chance.
 var (
 	marker = regexp.MustCompile(`(?i)` + strings.Join([]string{
 		`(?:BEGIN|END)[\W_]*(?:[A-Z0-9]+[\W_]+){0,2}(?:PUBLIC|PRIVATE)[\W_]*KEY`,
@@ -86,7 +86,7 @@ func resemblesAsIs(b []byte) string {
 	return resemblesDER(b)
 }
 
-// identifiers are the object identifiers that keys and certificates hold, as DER or the beginning of it.
+// identifiers are the object identifiers in keys and certificates, as DER or the beginning of it.
 var identifiers = [][]byte{
 	{0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01},         // PKCS
 	{0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d},                     // elliptic curves
@@ -99,10 +99,10 @@ var identifiers = [][]byte{
 	{0x06, 0x03, 0x2b, 0x65, 0x70}, {0x06, 0x03, 0x2b, 0x65, 0x71}, // Ed25519, Ed448
 }
 
-// exponent is the number 65537, which almost every RSA key holds after its modulus.
+// exponent is the number 65537, which follows the modulus in almost every RSA key.
 var exponent = []byte{0x02, 0x03, 0x01, 0x00, 0x01}
 
-// pkcs1 is how an RSA key without an identifier begins: a sequence of numbers, the modulus first or after a version.
+// pkcs1 matches the beginning of an RSA key without an identifier: a sequence of numbers, with the modulus first or after a version.
 var pkcs1 = regexp.MustCompile(`(?s)^\x30(?:\x81.|\x82..)\x02(?:\x01\x00\x02)?(?:\x81.|\x82..)\x00`)
 
 // resemblesDER returns what the DER in b is, whole or cut off.
@@ -110,7 +110,7 @@ func resemblesDER(b []byte) string {
 	if isPoint(b) {
 		return "a public key"
 	}
-	// These two tell what has lost its beginning, too.
+	// These two also find keys that have lost their beginning.
 	if bytes.Contains(b, exponent) {
 		return "an RSA key"
 	}
@@ -135,7 +135,7 @@ func resemblesDER(b []byte) string {
 	return ""
 }
 
-// latin1 returns bytes as the characters of the same numbers, as regexp reads UTF-8.
+// latin1 returns bytes as the characters with the same numbers in UTF-8, which regexp reads.
 func latin1(b []byte) []byte {
 	runes := make([]rune, len(b))
 	for i, c := range b {
@@ -154,7 +154,7 @@ func isPublicKeyInfo(b []byte) bool {
 	return err == nil && len(rest) == 0
 }
 
-// isPoint reports whether b is a point of a curve, uncompressed. A compressed one cannot be told from random bytes.
+// isPoint reports whether b is an uncompressed point of a curve. A compressed one looks like random bytes.
 func isPoint(b []byte) bool {
 	for _, curve := range []ecdh.Curve{ecdh.P256(), ecdh.P384(), ecdh.P521()} {
 		if _, err := curve.NewPublicKey(b); err == nil {

@@ -1,5 +1,5 @@
-// Package secret holds what all secrets of a config have in common: how long they must be, what cannot be one, and how
-// they are compared and named.
+// Package secret has what all secrets of a config share: how long they must be, what cannot be a secret, how they are compared, and how a
+// log names them.
 package secret
 
 import (
@@ -11,11 +11,10 @@ import (
 	"strings"
 )
 
-// MinLength is how many bytes a secret that signs must have: whoever holds something signed with it can try as many
-// secrets a second as they like.
+// MinLength is how many bytes a signing secret must have. Anyone with something signed by it can try any number of secrets a second.
 const MinLength = 32
 
-// CheckKey reports why text cannot be a secret that signs. The error repeats nothing of it.
+// CheckKey returns an error if text cannot be a signing secret. The error repeats nothing of the text.
 func CheckKey(text string) error {
 	text = strings.TrimSpace(text)
 	if len(text) < MinLength {
@@ -24,7 +23,7 @@ func CheckKey(text string) error {
 	return Check(text)
 }
 
-// Check reports why text cannot be a secret of any kind. The error repeats nothing of it.
+// Check returns an error if text cannot be a secret of any kind. The error repeats nothing of the text.
 func Check(text string) error {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -36,19 +35,19 @@ func Check(text string) error {
 	return nil
 }
 
-// Fingerprint returns a name for a key that does not give it away.
+// Fingerprint returns a name for a key that does not reveal the key.
 func Fingerprint(key []byte) string {
 	sum := sha256.Sum256(key)
 	return hex.EncodeToString(sum[:16])
 }
 
-// Hash is a secret in the form in which it is kept for comparison: all hashes are equally long.
+// Hash is a secret as it is kept for comparison. All hashes have the same length.
 type Hash [sha256.Size]byte
 
 // Sum returns the hash of a secret.
 func Sum(text string) Hash { return sha256.Sum256([]byte(text)) }
 
-// Match returns the index of the secret that text is, or -1. It takes as long whether or not, and whichever, one fits.
+// Match returns the index of the secret that equals text, or -1. The time that it takes does not depend on which one matches, if any.
 func Match(text string, secrets []Hash) int {
 	sum, match := Sum(text), -1
 	for i := range secrets {
@@ -57,5 +56,5 @@ func Match(text string, secrets []Hash) int {
 	return match
 }
 
-// Equal reports whether two signatures are the same, in a time that depends only on their length.
+// Equal reports whether two signatures are equal, in a time that depends only on their length.
 func Equal(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }

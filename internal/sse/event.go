@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// Heartbeat is the comment that keeps an idle stream open. No blank line follows it: clients built on fetch
-// dispatch an empty event for one.
+// Heartbeat is the comment that keeps an idle stream open. No blank line follows it, as clients built on fetch dispatch an empty event for
+// a blank line.
 const Heartbeat = ":\n"
 
-// defaultType is the type of an event that names none.
+// defaultType is the type of an event without a type.
 const defaultType = "message"
 
-// Event is what goes on the wire as one block.
+// Event is written as one block.
 type Event struct {
-	// ID becomes the client's last event id. Empty: the client keeps the one it has.
+	// ID becomes the client's last event id. If it is empty, the client keeps the one it has.
 	ID string
 
-	// Type is the name that a page listens to. Empty is the same as "message".
+	// Type is the name that a page listens to. Empty means "message".
 	Type string
 
-	// Data is text of any number of lines. A client reads every CR, LF and CRLF in it as LF.
+	// Data is text with any number of lines. A client reads each CR, LF and CRLF in it as LF.
 	Data []byte
 
-	// Retry is how long the client waits before it reconnects, in whole milliseconds; less than one says nothing.
+	// Retry is how long the client waits before it reconnects, in whole milliseconds. Less than a millisecond is left out.
 	Retry time.Duration
 }
 
-// Append appends the encoded block and its blank line to dst. ID and Type go out as they are: what came from outside
-// must have passed the checks of package rules, or it could forge lines.
+// Append appends the encoded block and its blank line to dst. It writes ID and Type as they are. If they came from outside, they must have
+// passed the checks of package rules, or they could forge lines.
 func (e Event) Append(dst []byte) []byte {
 	if e.Type != "" && e.Type != defaultType {
 		dst = append(dst, "event: "...)
@@ -50,9 +50,9 @@ func (e Event) Append(dst []byte) []byte {
 	return append(dst, '\n')
 }
 
-// appendData writes at least one line, since a client drops a block that has none.
+// appendData writes at least one data line, as a client drops a block without one.
 func appendData(dst, data []byte) []byte {
-	// A search for two bytes is many times slower than for one, and CR is rare.
+	// A search for two bytes is many times slower than one for a single byte, and CR is rare.
 	hasCR := bytes.IndexByte(data, '\r') >= 0
 	for {
 		end := bytes.IndexByte(data, '\n')
@@ -66,7 +66,7 @@ func appendData(dst, data []byte) []byte {
 
 		dst = append(dst, "data:"...)
 		if len(line) > 0 {
-			// The client takes one space away, so that a space of the line's own is kept.
+			// The client removes one space. Without this one it would remove a space of the line.
 			dst = append(dst, ' ')
 			dst = append(dst, line...)
 		}
@@ -82,8 +82,8 @@ func appendData(dst, data []byte) []byte {
 	}
 }
 
-// Size is an upper bound of the bytes that Append adds. It is exact where the data has neither an empty line nor a CRLF,
-// and there is no Retry.
+// Size returns an upper bound of the number of bytes that Append adds. It is exact if the data has neither an empty line nor a CRLF, and there
+// is no Retry.
 func (e Event) Size() int {
 	n := len("data: \n\n") + len(e.Data)
 	n += len("data: ") * (bytes.Count(e.Data, []byte{'\n'}) + bytes.Count(e.Data, []byte{'\r'}))

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// ErrTooLong is what Next returns for a line, or an event's data, that is longer than the Reader allows.
+// ErrTooLong is returned by Next for a line, or an event's data, that is longer than the Reader allows.
 var ErrTooLong = errors.New("sse: line or event too long")
 
 // maxEmptyReads is how often in a row the source may return neither bytes nor an error.
@@ -21,31 +21,30 @@ var byteOrderMark = []byte("\uFEFF")
 
 // Message is an event as a client sees it.
 type Message struct {
-	// ID is the last event id in force, which an earlier event may have set.
+	// ID is the stream's last event id, which an earlier event may have set.
 	ID string
 
-	// Type is "message" where the stream names none.
+	// Type is "message" if the stream names none.
 	Type string
 
 	// Data has LF between its lines.
 	Data string
 }
 
-// Reader reads a stream as EventSource does: the algorithm is that of WHATWG HTML, section 9.2.6. It is not safe for
-// concurrent use.
+// Reader reads a stream as EventSource does, by the algorithm of WHATWG HTML, section 9.2.6. It is not safe for concurrent use.
 type Reader struct {
-	// Comment, if set, is called within Next with the text behind the colon of each comment line; a heartbeat's is empty.
+	// Comment, if set, is called by Next with the text after the colon of each comment line. A heartbeat's text is empty.
 	Comment func(text string)
 
 	src      io.Reader
 	maxBytes int
-	err      error // of src; returned once buf is used up
+	err      error // from src; returned once pending is used up
 
 	buf     []byte
 	pending []byte // the part of buf not yet looked at
 	line    []byte // what has arrived of the current line
-	begun   bool   // a line was read, so no byte order mark can come any more
-	skipLF  bool   // the last line ended in CR; an LF now belongs to it
+	begun   bool   // a line was read, so that no byte order mark can follow
+	skipLF  bool   // the last line ended in CR; an LF that follows belongs to it
 
 	// The buffers that the algorithm names.
 	data      []byte
@@ -56,8 +55,8 @@ type Reader struct {
 	retry       time.Duration
 }
 
-// NewReader returns a Reader of r. A line, with the name of its field, and an event's data may each have maxBytes bytes;
-// 0 is no limit.
+// NewReader returns a Reader of r. A line, including the name of its field, and an event's data may each have maxBytes bytes; 0 means no
+// limit.
 func NewReader(r io.Reader, maxBytes int) *Reader {
 	if maxBytes <= 0 {
 		maxBytes = math.MaxInt
@@ -65,14 +64,14 @@ func NewReader(r io.Reader, maxBytes int) *Reader {
 	return &Reader{src: r, maxBytes: maxBytes, buf: make([]byte, 4096)}
 }
 
-// LastEventID is the id that a client would send in order to resume here. Blocks without data count too.
+// LastEventID returns the id that a client would send in order to resume here. Blocks without data count, too.
 func (r *Reader) LastEventID() string { return r.lastEventID }
 
-// Retry is the reconnection time that the stream said last; 0 if none.
+// Retry returns the reconnection time that the stream set last, or 0.
 func (r *Reader) Retry() time.Duration { return r.retry }
 
-// Next returns the next event as soon as its blank line has arrived. At the end of the stream it drops an event without one,
-// and returns io.EOF. Errors are final.
+// Next returns the next event as soon as its blank line has arrived. At the end of the stream it drops an event without a blank line, and returns
+// io.EOF. Errors are final.
 func (r *Reader) Next() (Message, error) {
 	for {
 		line, err := r.readLine()
@@ -120,7 +119,7 @@ func (r *Reader) readLine() ([]byte, error) {
 			continue
 		}
 
-		// The LF of a CRLF is not waited for, since the line may be what completes an event.
+		// This does not wait for the LF of a CRLF, since the line may complete an event.
 		r.skipLF = r.pending[end] == '\r'
 		r.pending = r.pending[end+1:]
 		if r.begun {
@@ -131,7 +130,7 @@ func (r *Reader) readLine() ([]byte, error) {
 	}
 }
 
-// fill makes pending non-empty.
+// fill reads until pending is not empty.
 func (r *Reader) fill() error {
 	for tries := 0; len(r.pending) == 0; tries++ {
 		if r.err != nil {
@@ -147,13 +146,13 @@ func (r *Reader) fill() error {
 	return nil
 }
 
-// fail makes err the last word.
+// fail makes all further calls of Next return err.
 func (r *Reader) fail(err error) error {
 	r.pending, r.err = nil, err
 	return err
 }
 
-// field takes in a line that is not blank.
+// field processes a line that is not blank.
 func (r *Reader) field(line []byte) error {
 	name, value, _ := bytes.Cut(line, []byte{':'})
 	if len(name) == 0 {
@@ -184,7 +183,7 @@ func (r *Reader) field(line []byte) error {
 	return nil
 }
 
-// dispatch ends a block. One without a data line is no event, but its id counts.
+// dispatch ends a block. A block without a data line is no event, but its id counts.
 func (r *Reader) dispatch() (Message, bool) {
 	r.lastEventID = r.idBuffer
 	m := Message{ID: r.lastEventID, Type: r.eventType}
@@ -200,7 +199,7 @@ func (r *Reader) dispatch() (Message, bool) {
 	return m, true
 }
 
-// digits reads milliseconds. A number too large for a Duration is as good as no number.
+// digits parses milliseconds. A number too large for a Duration counts as no number.
 func digits(b []byte) (time.Duration, bool) {
 	for _, c := range b {
 		if c < '0' || c > '9' {
@@ -214,8 +213,8 @@ func digits(b []byte) (time.Duration, bool) {
 	return time.Duration(ms) * time.Millisecond, true
 }
 
-// decode is the UTF-8 decode of the WHATWG Encoding Standard: one U+FFFD for each longest beginning of a character that
-// does not go on as one (bytes.ToValidUTF8 would make one of a whole run).
+// decode does the UTF-8 decode of the WHATWG Encoding Standard: it puts one U+FFFD for each longest beginning of a character that breaks off.
+// bytes.ToValidUTF8 would put a single one for a whole run.
 func decode(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
