@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Limits bound what a hub takes on; zero means no limit.
+// Limits bound a hub's load; zero means no limit.
 type Limits struct {
 	Connections int
 	PerUser     int
 	PerIP       int
 	Pending     int64 // bytes that may wait for one connection
-	Memory      int64 // bytes that may wait for all
-	Rate        int   // new connections a second
+	Memory      int64 // bytes that may wait for all connections
+	Rate        int   // new connections per second
 }
 
-// Refusal says why a client is not admitted now; it may try again later.
+// Refusal is why a client is not admitted now. It may try again later.
 type Refusal struct {
 	Reason string        // rate, connections, per_user, per_ip, memory, draining or broker
-	Err    error         // what is behind it, or nil
-	Again  time.Duration // when to come again, at the earliest; 0: whenever the client likes
-	Latest time.Duration // and at the latest; 0: that does not matter
+	Err    error         // the cause, or nil
+	Again  time.Duration // how long the client is to wait at least; 0 if it may come back at once
+	Latest time.Duration // and at most; 0 if that does not matter
 }
 
 func (r *Refusal) Error() string {
@@ -32,18 +32,18 @@ func (r *Refusal) Error() string {
 
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// admission counts who is connected.
+// admission counts connections.
 type admission struct {
 	rate rate
 
-	mu        sync.Mutex // guards all below; taken inside of shard.mu
+	mu        sync.Mutex // guards all below
 	calm      calm
 	limits    Limits
 	total     int
-	users     map[string]int // connections, by user
-	addresses map[string]int // and by address
+	users     map[string]int // connections of each user
+	addresses map[string]int // and of each address
 	closed    bool
-	empty     chan struct{} // closed when nobody is left after close
+	empty     chan struct{} // closed when there are no connections after close
 	who       *attendance
 }
 
@@ -57,14 +57,14 @@ func (a *admission) configure(l Limits) {
 	}
 }
 
-// HasRoom reports, by a *Refusal, that a client would not be admitted, whoever it is.
+// HasRoom returns a *Refusal if no client would be admitted from the address.
 func (h *Hub) HasRoom(address string) error {
 	h.admission.mu.Lock()
 	defer h.admission.mu.Unlock()
 	return h.admission.room("", address)
 }
 
-// room is called with mu held.
+// room returns a *Refusal if a limit is reached. The caller holds mu.
 func (a *admission) room(user, address string) error {
 	full := func(limit, n int) bool { return limit > 0 && n >= limit }
 	switch {
@@ -80,7 +80,7 @@ func (a *admission) room(user, address string) error {
 	return nil
 }
 
-// enter counts a connection in, or returns a *Refusal.
+// enter counts a connection, or returns a *Refusal.
 func (a *admission) enter(user, address string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -127,7 +127,7 @@ func (a *admission) count() int {
 	return a.total
 }
 
-// close refuses all who come from now on.
+// close refuses all new connections.
 func (a *admission) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

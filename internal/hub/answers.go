@@ -8,26 +8,26 @@ import (
 )
 
 const (
-	// answerTime is how long what a receipt was told stays in the directory: longer than a publisher may wait for it.
+	// answerTime is how long an answer stays in the directory: longer than a publisher may wait for it.
 	answerTime = 15 * time.Second
-	// maxAnswers bounds how many counts answers take. Receipts beyond that are not answered.
+	// maxAnswers bounds the counts that answers take. Receipts past that get no answer.
 	maxAnswers = 1 << 16
 )
 
-// answers are what this node tells receipts of other nodes: that it has passed the event's place in the log, and which of the
-// event's users were connected there. nodes.mu guards them.
+// answers has what this node tells receipts of other nodes: that it has passed the event's place in the log, and which of the
+// event's users were connected there. nodes.mu guards it.
 type answers struct {
-	counts map[string]int // as the directory has them
+	counts map[string]int // as they are in the directory
 	given  []answer       // oldest first
 }
 
-// answer is what one receipt is told.
+// answer has the names that answer one receipt.
 type answer struct {
 	names []string
 	until time.Time
 }
 
-// current returns the counts of answers that may still be asked for. The caller holds nodes.mu.
+// current removes old answers, and returns the counts of the others. The caller holds nodes.mu.
 func (a *answers) current() map[string]int {
 	n, now := 0, time.Now()
 	for n < len(a.given) && !now.Before(a.given[n].until) {
@@ -40,21 +40,21 @@ func (a *answers) current() map[string]int {
 	return a.counts
 }
 
-// answerOf returns the name under which a node says that it has passed the place of a receipt's event, and answerFor the one
-// under which it counts a user's connections there.
+// answerOf returns the name under which a node says that it has passed the event of a receipt. answerFor returns the name under
+// which it counts a user's connections there.
 func answerOf(receipt uint64) string { return answerName + strconv.FormatUint(receipt, 36) }
 
 func answerFor(receipt uint64, user string) string { return answerOf(receipt) + ":" + user }
 
-// rollCall asks which of an event's users are connected when it comes.
+// rollCall counts the connections of an event's users when the event comes.
 type rollCall struct {
 	number uint64
-	own    *Receipt // nil: another node follows it
+	own    *Receipt // nil if another node has the receipt
 	users  []string
-	here   []int // connections of these users
+	here   []int // connections of each of users
 }
 
-// rollCalls returns those that the events of a batch with a receipt ask for.
+// rollCalls returns a rollCall for each event of a batch that has a receipt.
 func (h *Hub) rollCalls(batch []broker.Entry) (list []rollCall) {
 	for i := range batch {
 		r := &batch[i].Record
@@ -76,8 +76,8 @@ func (h *Hub) rollCalls(batch []broker.Entry) (list []rollCall) {
 	return list
 }
 
-// callRoll counts who is connected. It is called before the window has the events and after: a stream that a client opens or
-// closes meanwhile may have got them.
+// callRoll counts connections. It is called before and after the window gets the events, as a stream that opens or ends in
+// between may have got them.
 func (h *Hub) callRoll(list []rollCall) {
 	if len(list) == 0 {
 		return
@@ -91,7 +91,7 @@ func (h *Hub) callRoll(list []rollCall) {
 	}
 }
 
-// answer tells the receipts, here or on other nodes, who was connected.
+// answer tells the receipts, on this node or others, who was connected.
 func (h *Hub) answer(list []rollCall) {
 	for _, q := range list {
 		if q.own != nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// Presence says where it is published which users come and go.
+// Presence says where the hub publishes which users come and go.
 type Presence struct {
-	Topic    string        // "" for nowhere
-	Debounce time.Duration // how long a user may be away without having left
+	Topic    string        // "" if it does not
+	Debounce time.Duration // how long a user may be away before being reported as gone
 }
 
 const (
@@ -22,12 +22,12 @@ const (
 
 	// attendEvery is how often a node looks for users who have left.
 	attendEvery = time.Second
-	// maxPassed bounds how many records are remembered that were passed over.
+	// maxPassed bounds how many passed-over records are remembered.
 	maxPassed = 1 << 14
 )
 
-// attendance publishes which users come and go: once, on whichever node they are. The log decides: a join of one who is
-// here as the log has it, and a leave of one who is not, are passed over by every node, so that several may say the same.
+// attendance publishes which users come and go, once for all nodes. The log decides: every node passes over a join of a user
+// who is present according to the log, and a leave of one who is not. So several nodes may publish the same.
 type attendance struct {
 	hub    *Hub
 	ctx    context.Context
@@ -35,15 +35,15 @@ type attendance struct {
 	begins sync.Once
 	work   sync.WaitGroup // run
 
-	mu       sync.Mutex // guards all below; taken inside of admission.mu and window.mu
+	mu       sync.Mutex // guards all below
 	presence Presence
 	users    map[string]*attendee
-	news     map[string]struct{} // users here whose join may have to be said
+	news     map[string]struct{} // users of this node whose join may have to be published
 	going    map[string]struct{} // users who are away, or seem to have left
 
 	passed  map[broker.Position]struct{}
-	order   []broker.Position // of passed, the oldest first
-	changed bool              // who is here, as the log has it, since that was kept
+	order   []broker.Position // of passed, oldest first
+	changed bool              // the users present according to the log have changed since the last memo
 }
 
 func newAttendance(ctx context.Context, h *Hub) *attendance {
@@ -53,7 +53,7 @@ func newAttendance(ctx context.Context, h *Hub) *attendance {
 	}
 }
 
-// configure sets where it is published.
+// configure sets the topic and the debounce time.
 func (a *attendance) configure(p Presence) {
 	a.mu.Lock()
 	changed := a.presence.Topic != p.Topic
@@ -73,7 +73,7 @@ func (a *attendance) configure(p Presence) {
 	a.begins.Do(func() { a.work.Go(a.run) })
 }
 
-// arrived is called when a user gets a first connection.
+// arrived is called when a user gets a first connection to this node.
 func (a *attendance) arrived(user string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -86,7 +86,7 @@ func (a *attendance) arrived(user string) {
 	a.announce(user)
 }
 
-// announce has it said that a user is here. The caller holds mu.
+// announce has the join of a user published, unless the log has it. The caller holds mu.
 func (a *attendance) announce(user string) {
 	if a.look(user).logged == joinLogged {
 		return
@@ -98,7 +98,7 @@ func (a *attendance) announce(user string) {
 	}
 }
 
-// left is called when a user's last connection is gone.
+// left is called when a user's last connection to this node is gone.
 func (a *attendance) left(user string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -108,7 +108,7 @@ func (a *attendance) left(user string) {
 	}
 }
 
-// held returns the users whom other nodes are to count as here, with their counts.
+// held returns the users that other nodes are to count as present here, with their counts.
 func (a *attendance) held() map[string]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -121,7 +121,7 @@ func (a *attendance) held() map[string]int {
 	return held
 }
 
-// holds returns the count that held has of a user.
+// holds returns the count of a user in held.
 func (a *attendance) holds(user string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -129,7 +129,7 @@ func (a *attendance) holds(user string) int {
 	return u.count()
 }
 
-// present returns the users who have come and not left, as the log has it.
+// present returns the users who are present according to the log.
 func (a *attendance) present() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,7 +151,7 @@ type presenceEvent struct {
 	State string `json:"state"`
 }
 
-// heard is called for each record of the log, in order. It reports whether it is to be passed over.
+// heard is called for each record of the log, in order. It reports whether the record is passed over.
 func (a *attendance) heard(entry *broker.Entry) bool {
 	r := &entry.Record
 	if r.Type != presenceType || r.Kind != broker.Event {
@@ -169,7 +169,7 @@ func (a *attendance) heard(entry *broker.Entry) bool {
 		a.pass(entry.Position)
 	}
 	a.changed = true
-	if u.here && e.State != "join" { // whoever said so did not know
+	if u.here && e.State != "join" { // another node has published a leave without knowing of this one
 		a.announce(e.User)
 	}
 	if n := a.hub.nodes; n != nil && u.count() > 0 {
@@ -180,7 +180,7 @@ func (a *attendance) heard(entry *broker.Entry) bool {
 	return again
 }
 
-// event returns what a record says of a user, nil where it is no event of presence. The caller holds mu.
+// event returns what a record says of a user, or nil if it is no presence event. The caller holds mu.
 func (a *attendance) event(r *broker.Record) *presenceEvent {
 	var e presenceEvent
 	if r.Type != presenceType || r.Kind != broker.Event || len(r.Targets) != 1 || r.Targets[0].Name != a.presence.Topic || json.Unmarshal(r.Data, &e) != nil {
@@ -189,7 +189,7 @@ func (a *attendance) event(r *broker.Record) *presenceEvent {
 	return &e
 }
 
-// pass remembers a record that is passed over, for those who read it from the archive. The caller holds mu.
+// pass remembers a passed-over record, for connections that read it from the archive. The caller holds mu.
 func (a *attendance) pass(p broker.Position) {
 	if len(a.order) >= maxPassed {
 		delete(a.passed, a.order[0])
@@ -228,7 +228,7 @@ func (a *attendance) run() {
 		case <-a.wake:
 			a.sayJoins()
 		case now := <-tick.C:
-			a.sayJoins() // those that failed
+			a.sayJoins() // again for those that failed
 			a.sayLeaves(now)
 			if now.Sub(swept) >= sweepEvery {
 				swept = now
@@ -243,8 +243,8 @@ func (a *attendance) run() {
 	}
 }
 
-// learn takes over who is here: from what was kept, as far as the window does not reach back, and from the other nodes. It
-// reports false when the hub is closed.
+// learn finds out which users were present before this hub's window began: from the memo, and from the other nodes. It reports
+// false if the hub was closed.
 func (a *attendance) learn() bool {
 	for {
 		err := a.recall()
@@ -262,7 +262,7 @@ func (a *attendance) learn() bool {
 	}
 }
 
-// learnFromOthers takes over those of whom other nodes have heard that they have come.
+// learnFromOthers takes over the users whose join other nodes have read.
 func (a *attendance) learnFromOthers() error {
 	nodes, err := a.hub.nodes.ask(a.ctx)
 	if err != nil {
@@ -273,7 +273,7 @@ func (a *attendance) learnFromOthers() error {
 	for _, o := range nodes {
 		for name, count := range o.Counts {
 			user, ok := strings.CutPrefix(name, presentName)
-			// A node of an older version does not say whether it has heard of the join.
+			// A node of an older version does not say whether it has read the join.
 			if ok && (count > 1 || count == 1 && !able(o)) && a.look(user).logged == nothingLogged {
 				a.of(user).logged = joinLogged
 			}
@@ -282,7 +282,7 @@ func (a *attendance) learnFromOthers() error {
 	return nil
 }
 
-// sayJoins publishes who has come.
+// sayJoins publishes the joins that are due.
 func (a *attendance) sayJoins() {
 	_, end, _ := a.hub.window.end()
 	a.mu.Lock()
@@ -291,7 +291,7 @@ func (a *attendance) sayJoins() {
 		u := a.of(user)
 		waits := u.here && u.logged != joinLogged
 		if waits && u.repeated.Epoch == end.Epoch && end.Compare(u.repeated) < 0 {
-			continue // it is on its way
+			continue // the join that the log has is on its way here
 		}
 		delete(a.news, user)
 		if waits {
@@ -305,15 +305,15 @@ func (a *attendance) sayJoins() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, user := range users {
-		u, at := a.of(user), repeated[user] // zero: it was not
+		u, at := a.of(user), repeated[user] // zero if the log did not have it already
 		if u.repeated = at; !at.IsZero() || slices.Contains(failed, user) {
-			a.news[user] = struct{}{} // next time
+			a.news[user] = struct{}{} // try again
 		}
 	}
 }
 
-// key is what makes the log take a record once, whichever nodes append it: they have all heard the same of the user before. The
-// caller holds mu.
+// key returns the idempotency key of a presence record, so that the log takes it once, whichever nodes append it: all have
+// heard the same of the user before. The caller holds mu.
 func (a *attendance) key(state, user string) string {
 	if a.hub.nodes == nil {
 		return ""
@@ -322,7 +322,7 @@ func (a *attendance) key(state, user string) string {
 	at := u.at
 	switch {
 	case state != "join":
-	case !u.repeated.IsZero(): // of a join that was followed by a leave, and nobody here knows of either
+	case !u.repeated.IsZero(): // a leave followed that join, and this node knows of neither
 		at = u.repeated
 	case u.logged != leaveLogged:
 		return "sse:presence join " + user
@@ -333,8 +333,8 @@ func (a *attendance) key(state, user string) string {
 	return "sse:presence " + state + " " + at.String() + " " + user
 }
 
-// say publishes that users come or go, as far as the log has room for it. It returns the users for whom it failed, and for
-// whom the log has the same record already, with its place.
+// say publishes that users come or go, as far as the log has room. It returns the users for whom that failed, and those for
+// whom the log already had the same record, with its position.
 func (a *attendance) say(state string, users []string) (failed []string, repeated map[string]broker.Position) {
 	repeated = map[string]broker.Position{}
 	for group := range slices.Chunk(users, 256) {
@@ -365,7 +365,7 @@ func (a *attendance) say(state string, users []string) (failed []string, repeate
 			}
 		}
 		if !last.IsZero() {
-			_ = a.hub.reach(ctx, last) // they count as what clients have caused
+			_ = a.hub.reach(ctx, last) // until then they count as reserved
 		}
 		cancel()
 		done()

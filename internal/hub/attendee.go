@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// goneTime is how long it is remembered that a user has left, and maxGone for how many users: a second leave within that
-	// time is passed over.
+	// goneTime is how long a leave is remembered, and maxGone for how many users. A second leave within that time is passed
+	// over.
 	goneTime = 10 * time.Minute
 	maxGone  = 1 << 17
 )
@@ -16,26 +16,26 @@ const (
 // attendee is what attendance knows of a user.
 type attendee struct {
 	here   bool      // connected to this node
-	away   time.Time // when the last connection to this node ended; zero: here, or away for longer than the debounce time
-	leaver *leaver   // nil: there is no reason to think that the user has left
-	missed int       // for how many sweeps the user was on no node, though the log has a join last
+	away   time.Time // when the last connection to this node ended; zero if here, or away for longer than the debounce time
+	leaver *leaver   // nil if there is no reason to believe that the user has left
+	missed int       // sweeps in a row in which no node had the user, though the log has a join last
 
-	logged   logged          // what the log has last
-	at       broker.Position // of that record; zero: not known
-	heard    time.Time       // when the log has said a leave
-	repeated broker.Position // of a join that the log had before under the same key; zero: there is none
+	logged   logged          // the newest record of the user in the log
+	at       broker.Position // its position; zero if not known
+	heard    time.Time       // when this node read a leave
+	repeated broker.Position // position of a join that the log already had under the same key; zero if there is none
 }
 
-// logged is what the log has last of a user.
+// logged is the kind of the newest record of a user in the log.
 type logged uint8
 
 const (
-	nothingLogged logged = iota // as far as this node has read it
+	nothingLogged logged = iota // none that this node knows of
 	joinLogged
 	leaveLogged
 )
 
-// of returns what is known of a user, to be changed. The caller holds mu.
+// of returns the attendee of a user, and creates it if there is none. The caller holds mu.
 func (a *attendance) of(user string) *attendee {
 	u := a.users[user]
 	if u == nil {
@@ -45,7 +45,7 @@ func (a *attendance) of(user string) *attendee {
 	return u
 }
 
-// look returns what is known of a user. The caller holds mu.
+// look returns what is known of a user, without creating anything. The caller holds mu.
 func (a *attendance) look(user string) attendee {
 	if u := a.users[user]; u != nil {
 		return *u
@@ -53,8 +53,8 @@ func (a *attendance) look(user string) attendee {
 	return attendee{}
 }
 
-// count returns 0 for a user who is not to be counted as here, 2 where the log has the join as well, else 1. A user who is
-// away may come back.
+// count returns what this node reports of a user to others: 0 if the user is not here, 2 if the user is and the log has the
+// join, otherwise 1. A user who is away may come back, and counts as here.
 func (u *attendee) count() int {
 	switch {
 	case !u.here && u.away.IsZero():
@@ -65,8 +65,8 @@ func (u *attendee) count() int {
 	return 1
 }
 
-// hear notes what the log says, and reports whether it has said the same before. The join of a user of whom nothing is known
-// is older than the window.
+// hear records what the log says of a user. It reports whether the log has said the same before. If nothing is known of a user
+// who leaves, the join is older than the window.
 func (u *attendee) hear(state string, at broker.Position) (again bool) {
 	now, heard := joinLogged, time.Time{}
 	if state != "join" {
@@ -79,7 +79,7 @@ func (u *attendee) hear(state string, at broker.Position) (again bool) {
 	return false
 }
 
-// forget drops leaves of long ago, or all of them if there are too many, and users of whom nothing is known.
+// forget drops old leaves, or all of them if there are too many, and users of whom nothing is known.
 func (a *attendance) forget(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// census makes one call of the directory for all questions that come at about the same time. A question that comes during a
-// call waits for the next one: no answer is older than its question.
+// census calls the directory once for all questions that come at about the same time. A question that comes during a call waits
+// for the next one, so that no answer is older than its question.
 type census struct {
 	mu     sync.Mutex // guards all below
 	next   *inquiry
@@ -21,14 +21,14 @@ type census struct {
 
 // inquiry is one call of the directory.
 type inquiry struct {
-	names map[string]struct{} // nil: all
+	names map[string]struct{} // nil for all
 	done  chan struct{}
 	nodes []broker.Node
 	err   error
 }
 
-// ask returns what the other nodes have under names, or under all if none is given, and how many reports they have made. The
-// counts are shared with other callers, and may hold names that those have asked for.
+// ask returns what the other nodes report under names, or under all names if none is given, and how many reports they have
+// made. The counts are shared with other callers, and may have names that those have asked for.
 func (n *nodes) ask(ctx context.Context, names ...string) ([]broker.Node, error) {
 	c := &n.census
 	c.mu.Lock()
@@ -61,7 +61,7 @@ func (n *nodes) ask(ctx context.Context, names ...string) ([]broker.Node, error)
 	}
 }
 
-// inquire makes calls until nobody asks any more.
+// inquire makes calls until there are no questions.
 func (n *nodes) inquire() {
 	c := &n.census
 	for {
@@ -80,7 +80,7 @@ func (n *nodes) inquire() {
 	}
 }
 
-// close has no further call made.
+// close stops further calls.
 func (n *nodes) close() {
 	if n != nil {
 		n.census.mu.Lock()
@@ -89,7 +89,7 @@ func (n *nodes) close() {
 	}
 }
 
-// list calls the directory. If it does not tell nodes apart, it returns the others as one.
+// list calls the directory. If the directory does not tell nodes apart, list returns the others as one.
 func (n *nodes) list(ctx context.Context, names []string) ([]broker.Node, error) {
 	roster, ok := n.directory.(broker.Roster)
 	if ok {
@@ -119,17 +119,17 @@ func (n *nodes) list(ctx context.Context, names []string) ([]broker.Node, error)
 	return []broker.Node{{Counts: others}}, nil
 }
 
-// stallTime is how long a node makes no report until it counts as stalled, or dead. Its lease may last for longer.
+// stallTime is how long a node may make no report before it counts as stalled, or dead. Its lease may last longer.
 const stallTime = 5 * time.Second
 
-// pulse is the number of a node's newest report, and since when it is that.
+// pulse is the number of a node's newest report, and when this node first saw it.
 type pulse struct {
 	beat    int
 	since   time.Time
 	stalled bool
 }
 
-// feel takes the pulses of nodes, as they were after asked at the earliest.
+// feel updates the pulses from a call of the directory that began at asked.
 func (n *nodes) feel(nodes []broker.Node, asked time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -145,14 +145,14 @@ func (n *nodes) feel(nodes []broker.Node, asked time.Time) {
 	}
 }
 
-// stalled reports whether a node has made no report for a while.
+// stalled reports whether a node has made no report for stallTime.
 func (n *nodes) stalled(o broker.Node) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return able(o) && n.pulses[o.Name].stalled
 }
 
-// hasLease reports whether the node has ever had one.
+// hasLease reports whether this node has ever had a lease.
 func (n *nodes) hasLease() bool {
 	select {
 	case <-n.leased:
@@ -162,10 +162,11 @@ func (n *nodes) hasLease() bool {
 	}
 }
 
-// able reports whether a node answers receipts and registers its connections before it admits them.
+// able reports whether a node answers receipts, and registers connections before it admits them. Those of older versions do
+// not.
 func able(o broker.Node) bool { return o.Counts[beatName] > 0 }
 
-// blinded reports whether there may be nodes that the engine has forgotten, and that have not yet reported again.
+// blinded reports whether there may be nodes that the engine has forgotten, and that have yet to report again.
 func (n *nodes) blinded() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -6,26 +6,26 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// chatter bounds the records that clients cause by coming and going. They take a tenth of the history at most, so that what
-// apps publish stays. Each kind has a share of its own: no crowd of one kind keeps out the others. What an app asks for, such
-// as a disconnect, is never held back.
+// chatter bounds the records that clients cause by coming and going. They take at most a tenth of the history, so that what
+// apps publish stays. Each kind has a share of its own, so that a crowd of one kind does not keep out the others. Records that
+// an app asks for, such as a disconnect, are not bounded.
 type chatter struct {
 	mu       sync.Mutex  // guards all below
-	reserved [shares]int // records on their way into the log
+	reserved [shares]int // records that are on their way into the log
 }
 
 // share is the kind of a record that clients cause.
 type share uint8
 
 const (
-	noShare         share = iota // apps cause it
+	noShare         share = iota // caused by apps
 	presenceShare                // a user comes or goes
 	takeoverShare                // a stream takes the place of another
-	repetitionShare              // it repeats what was added to living connections
-	shares                       // how many there are
+	repetitionShare              // additions to living connections are repeated
+	shares                       // the number of shares
 )
 
-// parts says which part of the history each share is: a twentieth, or a fortieth.
+// parts has the part of the history that each share is: a twentieth, or a fortieth.
 var parts = [shares]int{noShare: 1, presenceShare: 20, takeoverShare: 40, repetitionShare: 40}
 
 // shareOf returns the share that a record counts against.
@@ -41,8 +41,8 @@ func shareOf(r *broker.Record) share {
 	return noShare
 }
 
-// reserve reserves room for up to n records of a share, and returns for how many. The caller calls done when they are in the
-// window, or have failed.
+// reserve reserves room for up to n records of a share, and returns for how many there is room. The caller calls done when they
+// are in the window, or have failed.
 func (c *chatter) reserve(w *window, s share, n int) (room int, done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,8 +55,8 @@ func (c *chatter) reserve(w *window, s share, n int) (room int, done func()) {
 	}
 }
 
-// free returns how many more records of a share the history has room for. Presence may take more than its share while half of
-// the history is free.
+// free returns how many more records of a share the history has room for. Presence may exceed its share while half of the
+// history is free.
 func (w *window) free(s share) int {
 	w.mu.RLock()
 	defer w.mu.RUnlock()

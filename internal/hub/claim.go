@@ -12,15 +12,15 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// claims are the ids that connections of this node have taken, with the numbers of the claims, oldest first. nodes.mu guards
-// them.
+// claims has the ids that connections of this node have taken, each with the numbers of its claims, oldest first. nodes.mu
+// guards it.
 type claims struct {
 	held map[string][]int
 	last int
-	busy map[string]chan struct{} // ids that are being claimed; closed when one is
+	busy map[string]chan struct{} // ids that are being claimed; closed when that is done
 }
 
-// newest returns the number of the newest claim to an id, 0 where there is none. It is what other nodes see.
+// newest returns the number of the newest claim to an id, or 0. It is what other nodes see.
 func (c *claims) newest(id string) int {
 	if held := c.held[id]; len(held) > 0 {
 		return held[len(held)-1]
@@ -31,17 +31,18 @@ func (c *claims) newest(id string) int {
 // claim is a connection's claim to an id that an older stream may have.
 type claim struct {
 	node     string
-	number   int             // on this node
-	appended broker.Position // the place of the record by which it ends streams on other nodes; zero: there were none to end
-	after    broker.Position // the end of the log when it was made, as this node had it
+	number   int             // counts this node's claims
+	appended broker.Position // the position of the record that ends streams on other nodes; zero if there were none to end
+	after    broker.Position // the end of the log when the claim was made, as this node had it
 }
 
-// claimAgain is how long a client is to stay away if the log has no room for the record that its claim needs.
+// claimAgain is how long a client is sent away if the log has no room for the record that its claim needs.
 const claimAgain = 5 * time.Second
 
-// claim gives a connection an id that an older stream may have. All that have it on this node are in one shard. It is held in
-// the directory; where another node holds it as well, a record ends the stream there. Of several that come at once each sees
-// at least those that were there before it, and the one whose record comes last is the one.
+// claim gives a connection an id that an older stream may have. All connections with that id on this node are in one shard. The
+// claim is registered in the directory. If another node has a claim to the same id, a record in the log ends the stream there.
+// If several claims are made at once, each sees at least those that were registered before it, and the one whose record comes
+// last wins.
 func (h *Hub) claim(ctx context.Context, c *Conn, id string) error {
 	if id == "" {
 		return nil
@@ -57,7 +58,7 @@ func (h *Hub) claim(ctx context.Context, c *Conn, id string) error {
 	_, end, _ := h.window.end()
 	c.extra = &extra{claim: h.nodes.claim(id, end)}
 	held, all := h.nodes.holders(ctx, id)
-	if ctx.Err() != nil { // the client has gone, perhaps to come again: that stream must not be ended by this one's record
+	if ctx.Err() != nil { // the client has gone, and may be back with another stream: this record must not end that one
 		return ErrNotReady
 	}
 	if len(held) == 0 && !all {
@@ -75,12 +76,13 @@ func (h *Hub) claim(ctx context.Context, c *Conn, id string) error {
 	result := h.append(ctx, []broker.Record{r})[0]
 	c.extra.claim.appended = result.Position
 	if result.Err == nil {
-		_ = h.reach(ctx, result.Position) // it counts among what clients have caused
+		_ = h.reach(ctx, result.Position) // until then it counts as reserved
 	}
 	return result.Err
 }
 
-// begin waits until nobody else on this node claims an id: its claims are numbered in the order of their records.
+// begin waits until no other connection of this node is claiming the id, so that claims are numbered in the order of their
+// records.
 func (n *nodes) begin(ctx context.Context, id string) error {
 	for {
 		n.mu.Lock()
@@ -106,19 +108,19 @@ func (n *nodes) end(id string) {
 	delete(n.claims.busy, id)
 }
 
-// claim takes an id on this node.
+// claim registers a claim of this node.
 func (n *nodes) claim(id string, end broker.Position) *claim {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.claims.last = max(n.claims.last+1, int(time.Now().UnixMilli())) // the newer of two nodes' claims, more or less
+	n.claims.last = max(n.claims.last+1, int(time.Now().UnixMilli())) // the newer of two nodes' claims has the higher number, give or take their clocks
 	n.claims.held[id] = append(n.claims.held[id], n.claims.last)
 	return &claim{node: n.name, number: n.claims.last, after: end}
 }
 
 func claimText(node string, number int) string { return node + " " + strconv.Itoa(number) }
 
-// holders returns the claims that other nodes have to an id, once they can see this node's. It reports true where they
-// cannot be told: the directory does not answer, or a node makes no claims, as it is of an older version.
+// holders returns the claims that other nodes have to an id, once they can see this node's. all is true if that is not known:
+// the directory does not answer, or there is a node of an older version, which makes no claims.
 func (n *nodes) holders(ctx context.Context, id string) (held []string, all bool) {
 	name := claimName + id
 	if n.register(ctx, name) != nil {
@@ -130,7 +132,7 @@ func (n *nodes) holders(ctx context.Context, id string) (held []string, all bool
 	}
 	for _, o := range nodes {
 		switch {
-		case o.Silent || n.stalled(o): // back again, it gives up what others have taken
+		case o.Silent || n.stalled(o): // when it is back, it gives up what others have taken
 		case !able(o):
 			all = true
 		case o.Counts[name] > 0:
@@ -159,8 +161,8 @@ func (h *Hub) unclaim(c *Conn) {
 	n.note(claimName + c.ID)
 }
 
-// reclaim is called when this node's claims have been out of the others' sight, or seemed to be a dead node's. Streams whose ids newer ones of other nodes
-// have taken are ended; those that are the newer ones have the others end theirs.
+// reclaim is called after a time in which other nodes could not see this node's claims, or may have taken it for dead. It ends
+// streams here whose ids have newer claims elsewhere, and has other nodes end theirs if this node's are newer.
 func (n *nodes) reclaim(ctx context.Context) {
 	n.mu.Lock()
 	own := make(map[string]int, len(n.claims.held))
@@ -198,7 +200,7 @@ func (n *nodes) reclaim(ctx context.Context) {
 	}
 }
 
-// supersede has other nodes end streams, as far as clients may take so much of the log.
+// supersede has other nodes end streams, if the log has room for the record.
 func (h *Hub) supersede(ctx context.Context, id string, claims []string) {
 	room, done := h.chatter.reserve(h.window, takeoverShare, 1)
 	defer done()
@@ -208,14 +210,14 @@ func (h *Hub) supersede(ctx context.Context, id string, claims []string) {
 	h.append(ctx, []broker.Record{{Kind: broker.Supersede, Targets: []broker.Target{{Kind: broker.Connection, Name: id}}, Ends: claims}})
 }
 
-// since reports whether a claim was made after another one on this node.
+// since reports whether the claim was made after another one on this node.
 func (c *claim) since(o *claim) bool {
 	return c != nil && o != nil && c.number > o.number
 }
 
-// endedBy reports whether a record of another claim, at a place of the log, ends this one. A claim that has a record gives way
-// to each that comes after it. One that has none gives way where it is named, or a newer one of its node; and to a record
-// that names nobody, as those of older versions.
+// endedBy reports whether a record of another claim, at a position of the log, ends this one. A claim that has a record of its
+// own gives way to every record after it. One that has none gives way if the record names it or a newer one of its node, or
+// names none at all, as those of older versions do.
 func (c *claim) endedBy(ends []string, p broker.Position) bool {
 	if c == nil {
 		return false
@@ -234,7 +236,7 @@ func (c *claim) endedBy(ends []string, p broker.Position) bool {
 	return !since.IsZero() && (since.Epoch != p.Epoch || since.Compare(p) < 0)
 }
 
-// asRefusal wraps what has gone wrong with a broker.
+// asRefusal returns a broker's error as a *Refusal.
 func asRefusal(err error) error {
 	var refusal *Refusal
 	if errors.As(err, &refusal) {

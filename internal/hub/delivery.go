@@ -5,43 +5,44 @@ import (
 	"time"
 )
 
-// Delivery is what a receipt has to tell.
+// Delivery is the result of a receipt.
 type Delivery struct {
-	// Scope is "node" where the counts are of this node and others are not known, or there are none; "cluster" where it is
-	// known as well how many connections the users have on others.
+	// Scope is "cluster" if it is known how many connections the users have on other nodes. It is "node" if that is not known,
+	// or there are no other nodes.
 	Scope string `json:"scope"`
 	Tally
-	// Partial: there may be more, as the event has not come back from the broker in time, or too much is followed.
+	// Partial: there may be more connections, as the event has not come back from the broker in time, or too many are followed.
 	Partial bool `json:"partial,omitempty"`
-	// Users are those that the event is for by name.
+	// Users has the users that the event is addressed to.
 	Users map[string]UserTally `json:"users,omitempty"`
 }
 
 // Tally counts connections of this node.
 type Tally struct {
 	Matched int `json:"matched"`
-	// Where it was waited for: to which the event was written, which is handed to the kernel, and to which it was not.
+	// Only if the publisher waits for writers: the connections to which the event was written, that is, handed to the kernel,
+	// and those to which it was not.
 	Written *int `json:"written,omitempty"`
 	Failed  *int `json:"failed,omitempty"`
 }
 
-// UserTally is what one user has got.
+// UserTally is the result for one user.
 type UserTally struct {
 	Tally
-	// Elsewhere is how many connections he has on other nodes, where that is known.
+	// Elsewhere is the number of the user's connections on other nodes, if known.
 	Elsewhere int `json:"elsewhere,omitempty"`
-	// Offline: he has none, on any node. It is said only where it is sure.
+	// Offline: the user has no connection, on any node. It is set only if that is sure.
 	Offline bool `json:"offline,omitempty"`
 }
 
-// Awaited is a receipt, and what is waited for.
+// Awaited is a receipt and what to wait for.
 type Awaited struct {
 	*Receipt
-	Written bool      // for the writers, too
-	Until   time.Time // at the latest
+	Written bool      // also wait for writers
+	Until   time.Time // the latest time
 }
 
-// Await returns what each receipt has to tell, and closes it. It waits no longer than the latest of them, or until ctx is
+// Await returns the result of each receipt, and closes it. It waits until the latest of their times at most, or until ctx is
 // done.
 func (h *Hub) Await(ctx context.Context, list []Awaited) []Delivery {
 	if len(list) == 0 {
@@ -62,16 +63,16 @@ func (h *Hub) Await(ctx context.Context, list []Awaited) []Delivery {
 		deliveries[i] = a.read(a.Written)
 		a.Close()
 	}
-	if surveys == nil { // there are no other nodes, or nobody to ask them about
+	if surveys == nil { // there are no other nodes, or no users to ask about
 		return deliveries
 	}
-	for i, s := range <-surveys { // by ctx at the latest
+	for i, s := range <-surveys { // it comes by the end of ctx at the latest
 		deliveries[i].add(s)
 	}
 	return deliveries
 }
 
-// add says who is connected to other nodes. Unless that is sure, nobody is known to be offline.
+// add records who is connected to other nodes. A user counts as offline only if that is sure.
 func (d *Delivery) add(s survey) {
 	if s.known && d.Users != nil {
 		d.Scope = "cluster"
@@ -104,7 +105,7 @@ func (r *Receipt) over(toWriters bool) bool {
 	return r.left == 0 && (!toWriters || r.open == 0)
 }
 
-// read counts. Who is not there is offline as far as this node can tell.
+// read returns the counts. As far as this node can tell, a user without connections is offline.
 func (r *Receipt) read(toWriters bool) Delivery {
 	r.mu.Lock()
 	defer r.mu.Unlock()

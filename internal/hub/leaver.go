@@ -9,24 +9,26 @@ import (
 )
 
 const (
-	// sweepEvery is how often a node looks for users who are said to be here, and are on no node: theirs has gone.
+	// sweepEvery is how often a node looks for users who are present according to the log, but on no node, as their node has
+	// gone.
 	sweepEvery = 10 * time.Second
-	// askAgain is how often it is asked whether a user who has left is on another node, which says the leave then.
+	// askAgain is how often other nodes are asked about a user who has left here. If one of them has the user, it publishes the
+	// leave in its turn.
 	askAgain = 3
-	// beats is how many reports of another node have to come before it is known to have no stream of a user: the last of
-	// them was made after the first had been stored.
+	// beats is how many more reports of another node it takes to know that it has no stream of a user: the last of them was
+	// begun after the first was stored.
 	beats = 2
 )
 
-// leaver is a user who seems to have left.
+// leaver is the search for a user who seems to have left.
 type leaver struct {
-	asked int            // how often another node had the user
-	looks int            // how often none had
-	since map[string]int // how many reports the other nodes had made at first; nil: that was not asked yet
+	asked int // times that another node had the user
+	looks int // times that none had
+	since map[string]int // by node, the number of reports it had made at first; nil before that
 }
 
-// sayLeaves publishes who has been away for too long. Such a user has left if every other node with a lease has reported
-// since that it has no stream of the user, and none has fallen silent a short while ago.
+// sayLeaves publishes the leaves that are due. A user has left after the debounce time if every other node with a lease has
+// reported since that it has no stream of the user, and none has fallen silent lately.
 func (a *attendance) sayLeaves(now time.Time) {
 	a.mu.Lock()
 	var users []string
@@ -53,7 +55,7 @@ func (a *attendance) sayLeaves(now time.Time) {
 		if l := a.look(user).leaver; l != nil && l.left(user, nodes) {
 			gone = append(gone, user)
 		} else if l != nil && l.asked > askAgain {
-			a.settle(user) // whoever has the user says it
+			a.settle(user) // the node that has the user publishes the leave
 		}
 	}
 	a.mu.Unlock()
@@ -67,7 +69,7 @@ func (a *attendance) sayLeaves(now time.Time) {
 	}
 }
 
-// settle notes that a user is no longer to be looked for. The caller holds mu.
+// settle ends the search for a user. The caller holds mu.
 func (a *attendance) settle(user string) {
 	if u := a.users[user]; u != nil && u.leaver != nil {
 		u.leaver = nil
@@ -75,7 +77,7 @@ func (a *attendance) settle(user string) {
 	}
 }
 
-// left looks at what the other nodes have, and reports whether the user has left.
+// left takes the other nodes' reports, and reports whether the user has left.
 func (l *leaver) left(user string, nodes []broker.Node) bool {
 	for _, o := range nodes {
 		if o.Silent {
@@ -103,7 +105,7 @@ func (l *leaver) left(user string, nodes []broker.Node) bool {
 	return true
 }
 
-// others returns what the other nodes have of users. The error may be that some of them may be unknown just now.
+// others returns what the other nodes report of users. It fails if some of the nodes may be unknown for the time being.
 func (a *attendance) others(users []string) ([]broker.Node, error) {
 	n := a.hub.nodes
 	if n == nil {
@@ -122,8 +124,8 @@ func (a *attendance) others(users []string) ([]broker.Node, error) {
 	return nodes, err
 }
 
-// sweep looks for users who are said to be here, and are on no node. The node whose name comes first says that they have left,
-// the others only if it does not.
+// sweep looks for users who are present according to the log, but on no node. The node whose name comes first publishes their
+// leaves, and the others only if it does not.
 func (a *attendance) sweep() {
 	a.mu.Lock()
 	var missing []string
@@ -150,7 +152,7 @@ func (a *attendance) sweep() {
 	for _, user := range missing {
 		u := a.users[user]
 		switch {
-		case u == nil || !u.missing(): // any more
+		case u == nil || !u.missing(): // no longer
 		case slices.ContainsFunc(nodes, func(o broker.Node) bool { return o.Counts[presentName+user] > 0 }):
 			u.missed = 0
 		default:
@@ -162,7 +164,7 @@ func (a *attendance) sweep() {
 	}
 }
 
-// missing reports whether the log has a user as here, and this node does not.
+// missing reports whether a user is present according to the log, but not on this node.
 func (u *attendee) missing() bool {
 	return u.logged == joinLogged && !u.here && u.away.IsZero() && u.leaver == nil
 }

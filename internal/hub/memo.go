@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// keepEvery is how often a hub stores who is here, and keptTime how long the directory has it.
+	// keepEvery is how often a hub stores a memo, and keptTime how long the directory keeps it.
 	keepEvery = 10 * time.Second
 	keptTime  = 7 * 24 * time.Hour
-	// maxRecall bounds how many records are read to bring what was kept up to date.
+	// maxRecall bounds the records that are read to bring a memo up to date.
 	maxRecall, recallPage = maxScan, 500
 )
 
-// A hub that starts learns from its window who has come and who has left, but not of users whose join is older. So a memo
-// beside the log says who is here, and up to which place in the log that holds. It is in the directory, under the name of a
-// node, or in a broker.Keeper.
+// A hub that starts learns from its window which users came and left, but not of users whose join is older. So a memo beside
+// the log has the users who were present at some position of the log. It is in the directory, under the name of a node, or in a
+// broker.Keeper.
 const (
 	memoName  = "presence~"
 	memoUser  = "w:"
@@ -29,18 +29,18 @@ const (
 	memoFile  = "presence"
 )
 
-// memo says who is here, as the log has it.
+// memo has the users who are present according to the log, up to a position.
 type memo struct {
 	Topic string   `json:"topic"`
 	Place string   `json:"place"`
 	Users []string `json:"users"`
 }
 
-// keep stores a memo if who is here has changed. Of several nodes, only the one whose name comes first does.
+// keep stores a memo if the users have changed. Of several nodes, only the one whose name comes first does.
 func (a *attendance) keep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, reportEvery)
 	defer cancel()
-	_, end, _ := a.hub.window.end() // before who is here is read: what comes between is taken twice
+	_, end, _ := a.hub.window.end() // before the users are read: what comes in between is taken twice
 	a.mu.Lock()
 	changed := a.changed
 	m := memo{Topic: a.presence.Topic, Place: end.String(), Users: a.joined()}
@@ -55,7 +55,7 @@ func (a *attendance) keep(ctx context.Context) {
 	}
 }
 
-// isLed reports whether the name of another node comes first, or may.
+// isLed reports whether another node has a name that comes first, or may have.
 func (h *Hub) isLed(ctx context.Context) bool {
 	if h.nodes == nil {
 		return false
@@ -88,7 +88,7 @@ func (h *Hub) keepMemo(ctx context.Context, m *memo) error {
 	return k.Keep(memoFile, text)
 }
 
-// kept returns what keepMemo has stored; nil where there is nothing.
+// kept returns the memo that keepMemo has stored, or nil.
 func (h *Hub) kept(ctx context.Context) (*memo, error) {
 	if h.nodes != nil {
 		return h.nodes.memo(ctx)
@@ -99,13 +99,13 @@ func (h *Hub) kept(ctx context.Context) (*memo, error) {
 	}
 	text, err := k.Kept(memoFile)
 	m := new(memo)
-	if err != nil || json.Unmarshal(text, m) != nil { // without it, the hub knows what its window tells
+	if err != nil || json.Unmarshal(text, m) != nil { // without a memo, the hub knows what is in its window
 		return nil, nil
 	}
 	return m, nil
 }
 
-// memo reads what is kept in the directory.
+// memo returns the memo in the directory, or nil.
 func (n *nodes) memo(ctx context.Context) (*memo, error) {
 	roster, ok := n.directory.(broker.Roster)
 	if !ok {
@@ -132,7 +132,7 @@ func (n *nodes) memo(ctx context.Context) (*memo, error) {
 	return m, nil
 }
 
-// recall takes over the memo's users, except those of whom the window tells.
+// recall takes over the users of the memo, except those that the window tells of.
 func (a *attendance) recall() error {
 	m, err := a.hub.kept(a.ctx)
 	if err != nil || m == nil {
@@ -163,7 +163,7 @@ func (a *attendance) recall() error {
 	return nil
 }
 
-// readOn brings a memo's users up to date, from the memo's place in the log to where the window begins.
+// readOn brings a memo's users up to date, from the memo's position to the start of the window.
 func (a *attendance) readOn(at broker.Position, here map[string]bool) error {
 	for range maxRecall / recallPage {
 		_, start := a.hub.window.oldest()
@@ -176,7 +176,7 @@ func (a *attendance) readOn(at broker.Position, here map[string]bool) error {
 		switch {
 		case errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrClosed):
 			return err
-		case err != nil || len(entries) == 0: // it is trimmed, or lost: what was kept is the best there is
+		case err != nil || len(entries) == 0: // trimmed or lost: the memo is the best there is
 			return nil
 		}
 		a.mu.Lock()

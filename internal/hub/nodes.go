@@ -11,50 +11,49 @@ import (
 )
 
 const (
-	// reportEvery is how often a node tells the others that it is there, and leaseTime how long that counts
-	// where nothing more is heard of it.
+	// reportEvery is how often a node reports to the others, and leaseTime how long a report counts if no other follows.
 	reportEvery = time.Second
 	leaseTime   = 15 * time.Second
-	// renewEvery is how long a call of the directory may take.
+	// renewEvery bounds a call of the directory.
 	renewEvery = 5 * time.Second
-	// retellEvery is how often it tells them everything, in case that the engine has forgotten some of it.
+	// retellEvery is how often a node reports everything, in case the engine has forgotten some of it.
 	retellEvery = time.Minute
-	// firstReport is how long the log waits for the first report, so that a node that has a lease has seen all that was
-	// stored before it.
+	// firstReport is how long reading the log waits for the first report, so that a node with a lease has read everything that
+	// was stored before it.
 	firstReport = 2 * time.Second
-	// registerTime is how long a connection waits until the other nodes can know of it. Where the engine does not
-	// answer, it goes on without.
+	// registerTime is how long a connection waits until other nodes can know of it. If the engine does not answer, the
+	// connection goes on without.
 	registerTime = 500 * time.Millisecond
-	// maxPause bounds the pause between two reports, which is as long as the one before has taken.
+	// maxPause bounds the pause between two reports, which is as long as the last one took.
 	maxPause = 200 * time.Millisecond
 )
 
-// nodes is what a hub tells other nodes, and asks them, where its broker has a directory.
+// nodes reports to the other nodes what is connected here, and asks for theirs, through the broker's directory.
 type nodes struct {
 	hub       *Hub
 	directory broker.Directory
 	name      string
-	tried     chan struct{} // closed after the first report, whatever came of it
+	tried     chan struct{} // closed after the first report, whether or not it succeeded
 	leased    chan struct{} // closed once this node has a lease
 	wake      chan struct{}
-	done      chan struct{} // closed when the others know that this node has gone
+	done      chan struct{} // closed when this node has signed off
 
-	at  time.Time // of the last report, for run alone
-	all time.Time // of the last that told everything, for run alone
+	at  time.Time // of the last report; for run only
+	all time.Time // of the last report of everything; for run only
 
 	mu      sync.Mutex          // guards all below
-	told    map[string]int      // what the engine has of this node; nil: nothing that would still count
-	changed map[string]struct{} // names to be reported at once
-	next    *report             // that will have them
-	beat    int                 // counts the reports
-	blind   time.Time           // until then other nodes may be unknown, as the engine has forgotten its nodes
-	pulses  map[string]pulse    // of the other nodes, by name
+	told    map[string]int // what the engine has of this node; nil if that may no longer be so
+	changed map[string]struct{} // names that are to be reported at once
+	next    *report // the report that will have them
+	beat    int // number of the newest report
+	blind   time.Time // until then there may be nodes that the engine has forgotten
+	pulses  map[string]pulse // of the other nodes, by name
 	census  census
 	claims  claims
 	answers answers
 }
 
-// report is one that connections wait for.
+// report is a report that connections wait for.
 type report struct {
 	done chan struct{}
 	err  error
@@ -75,7 +74,7 @@ func (n *nodes) wait() {
 	}
 }
 
-// attempted waits until the first report is over, but not for long.
+// attempted waits for the first report, but no longer than firstReport.
 func (n *nodes) attempted(ctx context.Context) {
 	if n == nil {
 		return
@@ -89,7 +88,7 @@ func (n *nodes) attempted(ctx context.Context) {
 	}
 }
 
-// lease waits until the node has had a lease: nobody is admitted before, as other nodes would not know whom to ask.
+// lease waits for this node's first lease. No client is admitted before, as other nodes would not know to ask this one.
 func (n *nodes) lease(ctx context.Context) error {
 	if n == nil {
 		return nil
@@ -102,19 +101,19 @@ func (n *nodes) lease(ctx context.Context) error {
 	}
 }
 
-// Names in the directory.
+// Names in the directory begin with one of these.
 const (
 	userName    = "u:"
 	topicName   = "t:"
 	presentName = "p:"
 	claimName   = "c:"
-	// beatName counts a node's reports. A node of an older version has none.
+	// beatName has the number of a node's newest report. Nodes of older versions have none.
 	beatName = broker.Brief + "b"
-	// answerName begins what a node answers to receipts of others.
+	// answerName begins the answers to receipts of other nodes.
 	answerName = broker.Brief + "r:"
 )
 
-// run reports until ctx is done, and says good-bye then.
+// run reports until ctx is done, and then signs off.
 func (n *nodes) run(ctx context.Context) {
 	defer close(n.done)
 	tick := time.NewTicker(reportEvery)
@@ -126,7 +125,7 @@ func (n *nodes) run(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportEvery)
 			defer cancel()
-			_ = n.directory.Report(last, n.name, 0, true, nil) // otherwise its lease runs out
+			_ = n.directory.Report(last, n.name, 0, true, nil) // without it, the lease runs out
 			return
 		case <-tick.C:
 			n.report(ctx, true)
@@ -150,7 +149,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// report tells the engine what has changed: with full anything, otherwise only what waits for it.
+// report tells the engine what has changed: everything if full is set, otherwise only the names in changed.
 func (n *nodes) report(ctx context.Context, full bool) {
 	n.mu.Lock()
 	waiting, changed, told := n.next, n.changed, n.told
@@ -161,7 +160,7 @@ func (n *nodes) report(ctx context.Context, full bool) {
 
 	now := time.Now()
 	lapsed := !n.at.IsZero() && now.Sub(n.at) > leaseTime
-	fresh := told == nil || now.Sub(n.all) > retellEvery || now.Sub(n.at) > leaseTime-renewEvery // it may have run out
+	fresh := told == nil || now.Sub(n.all) > retellEvery || now.Sub(n.at) > leaseTime-renewEvery // the lease may have run out
 	var changes map[string]int
 	switch {
 	case fresh:
@@ -178,7 +177,7 @@ func (n *nodes) report(ctx context.Context, full bool) {
 	}
 	changes[beatName] = beat
 	first := changes
-	if fresh && !n.at.IsZero() { // is there anything to be replaced?
+	if fresh && !n.at.IsZero() { // first find out whether there is anything to replace
 		first = map[string]int{beatName: beat}
 	}
 	err := n.send(ctx, fresh && n.at.IsZero(), first)
@@ -191,7 +190,7 @@ func (n *nodes) report(ctx context.Context, full bool) {
 		changes[beatName] = beat
 		err = n.send(ctx, fresh, changes)
 	}
-	stalled := !n.at.IsZero() && time.Since(n.at) > stallTime/2 // other nodes may have taken ids without a record
+	stalled := !n.at.IsZero() && time.Since(n.at) > stallTime/2 // other nodes may have taken ids from this one without a record
 	n.reported(now, fresh, changes, err)
 	if waiting != nil {
 		waiting.err = err
@@ -215,7 +214,7 @@ func (n *nodes) blindfold() {
 	n.blind = time.Now().Add(broker.Silence)
 }
 
-// reported notes what the engine has now.
+// reported records what the engine has now.
 func (n *nodes) reported(now time.Time, fresh bool, changes map[string]int, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -240,7 +239,7 @@ func (n *nodes) reported(now time.Time, fresh bool, changes map[string]int, err 
 	}
 }
 
-// retell has everything told again: the engine may have been put back to an older state.
+// retell makes the next report one of everything, as the engine may have been put back to an older state.
 func (n *nodes) retell() {
 	if n == nil {
 		return
@@ -258,7 +257,7 @@ func (n *nodes) poke() {
 	}
 }
 
-// note has it reported soon what has changed under some names. The caller holds mu.
+// note has changes under some names reported soon. The caller holds mu.
 func (n *nodes) note(names ...string) {
 	for _, name := range names {
 		n.changed[name] = struct{}{}
@@ -266,7 +265,7 @@ func (n *nodes) note(names ...string) {
 	n.poke()
 }
 
-// register waits until the engine has what has changed under some names.
+// register waits until the engine has the changes under some names.
 func (n *nodes) register(ctx context.Context, names ...string) error {
 	n.mu.Lock()
 	n.note(names...)
@@ -285,7 +284,7 @@ func (n *nodes) register(ctx context.Context, names ...string) error {
 	}
 }
 
-// introduce lets the other nodes know of a connection. What the engine does not take now, it is told by the next report.
+// introduce reports a new connection to the other nodes. If that fails, the next report does it.
 func (n *nodes) introduce(ctx context.Context, c *Conn) {
 	if n == nil {
 		return
@@ -295,7 +294,7 @@ func (n *nodes) introduce(ctx context.Context, c *Conn) {
 	}
 }
 
-// namesOf are those under which a connection is counted.
+// namesOf returns the names under which a connection is counted.
 func namesOf(user string, topics []string) (names []string) {
 	if user != "" {
 		names = append(names, userName+user, presentName+user)
@@ -306,7 +305,7 @@ func namesOf(user string, topics []string) (names []string) {
 	return names
 }
 
-// dismiss lets the other nodes know that a connection has gone.
+// dismiss reports to the other nodes that a connection has ended.
 func (n *nodes) dismiss(user string, topics []string) {
 	if n == nil {
 		return
@@ -318,7 +317,7 @@ func (n *nodes) dismiss(user string, topics []string) {
 	}
 }
 
-// present counts who and what is connected here.
+// present returns the counts of everything that is connected here.
 func (n *nodes) present() map[string]int {
 	all := map[string]int{}
 	for name, connections := range n.hub.users() {
@@ -341,7 +340,7 @@ func (n *nodes) present() map[string]int {
 	return all
 }
 
-// count is what present has under one name.
+// count returns the count that present has under a name.
 func (n *nodes) count(name string) int {
 	kind, rest := name[:min(2, len(name))], name[min(2, len(name)):]
 	switch kind {
@@ -360,7 +359,7 @@ func (n *nodes) count(name string) int {
 	return n.answers.counts[name]
 }
 
-// difference is what has changed; 0 stands for what is gone.
+// difference returns what has changed; 0 stands for what is gone.
 func difference(old, present map[string]int) map[string]int {
 	changes := map[string]int{}
 	for name, n := range present {
@@ -376,7 +375,7 @@ func difference(old, present map[string]int) map[string]int {
 	return changes
 }
 
-// others returns the counts of all nodes but this one under names with a prefix, which is taken off, or under these names.
+// others returns the counts of all other nodes under the names that have a prefix, which it cuts off, or under the given names.
 func (n *nodes) others(ctx context.Context, prefix string, names ...string) (map[string]int, error) {
 	nodes, err := n.ask(ctx, names...)
 	if err != nil {

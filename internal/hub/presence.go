@@ -9,15 +9,15 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// Count is how many connections a user, or a topic, has.
+// Count is the number of connections of a user, or to a topic.
 type Count struct {
 	Name        string
 	Connections int
 }
 
-// Users lists who is connected, on whichever node, by name, up to limit of those behind after, and counts them all. next
-// is where the list goes on. Where presence is published, those are on it, with 0 connections, who have come and not left
-// by its events: list and events are one story. The error says that the other nodes cannot be asked.
+// Users lists the users connected to any node, by name: up to limit of those after a name. total counts all of them, and next
+// is the name to go on from. If the hub publishes presence, users who are present by those events are on the list as well, with
+// 0 connections, so that list and events agree. The error says that the other nodes cannot be asked.
 func (h *Hub) Users(ctx context.Context, after string, limit int) (list []Count, total int, next string, err error) {
 	all, err := h.counted(ctx, userName, h.users)
 	if err != nil {
@@ -30,7 +30,7 @@ func (h *Hub) Users(ctx context.Context, after string, limit int) (list []Count,
 	return list, total, next, nil
 }
 
-// Topics lists the names and patterns that connections are subscribed to, as Users does.
+// Topics lists the names and patterns that connections are subscribed to, in the way of Users.
 func (h *Hub) Topics(ctx context.Context, after string, limit int) (list []Count, total int, next string, err error) {
 	all, err := h.counted(ctx, topicName, h.topics)
 	if err != nil {
@@ -40,7 +40,7 @@ func (h *Hub) Topics(ctx context.Context, after string, limit int) (list []Count
 	return list, total, next, nil
 }
 
-// counted adds what the other nodes have to what is here.
+// counted adds the counts of the other nodes to those of this one.
 func (h *Hub) counted(ctx context.Context, prefix string, here func() map[string]int) (map[string]int, error) {
 	if h.nodes == nil {
 		return here(), nil
@@ -55,7 +55,7 @@ func (h *Hub) counted(ctx context.Context, prefix string, here func() map[string
 	return all, nil
 }
 
-// rows are up to limit counts by name, of those behind after.
+// rows returns up to limit counts, by name, of those after a name.
 func rows(all map[string]int, after string, limit int) (list []Count, total int, next string) {
 	list = make([]Count, 0, len(all))
 	for name, n := range all {
@@ -70,7 +70,7 @@ func rows(all map[string]int, after string, limit int) (list []Count, total int,
 	return list[:min(limit, len(list))], len(all), next
 }
 
-// User counts a user's connections, on all nodes.
+// User returns the number of a user's connections, on all nodes.
 func (h *Hub) User(ctx context.Context, name string) (int, error) {
 	if h.nodes == nil {
 		return h.UserHere(name), nil
@@ -79,15 +79,15 @@ func (h *Hub) User(ctx context.Context, name string) (int, error) {
 	return others[userName+name] + h.UserHere(name), err
 }
 
-// UserHere counts a user's connections on this node.
+// UserHere returns the number of a user's connections on this node.
 func (h *Hub) UserHere(name string) int {
 	h.admission.mu.Lock()
 	defer h.admission.mu.Unlock()
 	return h.admission.users[name]
 }
 
-// Topic counts the connections that hear a topic, on all nodes. Where there are several, one that hears it in two ways
-// counts twice.
+// Topic returns the number of connections that hear a topic, on all nodes. On other nodes, a connection that hears it in two
+// ways counts twice.
 func (h *Hub) Topic(ctx context.Context, name string) (n int, err error) {
 	if h.nodes != nil {
 		all, err := h.nodes.others(ctx, topicName)
@@ -106,14 +106,14 @@ func (h *Hub) Topic(ctx context.Context, name string) (n int, err error) {
 	return n, nil
 }
 
-// users counts this node's connections, by user.
+// users returns the number of this node's connections for each user.
 func (h *Hub) users() map[string]int {
 	h.admission.mu.Lock()
 	defer h.admission.mu.Unlock()
 	return maps.Clone(h.admission.users)
 }
 
-// topics counts this node's connections, by what they are subscribed to.
+// topics returns the number of this node's connections for each name or pattern that they are subscribed to.
 func (h *Hub) topics() map[string]int {
 	topics := map[string]int{}
 	for _, s := range h.shards {

@@ -8,38 +8,38 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// Receipt follows one event to the connections of this node, for a publisher who has asked for it. It is known again by
-// its number, which the record carries through the broker: the event may come back before Append has returned.
+// Receipt follows one event to the connections of this node, for a publisher that asks for it. The record carries the receipt's
+// number through the broker, as the event may come back before Append has returned.
 type Receipt struct {
 	hub    *Hub
 	number uint64
-	users  []string // that the event is for by name
+	users  []string // the users that the event is addressed to
 
-	mu      sync.Mutex      // guards all below; taken inside of shard.mu
-	present map[string]bool // users that were connected here at the event's place, whether or not it reached them
+	mu      sync.Mutex      // guards all below
+	present map[string]bool // users that were connected here at the event's place, whether or not the event reached them
 	fates   map[*Conn]fate
-	open    int           // fates that are not final
-	left    int           // shards that have yet to take the event to theirs
-	partial bool          // there are connections that are not followed
-	closed  bool          // nobody asks any more
-	settled chan struct{} // signalled when open or left has come to 0
+	open    int           // the number of fates that are not final
+	left    int           // shards that have yet to take the event to their connections
+	partial bool          // some connections are not followed
+	closed  bool          // Close was called
+	settled chan struct{} // signalled when open or left reaches 0
 }
 
 // fate is what has become of an event on its way to a connection.
 type fate uint8
 
 const (
-	meant   fate = iota // it is to get it
-	given               // its writer has it
-	written             // the kernel has it, as the writer came back for more
-	failed              // it will not get it
-	absent              // it is excluded: there, but not meant
+	meant   fate = iota // the connection is to get it
+	given               // the connection's writer has it
+	written             // the kernel has it, as the writer has come back for more
+	failed              // the connection will not get it
+	absent              // the connection is excluded: present, but not to get it
 )
 
-// maxFollowed bounds how many pairs of an event and a connection are followed at a time.
+// maxFollowed bounds the pairs of an event and a connection that are followed at the same time.
 const maxFollowed = 1 << 18
 
-// receipts are those that are open.
+// receipts has the open receipts.
 type receipts struct {
 	followed atomic.Int64
 
@@ -47,7 +47,7 @@ type receipts struct {
 	byNumber map[uint64]*Receipt
 }
 
-// of returns the receipt with a record's number, nil where nobody here has asked for one.
+// of returns the receipt with a record's number, or nil if this node has none.
 func (rs *receipts) of(number uint64) *Receipt {
 	if number == 0 {
 		return nil
@@ -57,7 +57,7 @@ func (rs *receipts) of(number uint64) *Receipt {
 	return rs.byNumber[number]
 }
 
-// Receipt makes a receipt for a record that is about to be published. It has to be awaited, or closed.
+// Receipt returns a receipt for a record that is about to be published. The caller must Await or Close it.
 func (h *Hub) Receipt(record *broker.Record) *Receipt {
 	r := &Receipt{
 		hub: h, number: rand.Uint64() | 1, // never 0
@@ -79,7 +79,7 @@ func (h *Hub) Receipt(record *broker.Record) *Receipt {
 	return r
 }
 
-// Close ends the following. What was counted is gone.
+// Close stops following the event, and drops what was counted.
 func (r *Receipt) Close() {
 	rs := &r.hub.window.receipts
 	rs.mu.Lock()
@@ -88,7 +88,7 @@ func (r *Receipt) Close() {
 
 	r.mu.Lock()
 	fates := r.fates
-	r.fates, r.closed = nil, true // the window may keep the rest of it for long
+	r.fates, r.closed = nil, true // the window may keep the rest of the receipt for long
 	r.mu.Unlock()
 
 	rs.followed.Add(-int64(len(fates)))
@@ -99,7 +99,7 @@ func (r *Receipt) Close() {
 	}
 }
 
-// attend notes which users were connected at the event's place in the log.
+// attend records which users were connected at the event's place in the log.
 func (r *Receipt) attend(users []string, connections []int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,7 +109,7 @@ func (r *Receipt) attend(users []string, connections []int) {
 	}
 }
 
-// match follows the event to a connection that hears it. The caller holds shard.mu.
+// match starts following the event to a connection that hears it. The caller holds shard.mu.
 func (r *Receipt) match(c *Conn, e *entry) {
 	switch {
 	case c.ended:
@@ -120,14 +120,14 @@ func (r *Receipt) match(c *Conn, e *entry) {
 	}
 }
 
-// give says that a connection's writer has the event. It may be one that came later, and resumed. The caller holds
+// give records that a connection's writer has the event. The connection may have come later, and resumed. The caller holds
 // shard.mu.
 func (r *Receipt) give(c *Conn) {
 	r.follow(c, given)
 	r.become(c, meant, given)
 }
 
-// follow notes a connection, unless that was done. The caller holds shard.mu.
+// follow adds a connection, unless it is followed already. The caller holds shard.mu.
 func (r *Receipt) follow(c *Conn, f fate) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -150,7 +150,7 @@ func (r *Receipt) follow(c *Conn, f fate) {
 	c.shard.owed[c] = append(c.shard.owed[c], r)
 }
 
-// become changes a connection's fate if it is the one expected, and reports whether it was. The caller holds shard.mu.
+// become changes a connection's fate if it is from, and reports whether it was. The caller holds shard.mu.
 func (r *Receipt) become(c *Conn, from, to fate) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,7 +166,7 @@ func (r *Receipt) become(c *Conn, from, to fate) bool {
 	return true
 }
 
-// passed says that a shard has taken the event to all of its connections.
+// passed records that a shard has taken the event to all of its connections.
 func (r *Receipt) passed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -187,20 +187,20 @@ func (s *shard) settle(c *Conn) {
 	s.release(c, func(r *Receipt) bool { return r.become(c, given, written) })
 }
 
-// fail gives up what a connection that leaves was to get. The caller holds mu.
+// fail gives up what a connection that ends was to get. The caller holds mu.
 func (s *shard) fail(c *Conn) {
 	s.release(c, func(r *Receipt) bool { return r.become(c, given, failed) || r.become(c, meant, failed) })
 	delete(s.owed, c)
 }
 
-// forgive forgets one receipt of a connection.
+// forgive removes one receipt of a connection.
 func (s *shard) forgive(c *Conn, r *Receipt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.release(c, func(other *Receipt) bool { return other == r })
 }
 
-// release takes those of a connection's receipts out that have nothing more to expect. The caller holds mu.
+// release removes the receipts of a connection for which done returns true. The caller holds mu.
 func (s *shard) release(c *Conn, done func(*Receipt) bool) {
 	list, ok := s.owed[c]
 	if !ok {

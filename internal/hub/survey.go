@@ -6,22 +6,22 @@ import (
 )
 
 const (
-	// surveyEvery is how soon the directory is asked again at first, and surveyPause at most.
+	// surveyEvery is the first pause before the directory is asked again, and surveyPause the longest.
 	surveyEvery = 2 * time.Millisecond
 	surveyPause = 100 * time.Millisecond
 )
 
-// survey is what is known of an event's users on other nodes.
+// survey is what the other nodes say of an event's users.
 type survey struct {
 	known bool // the directory has answered
-	// sure: each node with a lease has confirmed that it has passed the event's place, and none has fallen silent.
+	// sure is set if every node with a lease has confirmed that it has passed the event's place, and none has fallen silent.
 	sure      bool
-	elsewhere map[string]int // connections on other nodes
+	elsewhere map[string]int // connections on other nodes, by user
 }
 
-// surveyAll asks the other nodes about the users of events. A node answers once it has come to an event's place in the log:
-// surveyAll asks until all have, or the rest cannot matter, or ctx is done. The channel is nil if there are no other nodes or
-// no users.
+// surveyAll asks the other nodes about the users of events. A node answers once it has come to an event's place in the log.
+// surveyAll asks until all have answered, or the others do not matter, or ctx is done. The channel is nil if there are no other
+// nodes or no users.
 func (n *nodes) surveyAll(ctx context.Context, list []Awaited) <-chan []survey {
 	users := 0
 	for _, a := range list {
@@ -41,7 +41,7 @@ func (n *nodes) surveyAll(ctx context.Context, list []Awaited) <-chan []survey {
 	return answer
 }
 
-// survey asks once, and reports whether nothing more is to be expected.
+// survey asks once. It reports whether there is nothing more to expect.
 func (n *nodes) survey(ctx context.Context, list []Awaited, surveys []survey) (over bool) {
 	var names []string
 	for i, a := range list {
@@ -66,7 +66,7 @@ func (n *nodes) survey(ctx context.Context, list []Awaited, surveys []survey) (o
 			continue
 		}
 		s.known, s.sure, s.elsewhere = true, !blind, map[string]int{}
-		found := map[string]bool{} // by a node that has confirmed: what another counts may have left since
+		found := map[string]bool{} // by nodes that have confirmed: connections that others count may have ended since
 		pending := false
 		for _, o := range others {
 			confirmed := o.Counts[answerOf(a.number)] > 0
@@ -86,7 +86,7 @@ func (n *nodes) survey(ctx context.Context, list []Awaited, surveys []survey) (o
 			}
 		}
 		if pending {
-			// The rest cannot matter once it is unsure anyway, or all users are found.
+			// The others do not matter if it is unsure anyway, or all users were found.
 			over = over && (!s.sure || a.allFound(found))
 			s.sure = false
 		}
@@ -94,7 +94,7 @@ func (n *nodes) survey(ctx context.Context, list []Awaited, surveys []survey) (o
 	return over || ctx.Err() != nil
 }
 
-// allFound reports whether each user is connected, to this node or, by found, to another.
+// allFound reports whether every user is connected, to this node or, according to found, to another.
 func (r *Receipt) allFound(found map[string]bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
