@@ -6,20 +6,19 @@ import (
 	"time"
 )
 
-// Behind is how far a connection is behind the hub.
+// Behind is how far a connection is behind the end of the window.
 type Behind struct {
 	Connection ConnectionInfo
 	Pending    int64         // bytes that wait for it
-	Events     int           // that wait for it; of one that catches up, those that it has yet to look through
-	Delay      time.Duration // the age of the oldest of them; of one that catches up from the broker not known
+	Events     int           // events that wait for it; if it catches up, the entries that it has yet to look at
+	Delay      time.Duration // the age of the oldest of them; not known if it catches up from the log
 	CatchingUp bool
 }
 
-// visitChunk is how many connections are looked at under one lock, so that nobody waits for who looks at all.
+// visitChunk is how many connections are looked at while the lock is held.
 const visitChunk = 1_000
 
-// Slowest returns the connections that are furthest behind, up to limit of them, the worst first. It passes over those that
-// have all. One that comes or goes meanwhile may be missed.
+// Slowest returns up to limit connections that are behind, the furthest first. It may miss those that come or go meanwhile.
 func (h *Hub) Slowest(limit int) []Behind {
 	type place struct {
 		*Conn
@@ -34,7 +33,7 @@ func (h *Hub) Slowest(limit int) []Behind {
 			s.mu.Lock()
 			n = min(visitChunk, max(0, len(s.index.all)-from))
 			for _, c := range s.index.all[from : from+n] {
-				// Where as many are further behind already, it needs no sorting in.
+				// If limit others are further behind, it need not be sorted in.
 				if b, ok := c.behind(seq, now); ok && (len(worst) < limit || b.Delay >= worst[limit-1].Delay) {
 					chunk = append(chunk, place{c, b})
 				}
@@ -58,7 +57,7 @@ func (h *Hub) Slowest(limit int) []Behind {
 	return list
 }
 
-// behind reports how far the connection is behind the place seq, and whether it is at all. The caller holds shard.mu.
+// behind returns how far the connection is behind seq, and whether it is. The caller holds shard.mu.
 func (c *Conn) behind(seq uint64, now time.Time) (b Behind, is bool) {
 	if c.live {
 		pending := c.pending()
@@ -75,7 +74,7 @@ func (c *Conn) behind(seq uint64, now time.Time) (b Behind, is bool) {
 	return b, true
 }
 
-// ageOf is the age of the entry at a place, or of the oldest one that is left behind it.
+// ageOf returns the age of the entry at seq, or of the oldest that is left after it.
 func (w *window) ageOf(seq uint64, now time.Time) time.Duration {
 	w.mu.RLock()
 	defer w.mu.RUnlock()

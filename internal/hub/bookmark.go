@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// bookmark is a connection's place in lists, which are by age. It stays valid when connections come and go.
+// bookmark is a connection's place in lists, which are ordered by age. It stays valid when connections come and go.
 type bookmark struct {
 	since int64 // nanoseconds since 1970
 	id    string
@@ -23,21 +23,21 @@ func (b bookmark) compare(o bookmark) int {
 // String returns the text that parseBookmark reads.
 func (b bookmark) String() string { return strconv.FormatInt(b.since, 36) + "." + b.id }
 
-// parseBookmark reads a bookmark; "" is before all connections.
+// parseBookmark reads a bookmark. "" is before all connections.
 func parseBookmark(s string) (b bookmark, err error) {
 	if s == "" {
 		return b, nil
 	}
 	since, id, ok := strings.Cut(s, ".")
 	if b.since, err = strconv.ParseInt(since, 36, 64); err != nil || !ok {
-		return b, errors.New("must be the next of the list before")
+		return b, errors.New("must be the next of an earlier list")
 	}
 	b.id = id
 	return b, nil
 }
 
-// firstAfter returns the first n connections after a bookmark, oldest first. It keeps few of them in order, so that a page of
-// a hundred thousand costs less than sorting them all.
+// firstAfter returns the first n connections after a bookmark, oldest first. It keeps only few of them in order, so that a page
+// of a hundred thousand costs less than sorting them all.
 func firstAfter(conns []*Conn, after bookmark, n int) []*Conn {
 	type row struct {
 		bookmark

@@ -6,22 +6,21 @@ import (
 )
 
 const (
-	// stormSize is how many connections are worth it.
+	// stormSize is the least number of connections that make a storm.
 	stormSize = 1000
-	// calmAfter is how long no more have to come for a storm to be over.
+	// calmAfter is how long no new connections may come before a storm is over.
 	calmAfter = 5 * time.Second
 )
 
-// calm gives memory back to the system once a storm of new connections is over: what their requests took
-// is several times what the connections keep, and while nothing happens no garbage collection would free it.
-// The lock of admission guards it.
+// calm gives memory back to the system once a storm of new connections is over: their requests took several times what the
+// connections keep, and while nothing happens no garbage collection frees it. The lock of admission guards it.
 type calm struct {
-	after int         // how many connections there were at the last time, or fewer since
-	grew  time.Time   // while there is a timer: when the last one came
-	timer *time.Timer // nil: no storm
+	after int         // connections at the end of the last storm, or the fewest since
+	grew  time.Time   // when the last one came, while there is a timer
+	timer *time.Timer // nil if there is no storm
 }
 
-// joined is called when a connection has come.
+// joined is called for each new connection.
 func (a *admission) joined() {
 	c := &a.calm
 	if c.timer == nil && a.total >= max(stormSize, 2*c.after) {
@@ -32,7 +31,7 @@ func (a *admission) joined() {
 	}
 }
 
-// settled gives memory back, or waits on where the storm goes on.
+// settled gives memory back, or waits longer if the storm goes on.
 func (a *admission) settled() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

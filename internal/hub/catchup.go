@@ -6,18 +6,17 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// catchUp is where a connection that is not live stands in the log. There are two ways for it to catch up: it reads the
-// window, or, if the window no longer holds what comes next, it reads the log's archive page by page, until the window goes
-// on. The state says what its writer does next:
+// catchUp is how far a connection that is not live has come in the log. It reads the window, or, if the window no longer has
+// what comes next, the log's archive page by page, until the window goes on. The state says what its writer does next:
 //
-//	inWindow     reads the window behind Conn.cursor    then live, or needsPage if the window has been trimmed up to there
-//	needsPage    asks the archive for the next page     then awaitsPage
-//	awaitsPage   sleeps                                 then hasPage, or what follows a page with nothing for it
-//	*hasPage     sends what the page has for it         then needsPage, meetsWindow or breaksOff
-//	meetsWindow  goes to the place behind the page      then inWindow
-//	breaksOff    tells the client of a gap              then inWindow
+//	inWindow     reads the window after Conn.cursor       then live, or needsPage if that was trimmed
+//	needsPage    asks the archive for the next page       then awaitsPage
+//	awaitsPage   sleeps                                   then hasPage, or what follows a page without anything for it
+//	*hasPage     sends what the page has for it           then needsPage, meetsWindow or breaksOff
+//	meetsWindow  goes to the place after the page         then inWindow
+//	breaksOff    tells the client of a gap                then inWindow
 //
-// A live connection has no catchUp. Neither has one on a broker that cannot be read again (broker.Forgetful): it is always in
+// A live connection has no catchUp. Neither has one on a broker that cannot be read again (broker.Forgetful): it always reads
 // the window. The shard's lock guards it.
 type catchUp struct {
 	at      broker.Position // the connection has read everything up to here
@@ -32,26 +31,26 @@ type catchUpState interface {
 	next(c *Conn, frames [][]byte, max int64) [][]byte
 }
 
-// inWindow: the window has everything behind at, which is the position of Conn.cursor. Conn.readWindow does the work.
+// inWindow: the window has everything after at, which is the position of Conn.cursor. Conn.readWindow does the work.
 type inWindow struct{}
 
-// needsPage: the archive has yet to be asked for the page behind at.
+// needsPage: the archive is to be asked for the page after at.
 type needsPage struct{}
 
-// awaitsPage: the archive has been asked. It calls receive.
+// awaitsPage: the archive has been asked, and will call receive.
 type awaitsPage struct{}
 
-// hasPage: part of a page has yet to be sent.
+// hasPage: part of a page is to be sent.
 type hasPage struct {
-	entries []*entry        // what the connection hears of the page, never empty
+	entries []*entry        // what the connection hears of the page; never empty
 	bytes   int64           // of entries
-	sent    broker.Position // the stream has been given everything up to here; zero: not known
+	sent    broker.Position // the stream has been given everything up to here; zero if that is not known
 	fresh   bool            // nothing of the page has been sent yet, so the stream is waiting for it
-	then    catchUpState    // follows when entries is empty
+	then    catchUpState    // the state when entries is empty
 	before  int             // catchUp.scanned before the page
 }
 
-// meetsWindow: the window goes on behind a place.
+// meetsWindow: the window goes on after a place.
 type meetsWindow struct{ seq uint64 }
 
 // breaksOff: the archive cannot be read any further.
@@ -60,7 +59,7 @@ type breaksOff struct{ reason string }
 func (inWindow) next(_ *Conn, frames [][]byte, _ int64) [][]byte { return frames }
 
 func (needsPage) next(c *Conn, frames [][]byte, _ int64) [][]byte {
-	if len(frames) == 0 { // a client that takes nothing is not read for
+	if len(frames) == 0 { // nothing is read for a client that takes nothing
 		c.catchUp.state = awaitsPage{}
 		c.shard.hub.archive.want(c)
 	}
@@ -98,8 +97,8 @@ func (s breaksOff) next(c *Conn, frames [][]byte, _ int64) [][]byte {
 	return frames
 }
 
-// goOn starts catching up in the window: seq is the place up to which the client has everything, and p its position. The
-// caller holds shard.mu, or is alone with the connection.
+// goOn starts catching up in the window. The client has everything up to the place seq, whose position is p. The caller holds
+// shard.mu, or is alone with the connection.
 func (c *Conn) goOn(seq uint64, p broker.Position) {
 	c.cursor = seq
 	if !c.shard.hub.archive.empty {
@@ -107,18 +106,18 @@ func (c *Conn) goOn(seq uint64, p broker.Position) {
 	}
 }
 
-// goOnInLog starts catching up in the archive, behind p. Nobody else may know the connection yet.
+// goOnInLog starts catching up in the archive, after p. Nobody else may know the connection yet.
 func (c *Conn) goOnInLog(p broker.Position) { c.catchUp = &catchUp{at: p, state: needsPage{}} }
 
-// fallBack drops what waits for a live connection, which then catches up from before the oldest of it: its writer has been
+// fallBack drops what waits for a live connection, which then catches up from before the oldest dropped entry. Its writer was
 // woken for that one already. The caller holds shard.mu.
 func (c *Conn) fallBack(cause string) {
 	oldest := c.waiting.entries[0]
 	c.live = false
 	c.goOn(oldest.seq-1, c.shard.hub.window.positionOf(oldest.seq-1))
 	if c.catchUp != nil && c.catchUp.at.IsZero() {
-		// The window no longer knows the position before the oldest. So that one is sent first, and the archive is asked for
-		// what comes after it.
+		// The window no longer knows the position before the oldest. So that one is sent first, and then the archive is asked
+		// for the next.
 		c.catchUp.at = oldest.pos
 		pg := &hasPage{fresh: true, then: needsPage{}}
 		c.catchUp.state = pg
@@ -148,8 +147,8 @@ func (u *catchUp) pending() int64 {
 	return 0
 }
 
-// given returns the position up to which the stream has been given everything; zero if that is not known. A client that is
-// cut off can come back to it.
+// given returns the position up to which the stream has been given everything; zero if that is not known. A client that is cut
+// off can resume from it.
 func (u *catchUp) given() broker.Position {
 	if pg := u.page(); pg != nil {
 		return pg.sent
@@ -157,7 +156,7 @@ func (u *catchUp) given() broker.Position {
 	return u.at
 }
 
-// receive takes a page from the archive, and what follows it. The caller holds shard.mu.
+// receive takes a page from the archive. then is the state that follows it. The caller holds shard.mu.
 func (c *Conn) receive(page archived, then catchUpState) {
 	u, in := c.catchUp, c.interest()
 	pg := &hasPage{sent: u.at, fresh: true, then: then, before: u.scanned}
@@ -210,8 +209,8 @@ func (c *Conn) sift() {
 	}
 }
 
-// putBack drops the page, which the connection reads again later, and returns the entries that it has dropped. The first
-// entry stays if the stream is waiting for it, so that each read gets the client further. The caller holds shard.mu.
+// putBack drops the page, to read it again later, and returns the dropped entries. The first entry stays if the stream is
+// waiting for it, so that every read gets the client further. The caller holds shard.mu.
 func (c *Conn) putBack() []*entry {
 	u, pg := c.catchUp, c.catchUp.page()
 	keep := 0

@@ -7,17 +7,16 @@ import (
 )
 
 const (
-	// drainStep is how much of the time a single stream gets: few are closed at once, many are spread out.
+	// drainStep is the share of one stream in the time: few streams end at once, many are spread out.
 	drainStep = 2 * time.Millisecond
-	// maxJitter bounds what of that time is added to when a client is to come back.
+	// maxJitter bounds the part of that time that is added to a client's retry.
 	maxJitter = 10 * time.Second
 	// drainGrace is how long writers may take for their last bytes.
 	drainGrace = time.Second
 )
 
-// Drain refuses new clients and ends every stream, spread over a time of at most longest. Each client is told
-// a time of its own to come back after. It returns when they have gone, or some time later where one does
-// not take its last bytes.
+// Drain refuses new clients and ends every stream, spread over at most longest. Each client is given a retry of its own. Drain
+// returns when all have gone, or after drainGrace if some do not take their last bytes.
 func (h *Hub) Drain(longest time.Duration) {
 	h.admission.close()
 	var conns []*Conn
@@ -29,7 +28,7 @@ func (h *Hub) Drain(longest time.Duration) {
 	}
 }
 
-// Release ends streams, spread over a time of at most longest, and tells each client when to come back.
+// Release ends streams, spread over at most longest, and tells each client when to come back.
 func Release(conns []*Conn, longest time.Duration) {
 	rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] })
 	spread := min(longest, time.Duration(len(conns))*drainStep)

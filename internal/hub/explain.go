@@ -13,32 +13,32 @@ import (
 // Verdict is why a connection, or a user, did or did not get an event.
 type Verdict string
 
-// The verdicts. Of a user's connections, the one that stands first here is the user's.
+// The verdicts. If a user's connections have several, the first in this order is the user's.
 const (
-	Sent          Verdict = "sent"           // handed to the stream
+	Sent          Verdict = "sent"           // given to the stream
 	Pending       Verdict = "pending"        // it waits for an open connection
-	Unsent        Verdict = "unsent"         // it waited when the connection ended; who resumes gets it
+	Unsent        Verdict = "unsent"         // it waited when the connection ended; the client gets it when it resumes
 	InGap         Verdict = "gap"            // the client was told that events are missing there
-	Expired       Verdict = "expired"        // its ttl was over
-	Coalesced     Verdict = "coalesced"      // a newer one of the same key took its place
-	Excluded      Verdict = "excluded"       // its publisher left the connection out
-	NotSubscribed Verdict = "not_subscribed" // granted, but the client has not asked for the topic
+	Expired       Verdict = "expired"        // it had expired
+	Coalesced     Verdict = "coalesced"      // a newer one with the same key took its place
+	Excluded      Verdict = "excluded"       // its publisher excluded the connection
+	NotSubscribed Verdict = "not_subscribed" // the topic is granted, but the client has not asked for it
 	NotGranted    Verdict = "not_granted"    // the topic is not in the grant
 	NotAddressed  Verdict = "not_addressed"  // it went to others
-	Forgotten     Verdict = "forgotten"      // the history does not hold it any more
-	Unknown       Verdict = "unknown"        // it is no event of this log
+	Forgotten     Verdict = "forgotten"      // the history no longer has it
+	Unknown       Verdict = "unknown"        // this log has no such event
 	NotConnected  Verdict = "not_connected"
-	Connected     Verdict = "connected" // where no event was asked for
+	Connected     Verdict = "connected" // no event was asked for
 )
 
 var verdicts = []Verdict{
 	Sent, Pending, Unsent, InGap, Expired, Coalesced, Excluded, NotSubscribed, NotGranted, NotAddressed, Forgotten, Unknown, NotConnected, Connected,
 }
 
-// Question asks of one user or connection, of one event, or of both.
+// Question asks about one user or connection, one event, or both.
 type Question struct {
-	Who     string // a connection's id, or a user's name; "" for all whom the event was for
-	Event   string // its id; "" for none
+	Who     string // a connection's id or a user's name; "" for all that the event was for
+	Event   string // an event's id; "" for none
 	Granted func(route Route, user, topic string) bool
 }
 
@@ -48,7 +48,7 @@ type Account struct {
 	User       string     `json:"user"`
 	Topics     []string   `json:"topics"`
 	Since      time.Time  `json:"since"`
-	Until      *time.Time `json:"until,omitempty"` // when it ended
+	Until      *time.Time `json:"until,omitempty"` // when the connection ended
 	Reason     string     `json:"reason,omitempty"`
 	Verdict    Verdict    `json:"verdict"`
 	Detail     string     `json:"detail"`
@@ -59,31 +59,31 @@ type EventInfo struct {
 	ID       string          `json:"id"`
 	Time     *time.Time      `json:"time,omitempty"`
 	Expires  *time.Time      `json:"expires,omitempty"`
-	Targets  []string        `json:"targets,omitempty"` // the first of them
+	Targets  []string        `json:"targets,omitempty"` // the first few
 	Excluded int             `json:"excluded,omitempty"`
-	Bytes    int             `json:"bytes,omitempty"` // as it goes on the wire
-	position broker.Position // where it stands
+	Bytes    int             `json:"bytes,omitempty"` // on the wire
+	position broker.Position // its position
 }
 
 // Explanation answers a Question, for this node.
 type Explanation struct {
 	Who         string          `json:"who,omitempty"`
 	Event       *EventInfo      `json:"event,omitempty"`
-	Verdict     Verdict         `json:"verdict,omitempty"` // none where it was asked of all
+	Verdict     Verdict         `json:"verdict,omitempty"` // none if the question was about all connections
 	Detail      string          `json:"detail,omitempty"`
 	Counts      map[Verdict]int `json:"counts,omitempty"` // of all connections that were looked at
-	Connections []Account       `json:"connections"`      // the first of them, those that got the event last
+	Connections []Account       `json:"connections"`      // some of them; those that got the event come last
 }
 
 const (
 	maxAccounts = 100
-	maxTold     = 20 // of an event's targets
+	maxTold     = 20 // targets of an event
 )
 
-// ErrNoEventID: what was asked about is not of the form of an event's id.
+// ErrNoEventID: the id is not that of an event.
 var ErrNoEventID = errors.New("must be an event's id, as publish returns it")
 
-// Explain says why an event did or did not reach somebody, as far as the window and a small trace can tell.
+// Explain returns why an event did or did not reach connections, as far as the window and a small trace can tell.
 func (h *Hub) Explain(q Question) (Explanation, error) {
 	x := Explanation{Who: q.Who, Connections: []Account{}}
 	var e *entry
@@ -129,7 +129,7 @@ func (h *Hub) Explain(q Question) (Explanation, error) {
 	return x, nil
 }
 
-// look finds an event. Where the window does not hold it, the verdict says why.
+// look finds an event. If the window does not have it, the verdict is why.
 func (h *Hub) look(id string) (*EventInfo, *entry, Verdict, error) {
 	text, _, _ := strings.Cut(id, "~")
 	p, ok := broker.ParsePosition(text)
@@ -159,7 +159,7 @@ func (h *Hub) look(id string) (*EventInfo, *entry, Verdict, error) {
 	return info, nil, Unknown, nil
 }
 
-// at returns an entry that the window holds, or nil.
+// at returns an entry of the window, or nil.
 func (w *window) at(seq uint64) *entry {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -181,7 +181,7 @@ func targetText(t broker.Target) string {
 	return "broadcast"
 }
 
-// asked returns the connections that a question is about: somebody's, or all that hear an entry.
+// asked returns the connections that a question is about: those with the id or user who, or all that hear an entry.
 func (s *shard) asked(who string, e *entry) []trail {
 	if who != "" {
 		return s.trails(func(x *index) (conns []*Conn) {
@@ -211,7 +211,7 @@ func (s *shard) asked(who string, e *entry) []trail {
 	}, func(t *trail) bool { return !t.until.Before(e.at) && t.interest().hears(e) })
 }
 
-// account begins what is said of a connection.
+// account returns an Account of the connection with a verdict.
 func (t *trail) account(v Verdict, format string, args ...any) Account {
 	a := Account{
 		Connection: t.id, User: t.user, Topics: append([]string{}, t.topics.list()...), Since: t.since.UTC(), Reason: t.reason,
@@ -224,7 +224,7 @@ func (t *trail) account(v Verdict, format string, args ...any) Account {
 	return a
 }
 
-// present says how a connection is, where no event was asked for.
+// present returns the account of a connection if no event was asked for.
 func (s *shard) present(t *trail) Account {
 	switch {
 	case !t.until.IsZero():
@@ -234,25 +234,25 @@ func (s *shard) present(t *trail) Account {
 	case !t.live:
 		return t.account(Connected, "open, catching up")
 	}
-	return t.account(Connected, "open, and it has all")
+	return t.account(Connected, "open, and up to date")
 }
 
-// recollect says what became of an event that the window does not hold.
+// recollect returns the account of a connection for an event that the window does not have.
 func (s *shard) recollect(t *trail, e *EventInfo, standing Verdict) Account {
 	if g, ok := s.gapOver(t.id, e.position); ok {
-		return t.account(InGap, "the client was told of a gap (%s) that this event is in", g.reason)
+		return t.account(InGap, "the client got a gap (%s) that covers this event", g.reason)
 	}
 	return t.account(standing, "%s", standingDetail(standing))
 }
 
 func standingDetail(v Verdict) string {
 	if v == Forgotten {
-		return "the history does not hold the event any more, so it cannot be told whom it was for; no gap was said there"
+		return "the history no longer has the event, so it is not known whom it was for; no gap was sent there"
 	}
 	return "no event of this hub has that id"
 }
 
-// judge says what became of an event that the window holds.
+// judge returns the account of a connection for an event that the window has.
 func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Route, string, string) bool) Account {
 	open := t.until.IsZero()
 	passed, sure := false, true
@@ -261,9 +261,9 @@ func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Route, str
 	}
 	over := func() Account {
 		if e.superseded.Load() {
-			return t.account(Coalesced, "a newer event of the same key and targets took its place before it could be sent")
+			return t.account(Coalesced, "a newer event with the same key and targets took its place before it could be sent")
 		}
-		return t.account(Expired, "its time was over at %s, before it could be sent", e.expires.UTC().Format(time.RFC3339))
+		return t.account(Expired, "it expired at %s, before it could be sent", e.expires.UTC().Format(time.RFC3339))
 	}
 	switch {
 	case !t.interest().hears(e):
@@ -272,15 +272,15 @@ func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Route, str
 		return t.account(Excluded, "the event's publisher excluded this connection")
 	case e.seq <= t.from:
 		if g, ok := s.gapOver(t.id, e.pos); ok {
-			return t.account(InGap, "the client was told of a gap (%s) that this event is in", g.reason)
+			return t.account(InGap, "the client got a gap (%s) that covers this event", g.reason)
 		}
-		return t.account(NotConnected, "it connected at %s, to hear what is behind this event", t.since.UTC().Format(time.RFC3339))
+		return t.account(NotConnected, "it connected at %s, and hears what came after this event", t.since.UTC().Format(time.RFC3339))
 	case e.seq > t.upTo && open && e.void(now):
 		return over()
 	case e.seq > t.upTo && open && t.live:
-		return t.account(Pending, "it waits for the client to take what is in front of it: %d events wait", t.pending)
+		return t.account(Pending, "it waits for the client to take what comes before it: %d events wait", t.pending)
 	case e.seq > t.upTo && open:
-		return t.account(Pending, "the client catches up, and has not come to it yet")
+		return t.account(Pending, "the client is catching up, and has not yet come to it")
 	case e.seq > t.upTo && t.until.Before(e.at):
 		return t.account(NotConnected, "it ended before the event (%s)", t.reason)
 	case e.seq > t.upTo:
@@ -288,12 +288,12 @@ func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Route, str
 	case passed:
 		return over()
 	case !sure:
-		return t.account(Sent, "handed to the stream, unless it was over before that: the trace does not reach back")
+		return t.account(Sent, "given to the stream, unless it had expired by then: the trace does not reach back that far")
 	}
-	return t.account(Sent, "handed to the stream")
+	return t.account(Sent, "given to the stream")
 }
 
-// unheard says why a connection does not hear an event.
+// unheard returns the account of a connection that does not hear an event.
 func (t *trail) unheard(e *entry, granted func(Route, string, string) bool) Account {
 	var topics []string
 	for _, target := range e.targets {
@@ -302,7 +302,7 @@ func (t *trail) unheard(e *entry, granted func(Route, string, string) bool) Acco
 		}
 		topics = append(topics, target.Name)
 		if granted != nil && granted(t.route, t.user, target.Name) {
-			return t.account(NotSubscribed, "the client may have the topic %s, but has not asked for it", target.Name)
+			return t.account(NotSubscribed, "the topic %s is granted, but the client has not asked for it", target.Name)
 		}
 	}
 	if len(topics) > 0 {
@@ -311,7 +311,7 @@ func (t *trail) unheard(e *entry, granted func(Route, string, string) bool) Acco
 	return t.account(NotAddressed, "the event went to others")
 }
 
-// stranger says why somebody who is not connected, and was not of late, has no event.
+// stranger returns the verdict for a user or connection that is not connected, and was not lately.
 func (h *Hub) stranger(who string, e *entry, standing Verdict) (Verdict, string) {
 	elsewhere := ""
 	if h.nodes != nil {
@@ -323,13 +323,13 @@ func (h *Hub) stranger(who string, e *entry, standing Verdict) (Verdict, string)
 	case e != nil && !slices.ContainsFunc(e.targets, func(t broker.Target) bool {
 		return t.Kind == broker.Broadcast || t.Kind == broker.Topic || t.Name == who
 	}):
-		return NotAddressed, "the event went to others, and nobody of that name or id is or was lately connected" + elsewhere
+		return NotAddressed, "the event went to others, and no user or connection of that name is, or lately was, connected" + elsewhere
 	}
-	return NotConnected, "nobody of that name or id is or was lately connected" + elsewhere
+	return NotConnected, "no user or connection of that name is, or lately was, connected" + elsewhere
 }
 
-// important returns the accounts to be told: those that decide first where they are of one user, otherwise those that got
-// the event last.
+// important returns the accounts to report. Those of one user are ordered by verdict. Otherwise those that got the event come
+// last.
 func important(accounts []Account, one bool) []Account {
 	rank := func(a *Account) int {
 		n := slices.Index(verdicts, a.Verdict)

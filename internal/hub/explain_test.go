@@ -38,7 +38,7 @@ func TestExplainSent(t *testing.T) {
 	byTopic := publish(t, h, topic("a/b", "2"))
 	collect(r, "2")
 	for _, who := range []string{"u1", r.conn.ID} {
-		explained(t, h, who, direct, hub.Sent, "handed")
+		explained(t, h, who, direct, hub.Sent, "given")
 		x := explained(t, h, who, byTopic.String()+"~id of the app", hub.Sent, "")
 		if len(x.Connections) != 1 || x.Connections[0].Connection != r.conn.ID || x.Connections[0].Until != nil {
 			t.Errorf("got %+v", x.Connections)
@@ -49,7 +49,7 @@ func TestExplainSent(t *testing.T) {
 	}
 	// It stays known when the stream has ended.
 	r.conn.Close(context.Canceled)
-	x := explained(t, h, "u1", direct, hub.Sent, "handed")
+	x := explained(t, h, "u1", direct, hub.Sent, "given")
 	if a := x.Connections[0]; a.Until == nil || a.Reason != "the client left" {
 		t.Errorf("got %+v", a)
 	}
@@ -58,13 +58,13 @@ func TestExplainSent(t *testing.T) {
 func TestExplainNotConnected(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	id := publish(t, h, user("u1", "1")).String()
-	explained(t, h, "u1", id, hub.NotConnected, "nobody of that name")
+	explained(t, h, "u1", id, hub.NotConnected, "no user or connection of that name")
 	explained(t, h, "u2", id, hub.NotAddressed, "went to others")
 
 	// Who comes later did not hear it; nor who was gone before.
 	r := subscribe(t, h, hub.Subscription{User: "u1"})
 	r.poll()
-	explained(t, h, "u1", id, hub.NotConnected, "to hear what is behind")
+	explained(t, h, "u1", id, hub.NotConnected, "hears what came after")
 	r.conn.Close(io.ErrUnexpectedEOF)
 	late := publish(t, h, user("u1", "2")).String()
 	explained(t, h, "u1", late, hub.NotConnected, "unexpected EOF")
@@ -118,11 +118,11 @@ func TestExplainExpired(t *testing.T) {
 		synctest.Wait()
 		explained(t, h, "u1", late, hub.Pending, "1 events wait")
 		time.Sleep(2 * time.Minute)
-		explained(t, h, "u1", late, hub.Expired, "over at")
+		explained(t, h, "u1", late, hub.Expired, "expired at")
 		publish(t, h, user("u1", "next"))
 		synctest.Wait()
 		wantList(t, brief(r.poll()), "next")
-		explained(t, h, "u1", late, hub.Expired, "over at")
+		explained(t, h, "u1", late, hub.Expired, "expired at")
 		explained(t, h, "u1", inTime, hub.Sent, "")
 	})
 }
@@ -161,7 +161,7 @@ func TestExplainPending(t *testing.T) {
 
 		// One that has yet to catch up.
 		r = subscribe(t, h, hub.Subscription{User: "u1", LastEventID: first})
-		explained(t, h, r.conn.ID, second, hub.Pending, "catches up")
+		explained(t, h, r.conn.ID, second, hub.Pending, "catching up")
 		wantList(t, brief(r.poll()), "connected", "2")
 		explained(t, h, "u1", second, hub.Sent, "")
 	})
@@ -177,7 +177,7 @@ func TestExplainGap(t *testing.T) {
 	for n := range 4 {
 		publish(t, h, user("u1", fmt.Sprint(n)))
 	}
-	explained(t, h, "u1", missed, hub.Forgotten, "does not hold")
+	explained(t, h, "u1", missed, hub.Forgotten, "no longer has")
 	r = subscribe(t, h, hub.Subscription{User: "u1", LastEventID: had})
 	if got := brief(r.poll()); !slices.Contains(got, "gap") {
 		t.Fatalf("got %q", got)
@@ -242,7 +242,7 @@ func TestTraceIsBounded(t *testing.T) {
 	if n, bytes := h.Traced(); n < 50 || n > 10_000 || bytes > 1<<20 {
 		t.Errorf("%d are kept, %d bytes", n, bytes)
 	}
-	explained(t, h, "0", "", hub.NotConnected, "nobody of that name")
+	explained(t, h, "0", "", hub.NotConnected, "no user or connection of that name")
 	explained(t, h, "9999", "", hub.NotConnected, "ended")
 
 	// What a route keeps counts as well.

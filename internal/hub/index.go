@@ -6,22 +6,22 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// index finds the connections of a shard by what they hear. A connection of which nothing but its user is known takes
-// two small entries; the shard's lock guards it all.
+// index finds the connections of a shard by what they hear. A connection with a user and no topics takes two small entries. The
+// shard's lock guards it.
 type index struct {
 	all      []*Conn
 	ids      map[string]*Conn
-	users    map[string]*Conn // the first of a list, by Conn.next
+	users    map[string]*Conn // the first of a list linked by Conn.next
 	names    map[string]*set  // by topic
 	patterns tree[*set]
-	byName   map[string]*set // of patterns
+	byName   map[string]*set // patterns, by name
 }
 
 func newIndex() index {
 	return index{ids: map[string]*Conn{}, users: map[string]*Conn{}, names: map[string]*set{}, byName: map[string]*set{}}
 }
 
-// visit calls f for each connection that hears a target; one that hears a topic in several ways comes several times.
+// visit calls f for each connection that hears a target. A connection that hears a topic in several ways comes several times.
 func (x *index) visit(t broker.Target, f func(*Conn)) {
 	switch t.Kind {
 	case broker.Broadcast:
@@ -126,8 +126,8 @@ func (x *index) unsubscribe(c *Conn) {
 	}
 }
 
-// set holds the connections that have one topic in common. It takes out in constant time, since each
-// connection knows its place.
+// set holds the connections that have one topic in common. Each connection knows its place, so that removing one takes constant
+// time.
 type set struct{ members []*Conn }
 
 // membership is a connection's place in a set.
@@ -161,7 +161,7 @@ func (s *set) remove(place int) {
 	s.members = shorten(s.members)
 }
 
-// shorten takes the last one off, and does not keep much room for those who were there once.
+// shorten removes the last element, and gives back room that is no longer needed.
 func shorten(members []*Conn) []*Conn {
 	last := len(members) - 1
 	members[last] = nil

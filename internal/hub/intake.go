@@ -15,22 +15,22 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// intake checks what comes from the log. Others may write to the engine behind it: a record that no version known to this
-// node could have written is replaced by a hole, so that a gap covers it.
+// intake checks what comes from the log, as others may write to the engine behind it. It replaces a record that no version
+// known to this node could have written by a hole, so that a gap covers it.
 type intake struct {
-	skipped atomic.Uint64 // such records, by Deliver
+	skipped atomic.Uint64 // records that were skipped
 	noted   atomic.Pointer[func(broker.Position, error)]
 
 	mu     sync.Mutex // guards all below
-	topics []string   // that presence is or was published to, the newest last
-	newer  error      // the newest record that only a newer version understands,
-	at     uint64     // and its place
+	topics []string   // topics that presence is or was published to, newest last
+	newer  error      // why the newest record that only a newer version understands was skipped
+	at     uint64     // its place
 }
 
-// maxTopics bounds how many earlier presence topics are remembered. The history may still hold events of them.
+// maxTopics bounds the remembered presence topics. The history may still have events to earlier ones.
 const maxTopics = 16
 
-// presents takes note of the topic that presence is published to.
+// presents records a topic that presence is published to.
 func (in *intake) presents(topic string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -39,7 +39,7 @@ func (in *intake) presents(topic string) {
 	}
 }
 
-// take replaces the entries that could not have been written by a hub.
+// take replaces the entries that no hub could have written.
 func (in *intake) take(batch []broker.Entry) {
 	for i := range batch {
 		e := &batch[i]
@@ -53,8 +53,8 @@ func (in *intake) take(batch []broker.Entry) {
 	}
 }
 
-// missing returns the targets of an event that cannot be believed: nobody else misses anything. It returns none for
-// everybody, if the targets are no better than the rest.
+// missing returns the targets of an event that is skipped, so that only they get a gap. It returns none, for everybody, if the
+// targets are not valid either.
 func missing(r *broker.Record) []broker.Target {
 	if r.Kind != broker.Event || len(r.Targets) > rules.MaxTargets {
 		return nil
@@ -67,7 +67,7 @@ func missing(r *broker.Record) []broker.Target {
 	return r.Targets
 }
 
-// count takes note of what was replaced by holes, here or by the broker. seq is the place of the batch's first entry.
+// count records what was replaced by holes, here or by the broker. seq is the place of the batch's first entry.
 func (in *intake) count(batch []broker.Entry, seq uint64) {
 	for i := range batch {
 		e := &batch[i]
@@ -86,7 +86,7 @@ func (in *intake) count(batch []broker.Entry, seq uint64) {
 	}
 }
 
-// tooNew returns what a record in the window says that only a newer version understands.
+// tooNew returns why a record in the window was skipped that only a newer version understands, or nil.
 func (in *intake) tooNew(w *window) error {
 	oldest, _ := w.oldest()
 	in.mu.Lock()
@@ -97,13 +97,13 @@ func (in *intake) tooNew(w *window) error {
 	return in.newer
 }
 
-// Skipped returns how many records this node could not read, or has refused to believe.
+// Skipped returns how many records this node could not read, or that no hub can have written.
 func (h *Hub) Skipped() uint64 { return h.intake.skipped.Load() }
 
-// OnSkipped sets what is called with each record that is skipped.
+// OnSkipped sets a function that is called with each record that is skipped.
 func (h *Hub) OnSkipped(f func(broker.Position, error)) { h.intake.noted.Store(&f) }
 
-// check returns why no hub can have written a record.
+// check returns why no hub can have written a record, or nil.
 func (in *intake) check(r *broker.Record) error {
 	if r.Kind == broker.Event {
 		return in.checkEvent(r)
@@ -202,8 +202,7 @@ func (in *intake) checkEvent(r *broker.Record) error {
 	return err
 }
 
-// checkPresence lets the hub's own events pass: on the topic of presence, or, where this node publishes none, on that of
-// another node.
+// checkPresence accepts the hub's own events: those on a topic of presence, or, if this node publishes none, on any topic.
 func (in *intake) checkPresence(r *broker.Record) error {
 	var p presenceEvent
 	if len(r.Targets) != 1 || r.Targets[0].Kind != broker.Topic || len(r.Exclude) > 0 || r.ID != "" || r.Retry != 0 || r.TTL != 0 || r.Coalesce != "" {

@@ -7,16 +7,16 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// interest is all that a connection hears: broadcasts, what is for itself, for its user, and its topics.
+// interest is everything that a connection hears: broadcasts, events for itself or its user, and its topics.
 type interest struct {
 	id, user string
 	topics   *topics
 }
 
-// hears reports whether an entry is for this interest.
+// hears reports whether an entry matches the interest.
 func (in interest) hears(e *entry) bool { return in.meets(e.targets) }
 
-// meets reports whether one of the targets is this interest's.
+// meets reports whether one of the targets matches the interest.
 func (in interest) meets(targets []broker.Target) bool {
 	return slices.ContainsFunc(targets, func(t broker.Target) bool {
 		switch t.Kind {

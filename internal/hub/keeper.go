@@ -11,25 +11,25 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// keeper repeats in the log what was added to living connections, before it ages out of the history: other nodes, and this
-// one after a restart, know of it from there alone. It does so for connections whose clients keep their ids; a random one
-// does not come back.
+// keeper repeats in the log what was added to living connections, before the history loses it: other nodes, and this one after
+// a restart, learn of it only from there. It does so for connections whose clients keep their ids, as no other client comes
+// back with the same one.
 type keeper struct {
 	hub    *Hub
-	conns  atomic.Int64  // that have additions
-	oldest atomic.Uint64 // the place of the oldest record that one of them depends on, or an earlier one
+	conns  atomic.Int64  // connections that have additions
+	oldest atomic.Uint64 // the place of the oldest record that one of them depends on, or an older place
 	poked  chan struct{}
-	done   chan struct{} // closed when run has ended; nil: it does not run
+	done   chan struct{} // closed when run has ended; nil if it was not started
 
-	marked uint64 // the tail when the last incomplete repetition was appended
+	marked uint64 // the end of the window when the last incomplete repetition was appended
 
-	mu       sync.Mutex // guards what follows; taken inside of shard.mu
-	adopted  []adoption // that the log has yet to say
-	overflow bool       // there were more
+	mu       sync.Mutex // guards all below
+	adopted  []adoption // adoptions that have yet to be appended
+	overflow bool       // adoptions were dropped, as there were too many
 }
 
-// adoption is a topic that was added to a user, and so to a connection. The log says so of the connection, too: it would not
-// tell otherwise which clients were there when it was added.
+// adoption is a topic that was added to a user, and so to a connection. The log has to say so of the connection as well, or it
+// could not be known later which clients were connected when the topic was added.
 type adoption struct {
 	id    string
 	topic string
@@ -37,15 +37,15 @@ type adoption struct {
 }
 
 const (
-	// keeperPause is the time between two rounds, at least.
+	// keeperPause is the least time between two rounds.
 	keeperPause = 10 * time.Millisecond
-	// keptTargets is how many connections one record repeats additions of, at most.
+	// keptTargets is the most connections that one record repeats additions of.
 	keptTargets = 500
-	// maxAdopted bounds how many adoptions wait.
+	// maxAdopted bounds the adoptions that wait.
 	maxAdopted = 10_000
 )
 
-// keep notes that the connection has additions, and depends on the records of some place. The caller holds mu.
+// keep notes that the connection has additions, which depend on records of the log. The caller holds mu.
 func (s *shard) keep(c *Conn) {
 	if !c.named || c.place == gone {
 		return
@@ -67,12 +67,12 @@ func (s *shard) keep(c *Conn) {
 		}
 		s.kept[c] = struct{}{}
 		k.conns.Add(1)
-		k.oldest.Store(0) // to be looked for
+		k.oldest.Store(0) // the next round finds the oldest
 	}
 	k.poke()
 }
 
-// unkeep notes that the connection has no additions any more. The caller holds mu.
+// unkeep notes that the connection has no more additions. The caller holds mu.
 func (s *shard) unkeep(c *Conn) {
 	if _, ok := s.kept[c]; ok {
 		delete(s.kept, c)
@@ -80,7 +80,7 @@ func (s *shard) unkeep(c *Conn) {
 	}
 }
 
-// adopt has the log say what a connection was given by its user.
+// adopt queues an adoption.
 func (k *keeper) adopt(a adoption) {
 	if k.hub.archive.empty {
 		return
@@ -94,7 +94,7 @@ func (k *keeper) adopt(a adoption) {
 	k.adopted = append(k.adopted, a)
 }
 
-// adoptions takes what waits.
+// adoptions empties the queue. more reports whether some were dropped.
 func (k *keeper) adoptions() (list []adoption, more bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -110,7 +110,7 @@ func (k *keeper) poke() {
 	}
 }
 
-// due reports whether an addition has to be repeated.
+// due reports whether an addition has aged, and has to be repeated.
 func (k *keeper) due() bool {
 	return k.conns.Load() > 0 && k.oldest.Load() <= k.hub.window.aged(time.Now())
 }
@@ -122,7 +122,7 @@ func (k *keeper) look() {
 	}
 }
 
-// run repeats additions until ctx is done, and then says what the log would not know after a restart.
+// run repeats additions until ctx is done. Then it repeats what the log would not know after a restart.
 func (k *keeper) run(ctx context.Context) {
 	defer close(k.done)
 	for ctx.Err() == nil {
@@ -154,7 +154,7 @@ func (k *keeper) wait() {
 	}
 }
 
-// eighth returns how often to look for additions that have aged: an eighth of the history's age, within bounds. They are
+// eighth returns how often to look for additions that have aged: every eighth of the history's age, within bounds. They are
 // repeated at half of it.
 func (w *window) eighth() time.Duration {
 	w.mu.RLock()
@@ -162,20 +162,20 @@ func (w *window) eighth() time.Duration {
 	return min(max(w.history.Age/8, time.Second), time.Minute)
 }
 
-// repetition is a record that repeats what was added to some connections at one place of the log.
+// repetition is a record that repeats what was added to some connections at one position of the log.
 type repetition struct {
 	record broker.Record
 	conns  []*Conn
 	adopts []adoption
 }
 
-// repetitions are those of a round.
+// repetitions has the repetitions of one round.
 type repetitions struct {
 	list  []*repetition
-	byKey map[string]*repetition // the one of them that has room for more targets
+	byKey map[string]*repetition // those that have room for more targets
 }
 
-// of returns the repetition of topics that were added at a position.
+// of returns the repetition of topics that were added at a position, and creates it if there is none.
 func (r *repetitions) of(topics []string, since broker.Position) *repetition {
 	key := since.String() + "\x00" + strings.Join(topics, "\x00")
 	one := r.byKey[key]
@@ -190,8 +190,8 @@ func (r *repetition) add(id string) {
 	r.record.Targets = append(r.record.Targets, broker.Target{Kind: broker.Connection, Name: id})
 }
 
-// read notes in the records up to where the log was read for them: a topic may have been taken away behind that, and a node
-// that begins in between must not believe that it is still there.
+// read sets the position up to which the log was read for the repetitions. A topic may have been taken away after it, and a
+// node that begins in between must not believe that it is still there.
 func (r *repetitions) read(p broker.Position) {
 	for _, one := range r.list {
 		if one.record.Read = p; p.IsZero() || len(one.adopts) > 0 { // the shard is far behind, or an adoption has waited
@@ -220,7 +220,7 @@ func (k *keeper) round(ctx context.Context) {
 	defer done()
 	if len(list) > room || partial {
 		if room == 0 && tail < k.marked+k.hub.window.memory()/8 {
-			list = nil // it has been said not long ago that some are left out
+			list = nil // it was said not long ago that some are left out
 		} else {
 			k.marked = tail
 			list = list[:min(max(room, 1), len(list))]
@@ -231,7 +231,7 @@ func (k *keeper) round(ctx context.Context) {
 		oldest = 0
 	}
 	if !k.repeat(ctx, list, tail) {
-		oldest = 0 // it is tried again
+		oldest = 0 // the next round tries again
 	}
 	k.oldest.Store(oldest)
 	if oldest == 0 {
@@ -239,7 +239,7 @@ func (k *keeper) round(ctx context.Context) {
 	}
 }
 
-// repeat appends repetitions, and reports whether all are stored.
+// repeat appends repetitions. It reports whether all are stored.
 func (k *keeper) repeat(ctx context.Context, list []*repetition, tail uint64) (stored bool) {
 	stored = true
 	var last broker.Position
@@ -263,13 +263,13 @@ func (k *keeper) repeat(ctx context.Context, list []*repetition, tail uint64) (s
 		}
 	}
 	if !last.IsZero() {
-		_ = k.hub.reach(k.hub.who.ctx, last) // they count against their share from then on
+		_ = k.hub.reach(k.hub.who.ctx, last) // until then they count as reserved
 	}
 	return stored
 }
 
-// collect adds what is aged, and returns the place of the oldest record that the other additions depend on, and the place up
-// to which all shards have obeyed the log.
+// collect adds the additions that have aged to r. It returns the place of the oldest record that the others depend on, and the
+// place up to which all shards have obeyed the log.
 func (k *keeper) collect(r *repetitions, aged uint64) (oldest, obeyed uint64) {
 	oldest, _, _ = k.hub.window.end()
 	obeyed = oldest
@@ -297,7 +297,7 @@ func (k *keeper) collect(r *repetitions, aged uint64) (oldest, obeyed uint64) {
 	return oldest, obeyed
 }
 
-// keptSince notes that what was added to the connection at a position has been repeated after a place of the log.
+// keptSince notes that what was added to the connection at a position was repeated after a place.
 func (c *Conn) keptSince(p broker.Position, seq uint64) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()

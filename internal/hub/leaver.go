@@ -22,8 +22,8 @@ const (
 
 // leaver is the search for a user who seems to have left.
 type leaver struct {
-	asked int // times that another node had the user
-	looks int // times that none had
+	asked int            // times that another node had the user
+	looks int            // times that none had
 	since map[string]int // by node, the number of reports it had made at first; nil before that
 }
 

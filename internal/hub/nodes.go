@@ -42,12 +42,12 @@ type nodes struct {
 	all time.Time // of the last report of everything; for run only
 
 	mu      sync.Mutex          // guards all below
-	told    map[string]int // what the engine has of this node; nil if that may no longer be so
+	told    map[string]int      // what the engine has of this node; nil if that may no longer be so
 	changed map[string]struct{} // names that are to be reported at once
-	next    *report // the report that will have them
-	beat    int // number of the newest report
-	blind   time.Time // until then there may be nodes that the engine has forgotten
-	pulses  map[string]pulse // of the other nodes, by name
+	next    *report             // the report that will have them
+	beat    int                 // number of the newest report
+	blind   time.Time           // until then there may be nodes that the engine has forgotten
+	pulses  map[string]pulse    // of the other nodes, by name
 	census  census
 	claims  claims
 	answers answers

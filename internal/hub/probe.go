@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// probePause lies between the two heartbeats of a probe. What has left a front is answered to the first one, if at
-	// all, by a reset: so the front notices on the second one at the latest.
+	// probePause is the time between the two heartbeats of a probe. If a client has left a proxy in front, the first heartbeat
+	// is at most answered by a reset, so that the proxy notices with the second one at the latest.
 	probePause = 200 * time.Millisecond
-	// probeEvery is how often one user's streams are probed at most, however many newcomers ask for it.
+	// probeEvery is how often one user's streams are probed at most, however many new clients cause it.
 	probeEvery = time.Second
 
-	// afterProbe and latestAfterProbe bound when a client is to come again that a probe may have made room for.
+	// afterProbe and latestAfterProbe bound the time until a client is to try again for which a probe may have made room.
 	afterProbe       = time.Second
 	latestAfterProbe = 2 * time.Second
 )
 
-// probes remembers whose streams were probed a moment ago.
+// probes has the users whose streams were probed a moment ago.
 type probes struct {
 	mu    sync.Mutex
 	users map[string]struct{}
@@ -46,9 +46,9 @@ func (p *probes) end(user string) {
 	delete(p.users, user)
 }
 
-// Crowded returns the refusal of a client for which its user, or its ticket, has too many streams. It has two heartbeats
-// written to each of the user's streams, so that those whose clients have left are found out: behind a front, that shows
-// only when something is written. No stream that takes its bytes ends by it.
+// Crowded returns the refusal of a client whose user, or ticket, has too many streams. It writes two heartbeats to each of the
+// user's streams, to find those whose clients have left: with a proxy in front, that shows only when something is written. It
+// ends no stream whose client takes its bytes.
 func (h *Hub) Crowded(reason, user string) *Refusal {
 	if h.probes.begin(user) {
 		h.probe(user)
@@ -58,7 +58,7 @@ func (h *Hub) Crowded(reason, user string) *Refusal {
 	return &Refusal{Reason: reason, Again: afterProbe, Latest: latestAfterProbe}
 }
 
-// probe writes a heartbeat to each of a user's streams to which nothing else is being written.
+// probe writes a heartbeat to each of a user's streams for which nothing waits.
 func (h *Hub) probe(user string) {
 	for _, s := range h.shards {
 		s.mu.Lock()

@@ -8,33 +8,33 @@ import (
 )
 
 const (
-	// maxReturn bounds how far those are spread out that came too many at once.
+	// maxReturn bounds the time over which clients that came too many at once are spread.
 	maxReturn = time.Minute
-	// rateShares is how many shares of the rate are told apart. Addresses with the same hash have one together.
+	// rateShares is how many shares of the rate there are. Addresses with the same hash have one together.
 	rateShares = 4096
 )
 
-// rate admits so many a second, and as many at once. Of several addresses that come, each has a share: one that has not used
-// its own gets in even while others use up all there is, on account of the next second.
+// rate admits a number of connections per second, and as many at once. Each address has a share: one that has not used its
+// share is admitted even if others have used up everything, at the expense of the next second.
 type rate struct {
 	mu     sync.Mutex // guards all below
-	limit  int        // a second; 0: no limit
-	tokens float64    // down to -limit
+	limit  int        // per second; 0: no limit
+	tokens float64    // no less than -limit
 	began  time.Time
-	at     time.Duration // since began: when tokens was right
+	at     time.Duration // when tokens was computed, since began
 
 	seed   maphash.Seed
 	second int64 // since began
 	shares []rateShare
-	now    int // shares that somebody came for in this second
+	now    int // shares that were asked for in this second
 	before int // and in the one before
 }
 
-// rateShare is what an address has had.
+// rateShare is what an address has used.
 type rateShare struct {
-	second int64         // the last one in which somebody came, counted from 1
-	used   int           // how many were admitted in it
-	taken  time.Duration // since rate.began: up to here, every place in the future is promised to somebody who was sent off
+	second int64         // the last second in which the share was asked for, counted from 1
+	used   int           // connections admitted in that second
+	taken  time.Duration // since rate.began: every place up to here is promised to a client that was sent away
 }
 
 func (r *rate) configure(limit int, now time.Time) {
@@ -50,8 +50,8 @@ func (r *rate) configure(limit int, now time.Time) {
 	}
 }
 
-// take reports whether a client may come in, and otherwise after what time to come again: each that is sent off is
-// promised the next place of its address in the future, so that they come back no faster than they can be admitted.
+// take reports whether a client is admitted, and if not, after what time it is to come again. Each client that is sent away is
+// promised the next free place of its address, so that clients come back no faster than they can be admitted.
 func (r *rate) take(address string, now time.Time) (ok bool, again time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,7 +95,7 @@ func (r *rate) share(address string) *rateShare {
 	return s
 }
 
-// Arrive asks for admission before it is known who a client is. The error is a *Refusal.
+// Arrive asks for admission before it is known which user a client is. The error is a *Refusal.
 func (h *Hub) Arrive(address string) error {
 	if ok, again := h.admission.rate.take(address, time.Now()); !ok {
 		return &Refusal{Reason: "rate", Again: again}

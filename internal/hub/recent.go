@@ -7,19 +7,19 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// Recent is a part of what the hub has delivered of late.
+// Recent has some of the newest events.
 type Recent struct {
 	Events []Tapped
-	UpTo   broker.Position // all up to here has been looked at
-	Gap    bool            // something behind the place that was asked for is not held any more
-	More   <-chan struct{} // closed when there is more; nil where there is already
+	UpTo   broker.Position // everything up to here was looked at
+	Gap    bool            // something after the given position is no longer held
+	More   <-chan struct{} // closed when there is more; nil if there is already
 }
 
-// maxRecent bounds how many events one look goes over.
+// maxRecent bounds how many entries one call looks at.
 const maxRecent = 2_000
 
-// Recent looks at the events behind a position, up to limit of them. It takes what it shows from the window, so
-// that it costs nothing while nobody asks.
+// Recent returns events after a position, up to limit of them. It takes them from the window, so it costs nothing while it is
+// not called.
 func (h *Hub) Recent(after broker.Position, f TapFilter, limit int) (r Recent) {
 	seq, p, more := h.window.end()
 	from, at := h.window.locate(after)
@@ -44,7 +44,7 @@ func (h *Hub) Recent(after broker.Position, f TapFilter, limit int) (r Recent) {
 			r.Events = append(r.Events, tapped(&record))
 		}
 	}
-	if r.UpTo.IsZero() { // all of it was trimmed meanwhile
+	if r.UpTo.IsZero() { // everything was trimmed meanwhile
 		r.UpTo, r.Gap = p, true
 	}
 	return r
@@ -61,7 +61,7 @@ func (w *window) after(seq uint64, n int) []*entry {
 	return append([]*entry(nil), w.entries[first:min(first+n, len(w.entries))]...)
 }
 
-// record is the event as its broker had it, as far as its bytes on the wire tell.
+// record returns the event as the broker had it, as far as the bytes on the wire tell.
 func (e *entry) record() broker.Entry {
 	r := broker.Record{Targets: e.targets, Time: e.at}
 	if m, err := sse.NewReader(bytes.NewReader(e.frame), 0).Next(); err == nil {

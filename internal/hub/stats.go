@@ -6,44 +6,44 @@ import (
 	"time"
 )
 
-// Stats are what a hub has counted since it began, and what it has now.
+// Stats has what a hub has counted since it began, and its present state.
 type Stats struct {
 	Traffic
 
-	Published uint64 // events stored in the log from here
+	Published uint64 // events that this hub has stored
 	Catchups  map[string]uint64
 	Gaps      map[string]uint64
 	Rejected  map[string]uint64
 	Skipped   uint64 // records of the log that could not be read, or that no hub can have written
 
-	Lag           int64 // as Hub.Lag says
+	Lag           int64 // see Hub.Lag
 	HistoryEvents int
 	HistoryBytes  int64
 	Users         int
 	Draining      bool
 }
 
-// Traffic is the part that is counted where events are delivered: by each shard, under its lock.
+// Traffic is what each shard counts as it delivers, under its lock.
 type Traffic struct {
-	Delivered uint64 // events handed to a stream
-	Bytes     uint64 // and their bytes
-	Coalesced uint64 // events not sent to a connection, as a newer one has taken their place
-	Expired   uint64 // events not sent to a connection, as their time was over
+	Delivered uint64 // events given to streams
+	Bytes     uint64 // their size
+	Coalesced uint64 // events not sent to a connection, as a newer one took their place
+	Expired   uint64 // events not sent to a connection, as they had expired
 	Delay     Delays
 	Pending   int64       // bytes that wait for connections, shared frames counted for each
-	Open      [4]struct { // connections, by HTTP's major version
+	Open      [4]struct { // connections, by major version of HTTP
 		Held, Goroutine int
 	}
 }
 
-// Delays is a histogram of the time between an event's append and its handing to a stream. Of the events
-// that a writer takes at a time, the oldest counts.
+// Delays is a histogram of the time between an event's append and its being given to a stream. Of the events that a writer
+// takes together, only the oldest counts.
 type Delays struct {
-	Counts [len(DelayBounds) + 1]uint64 // by bound; the last one has what is beyond all
+	Counts [len(DelayBounds) + 1]uint64 // by upper bound; the last counts delays above all bounds
 	Sum    time.Duration
 }
 
-// DelayBounds are the highest delays that the counts stand for.
+// DelayBounds are the upper bounds of Delays.Counts.
 var DelayBounds = [...]time.Duration{
 	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
 	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
@@ -54,7 +54,7 @@ var DelayBounds = [...]time.Duration{
 }
 
 func (d *Delays) observe(delay time.Duration) {
-	delay = max(delay, 0) // another machine's clock may be ahead
+	delay = max(delay, 0) // the clock of another machine may be ahead
 	i := 0
 	for i < len(DelayBounds) && delay > DelayBounds[i] {
 		i++
@@ -63,7 +63,7 @@ func (d *Delays) observe(delay time.Duration) {
 	d.Sum += delay
 }
 
-// passOver counts an entry that is not sent any more.
+// passOver counts an entry that is no longer sent.
 func (t *Traffic) passOver(e *entry) {
 	if e.superseded.Load() {
 		t.Coalesced++
@@ -72,7 +72,7 @@ func (t *Traffic) passOver(e *entry) {
 	}
 }
 
-// add counts what another shard has counted.
+// add adds the counts of another shard.
 func (t *Traffic) add(o *Traffic) {
 	t.Delivered += o.Delivered
 	t.Bytes += o.Bytes
@@ -89,7 +89,7 @@ func (t *Traffic) add(o *Traffic) {
 	}
 }
 
-// Add counts another hub's: for as long as a reload takes that changes the broker, there are two of a name.
+// Add adds the counts of another hub: while a reload changes the broker, there are two of the same name.
 func (s *Stats) Add(o Stats) {
 	s.Traffic.add(&o.Traffic)
 	s.Published += o.Published
@@ -108,7 +108,7 @@ func (s *Stats) Add(o Stats) {
 	s.Draining = s.Draining || o.Draining
 }
 
-// Stats reads what the hub counts.
+// Stats returns the hub's counts and state.
 func (h *Hub) Stats() Stats {
 	s := Stats{
 		Catchups: h.stats.catchups.read(),
@@ -135,10 +135,10 @@ func (h *Hub) Stats() Stats {
 	return s
 }
 
-// Rejected counts a client that was sent off.
+// Rejected counts a client that was rejected.
 func (h *Hub) Rejected(reason string) { h.stats.rejected.add(reason) }
 
-// stats are counts of what is rare enough for a lock and a map.
+// stats counts what is rare enough for a lock and a map.
 type stats struct{ catchups, gaps, rejected labelled }
 
 func newStats() stats {
@@ -155,7 +155,7 @@ type labelled struct {
 	n  map[string]uint64
 }
 
-// known starts at zero what will be counted, since a rate can only be told of a series that is there before.
+// known returns counts of zero for labels that will be used: a rate can only be computed of a series that existed before.
 func known(labels ...string) labelled {
 	l := labelled{new(sync.Mutex), map[string]uint64{}}
 	for _, label := range labels {
@@ -176,7 +176,7 @@ func (l labelled) read() map[string]uint64 {
 	return maps.Clone(l.n)
 }
 
-// SetHeld says whether the stream is held without a goroutine. It is called before the stream begins.
+// SetHeld sets whether the stream is held without a goroutine. Call it before the stream begins.
 func (c *Conn) SetHeld(held bool) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
@@ -185,7 +185,7 @@ func (c *Conn) SetHeld(held bool) {
 	c.countOpen(1)
 }
 
-// countOpen counts the connection among its like. The caller holds shard.mu.
+// countOpen counts the connection by the way it is served. The caller holds shard.mu.
 func (c *Conn) countOpen(by int) {
 	open := &c.shard.traffic.Open[c.protocol]
 	if c.held {
@@ -195,24 +195,24 @@ func (c *Conn) countOpen(by int) {
 	}
 }
 
-// Delivered is how many events the connection's stream was given, and their bytes.
+// Delivered returns how many events the connection's stream was given, and their size.
 func (c *Conn) Delivered() (events, bytes uint64) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	return c.events, c.bytes
 }
 
-// Draining reports whether the connection's hub sends its clients away.
+// Draining reports whether the connection's hub refuses new clients.
 func (c *Conn) Draining() bool { return c.shard.hub.admission.isClosed() }
 
-// count is called for the events of one batch that were given to the stream. The caller holds shard.mu.
+// count counts the events of one batch that were given to the stream. The caller holds shard.mu.
 func (c *Conn) count(now time.Time, oldest *entry, events, bytes uint64) {
 	c.events += events
 	c.bytes += bytes
 	t := &c.shard.traffic
 	t.Delivered += events
 	t.Bytes += bytes
-	// What is older than the connection was not delayed, but asked for.
+	// Events from before the connection were not delayed, but asked for.
 	if !oldest.at.Before(c.Since()) {
 		t.Delay.observe(now.Sub(oldest.at))
 	}

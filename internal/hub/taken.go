@@ -7,11 +7,11 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// takenInterval is how often a shard is looked at.
+// takenInterval is how often Taken looks at a shard.
 const takenInterval = time.Millisecond
 
-// Taken waits until everything up to a position has been taken to the connections here that hear it. Their streams are then
-// to write it. A position of a life of the log that this node has not seen has yet to come.
+// Taken waits until everything up to a position has been taken to the connections of this node that hear it, so that their
+// writers have it. A position in a life of the log that this node has not seen is yet to come.
 func (h *Hub) Taken(ctx context.Context, p broker.Position) error {
 	_, _, grown := h.window.end()
 	seq, at := h.window.locate(p)
@@ -41,7 +41,7 @@ func (h *Hub) Taken(ctx context.Context, p broker.Position) error {
 	return nil
 }
 
-// hasTaken reports whether all entries up to seq have been taken to the live connections.
+// hasTaken reports whether everything up to seq has been taken to the live connections.
 func (s *shard) hasTaken(seq uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,17 +12,17 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// Tap is a look at the events that a hub delivers, whoever hears them. It holds few of them: what comes while it is full
-// is counted, and lost to it. So who looks delays nobody, however slowly he reads.
+// Tap shows the events that a hub delivers, to whichever connection. It holds only few: events that come while it is full are
+// counted, and lost to it. So a slow reader of a tap delays nothing.
 type Tap struct {
-	// C has a value when Take has something new.
+	// C receives a value when Take has something new.
 	C <-chan struct{}
 
 	hub    *Hub
 	filter TapFilter
 	more   chan struct{}
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards all below
 	events []Tapped
 	missed uint64
 }
@@ -30,20 +30,20 @@ type Tap struct {
 // TapFilter chooses events. An empty field chooses all.
 type TapFilter struct {
 	Type        string // of the event
-	User, Topic string // that it goes to; a topic may be a pattern
-	Text        string // that its data holds, in the part that a Tap shows
+	User, Topic string // a target of the event; a topic may be a pattern
+	Text        string // part of the data that a Tap shows
 }
 
 // Tapped is an event as a Tap shows it.
 type Tapped struct {
 	Position broker.Position
-	ID       string // the app's own
+	ID       string // the app's own id
 	Type     string // "" is "message"
 	Time     time.Time
 	Targets  []broker.Target // the first few
-	More     int             // how many it has beside those
-	Data     []byte          // its beginning
-	Size     int             // of all of the data, in bytes
+	More     int             // the number of other targets
+	Data     []byte          // the beginning of the data
+	Size     int             // the size of all of the data, in bytes
 }
 
 const (
@@ -52,9 +52,9 @@ const (
 	maxTappedTargets = 8
 )
 
-// taps are the taps of a hub. Where there are none, an event costs one load.
+// taps has the taps of a hub. If there are none, an event costs one load.
 type taps struct {
-	mu   sync.Mutex // held to change all, which is never changed in place
+	mu   sync.Mutex // held to replace the list, which is never changed in place
 	list atomic.Pointer[[]*Tap]
 }
 
@@ -65,7 +65,7 @@ func (t *taps) all() []*Tap {
 	return nil
 }
 
-// Tap begins to look. The caller must Close the tap.
+// Tap opens a tap. The caller must Close it.
 func (h *Hub) Tap(f TapFilter) *Tap {
 	more := make(chan struct{}, 1)
 	t := &Tap{C: more, more: more, hub: h, filter: f}
@@ -76,7 +76,7 @@ func (h *Hub) Tap(f TapFilter) *Tap {
 	return t
 }
 
-// Close ends the look.
+// Close closes the tap.
 func (t *Tap) Close() {
 	t.hub.taps.mu.Lock()
 	defer t.hub.taps.mu.Unlock()
@@ -88,7 +88,7 @@ func (t *Tap) Close() {
 	t.hub.taps.list.Store(&list)
 }
 
-// Take returns what has come since the last time, oldest first, and how many chosen events were lost to the tap.
+// Take returns the events since the last call, oldest first, and how many chosen events were lost to the tap.
 func (t *Tap) Take() (events []Tapped, missed uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,7 +97,7 @@ func (t *Tap) Take() (events []Tapped, missed uint64) {
 	return events, missed
 }
 
-// see takes note of what is delivered.
+// see adds the events of a batch that the tap's filter chooses.
 func (t *Tap) see(batch []broker.Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -135,7 +135,7 @@ func (f *TapFilter) chooses(r *broker.Record) bool {
 	return f.goesTo(r, broker.User, f.User) && f.goesTo(r, broker.Topic, f.Topic)
 }
 
-// goesTo reports whether a target of a kind is the wanted one.
+// goesTo reports whether a record has a wanted target of some kind.
 func (f *TapFilter) goesTo(r *broker.Record, kind broker.TargetKind, want string) bool {
 	return want == "" || slices.ContainsFunc(r.Targets, func(t broker.Target) bool {
 		return t.Kind == kind && (t.Name == want || kind == broker.Topic && strings.Contains(want, "*") && rules.Match(want, t.Name))

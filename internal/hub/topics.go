@@ -9,8 +9,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// topics has what a connection is subscribed to, sorted; nil: nothing. It is never changed, but replaced, and shared by
-// connections with the same list.
+// topics has what a connection is subscribed to, sorted. It is nil for nothing. It is never changed, only replaced, and
+// connections with the same list share it.
 type topics struct{ all, names, patterns []string }
 
 func newTopics(list []string) *topics {
@@ -19,7 +19,7 @@ func newTopics(list []string) *topics {
 	}
 	t := new(topics)
 	for _, name := range list {
-		name = strings.Clone(name) // a string of its own, else it would keep the request in memory
+		name = strings.Clone(name) // a copy, as the string would keep the request in memory
 		t.all = append(t.all, name)
 		if rules.IsPattern(name) {
 			t.patterns = append(t.patterns, name)
@@ -52,7 +52,7 @@ func (t *topics) patterned() []string {
 	return t.patterns
 }
 
-// topicCache has the topics that connections came with not long ago, as the next one may come with the same and share them.
+// topicCache has topics that connections came with lately, so that the next one with the same list can share them.
 type topicCache struct {
 	seed  maphash.Seed
 	slots [64]atomic.Pointer[topics]

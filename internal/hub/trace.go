@@ -9,11 +9,10 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// trace remembers of a shard's connections what they do not show themselves, for who asks later why an event did or did
-// not come: those that have ended, the gaps that were said, and the events that were passed over. It is small, and what
-// is new in it takes the place of what is old.
+// trace remembers what a shard's connections do not show themselves, to explain later why an event did or did not come:
+// connections that have ended, gaps that were sent, and events that were not. It is small: what is new replaces what is oldest.
 type trace struct {
-	mu     sync.Mutex // guards all below; taken behind shard.mu
+	mu     sync.Mutex // guards all below
 	ended  []trail    // oldest first
 	bytes  int        // of ended
 	gaps   ring[gapNote]
@@ -26,12 +25,12 @@ const (
 	maxNotes      = 1_000
 )
 
-// trail is a connection, open or ended, as a trace knows it: it was given what it hears of all behind from, up to upTo.
+// trail is what a trace knows of a connection, open or ended: it was given everything it hears after from, up to upTo.
 type trail struct {
 	id, user     string
 	route        Route
 	topics       *topics
-	since, until time.Time // until is zero for one that is open
+	since, until time.Time // until is zero if it is open
 	reason       string    // why it has ended
 	from, upTo   uint64
 	live         bool
@@ -40,7 +39,7 @@ type trail struct {
 
 func (t *trail) interest() interest { return interest{t.id, t.user, t.topics} }
 
-// bytes is about what the trail keeps in memory.
+// bytes returns about how much memory the trail takes.
 func (t *trail) bytes() int {
 	n := 256 + len(t.user)
 	if t.route != nil {
@@ -52,14 +51,14 @@ func (t *trail) bytes() int {
 	return n
 }
 
-// gapNote is a gap that a connection was told of.
+// gapNote is a gap that was sent to a connection.
 type gapNote struct {
 	conn     string
 	reason   string
-	from, to broker.Position // from is zero where it is not known
+	from, to broker.Position // from is zero if not known
 }
 
-// covers reports whether an event of that position may have been lost in the gap.
+// covers reports whether an event at a position may be missing because of the gap.
 func (g *gapNote) covers(p broker.Position) bool {
 	if !g.from.IsZero() && (g.from.Epoch != p.Epoch || p.Compare(g.from) <= 0) {
 		return false
@@ -67,7 +66,7 @@ func (g *gapNote) covers(p broker.Position) bool {
 	return g.to.Epoch != p.Epoch || p.Compare(g.to) <= 0
 }
 
-// passNote is an entry that a connection was not given, as its publisher did not want it sent any more.
+// passNote is an entry that a connection was not given, as it had expired or a newer one had taken its place.
 type passNote struct {
 	conn string
 	seq  uint64
@@ -76,7 +75,7 @@ type passNote struct {
 // ring holds the newest notes.
 type ring[T any] struct {
 	items []T
-	next  int // the place of the oldest, once it is full
+	next  int // the place of the oldest, once the ring is full
 }
 
 func (r *ring[T]) add(v T) {
@@ -90,7 +89,7 @@ func (r *ring[T]) add(v T) {
 
 func (r *ring[T]) full() bool { return len(r.items) == maxNotes }
 
-// gap notes that a connection was told of a gap.
+// gap notes a gap that was sent to a connection.
 func (t *trace) gap(conn, reason string, from, to broker.Position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -104,7 +103,7 @@ func (t *trace) pass(conn string, seq uint64) {
 	t.passed.add(passNote{conn, seq})
 }
 
-// left notes that a connection ends.
+// left notes that a connection has ended.
 func (t *trace) left(c *Conn, reason error) {
 	c.shard.mu.Lock()
 	tr := c.trail()
@@ -112,7 +111,7 @@ func (t *trace) left(c *Conn, reason error) {
 	tr.until = time.Now()
 	switch {
 	case reason == nil:
-		tr.reason = "it was ended from here"
+		tr.reason = "the hub ended it"
 	case errors.Is(reason, context.Canceled):
 		tr.reason = "the client left"
 	default:
@@ -129,7 +128,7 @@ func (t *trace) left(c *Conn, reason error) {
 	}
 }
 
-// trail is what a trace would say of the connection. The caller holds shard.mu.
+// trail returns what a trace would know of the connection. The caller holds shard.mu.
 func (c *Conn) trail() trail {
 	pending := c.pending()
 	t := trail{
@@ -145,7 +144,7 @@ func (c *Conn) trail() trail {
 	return t
 }
 
-// trails returns the chosen connections that are open and that have ended, the newest last.
+// trails returns the connections that open chooses of the index, and the ended ones that ended chooses, the newest last.
 func (s *shard) trails(open func(*index) []*Conn, ended func(*trail) bool) (all []trail) {
 	s.trace.mu.Lock()
 	for i := range s.trace.ended {
@@ -157,7 +156,7 @@ func (s *shard) trails(open func(*index) []*Conn, ended func(*trail) bool) (all 
 	s.mu.Lock()
 	conns := open(&s.index)
 	s.mu.Unlock()
-	for len(conns) > 0 { // a few at a time, so that no event waits for who asks
+	for len(conns) > 0 { // a few at a time, so that no event waits for this
 		few := conns[:min(visitChunk, len(conns))]
 		conns = conns[len(few):]
 		s.mu.Lock()
@@ -171,7 +170,7 @@ func (s *shard) trails(open func(*index) []*Conn, ended func(*trail) bool) (all 
 	return all
 }
 
-// gapOver finds a gap in which a connection may have lost an event.
+// gapOver returns a gap in which a connection may have missed an event.
 func (s *shard) gapOver(conn string, p broker.Position) (gapNote, bool) {
 	s.trace.mu.Lock()
 	defer s.trace.mu.Unlock()
@@ -183,7 +182,7 @@ func (s *shard) gapOver(conn string, p broker.Position) (gapNote, bool) {
 	return gapNote{}, false
 }
 
-// hasPassed reports whether a connection was not given an entry; sure is false where that may have been forgotten.
+// hasPassed reports whether a connection was not given an entry. sure is false if that may have been forgotten.
 func (s *shard) hasPassed(conn string, seq uint64) (passed, sure bool) {
 	s.trace.mu.Lock()
 	defer s.trace.mu.Unlock()

@@ -2,14 +2,14 @@ package hub
 
 import "strings"
 
-// tree holds values under topics or patterns, segment by segment. The zero tree is empty.
+// tree maps topics or patterns to values, segment by segment. The zero tree is empty.
 type tree[V any] struct {
 	children map[string]*tree[V]
 	value    V
 	set      bool
 }
 
-// at returns the node of name, and makes it.
+// at returns the node of name, and creates it if there is none.
 func (t *tree[V]) at(name string) *tree[V] {
 	for seg := range strings.SplitSeq(name, "/") {
 		child := t.children[seg]
@@ -30,7 +30,7 @@ func (t *tree[V]) put(name string, v V) {
 	n.value, n.set = v, true
 }
 
-// remove takes name out, and the nodes that held nothing else.
+// remove removes name, and the nodes that are empty then.
 func (t *tree[V]) remove(name string) {
 	seg, rest, more := strings.Cut(name, "/")
 	child := t.children[seg]
@@ -68,7 +68,7 @@ func (t *tree[V]) covering(topic string, visit func(V)) {
 	}
 }
 
-// covered visits the topics in the tree that pattern covers, until visit returns false, and reports whether it visited all.
+// covered visits the topics in the tree that pattern covers, until visit returns false. It reports whether it visited all.
 func (t *tree[V]) covered(pattern string, visit func(V) bool) bool {
 	seg, rest, more := strings.Cut(pattern, "/")
 	step := func(child *tree[V]) bool {

@@ -10,15 +10,15 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// Standing is how a connection is getting on.
+// Standing is how far a connection has come.
 type Standing struct {
-	Events     uint64 `json:"events"`  // given to its stream
-	Bytes      uint64 `json:"bytes"`   // and theirs
+	Events     uint64 `json:"events"`  // events given to its stream
+	Bytes      uint64 `json:"bytes"`   // their size
 	Pending    int64  `json:"pending"` // bytes that wait for it
 	CatchingUp bool   `json:"catching_up"`
 }
 
-// standing is for who holds shard.mu.
+// standing returns how far the connection has come. The caller holds shard.mu.
 func (c *Conn) standing() Standing {
 	s := Standing{Events: c.events, Bytes: c.bytes, CatchingUp: !c.live, Pending: c.catchUp.pending()}
 	if c.waiting != nil {
@@ -27,14 +27,14 @@ func (c *Conn) standing() Standing {
 	return s
 }
 
-// ConnectionInfo is what a list says of a connection.
+// ConnectionInfo describes a connection in lists.
 type ConnectionInfo struct {
 	ID       string    `json:"id"`
 	User     string    `json:"user"`
 	Topics   []string  `json:"topics"`
 	Remote   string    `json:"remote"`
 	Since    time.Time `json:"since"`
-	Protocol string    `json:"protocol"` // HTTP/1.0, HTTP/1.1, HTTP/2.0 or HTTP/3.0: what the proxy in front speaks, where there is one
+	Protocol string    `json:"protocol"` // HTTP/1.0, HTTP/1.1, HTTP/2.0 or HTTP/3.0, as spoken to Caddy: by a proxy in front, if there is one
 	Standing
 }
 
@@ -45,7 +45,7 @@ func (c *Conn) info() ConnectionInfo {
 	return ConnectionInfo{c.ID, c.User, append([]string{}, topics...), c.Remote, c.Since().UTC(), c.version(), standing}
 }
 
-// version is that of HTTP.
+// version returns the version of HTTP.
 func (c *Conn) version() string {
 	switch {
 	case c.old:
@@ -56,11 +56,11 @@ func (c *Conn) version() string {
 	return fmt.Sprintf("HTTP/%d.0", c.protocol)
 }
 
-// Filter chooses connections: those of a user, those that hear a topic, or both. An empty field chooses all. After is
-// where a list goes on, as the one before it has said.
+// Filter chooses connections: those of a user, those that hear a topic, or both. An empty field chooses all. After is the next
+// of an earlier list, to go on from there.
 type Filter struct{ User, Topic, After string }
 
-// Connections lists the chosen connections, oldest first, up to limit of them, counts them all, and says where the list
+// Connections lists up to limit of the chosen connections, oldest first. total counts all of them, and next is where the list
 // goes on. The error is about After.
 func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int, next string, err error) {
 	after, err := parseBookmark(f.After)
@@ -95,7 +95,7 @@ func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int
 	return list, total, next, nil
 }
 
-// subscribed are the names and patterns that the connection is subscribed to.
+// subscribed returns the names and patterns that the connection is subscribed to.
 func (c *Conn) subscribed() []string {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
@@ -107,7 +107,7 @@ func (c *Conn) hears(topic string) bool {
 	return slices.ContainsFunc(c.subscribed(), func(t string) bool { return rules.Match(t, topic) })
 }
 
-// subscribers counts this node's connections that are subscribed to a topic, or a pattern, by that name.
+// subscribers returns how many of this node's connections are subscribed to a topic or pattern by that name.
 func (h *Hub) subscribers(name string) (n int) {
 	for _, s := range h.shards {
 		s.mu.Lock()
@@ -122,7 +122,7 @@ func (h *Hub) subscribers(name string) (n int) {
 	return n
 }
 
-// subscribed lists what the shard's connections are subscribed to.
+// subscribed returns what the shard's connections are subscribed to.
 func (s *shard) subscribed() []Count {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +145,7 @@ func (s *shard) hearing(topic string) []*Conn {
 	return slices.Collect(maps.Keys(found))
 }
 
-// Connection finds a connection by its id.
+// Connection returns the connection with an id on this node.
 func (h *Hub) Connection(id string) (ConnectionInfo, bool) {
 	if c := h.connection(id); c != nil {
 		return c.info(), true
@@ -162,7 +162,7 @@ func (h *Hub) connection(id string) *Conn {
 	return nil
 }
 
-// Open returns the connection that has an id on this node, if its stream is open.
+// Open returns the connection with an id on this node, or nil if it has none, or its stream has ended.
 func (h *Hub) Open(id string) *Conn {
 	if c := h.connection(id); c != nil && !c.Ended() {
 		return c
