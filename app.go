@@ -104,7 +104,7 @@ func (a *App) started() {
 	}
 	if site, err := a.ctx.AppIfConfigured("http"); err == nil {
 		for _, server := range site.(*caddyhttp.App).Servers {
-			warnUnreachable(server.Routes, nil)
+			warnUnreachable(server.Routes)
 		}
 	}
 }

@@ -66,6 +66,7 @@ func TestDependencies(t *testing.T) {
 		"/internal/metrics",
 		"/internal/pool",
 		"/internal/problem",
+		"/internal/reach",
 		"/internal/rules",
 		"/internal/secret",
 		"/internal/sse",
@@ -108,6 +109,7 @@ func TestDependencies(t *testing.T) {
 		}
 	}
 	importsOnly("/internal/metrics", "hub")
+	importsOnly("/internal/reach")
 	importsOnly("/internal/identity", "fair", "instruction", "jsontext", "placeholder", "problem", "request", "rules", "secret", "sse")
 	importsOnly("/internal/command", "broker", "api", "doctor", "identity", "rules", "secret", "sse") // the hub's answers it has from api
 	importsOnly("/internal/pool", "broker", "asynclog", "hub", "identity", "problem", "rules", "secret", "sse", "stream")
