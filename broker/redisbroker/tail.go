@@ -28,12 +28,9 @@ type tail struct {
 	b    *Broker
 	sink broker.Sink
 
-	begun   bool
-	at      broker.Position     // the last entry read
-	ordinal uint64              // how many entries had ever been added with it; only where counted
-	counted bool                // false: not known
-	known   map[uint64]struct{} // epochs seen
-	owes    bool                // an epoch has to be opened for what this node had acknowledged, and is lost
+	begun bool
+	progress
+	owes bool // an epoch has to be opened for what this node had acknowledged, and is lost
 
 	state  error // what the sink was told last
 	said   bool  // whether it was told anything
@@ -53,7 +50,7 @@ func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
 	}
 	defer done()
 	defer b.ledger.Stop()
-	t := &tail{b: b, sink: sink, known: map[uint64]struct{}{}, junk: junk{logger: b.logger}}
+	t := &tail{b: b, sink: sink, progress: progress{known: map[uint64]struct{}{}}, junk: junk{logger: b.logger}}
 	defer t.junk.flush()
 	var wait backoff
 	for {
@@ -100,12 +97,12 @@ func (t *tail) follow(ctx context.Context, last int) error {
 	}
 	var target id // where the log ended when this began
 	for first := true; ; {
-		acked := t.b.ledger.Highest()
+		t.acked = t.b.ledger.Highest()
 		v, err := t.b.view(ctx, t.b.tail, t.at, "XRANGE", "("+idOf(t.at).String(), "+", pageEntries)
 		if err != nil {
 			return err
 		}
-		if ready, err := t.verify(ctx, &v, acked); err != nil {
+		if ready, err := t.verify(ctx, &v); err != nil {
 			return err
 		} else if !ready {
 			continue
@@ -214,54 +211,29 @@ func position(e *raw, all epochs) (p broker.Position, err error) {
 	return entry.Position, err
 }
 
-// verify proves that nothing is missing between the last entry read and the page. Where something is, it says so to
-// the sink, or to the log and so to all nodes; ready is false, and the log has to be read again.
-func (t *tail) verify(ctx context.Context, v *view, acked broker.Position) (ready bool, err error) {
-	if len(v.epochs) == 0 {
-		return false, t.b.open(ctx, t.b.tail)
-	}
-	next := -1 // the first epoch that is new to this node
-	for i, e := range v.epochs {
-		if _, ok := t.known[e.name]; !ok {
-			if next < 0 {
-				next = i
-			}
+// verify proves that nothing is missing between the last entry read and the page. If something is, it says so to the sink, or to
+// the log and so to all nodes; ready is false, and the log has to be read again.
+func (t *tail) verify(ctx context.Context, v *view) (ready bool, err error) {
+	what, next, floor := continuity(v, t.progress)
+	for _, e := range v.epochs {
+		if _, seen := t.known[e.name]; !seen {
 			t.known[e.name] = struct{}{}
-			t.owes = false
+			t.owes = false // the new epoch covers what this node had acknowledged
 		}
 	}
-	at := idOf(t.at)
-	trimmed := false
-	switch mine := v.epochs.find(t.at.Epoch); {
-	case mine < 0, v.epochs.at(at).name != t.at.Epoch:
-	case v.sum != 0 && (t.at.Check == 0 || v.sum == t.at.Check):
-		ready = true
-	case v.sum != 0, v.length > 0 && !at.less(v.first):
-	case !t.counted:
-		ready = v.length == 0 && v.last == at || v.length > 0 && at.next() == v.first
-		trimmed = !ready
-	case v.added < t.ordinal, v.added-t.ordinal < v.length:
-	default:
-		ready = v.added-t.ordinal == v.length
-		trimmed = !ready
-	}
-	switch {
-	case ready && acked.Epoch == t.at.Epoch && v.last.less(idOf(acked)):
-		return false, t.mark(ctx, v, acked)
-	case ready:
+	switch what {
+	case goesOn:
 		return true, nil
+	case unopened:
+		err = t.b.open(ctx, t.b.tail)
 	case trimmed:
 		t.holeBeforeFirst(v)
-	case next >= 0:
-		t.jump(v.epochs[next])
-	default:
-		floor := t.at
-		if acked.Epoch == t.at.Epoch && floor.Compare(acked) < 0 {
-			floor = acked
-		}
-		return false, t.mark(ctx, v, floor)
+	case renewed:
+		t.jump(next)
+	case lost:
+		err = t.mark(ctx, v, floor)
 	}
-	return false, nil
+	return false, err
 }
 
 // mark opens a new epoch, above floor. That comes back as an entry, to every node.
