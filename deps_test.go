@@ -108,6 +108,7 @@ func TestDependencies(t *testing.T) {
 			}
 		}
 	}
+	importsOnly("/internal/api", "broker", "decode", "hub", "identity", "pool", "problem", "publish", "request", "rules")
 	importsOnly("/internal/metrics", "hub")
 	importsOnly("/internal/reach")
 	importsOnly("/internal/identity", "fair", "instruction", "jsontext", "placeholder", "problem", "request", "rules", "secret", "sse")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 )
@@ -115,6 +116,6 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 		problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err).Write(w)
 		return nil
 	}
-	Serve(w, r, hub, Call{Path: call, Escaped: request.EscapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: h.log})
+	api.Serve(w, r, hub, api.Call{Path: call, Escaped: request.EscapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: h.log})
 	return nil
 }

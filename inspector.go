@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
@@ -166,7 +167,7 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request, call string) *prob
 		remote, _ := request.ClientAddress(r)
 		p.log.Info("inspector: "+strings.ToLower(r.Method)+" "+problem.Clip(call), zap.String("remote", remote))
 	}
-	Serve(w, r, hub, Call{Path: call, Escaped: request.EscapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: p.log})
+	api.Serve(w, r, hub, api.Call{Path: call, Escaped: request.EscapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: p.log})
 	return nil
 }
 

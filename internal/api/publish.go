@@ -12,8 +12,9 @@ import (
 // Published is the answer to a publish, or to one event of a batch.
 type Published = publish.Answer
 
-// ServePublish stores what an app sends, and answers when the broker has it; if it asks for more, once that is known.
-func ServePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEvent int64) {
+// servePublish stores what an app sends, and answers when the broker has it. If the app asks what becomes of an event, it
+// answers once that is known.
+func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEvent int64) {
 	if r.Method != http.MethodPost {
 		problem.MethodNotAllowed(http.MethodPost).Write(w)
 		return
@@ -27,7 +28,7 @@ func ServePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 	answers := publish.All(r.Context(), theHub, d, nil)
 	publish.Await(r.Context(), theHub, answers)
 	if d.Batch {
-		WriteJSON(w, http.StatusOK, answers)
+		writeJSON(w, http.StatusOK, answers)
 		return
 	}
 	if p := answers[0].Error; p != nil {
@@ -35,8 +36,8 @@ func ServePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 		return
 	}
 	if answers[0].Delivery != nil {
-		WriteJSON(w, http.StatusOK, answers[0])
+		writeJSON(w, http.StatusOK, answers[0])
 		return
 	}
-	WriteBody(w, http.StatusOK, `{"id":"`+answers[0].ID+`"}`) // as it is: a position needs no escaping
+	writeBody(w, http.StatusOK, `{"id":"`+answers[0].ID+`"}`) // a position needs no escaping
 }

@@ -13,31 +13,31 @@ import (
 )
 
 const (
-	// tailWait is how long a call waits for an event.
+	// tailWait is how long a call waits for the first event.
 	tailWait = 20 * time.Second
-	// tailPage is how many events it answers with at most.
+	// tailPage is how many events an answer has at most.
 	tailPage = 500
 )
 
 // TailEvent is an event as a tail shows it.
 type TailEvent struct {
-	ID          string    `json:"id"` // as its clients know it
+	ID          string    `json:"id"` // as clients know it
 	Event       string    `json:"event"`
 	Time        time.Time `json:"time"`
-	Users       []string  `json:"users,omitempty"` // the first of its targets
+	Users       []string  `json:"users,omitempty"` // the first of its targets, like topics and connections
 	Topics      []string  `json:"topics,omitempty"`
 	Connections []string  `json:"connections,omitempty"`
 	Broadcast   bool      `json:"broadcast,omitempty"`
-	More        int       `json:"more,omitempty"` // how many targets it has beside those
-	Data        string    `json:"data"`           // its beginning
-	Size        int       `json:"size"`           // of all of the data, in bytes
+	More        int       `json:"more,omitempty"` // how many more targets it has
+	Data        string    `json:"data"`           // the beginning of its data
+	Size        int       `json:"size"`           // of all its data, in bytes
 }
 
-// Tail is what a hub has delivered behind a place.
+// Tail is what a hub has delivered after a position.
 type Tail struct {
 	Events []TailEvent `json:"events"`
-	Next   string      `json:"next"`          // to be given as after, for what follows
-	Gap    bool        `json:"gap,omitempty"` // events in front of these have been missed
+	Next   string      `json:"next"`          // what to give as after, for the next page
+	Gap    bool        `json:"gap,omitempty"` // events before these are missing
 }
 
 // Tailed describes an event.
@@ -63,10 +63,10 @@ func Tailed(e *hub.Tapped) TailEvent {
 	return l
 }
 
-// ServeTail answers with what a hub has delivered behind a place, and waits for it where there is nothing yet. Without a
-// place, it says which one is the newest. A stream would be in the way of Caddy: its admin endpoint holds back what a
-// handler writes, and a reload waits for each answer to end.
-func ServeTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced <-chan struct{}) *problem.Problem {
+// serveTail answers with what a hub has delivered after a position, and waits if there is nothing yet. Without a position, it
+// answers with the newest one. It is no stream, since Caddy's admin endpoint buffers what a handler writes, and a reload
+// waits for each answer to end.
+func serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced <-chan struct{}) *problem.Problem {
 	if p := CheckCall(r, []string{http.MethodGet}, []string{"user", "topic", "event", "text", "after", "limit"}); p != nil {
 		return p
 	}
@@ -87,18 +87,18 @@ func ServeTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced
 	}
 	after, ok := broker.ParsePosition(query.Get("after"))
 	if !ok && query.Get("after") != "" {
-		return problem.Field("after", "must be the next of the answer before")
+		return problem.Field("after", "must be the next of an earlier answer")
 	}
 	view := Tail{Events: []TailEvent{}}
 	if after.IsZero() {
-		ctx, cancel := context.WithTimeout(r.Context(), AnswerTimeout)
+		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 		defer cancel()
 		newest, err := theHub.Position(ctx)
 		if err != nil {
-			return Unreachable(err)
+			return unreachable(err)
 		}
 		view.Next = newest.String()
-		WriteJSON(w, http.StatusOK, view)
+		writeJSON(w, http.StatusOK, view)
 		return nil
 	}
 	wait := time.NewTimer(tailWait)
@@ -124,6 +124,6 @@ func ServeTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced
 		}
 		break
 	}
-	WriteJSON(w, http.StatusOK, view)
+	writeJSON(w, http.StatusOK, view)
 	return nil
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// ServeView answers a question about a hub.
-func ServeView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call string) {
-	ctx, cancel := context.WithTimeout(r.Context(), AnswerTimeout)
+// serveView answers a question about a hub.
+func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call string) {
+	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 	defer cancel()
 	kind, name, named := strings.Cut(call, "/")
 	one := named && name != ""
@@ -30,7 +30,7 @@ func ServeView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		allowed = append(allowed, http.MethodDelete)
 		view = func(url.Values) (any, *problem.Problem) {
 			n, err := theHub.User(ctx, name)
-			return UserCount{name, n}, Unreachable(err)
+			return UserCount{name, n}, unreachable(err)
 		}
 	case kind == "users" && !named:
 		params = []string{"limit", "after"}
@@ -39,7 +39,7 @@ func ServeView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		allowed = append(allowed, http.MethodDelete)
 		view = func(url.Values) (any, *problem.Problem) {
 			n, err := theHub.Topic(ctx, name)
-			return TopicCount{name, n}, Unreachable(err)
+			return TopicCount{name, n}, unreachable(err)
 		}
 	case kind == "topics" && !named:
 		params = []string{"limit", "after"}
@@ -62,7 +62,7 @@ func ServeView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		p.Write(w)
 		return
 	}
-	WriteJSON(w, http.StatusOK, v)
+	writeJSON(w, http.StatusOK, v)
 }
 
 // Connection describes an open connection.
@@ -102,7 +102,7 @@ type TopicList struct {
 }
 
 func viewConnections(theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
-	limit, p := LimitOf(q)
+	limit, p := limitOf(q)
 	if p != nil {
 		return nil, p
 	}
@@ -122,13 +122,13 @@ func viewConnection(theHub *hub.Hub, id string) (any, *problem.Problem) {
 }
 
 func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
-	limit, p := LimitOf(q)
+	limit, p := limitOf(q)
 	if p != nil {
 		return nil, p
 	}
 	counts, total, next, err := theHub.Users(ctx, q.Get("after"), limit)
 	if err != nil {
-		return nil, Unreachable(err)
+		return nil, unreachable(err)
 	}
 	list := UserList{Users: make([]UserCount, len(counts)), Total: total, Next: next}
 	for i, c := range counts {
@@ -138,13 +138,13 @@ func viewUsers(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *proble
 }
 
 func viewTopics(ctx context.Context, theHub *hub.Hub, q url.Values) (any, *problem.Problem) {
-	limit, p := LimitOf(q)
+	limit, p := limitOf(q)
 	if p != nil {
 		return nil, p
 	}
 	counts, total, next, err := theHub.Topics(ctx, q.Get("after"), limit)
 	if err != nil {
-		return nil, Unreachable(err)
+		return nil, unreachable(err)
 	}
 	list := TopicList{Topics: make([]TopicCount, len(counts)), Total: total, Next: next}
 	for i, c := range counts {
@@ -174,12 +174,12 @@ func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
 		Hub     string `json:"hub"`
 		Reason  string `json:"reason,omitempty"`
 		Lag     int64  `json:"lag"`               // bytes
-		Skipped uint64 `json:"skipped,omitempty"` // records of the log that could not be read or believed
+		Skipped uint64 `json:"skipped,omitempty"` // records of the log that could not be read, or that no hub can have written
 	}{Status: "ready", Hub: theHub.Name, Lag: theHub.Lag(), Skipped: theHub.Skipped()}
 	status := http.StatusOK
 	if err := theHub.Health(); err != nil {
 		health.Status, health.Reason = "unavailable", err.Error()
 		status = http.StatusServiceUnavailable
 	}
-	WriteJSON(w, status, health)
+	writeJSON(w, status, health)
 }

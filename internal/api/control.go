@@ -1,4 +1,4 @@
-package ssepush
+package api
 
 import (
 	"context"
@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
@@ -23,12 +22,12 @@ import (
 )
 
 const (
-	// defaultDeny is how long a user is denied where it is not said, and maxDeny how long he may be.
+	// defaultDeny is how long a call denies a user unless it says otherwise.
 	defaultDeny = 30 * time.Second
 	maxDeny     = rules.MaxDeny
 )
 
-// control is a call of the internal route that steers connections.
+// control is a call that changes connections: it ends them, or gives or takes topics.
 type control struct {
 	what   string // disconnect, deny, join, leave
 	target broker.Target
@@ -36,35 +35,35 @@ type control struct {
 	deny   time.Duration
 }
 
-// steers reports whether a call of the internal route is one that steers connections.
-func (c Call) steers(r *http.Request) bool {
+// isControl reports whether a call changes connections.
+func (c Call) isControl(r *http.Request) bool {
 	kind, _, named := strings.Cut(c.Path, "/")
 	_, _, topics := c.topicsCall()
 	return topics || named && r.Method == http.MethodDelete && (kind == "connections" || kind == "users" || kind == "topics")
 }
 
-// topicsCall reads `connections/<id>/topics[/<topic>]`, or the same of a user. It looks at the path as it was sent, since a
-// user's name may hold a slash, as %2F.
+// topicsCall reads the path `connections/<id>/topics[/<topic>]`, or `users/<user>/topics[/<topic>]`. It reads the path as it
+// was sent, since a user's name may hold a slash, as %2F.
 func (c Call) topicsCall() (target broker.Target, topic string, ok bool) {
 	parts := strings.SplitN(c.Escaped, "/", 4)
 	if len(parts) < 3 || parts[2] != "topics" || parts[0] != "connections" && parts[0] != "users" {
 		return target, "", false
 	}
 	target.Kind = rules.TargetKind(strings.TrimSuffix(parts[0], "s"))
-	target.Name, _ = url.PathUnescape(parts[1]) // net/url has seen to it that it can be
+	target.Name, _ = url.PathUnescape(parts[1]) // net/url has checked the path
 	if len(parts) == 4 {
 		topic, _ = url.PathUnescape(parts[3])
 	}
 	return target, topic, true
 }
 
-// serveControl steers connections, on all nodes, and says so in the log.
+// serveControl changes connections, on all nodes, and logs it.
 func serveControl(w http.ResponseWriter, r *http.Request, p *pool.Hub, asked Call) {
 	c, wrong := readControl(w, r, asked)
 	if wrong == nil {
-		ctx, cancel := context.WithTimeout(r.Context(), api.AnswerTimeout)
+		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 		defer cancel()
-		wrong = c.steer(ctx, p)
+		wrong = c.apply(ctx, p)
 		c.audit(r, asked.Log, wrong)
 	}
 	if wrong != nil {
@@ -74,7 +73,7 @@ func serveControl(w http.ResponseWriter, r *http.Request, p *pool.Hub, asked Cal
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// audit says who has had what done to whom.
+// audit logs who called, and what for.
 func (c control) audit(r *http.Request, log *zap.Logger, wrong *problem.Problem) {
 	peer, _ := request.Peer(r)
 	fields := []zap.Field{
@@ -106,8 +105,8 @@ func readControl(w http.ResponseWriter, r *http.Request, asked Call) (c control,
 			c.topics, p = readTopics(w, r)
 		case topic != "" && r.Method == http.MethodDelete:
 			c.what, c.topics = "leave", []string{topic}
-			if p = api.CheckCall(r, []string{http.MethodDelete}, nil); p == nil {
-				p = api.AsProblem("topic", rules.CheckPattern(topic))
+			if p = CheckCall(r, []string{http.MethodDelete}, nil); p == nil {
+				p = asProblem("topic", rules.CheckPattern(topic))
 			}
 		case topic == "":
 			p = problem.MethodNotAllowed(http.MethodPost)
@@ -126,7 +125,7 @@ func readControl(w http.ResponseWriter, r *http.Request, asked Call) (c control,
 	if c.target.Kind == broker.User {
 		params = []string{"deny"}
 	}
-	if p = api.CheckCall(r, []string{http.MethodDelete}, params); p != nil {
+	if p = CheckCall(r, []string{http.MethodDelete}, params); p != nil {
 		return c, p
 	}
 	if deny, ok := r.URL.Query()["deny"]; ok {
@@ -138,12 +137,13 @@ func readControl(w http.ResponseWriter, r *http.Request, asked Call) (c control,
 	return c, checkTargetName(c.target)
 }
 
+// checkTargetName reports what is wrong with the name of what a call changes.
 func checkTargetName(t broker.Target) *problem.Problem {
 	switch t.Kind {
 	case broker.User:
-		return api.AsProblem("user", rules.CheckName(t.Name))
+		return asProblem("user", rules.CheckName(t.Name))
 	case broker.Topic:
-		return api.AsProblem("topic", rules.CheckTopic(t.Name))
+		return asProblem("topic", rules.CheckTopic(t.Name))
 	}
 	if rules.CheckConnection(t.Name) != nil {
 		return problem.NoConnection(t.Name)
@@ -151,6 +151,7 @@ func checkTargetName(t broker.Target) *problem.Problem {
 	return nil
 }
 
+// readDeny reads the parameter deny.
 func readDeny(values []string) (time.Duration, *problem.Problem) {
 	if len(values) > 1 {
 		return 0, problem.Field("deny", "is given more than once")
@@ -181,13 +182,13 @@ func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *pro
 	if len(topics) == 0 {
 		return nil, problem.Field("topic", "is missing")
 	}
-	return topics, api.AsProblem("topic", identity.CheckTopics(topics))
+	return topics, asProblem("topic", identity.CheckTopics(topics))
 }
 
-// steer does what was asked for. What the app has said of who is concerned is forgotten before that: what it says from
+// apply makes the change. First it forgets what the app has said of the users concerned, so that only what the app says from
 // now on counts.
-func (c control) steer(ctx context.Context, p *pool.Hub) *problem.Problem {
-	there, err := true, error(nil)
+func (c control) apply(ctx context.Context, p *pool.Hub) *problem.Problem {
+	found, err := true, error(nil)
 	switch c.target.Kind {
 	case broker.User:
 		p.Forget(c.target.Name)
@@ -200,9 +201,9 @@ func (c control) steer(ctx context.Context, p *pool.Hub) *problem.Problem {
 	}
 	switch c.what {
 	case "join":
-		there, err = p.Join(ctx, c.target, c.topics)
+		found, err = p.Join(ctx, c.target, c.topics)
 	case "leave":
-		there, err = p.Leave(ctx, c.target, c.topics)
+		found, err = p.Leave(ctx, c.target, c.topics)
 	case "deny":
 		err = p.Deny(ctx, c.target.Name, c.deny)
 	case "disconnect":
@@ -212,13 +213,13 @@ func (c control) steer(ctx context.Context, p *pool.Hub) *problem.Problem {
 		case broker.Topic:
 			err = p.DisconnectTopic(ctx, c.target.Name)
 		default:
-			there, err = p.Disconnect(ctx, c.target.Name)
+			found, err = p.Disconnect(ctx, c.target.Name)
 		}
 	default:
-		panic(fmt.Sprintf("control %q", c.what)) // readControl makes no other
+		panic(fmt.Sprintf("control %q", c.what)) // readControl returns no other
 	}
-	if err == nil && !there {
+	if err == nil && !found {
 		return problem.NoConnection(c.target.Name)
 	}
-	return api.Unreachable(err)
+	return unreachable(err)
 }

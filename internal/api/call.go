@@ -1,11 +1,12 @@
-package ssepush
+// Package api answers the calls of apps, operators and commands to a hub: what they publish, ask, and change. A call comes
+// through the internal route, Caddy's admin endpoint or the inspector; that makes no difference here.
+package api
 
 import (
 	"net/http"
 
 	"go.uber.org/zap"
 
-	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 )
 
@@ -21,10 +22,10 @@ type Call struct {
 func Serve(w http.ResponseWriter, r *http.Request, p *pool.Hub, c Call) {
 	switch {
 	case c.Path == "publish":
-		api.ServePublish(w, r, p.Hub, p.MaxEvent())
-	case c.steers(r):
+		servePublish(w, r, p.Hub, p.MaxEvent())
+	case c.isControl(r):
 		serveControl(w, r, p, c)
 	default:
-		api.ServeView(w, r, p.Hub, c.Path)
+		serveView(w, r, p.Hub, c.Path)
 	}
 }

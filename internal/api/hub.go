@@ -1,15 +1,19 @@
 package api
 
 import (
+	"net/http"
+
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// HubInfo is what a list says of a hub. What is counted goes up from its start.
+// HubInfo describes a hub. Counts go up from the hub's start.
 type HubInfo struct {
 	Hub           string `json:"hub"`
 	Status        string `json:"status"` // ready, unavailable or draining
 	Reason        string `json:"reason,omitempty"`
-	Connections   int    `json:"connections"` // here, as are the users
+	Connections   int    `json:"connections"` // on this node, like the users
 	Users         int    `json:"users"`
 	Published     uint64 `json:"published"`
 	Delivered     uint64 `json:"delivered"`
@@ -26,8 +30,8 @@ type HubList struct {
 	Next  string    `json:"next,omitempty"`
 }
 
-// ViewHub describes a hub.
-func ViewHub(h *hub.Hub) HubInfo {
+// viewHub describes a hub.
+func viewHub(h *hub.Hub) HubInfo {
 	s := h.Stats()
 	info := HubInfo{
 		Hub: h.Name, Status: "ready", Users: s.Users, Published: s.Published, Delivered: s.Delivered,
@@ -43,4 +47,29 @@ func ViewHub(h *hub.Hub) HubInfo {
 		info.Status = "draining"
 	}
 	return info
+}
+
+// serveHubs answers with a page of the hubs.
+func serveHubs(w http.ResponseWriter, r *http.Request, live []*pool.Hub) *problem.Problem {
+	if p := CheckCall(r, []string{http.MethodGet, http.MethodHead}, []string{"limit", "after"}); p != nil {
+		return p
+	}
+	query := r.URL.Query()
+	limit, p := limitOf(query)
+	if p != nil {
+		return p
+	}
+	list := HubList{Hubs: []HubInfo{}, Total: len(live)}
+	for _, p := range live {
+		if p.Name <= query.Get("after") {
+			continue
+		}
+		if len(list.Hubs) == limit {
+			list.Next = list.Hubs[limit-1].Hub
+			break
+		}
+		list.Hubs = append(list.Hubs, viewHub(p.Hub))
+	}
+	writeJSON(w, http.StatusOK, list)
+	return nil
 }
