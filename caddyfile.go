@@ -266,7 +266,7 @@ func handlerOptions(h *Handler) []option {
 			if err := setDuration(&h.Heartbeat)(args); err != nil {
 				return err
 			}
-			return checkHeartbeat(h.Heartbeat)
+			return h.CheckHeartbeat()
 		}},
 		{usage: "retry <min> [<max>]", min: 1, max: 2, subscribe: true, set: func(args []string) error {
 			if err := setDuration(&h.RetryMin)(args); err != nil {
@@ -275,7 +275,7 @@ func handlerOptions(h *Handler) []option {
 			if err := setDuration(&h.RetryMax)(args[len(args)-1:]); err != nil {
 				return err
 			}
-			return checkRetry(h.RetryMin, h.RetryMax)
+			return h.CheckRetry()
 		}},
 		{usage: "limits {…}", set: func([]string) error {
 			h.Limits = limits
@@ -315,7 +315,7 @@ func handlerOptions(h *Handler) []option {
 			if err := setDuration(&h.WriteTimeout)(args); err != nil {
 				return err
 			}
-			return checkWriteTimeout(h.WriteTimeout)
+			return h.CheckWriteTimeout()
 		}},
 		{usage: "cors_origins <origin...>", min: 1, max: many, subscribe: true, set: func(args []string) error {
 			h.CORSOrigins = args

@@ -71,6 +71,7 @@ func TestDependencies(t *testing.T) {
 		"/internal/secret",
 		"/internal/sse",
 		"/internal/stream",
+		"/internal/subscribe",
 	} {
 		if packages[module+path].ImportPath == "" {
 			t.Fatalf("there is no package %s", module+path)
@@ -114,6 +115,7 @@ func TestDependencies(t *testing.T) {
 	importsOnly("/internal/identity", "fair", "instruction", "jsontext", "placeholder", "problem", "request", "rules", "secret", "sse")
 	importsOnly("/internal/command", "broker", "api", "doctor", "identity", "rules", "secret", "sse") // the hub's answers it has from api
 	importsOnly("/internal/pool", "broker", "asynclog", "hub", "identity", "problem", "rules", "secret", "sse", "stream")
+	importsOnly("/internal/subscribe", "guard", "hub", "identity", "pool", "problem", "request", "rules", "sse", "stream")
 	if slices.Contains(packages[module+"/internal/identity"].Deps, module+"/internal/hub") {
 		t.Error("internal/identity reaches internal/hub")
 	}

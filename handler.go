@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -12,6 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
+	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 )
 
 // ServeHTTP answers what belongs to the subscribe route, the internal route or the inspector, and passes all else on.
@@ -19,10 +19,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	route, own := h.route(r)
 	switch route {
 	case subscribeRoute:
-		if h.Upstream && slices.Contains(streamMethods, r.Method) {
+		if h.Upstream && subscribe.IsStreamMethod(r.Method) {
 			return h.app.subscribe(w, r, own, next)
 		}
-		h.stream.serve(w, withURL(r, own))
+		h.subscribe.ServeHTTP(w, withURL(r, own))
 		return nil
 	case internalRoute:
 		return h.serveInternal(w, withURL(r, own))

@@ -15,6 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
+	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 )
 
 // errUpstream sends a client off because the app is in trouble, which may pass.
@@ -27,7 +28,7 @@ func (a *upstreamApp) subscribe(w http.ResponseWriter, r *http.Request, own *url
 	both := newAppRequest(r, own)
 	conn, timing, err := a.admit(w, both, next)
 	if conn != nil {
-		a.route.hold(w, both.asked, conn, timing)
+		a.route.Hold(w, both.asked, conn, timing)
 	}
 	return err
 }
@@ -35,7 +36,7 @@ func (a *upstreamApp) subscribe(w http.ResponseWriter, r *http.Request, own *url
 // admit answers requests that get no stream, and returns the connection of one that does. It is a function of its own, so
 // that a stream does not keep its stack.
 func (a *upstreamApp) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (*hub.Conn, *stream.Timing, error) {
-	if a.route.screen(w, r.asked) {
+	if a.route.Screen(w, r.asked) {
 		return nil, nil, nil
 	}
 	sub, ok := a.asked(w, r)
@@ -52,11 +53,11 @@ func (a *upstreamApp) admit(w http.ResponseWriter, r appRequest, next caddyhttp.
 	removeBodyHeaders(w.Header())
 	g, ok := a.admitted(answer)
 	if !ok {
-		a.route.reject(w, r.asked, errUpstream)
+		a.route.Reject(w, r.asked, errUpstream)
 		return nil, nil, nil
 	}
 	if r.asked.Method == http.MethodHead {
-		setStreamHeaders(w)
+		stream.SetHeaders(w)
 		w.WriteHeader(http.StatusOK)
 		return nil, nil, nil
 	}
@@ -64,9 +65,9 @@ func (a *upstreamApp) admit(w http.ResponseWriter, r appRequest, next caddyhttp.
 		a.complain(zap.WarnLevel, "the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
 	sub.Topics, sub.First = g.Topics, answer.first.frames()
-	conn, timing, err := a.route.begin(r.asked, identity.Identity{User: g.User, Grant: g}, sub)
+	conn, timing, err := a.route.Begin(r.asked, identity.Identity{User: g.User, Grant: g}, sub)
 	if err != nil {
-		a.route.reject(w, r.asked, err)
+		a.route.Reject(w, r.asked, err)
 		return nil, nil, nil
 	}
 	return conn, timing, nil
@@ -74,14 +75,14 @@ func (a *upstreamApp) admit(w http.ResponseWriter, r appRequest, next caddyhttp.
 
 // asked reads where a stream is to begin. It reports false if it has answered the request itself.
 func (a *upstreamApp) asked(w http.ResponseWriter, r appRequest) (sub hub.Subscription, ok bool) {
-	if err := a.route.arrive(r.asked); err != nil {
-		a.route.reject(w, r.asked, err)
+	if err := a.route.Enter(r.asked); err != nil {
+		a.route.Reject(w, r.asked, err)
 		return sub, false
 	}
 	params, p := request.ParamsForApp(w, r.asked, r.toApp)
-	sub = a.route.asked(r.asked)
+	sub = a.route.Asked(r.asked)
 	if p == nil {
-		p = since(&sub, r.asked.Header, params)
+		p = subscribe.Since(&sub, r.asked.Header, params)
 	}
 	if p != nil {
 		p.Write(w)
@@ -93,7 +94,7 @@ func (a *upstreamApp) asked(w http.ResponseWriter, r appRequest) (sub hub.Subscr
 	// Otherwise the stream begins at the log's present end: it misses nothing that is published while the app decides.
 	position, err := a.hub.Position(r.asked.Context())
 	if err != nil {
-		a.route.reject(w, r.asked, err)
+		a.route.Reject(w, r.asked, err)
 		return sub, false
 	}
 	sub.LastEventID = position.String()

@@ -11,6 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
+	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
 const (
@@ -82,7 +83,7 @@ func (p *Page) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.H
 	defer tap.Close()
 
 	request.LiftTimeouts(w, r)
-	setStreamHeaders(w)
+	stream.SetHeaders(w)
 	w.WriteHeader(http.StatusOK)
 	rc := http.NewResponseController(w)
 	send := func(event string, v any) error {

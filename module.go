@@ -4,11 +4,8 @@ package ssepush
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
-	"net"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -19,6 +16,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 )
 
 func init() {
@@ -69,29 +67,19 @@ type Handler struct {
 	// origin, with credentials. A lone `*` allows every origin, without credentials. Default: only pages of the same host.
 	CORSOrigins []string `json:"cors_origins,omitempty"`
 
-	// How long a stream may be silent before a comment line keeps it open. At least 1s. Default: 15s.
-	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
-
-	// How long a client waits before it reconnects: each is told a random time between the two. At least 100 ms. Default:
-	// 1s to 3s.
-	RetryMin caddy.Duration `json:"retry_min,omitempty"`
-	RetryMax caddy.Duration `json:"retry_max,omitempty"`
-
-	// How long a client may take nothing, with its socket full, before its stream is closed. From 1s to 24h. Default: 60s.
-	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
-
+	subscribe.Timing
 	pool.Settings
 
 	// Where the Caddyfile has the options whose placeholders are filled in when the config is loaded: file and line, by the
 	// option's name in this JSON. Error messages repeat it. Default: none.
 	Places map[string]string `json:"places,omitempty" placeholders:"-"`
 
-	hub    *pool.Ref
-	chain  *identity.Chain
-	stream *streamRoute // nil without a path
-	app    *upstreamApp // nil unless the app behind may steer the proxy
-	guard  *guard.Guard
-	log    *zap.Logger
+	hub       *pool.Ref
+	chain     *identity.Chain
+	subscribe *subscribe.Route // nil without a path
+	app       *upstreamApp     // nil unless the app behind may steer the proxy
+	guard     *guard.Guard
+	log       *zap.Logger
 
 	complaints *problem.Complaints
 	inspector  *Page
@@ -105,9 +93,6 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// connKey is of the connection that a request came by, in its context.
-type connKey struct{}
-
 // Provision fills in defaults and finds the handler's hub. It opens nothing.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	source, err := json.Marshal(h)
@@ -119,18 +104,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.log = ctx.Logger().With(zap.String("hub", cmp.Or(h.Hub, "default")))
 	settings := h.Settings // loading the broker takes its JSON away
-	if h.Heartbeat == 0 {
-		h.Heartbeat = caddy.Duration(defaultHeartbeat)
-	}
-	if h.RetryMin == 0 {
-		h.RetryMin = caddy.Duration(defaultRetryMin)
-	}
-	if h.RetryMax == 0 {
-		h.RetryMax = max(h.RetryMin, caddy.Duration(defaultRetryMax))
-	}
-	if h.WriteTimeout == 0 {
-		h.WriteTimeout = caddy.Duration(defaultWriteTimeout)
-	}
+	h.SetDefaults()
 	if err := h.check(); err != nil {
 		return err
 	}
@@ -173,23 +147,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 	}
 	if h.Path != "" {
-		h.stream = &streamRoute{
-			path: h.Path, chain: h.chain, cors: policy, hub: h.hub, log: h.log,
-			heartbeat: time.Duration(h.Heartbeat), writeTimeout: time.Duration(h.WriteTimeout),
-			retryMin: time.Duration(h.RetryMin), retryMax: time.Duration(h.RetryMax),
-			shared: &pool.Arrival{Path: h.Path},
-		}
-		h.hub.AddRoute(h.stream)
+		h.subscribe = subscribe.New(subscribe.Config{Path: h.Path, Timing: h.Timing, Chain: h.chain, CORS: policy, Hub: h.hub, Log: h.log})
 	}
 	if h.PublishHeader != nil || h.Upstream || h.TwoWay {
 		h.app = &upstreamApp{
-			publish: h.PublishHeader, route: h.stream, hub: h.hub, origins: h.CORSOrigins, log: h.log, complaints: h.complaints,
+			publish: h.PublishHeader, route: h.subscribe, hub: h.hub, origins: h.CORSOrigins, log: h.log, complaints: h.complaints,
 		}
 	}
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && h.Path != "" {
-		srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, c)
-		})
+		srv.RegisterConnContext(subscribe.WithConn)
 	}
 	for _, w := range h.Settings.Warnings() {
 		h.log.Warn(w)

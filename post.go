@@ -22,7 +22,7 @@ func isPost(r *http.Request) bool {
 
 // postsTo returns the id of the connection that a URL names; "" if it names none.
 func (a *upstreamApp) postsTo(u *url.URL) string {
-	id, ok := strings.CutPrefix(u.Path, a.route.path+"/")
+	id, ok := strings.CutPrefix(u.Path, a.route.Path()+"/")
 	if !ok || rules.CheckConnection(id) != nil {
 		return ""
 	}
@@ -33,7 +33,7 @@ func (a *upstreamApp) postsTo(u *url.URL) string {
 // posts. own is the URL that names the connection.
 func (a *upstreamApp) post(w http.ResponseWriter, r *http.Request, own *url.URL, next caddyhttp.Handler) error {
 	both := newAppRequest(r, own)
-	answered, p := a.route.cors.Handle(w, both.asked)
+	answered, p := a.route.Preflight(w, both.asked)
 	if answered {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (a *upstreamApp) isOwnPage(r *http.Request) bool {
 // poster returns the user that posts to a connection. The connection must be the user's and open; one that another node may
 // hold must at least be the user's.
 func (a *upstreamApp) poster(r *http.Request, id string) (string, *problem.Problem) {
-	caller, p := a.route.chain.Identify(r, nil, nil)
+	caller, p := a.route.Identify(r)
 	if p != nil {
 		return "", p
 	}
@@ -86,7 +86,7 @@ func (a *upstreamApp) poster(r *http.Request, id string) (string, *problem.Probl
 	if strings.Trim(caller.User, " ") != caller.User {
 		return "", problem.New(http.StatusForbidden, "no header can hold a name that begins or ends with a space")
 	}
-	if theHub.Owns(id, a.route.path, caller.User) {
+	if theHub.Owns(id, a.route.Path(), caller.User) {
 		return caller.User, nil
 	}
 	return "", problem.NoConnection(id) // the same answer whether it exists or not, so that guessing is no use

@@ -9,13 +9,14 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 )
 
 // upstreamApp is the app behind a site, which steers the proxy by instructions in its answers: it decides about subscribe
 // requests (subscribe), gets what pages post to their connections (post), and publishes by a header of any answer (passOn).
 type upstreamApp struct {
-	publish *PublishHeader // what its answers may publish; nil: nothing
-	route   *streamRoute   // the directive's subscribe route; nil: none
+	publish *PublishHeader   // what its answers may publish; nil: nothing
+	route   *subscribe.Route // the directive's subscribe route; nil: none
 	hub     *pool.Ref
 	origins []string // whose pages may post to a connection, beside those of the route's own host
 

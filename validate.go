@@ -4,28 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
-
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/request"
-)
-
-const (
-	defaultHeartbeat = 15 * time.Second
-	defaultRetryMin  = time.Second
-	defaultRetryMax  = 3 * time.Second
-
-	defaultWriteTimeout = time.Minute
-
-	minHeartbeat    = time.Second
-	minRetry        = 100 * time.Millisecond
-	maxRetryTime    = 24 * time.Hour
-	minWriteTimeout = time.Second
-	maxWriteTimeout = 24 * time.Hour
 )
 
 // check reports what is wrong with the settings. An absent one counts as its default, so that it does not
@@ -94,16 +77,7 @@ func (h *Handler) check() error {
 	if err := guard.CheckCORS(placeholder.Settled(h.CORSOrigins...)); err != nil {
 		return fmt.Errorf("cors_origins: %w", err)
 	}
-	if err := checkHeartbeat(h.Heartbeat); err != nil {
-		return fmt.Errorf("heartbeat: %w", err)
-	}
-	if err := checkRetry(h.RetryMin, h.RetryMax); err != nil {
-		return fmt.Errorf("retry: %w", err)
-	}
-	if err := checkWriteTimeout(h.WriteTimeout); err != nil {
-		return fmt.Errorf("write_timeout: %w", err)
-	}
-	return nil
+	return h.Timing.Check()
 }
 
 // checkInspector reports what is wrong with the inspector, and how its path lies to the others.
@@ -139,37 +113,4 @@ func (h *Handler) routeSetting() string {
 		return "cors_origins"
 	}
 	return ""
-}
-
-func checkHeartbeat(d caddy.Duration) error {
-	if d != 0 && time.Duration(d) < minHeartbeat {
-		return fmt.Errorf("must be at least %s; is %s", minHeartbeat, time.Duration(d))
-	}
-	return nil
-}
-
-func checkWriteTimeout(d caddy.Duration) error {
-	if t := time.Duration(d); t != 0 && (t < minWriteTimeout || t > maxWriteTimeout) {
-		return fmt.Errorf("must be from %s to %s; is %s", minWriteTimeout, maxWriteTimeout, t)
-	}
-	return nil
-}
-
-func checkRetry(shortest, longest caddy.Duration) error {
-	lo, hi := time.Duration(shortest), time.Duration(longest)
-	if lo == 0 {
-		lo = defaultRetryMin
-	}
-	if hi == 0 {
-		hi = max(lo, defaultRetryMax)
-	}
-	switch {
-	case lo < minRetry:
-		return fmt.Errorf("must be at least %s; is %s", minRetry, lo)
-	case hi > maxRetryTime:
-		return fmt.Errorf("must be at most %s; is %s", maxRetryTime, hi)
-	case lo > hi:
-		return fmt.Errorf("the shortest, %s, must not be more than the longest, %s", lo, hi)
-	}
-	return nil
 }

@@ -1,0 +1,35 @@
+package subscribe
+
+import (
+	"net/http"
+
+	"github.com/sse-push/caddy-sse-push/internal/identity"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
+)
+
+// Screen answers requests that no client may subscribe by: preflights, those of pages of other origins, and a question to the
+// app that has come back. It reports whether it has answered.
+func (route *Route) Screen(w http.ResponseWriter, r *http.Request) (answered bool) {
+	if identity.IsQuestion(r) {
+		problem.New(http.StatusLoopDetected, "who a client is cannot be asked here").Write(w)
+		return true
+	}
+	answered, p := route.Preflight(w, r)
+	if answered {
+		return true
+	}
+	if p == nil {
+		p = request.CheckEmbedded(r)
+	}
+	if p != nil {
+		p.Write(w)
+	}
+	return p != nil
+}
+
+// Preflight sets the answer's CORS headers, and answers a preflight request. If the page is of an origin that may not
+// subscribe, it returns the problem.
+func (route *Route) Preflight(w http.ResponseWriter, r *http.Request) (answered bool, p *problem.Problem) {
+	return route.cors.Handle(w, r)
+}
