@@ -7,21 +7,18 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
-	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/request"
-	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 func init() {
 	httpcaddyfile.RegisterDirective("sse_push", parseDirective)
-	// In front of whatever answers, handle and route included.
+	// Before all directives that answer, handle and route included.
 	httpcaddyfile.RegisterDirectiveOrder("sse_push", httpcaddyfile.After, "encode")
 }
 
@@ -103,11 +100,11 @@ func init() {
 //	}
 //
 // As with root, a lone path is the subscribe path and not a matcher: a matcher would keep requests from the
-// internal route. user, topics, token, allow and origins may stand more than once, all else once. A retry
-// without <max> is the same for every client.
+// internal route. user, topics, token, allow and origins may be repeated, the others may not. Without <max>, retry is the same
+// for every client.
 //
-// As soon as a config has two directives, each names its hub. What belongs to a hub (broker, history,
-// limits, drain, client_key, presence) stands in one directive of the hub, or is the same in all that have it.
+// If a config has several directives, each must name its hub. The options of a hub (broker, history, limits, drain, client_key,
+// presence) stand in one directive of the hub, or are the same in each that has them.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's name
 	directive := placeOf(h.Dispenser)
@@ -171,9 +168,9 @@ type adapted struct {
 	options map[string]place
 }
 
-const stateKey = "sse_push" // of the directives so far, in Helper.State
+const stateKey = "sse_push" // in Helper.State, of the directives so far
 
-// checkTogether holds a directive against those before it in the config.
+// checkTogether reports how a directive contradicts an earlier one in the config.
 func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 	earlier, _ := h.State[stateKey].([]adapted)
 	h.State[stateKey] = append(earlier, d)
@@ -182,7 +179,7 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 	}
 	nameless, other := d, earlier[0]
 	if d.handler.Hub != "" {
-		nameless, other = earlier[0], d // alone, it did not have to be named
+		nameless, other = earlier[0], d // which needed no name while it was alone
 	}
 	if nameless.handler.Hub == "" {
 		return nameless.at.wrap(fmt.Errorf("hub is missing: there is another sse_push at %s, and each must say by name "+
@@ -200,75 +197,39 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 	return nil
 }
 
+// handlerOptions returns the lines that the directive's block may hold.
 func handlerOptions(h *Handler) []option {
-	internal, history, limits, fromHeader, inspector := new(guard.Internal), new(pool.History), new(pool.Limits), new(PublishHeader), new(Inspector)
-	options := []option{
-		{usage: "hub <name>", min: 1, max: 1, set: func(args []string) error {
-			h.Hub = args[0]
-			return rules.CheckName(h.Hub)
-		}},
-		{usage: "user ticket|jwt|authorize|header|query|cookie …, or user <placeholder>", min: 1, max: many, repeats: true, subscribe: true,
-			set: func(args []string) error {
-				source, err := parseUser(args)
-				h.Users = append(h.Users, source)
-				return err
-			},
-			late:  func() []option { return userOptions(&h.Users[len(h.Users)-1]) },
-			check: func() error { return h.Users[len(h.Users)-1].Check() }},
-		{usage: "anonymous", subscribe: true, set: func([]string) error {
-			h.Anonymous = true
-			return nil
-		}},
-		{usage: "topics <pattern...>", min: 1, max: many, repeats: true, subscribe: true, set: func(args []string) error {
-			h.Topics = append(h.Topics, args...)
-			return checkEach(args, identity.CheckRouteTopic)
-		}},
-		{usage: "upstream", subscribe: true, set: func([]string) error {
-			h.Upstream = true
-			return nil
-		}},
-		{usage: "two_way", subscribe: true, set: func([]string) error {
-			h.TwoWay = true
-			return nil
-		}},
-		{usage: "publish_header user|topic|connection|broadcast...", min: 1, max: many, set: func(args []string) error {
-			h.PublishHeader, fromHeader.Targets = fromHeader, args
-			return checkEach(args, checkTarget)
-		}, block: []option{
-			{usage: "status <code|class...>", min: 1, max: many, set: func(args []string) error {
-				fromHeader.Status = args
-				return checkEach(args, checkStatus)
-			}},
-			{usage: "size <size>", min: 1, max: 1, set: setSize(&fromHeader.Size)},
-		}, check: fromHeader.Check},
-		{usage: "internal <prefix> {…}", min: 1, max: 1, set: func(args []string) error {
-			h.Internal, internal.Prefix = internal, args[0]
-			return request.CheckPrefix(args[0])
-		}, block: internalOptions(internal), check: internal.Check},
-		{usage: "inspector <path> {…}", min: 1, max: 1, set: func(args []string) error {
-			h.Inspector, inspector.Path = inspector, args[0]
-			return request.CheckPrefix(args[0])
-		}, block: []option{
-			{usage: "token <secret...>", min: 1, max: many, repeats: true, set: func(args []string) error {
-				inspector.Tokens = append(inspector.Tokens, args...)
-				return checkEach(args, secret.CheckTokenText)
-			}},
-		}, check: func() error { return h.checkInspector() }},
-		{usage: "history {…}", set: func([]string) error {
-			h.History = history
-			return nil
-		}, block: []option{
-			{usage: "events <number>|off", min: 1, max: 1, set: setCount(&history.Events)},
-			{usage: "age <duration>", min: 1, max: 1, set: setDuration(&history.Age)},
-			{usage: "bytes <size>", min: 1, max: 1, set: setSize(&history.Bytes)},
-		}},
-		{usage: "heartbeat <duration>", min: 1, max: 1, subscribe: true, set: func(args []string) error {
+	ofRoute := slices.Concat(clientOptions(h), streamOptions(h), []option{
+		flagOption("upstream", &h.Upstream),
+		flagOption("two_way", &h.TwoWay),
+	})
+	if h.Path == "" {
+		for i := range ofRoute {
+			ofRoute[i].set = func([]string) error { return errors.New("has no effect without a subscribe path: sse_push <path>") }
+		}
+	}
+	return slices.Concat(ofRoute, []option{publishHeaderOption(h), internalOption(h), inspectorOption(h)}, hubOptions(h))
+}
+
+// clientOptions say who the route's clients are, and what they may hear.
+func clientOptions(h *Handler) []option {
+	return []option{
+		userOption(&h.Users),
+		flagOption("anonymous", &h.Anonymous),
+		checked(listOption("topics <pattern...>", &h.Topics), identity.CheckRouteTopic),
+	}
+}
+
+// streamOptions say how the route holds streams.
+func streamOptions(h *Handler) []option {
+	return []option{
+		{usage: "heartbeat <duration>", min: 1, max: 1, set: func(args []string) error {
 			if err := setDuration(&h.Heartbeat)(args); err != nil {
 				return err
 			}
 			return h.CheckHeartbeat()
 		}},
-		{usage: "retry <min> [<max>]", min: 1, max: 2, subscribe: true, set: func(args []string) error {
+		{usage: "retry <min> [<max>]", min: 1, max: 2, set: func(args []string) error {
 			if err := setDuration(&h.RetryMin)(args); err != nil {
 				return err
 			}
@@ -277,68 +238,40 @@ func handlerOptions(h *Handler) []option {
 			}
 			return h.CheckRetry()
 		}},
-		{usage: "limits {…}", set: func([]string) error {
-			h.Limits = limits
-			return nil
-		}, block: []option{
-			{usage: "connections <number>|off", min: 1, max: 1, set: setCount(&limits.Connections)},
-			{usage: "per_user <number>|off", min: 1, max: 1, set: setCount(&limits.PerUser)},
-			{usage: "per_ip <number>|off", min: 1, max: 1, set: setCount(&limits.PerIP)},
-			{usage: "event <size>", min: 1, max: 1, set: setSize(&limits.Event)},
-			{usage: "pending <size>", min: 1, max: 1, set: setSize(&limits.Pending)},
-			{usage: "memory <size>|off", min: 1, max: 1, set: setSizeOrOff(&limits.Memory)},
-			{usage: "rate <number>|off", min: 1, max: 1, set: setCount(&limits.Rate)},
-		}},
-		{usage: "drain <duration>", min: 1, max: 1, set: func(args []string) error {
-			v, err := caddy.ParseDuration(args[0])
-			if err != nil {
-				return fmt.Errorf("%q must be a duration, such as 3s", args[0])
-			}
-			d := caddy.Duration(v)
-			h.Drain = &d
-			return pool.CheckDrain(d)
-		}},
-		{usage: "client_key <secret>", min: 1, max: 1, set: func(args []string) error {
-			h.ClientKey = args[0]
-			return secret.CheckKeyText(args[0])
-		}},
-		{usage: "presence <topic> [<duration>]", min: 1, max: 2, set: func(args []string) error {
-			h.Presence = &pool.Presence{Topic: args[0]}
-			if len(args) > 1 {
-				if err := setDuration(&h.Presence.Debounce)(args[1:]); err != nil {
-					return err
-				}
-			}
-			return h.Presence.Check()
-		}},
-		{usage: "write_timeout <duration>", min: 1, max: 1, subscribe: true, set: func(args []string) error {
+		{usage: "write_timeout <duration>", min: 1, max: 1, set: func(args []string) error {
 			if err := setDuration(&h.WriteTimeout)(args); err != nil {
 				return err
 			}
 			return h.CheckWriteTimeout()
 		}},
-		{usage: "cors_origins <origin...>", min: 1, max: many, subscribe: true, set: func(args []string) error {
+		{usage: "cors_origins <origin...>", min: 1, max: many, set: func(args []string) error {
 			h.CORSOrigins = args
 			return guard.CheckCORS(placeholder.Settled(args...))
 		}},
-		{usage: "broker <name> [<args...>]", guest: func(d *caddyfile.Dispenser) error { return parseBroker(d, h) }},
 	}
-	if h.Path == "" {
-		for i := range options {
-			if options[i].subscribe {
-				options[i].set = func([]string) error { return errors.New("has no effect without a subscribe path: sse_push <path>") }
-			}
-		}
-	}
-	return options
 }
 
-func internalOptions(i *guard.Internal) []option {
-	return []option{
-		{usage: "token <secret...>", min: 1, max: many, repeats: true, set: func(args []string) error {
-			i.Tokens = append(i.Tokens, args...)
-			return checkEach(args, secret.CheckTokenText)
+func publishHeaderOption(h *Handler) option {
+	p := new(PublishHeader)
+	return option{usage: "publish_header user|topic|connection|broadcast...", min: 1, max: many, set: func(args []string) error {
+		h.PublishHeader, p.Targets = p, args
+		return checkEach(args, checkTarget)
+	}, block: []option{
+		{usage: "status <code|class...>", min: 1, max: many, set: func(args []string) error {
+			p.Status = args
+			return checkEach(args, checkStatus)
 		}},
+		sizeOption("size", &p.Size),
+	}, check: p.Check}
+}
+
+func internalOption(h *Handler) option {
+	i := new(guard.Internal)
+	return option{usage: "internal <prefix> {…}", min: 1, max: 1, set: func(args []string) error {
+		h.Internal, i.Prefix = i, args[0]
+		return request.CheckPrefix(args[0])
+	}, block: []option{
+		tokenOption(&i.Tokens),
 		{usage: "allow loopback|private_ranges|<cidr...>", min: 1, max: many, repeats: true, set: func(args []string) error {
 			i.Allow = append(i.Allow, args...)
 			_, err := request.ParsePrefixes(placeholder.Settled(args...))
@@ -348,35 +281,17 @@ func internalOptions(i *guard.Internal) []option {
 			i.Origins = append(i.Origins, args...)
 			return checkEach(placeholder.Settled(args...), request.CheckOrigin)
 		}},
-	}
+	}, check: i.Check}
 }
 
-// parseUser reads what stands behind `user`.
-func parseUser(args []string) (identity.UserSource, error) {
-	s := identity.UserSource{Source: args[0]}
-	switch {
-	case strings.Contains(args[0], "{"):
-		s.Source, s.Name = "placeholder", args[0]
-		if len(args) > 1 {
-			return s, fmt.Errorf("%q: a placeholder takes no further word", args[1])
-		}
-		return s, s.Check()
-	case args[0] == "placeholder" || !slices.Contains(identity.Kinds, args[0]):
-		return s, fmt.Errorf("%q is not known; known are ticket, jwt, authorize, header, query, cookie, and a placeholder such as {http.auth.user.id}", args[0])
-	case isProof(args[0]):
-		return s, parseProof(&s, args[1:])
-	case len(args) == 1:
-		return s, fmt.Errorf("missing argument; write: user %s <name>", args[0])
-	}
-	s.Name = args[1]
-	if more := args[2:]; len(more) > 0 {
-		switch {
-		case s.Source != "header":
-			return s, fmt.Errorf("%q: too many arguments; write: user %s <name>", more[0], s.Source)
-		case more[0] != "from" || len(more) == 1:
-			return s, fmt.Errorf("%q: write: user header <name> from <cidr...>", more[0])
-		}
-		s.From = more[1:]
-	}
-	return s, s.Check()
+func inspectorOption(h *Handler) option {
+	i := new(Inspector)
+	return option{usage: "inspector <path> {…}", min: 1, max: 1, set: func(args []string) error {
+		h.Inspector, i.Path = i, args[0]
+		return request.CheckPrefix(args[0])
+	}, block: []option{tokenOption(&i.Tokens)}, check: h.checkInspector}
+}
+
+func tokenOption(tokens *[]string) option {
+	return checked(listOption("token <secret...>", tokens), secret.CheckTokenText)
 }

@@ -17,16 +17,15 @@ import (
 
 // option is a line in a block of the Caddyfile.
 type option struct {
-	usage     string // the line; its first word is the option's name
-	min, max  int    // how many arguments
-	repeats   bool   // whether it may stand more than once
-	subscribe bool   // whether only the subscribe route heeds it
+	usage    string // the line; its first word is the option's name
+	min, max int    // how many arguments
+	repeats  bool   // whether the line may be repeated
 
-	set   func(args []string) error        // takes the arguments; its error is given name and place
-	block []option                         // what its own block may hold; nil: it takes no block
-	late  func() []option                  // the same, where it depends on the arguments
-	check func() error                     // looks at the whole of the block, at its end
-	guest func(*caddyfile.Dispenser) error // instead of all of these, parses what is behind the name
+	set   func(args []string) error        // takes the arguments; its error gets the option's name and place
+	block []option                         // what the option's block may hold; nil: it takes no block
+	late  func() []option                  // the same, if it depends on the arguments
+	check func() error                     // called at the end of the block
+	guest func(*caddyfile.Dispenser) error // parses all after the name, in place of the functions above
 }
 
 const many = math.MaxInt
@@ -36,11 +35,11 @@ func (o *option) name() string {
 	return name
 }
 
-// checker looks at all that has been read, an option at that place last. An error comes with a name for it.
+// checker checks all that has been read, of which the option at a place is the last. With an error it returns the name of the option at fault.
 type checker func(place) (string, error)
 
-// parseBlock reads the block after d's line, if there is one, and returns where each of its options first
-// stands. check is called after each option.
+// parseBlock reads the block after d's line, if there is one, and returns the first place of each of its options. It calls check
+// after each option.
 func parseBlock(d *caddyfile.Dispenser, options []option, check checker) (map[string]place, error) {
 	lines := make(map[string]place)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -79,7 +78,7 @@ func (o *option) parse(d *caddyfile.Dispenser, check checker) error {
 		return d.Errf("%s: %q is one argument too many; write: %s", o.name(), args[o.max], o.usage)
 	}
 	err := o.set(args)
-	// That a placeholder is misplaced says more than that the text is not of the right form.
+	// A misplaced placeholder explains more than an error about the text's form.
 	if _, misplaced := check(placeOf(d)); misplaced != nil && (err == nil || slices.ContainsFunc(args, placeholder.Quotable.MatchString)) {
 		err = misplaced
 	}
@@ -128,11 +127,11 @@ func optionNames(options []option) string {
 	return strings.Join(list, ", ")
 }
 
-// place is where a token stands: file and line, and how it was imported.
+// place is the place of a token: file and line, and how it was imported.
 type place string
 
 func placeOf(d *caddyfile.Dispenser) place {
-	// The dispenser knows how to say it, but only of the token that it is at.
+	// The dispenser only puts it into errors about its current token.
 	return place(strings.TrimPrefix(d.WrapErr(errors.New("")).Error(), ", at "))
 }
 
@@ -145,6 +144,46 @@ func checkEach(args []string, check func(string) error) error {
 		}
 	}
 	return nil
+}
+
+func flagOption(name string, flag *bool) option {
+	return option{usage: name, set: func([]string) error {
+		*flag = true
+		return nil
+	}}
+}
+
+func durationOption(name string, d *caddy.Duration) option {
+	return option{usage: name + " <duration>", min: 1, max: 1, set: setDuration(d)}
+}
+
+func listOption(usage string, list *[]string) option {
+	return option{usage: usage, min: 1, max: many, repeats: true, set: func(args []string) error {
+		*list = append(*list, args...)
+		return nil
+	}}
+}
+
+// checked returns o with a check of each argument. Unlike one of the whole block, its error names the argument's line.
+func checked(o option, check func(string) error) option {
+	set := o.set
+	o.set = func(args []string) error { return errors.Join(set(args), checkEach(args, check)) }
+	return o
+}
+
+func textOption(usage string, text *string) option {
+	return option{usage: usage, min: 1, max: 1, set: func(args []string) error {
+		*text = args[0]
+		return nil
+	}}
+}
+
+func countOption(name string, n *int) option {
+	return option{usage: name + " <number>|off", min: 1, max: 1, set: setCount(n)}
+}
+
+func sizeOption(name string, n *int64) option {
+	return option{usage: name + " <size>", min: 1, max: 1, set: setSize(n)}
 }
 
 // setCount sets a number, or -1 for "off".
@@ -163,7 +202,7 @@ func setCount(n *int) func([]string) error {
 	}
 }
 
-// setDuration sets a time that is more than none.
+// setDuration sets a duration of more than 0.
 func setDuration(t *caddy.Duration) func([]string) error {
 	return func(args []string) error {
 		v, err := caddy.ParseDuration(args[0])

@@ -1,23 +1,66 @@
 package ssepush
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-
-	"github.com/caddyserver/caddy/v2"
+	"strings"
 
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
-// isProof reports whether a source has settings of its own.
+// userOption adds a source to users.
+func userOption(users *[]identity.UserSource) option {
+	last := func() *identity.UserSource { return &(*users)[len(*users)-1] }
+	return option{
+		usage: "user ticket|jwt|authorize|header|query|cookie …, or user <placeholder>", min: 1, max: many, repeats: true,
+		set: func(args []string) error {
+			source, err := parseUser(args)
+			*users = append(*users, source)
+			return err
+		},
+		late:  func() []option { return userOptions(last()) },
+		check: func() error { return last().Check() },
+	}
+}
+
+// parseUser reads the arguments of `user`.
+func parseUser(args []string) (identity.UserSource, error) {
+	s := identity.UserSource{Source: args[0]}
+	switch {
+	case strings.Contains(args[0], "{"):
+		s.Source, s.Name = "placeholder", args[0]
+		if len(args) > 1 {
+			return s, fmt.Errorf("%q: a placeholder takes no further word", args[1])
+		}
+		return s, s.Check()
+	case args[0] == "placeholder" || !slices.Contains(identity.Kinds, args[0]):
+		return s, fmt.Errorf("%q is not known; known are ticket, jwt, authorize, header, query, cookie, and a placeholder such as {http.auth.user.id}", args[0])
+	case isProof(args[0]):
+		return s, parseProof(&s, args[1:])
+	case len(args) == 1:
+		return s, fmt.Errorf("missing argument; write: user %s <name>", args[0])
+	}
+	s.Name = args[1]
+	if more := args[2:]; len(more) > 0 {
+		switch {
+		case s.Source != "header":
+			return s, fmt.Errorf("%q: too many arguments; write: user %s <name>", more[0], s.Source)
+		case more[0] != "from" || len(more) == 1:
+			return s, fmt.Errorf("%q: write: user header <name> from <cidr...>", more[0])
+		}
+		s.From = more[1:]
+	}
+	return s, s.Check()
+}
+
+// isProof reports whether a kind of source has settings of its own.
 func isProof(source string) bool {
 	return slices.Contains([]string{"ticket", "jwt", "authorize"}, source)
 }
 
-// parseProof reads what stands behind `user ticket`, `user jwt` and `user authorize`.
+// parseProof reads the arguments of `user ticket`, `user jwt` and `user authorize`.
 func parseProof(s *identity.UserSource, args []string) error {
 	switch s.Source {
 	case "ticket":
@@ -40,7 +83,7 @@ func parseProof(s *identity.UserSource, args []string) error {
 	return nil
 }
 
-// userOptions are what the block of a source may hold; nil: it has none.
+// userOptions returns the lines that the block of a source may hold; nil if it takes no block.
 func userOptions(s *identity.UserSource) []option {
 	switch {
 	case s.Ticket != nil:
@@ -78,31 +121,6 @@ func userOptions(s *identity.UserSource) []option {
 func carrierOption(from *[]identity.Carrier) option {
 	return option{usage: "from header|query|cookie <name>", min: 2, max: 2, repeats: true, set: func(args []string) error {
 		*from = append(*from, identity.Carrier{In: args[0], Name: args[1]})
-		return nil
-	}}
-}
-
-func durationOption(name string, d *caddy.Duration) option {
-	return option{usage: name + " <duration>", min: 1, max: 1, set: setDuration(d)}
-}
-
-func listOption(usage string, list *[]string) option {
-	return option{usage: usage, min: 1, max: many, repeats: true, set: func(args []string) error {
-		*list = append(*list, args...)
-		return nil
-	}}
-}
-
-// checked returns an option that looks at each of its arguments at once, so that an error names their line.
-func checked(o option, check func(string) error) option {
-	set := o.set
-	o.set = func(args []string) error { return errors.Join(set(args), checkEach(args, check)) }
-	return o
-}
-
-func textOption(usage string, text *string) option {
-	return option{usage: usage, min: 1, max: 1, set: func(args []string) error {
-		*text = args[0]
 		return nil
 	}}
 }

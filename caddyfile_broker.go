@@ -8,13 +8,13 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// plugins are the brokers that are not linked in unless asked for.
+// plugins are the brokers that are only linked in on request, with their packages.
 var plugins = map[string]string{
 	"nats":  "broker/natsbroker",
 	"redis": "broker/redisbroker",
 }
 
-// parseBroker hands `<name> [<args...>] {…}` to the broker of that name.
+// parseBroker passes `<name> [<args...>] {…}` on to the broker of that name.
 func parseBroker(d *caddyfile.Dispenser, h *Handler) error {
 	if !d.NextArg() {
 		return d.Errf("broker: missing argument; write: broker <name> [<args...>]")
