@@ -15,7 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// fleet opens the hub that a client comes to next: another node, or the same one after a restart, or the same.
+// fleet opens the hub that a client comes to next: another node, the same node after a restart, or the same hub.
 type fleet func(t *testing.T, s hub.Settings) (next func() *hub.Hub)
 
 var fleets = map[string]fleet{
@@ -60,8 +60,8 @@ var fleets = map[string]fleet{
 
 func connTarget(id string) broker.Target { return broker.Target{Kind: broker.Connection, Name: id} }
 
-// visit connects, takes what comes up to an event for the connection, does something, and leaves. It returns what came, and
-// the last id.
+// visit connects, takes what comes up to an event for the connection, calls then, and leaves. It returns what came, and the
+// last id.
 func visit(t *testing.T, h *hub.Hub, sub hub.Subscription, then func(*reader)) (got []string, last string) {
 	t.Helper()
 	r := subscribe(t, h, sub)
@@ -92,7 +92,7 @@ func visit(t *testing.T, h *hub.Hub, sub hub.Subscription, then func(*reader)) (
 	return got, last
 }
 
-// Topics that an app has added to a client's connection are those of its next one as well: none of their events is lost.
+// Topics that an app has added to a client's connection carry over to its next one, and none of their events is lost.
 func TestAdditionsOutliveTheConnection(t *testing.T) {
 	t.Parallel()
 	for name, open := range fleets {
@@ -111,7 +111,7 @@ func TestAdditionsOutliveTheConnection(t *testing.T) {
 				})
 				wantList(t, got, "connected")
 				for i := range 3 {
-					publish(t, h, topic("room", "2"), topic("hall", "not his"), topic("p/x", "3"), topic("own", "4"))
+					publish(t, h, topic("room", "2"), topic("hall", "not theirs"), topic("p/x", "3"), topic("own", "4"))
 					h = next()
 					sub.LastEventID = last
 					r := subscribe(t, h, sub)
@@ -122,7 +122,7 @@ func TestAdditionsOutliveTheConnection(t *testing.T) {
 					got, last = visit(t, h, sub, nil)
 					wantList(t, got, "connected", "2", "3", "4")
 				}
-				// A page of the user that came later has none of it, nor has one whose id is random.
+				// A page of the same user that came later has none of it, nor has one without an id of its own.
 				for _, other := range []hub.Subscription{
 					{User: "u", ID: "another-client", LastEventID: last}, {User: "u", LastEventID: last}, {User: "v", ID: "a-third-client", LastEventID: last},
 				} {
@@ -144,8 +144,8 @@ func TestAdditionsOutliveTheConnection(t *testing.T) {
 	}
 }
 
-// What is added to a user while a client of theirs is away is heard from there on, and what was added before the client came
-// first is not.
+// What is added to a user while a client is away is heard by the client from there on. What was added before the client first
+// came is not.
 func TestAddedWhileAway(t *testing.T) {
 	t.Parallel()
 	for name, open := range fleets {
@@ -157,14 +157,14 @@ func TestAddedWhileAway(t *testing.T) {
 			mustSteer(t, true, err)
 			sub := hub.Subscription{User: "u", ID: "the-same-client"}
 			_, sub.LastEventID = visit(t, h, sub, nil)
-			publish(t, h, topic("room", "before"), topic("early", "not his"))
+			publish(t, h, topic("room", "before"), topic("early", "not theirs"))
 			_, err = h.Join(t.Context(), userU, []string{"room"})
 			mustSteer(t, true, err)
 			publish(t, h, topic("room", "1"))
 			h = next()
 			got, last := visit(t, h, sub, nil)
 			wantList(t, got, "connected", "1")
-			publish(t, h, topic("room", "2"), topic("early", "not his"))
+			publish(t, h, topic("room", "2"), topic("early", "not theirs"))
 			h = next()
 			sub.LastEventID = last
 			got, _ = visit(t, h, sub, nil)
@@ -173,7 +173,7 @@ func TestAddedWhileAway(t *testing.T) {
 	}
 }
 
-// Whatever takes a topic away, or ends a connection on purpose, undoes what was added, if the client is away as well.
+// Whatever takes a topic away, or ends a connection on purpose, undoes additions, even if the client is away.
 func TestAdditionsAreUndone(t *testing.T) {
 	for what, undo := range map[string]func(t *testing.T, h *hub.Hub) error{
 		"leave": func(t *testing.T, h *hub.Hub) error {
@@ -195,7 +195,7 @@ func TestAdditionsAreUndone(t *testing.T) {
 		"disconnect user":  func(t *testing.T, h *hub.Hub) error { return h.DisconnectUser(t.Context(), "u") },
 		"disconnect topic": func(t *testing.T, h *hub.Hub) error { return h.DisconnectTopic(t.Context(), "room") },
 		"deny":             func(t *testing.T, h *hub.Hub) error { return h.Deny(t.Context(), "u", time.Nanosecond) },
-		// A node that repeats what was added does so too late.
+		// A node may repeat what was added, but too late.
 		"leave, then repeated": func(t *testing.T, h *hub.Hub) error {
 			_, err := h.Leave(t.Context(), userU, []string{"room"})
 			p, _ := broker.ParsePosition(joinedAt)
@@ -246,7 +246,7 @@ func TestAdditionsAreUndone(t *testing.T) {
 
 var joinedAt string
 
-// A node that begins in the middle of the log reads that a topic was taken away, and after that a Join which another node was
+// A node that begins in the middle of the log reads that a topic was taken away, and after it a Join that another node was
 // repeating at that moment: the topic stays taken away.
 func TestRepeatedAfterItWasTakenAway(t *testing.T) {
 	e := newEngine()
@@ -265,13 +265,13 @@ func TestRepeatedAfterItWasTakenAway(t *testing.T) {
 	}
 }
 
-// A node that is behind repeats that a topic was added, as it has not read yet that it was taken away. Another one, which
-// begins in the middle of the log between the two records, does not believe it.
+// A node that lags repeats that a topic was added, as it has not yet read that it was taken away. Another node, which begins in
+// the log between the two records, does not believe it.
 func TestRepeatedBeforeTheRemovalWasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
 		s := settings(40, 1<<20)
-		s.History.Age = 8 * time.Second // it is looked every second what has to be repeated
+		s.History.Age = 8 * time.Second // what has to be repeated is looked for every second
 		h, _ := e.hub(t, s)
 		sub := hub.Subscription{User: "u", ID: "the-same-client"}
 		subscribe(t, h, sub).poll()

@@ -14,8 +14,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// keptLog is a log that is there before the hub, and can be read again. A position without its check stands for the same
-// place.
+// keptLog is a log that exists before the hub, and can be read again. A position without its check is the same as with it.
 type keptLog struct {
 	broker.Broker
 	entries []broker.Entry
@@ -24,7 +23,7 @@ type keptLog struct {
 	away    atomic.Bool
 }
 
-// logOf has n entries: each third is for u1, the others for u2.
+// logOf returns a log of n entries: each third is for u1, the others are for u2.
 func logOf(n int) *keptLog {
 	l := &keptLog{Broker: membroker.Open()}
 	for i := range n {
@@ -76,7 +75,7 @@ func (l *keptLog) Resolve(_ context.Context, p broker.Position) (broker.Standing
 	return broker.Exact, nil
 }
 
-// resumed is what u1 gets behind an id.
+// resumed returns what u1 gets after an id.
 func resumed(t *testing.T, h *hub.Hub, p broker.Position, last string) []string {
 	t.Helper()
 	return collect(subscribe(t, h, hub.Subscription{User: "u1", LastEventID: p.String()}), last)
@@ -96,13 +95,13 @@ func TestReadsWhatIsOlderThanTheWindow(t *testing.T) {
 	if reads == 0 || reads > 10 {
 		t.Errorf("the log was read %d times", reads)
 	}
-	// The next ones are given the same pages, from wherever they come back.
+	// The next clients get the same pages, whatever position they resume from.
 	wantList(t, resumed(t, h, position(0), "300"), want...)
 	wantList(t, resumed(t, h, position(10), "300"), append([]string{"connected"}, want[4:]...)...)
 	if n := l.reads.Load(); n != reads {
 		t.Errorf("the log was read %d times more", n-reads)
 	}
-	// A client of whom nothing was trimmed from the window costs no look at the log.
+	// If nothing of a client was trimmed from the window, the log is not read for it.
 	quiet := subscribe(t, h, hub.Subscription{User: "u3", LastEventID: position(295).String()})
 	if got := brief(quiet.poll()); len(got) != 1 || got[0] != "connected" {
 		t.Errorf("got %q", got)
@@ -118,7 +117,7 @@ func TestOlderThanTheLog(t *testing.T) {
 	wantList(t, resumed(t, h, position(290), "300"), "connected", "291", "294", "297", "300")
 }
 
-// The place counts, not the check, where the broker stands by a position that has none.
+// The number counts, not the check, if the broker accepts a position without one.
 func TestPositionWithoutCheck(t *testing.T) {
 	h := hub.New("test", logOf(30), settings(20, 1<<20))
 	t.Cleanup(func() { _ = h.Close() })
@@ -135,7 +134,7 @@ func TestPositionWithoutCheck(t *testing.T) {
 	}
 }
 
-// While the broker cannot be read, the stream stays; it goes on when it can.
+// While the broker cannot be read, the stream stays open. It goes on when the broker is back.
 func TestReadsWhenTheBrokerIsBack(t *testing.T) {
 	l := logOf(61)
 	l.away.Store(true)
@@ -152,7 +151,8 @@ func TestReadsWhenTheBrokerIsBack(t *testing.T) {
 	wantList(t, collect(r, "60"), "33", "36", "39", "42", "45", "48", "51", "54", "57", "60")
 }
 
-// A window that is filled at the start is history: who comes new hears none of it, who comes back all that he missed.
+// A window that is filled at the start is history: a new client gets none of it, and one that resumes gets everything it
+// missed.
 func TestWindowIsFilledAtTheStart(t *testing.T) {
 	h := hub.New("test", logOf(31), settings(100, 1<<20))
 	t.Cleanup(func() { _ = h.Close() })
@@ -166,8 +166,8 @@ func TestWindowIsFilledAtTheStart(t *testing.T) {
 	}
 }
 
-// A topic that is taken away while a client catches up from the log is not heard again, though a page with its events was
-// read before. A client that is cut off at the gap misses nothing of what it still has.
+// A topic that is taken away while a client catches up from the log is not heard again, even if a page with its events was read
+// before. A client that is cut off at the gap misses nothing of the topics that it still has.
 func TestNarrowWhileReadingTheLog(t *testing.T) {
 	for name, take := range map[string]func(*hub.Hub, *hub.Conn) error{
 		"leave": func(h *hub.Hub, _ *hub.Conn) error {
@@ -222,7 +222,7 @@ func TestNarrowWhileReadingTheLog(t *testing.T) {
 	}
 }
 
-// The gap of a hole says behind which place something may be missing: where the client is.
+// The gap of a hole begins where the client is.
 func TestGapOfAHoleKnowsWhereItBegins(t *testing.T) {
 	for name, window := range map[string]int{"live": 100, "from the log": 1} {
 		t.Run(name, func(t *testing.T) {

@@ -20,14 +20,14 @@ func attended() hub.Settings {
 	return s
 }
 
-// watch subscribes to who comes and goes.
+// watch subscribes to the presence topic.
 func watch(t *testing.T, h *hub.Hub) *reader {
 	r := subscribe(t, h, hub.Subscription{Topics: []string{"who"}})
 	r.poll()
 	return r
 }
 
-// after waits, and returns what has been said meanwhile, in short and sorted.
+// after waits, and returns the presence events that came meanwhile, abbreviated and sorted.
 func (r *reader) after(d time.Duration) (said []string) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -75,7 +75,7 @@ func TestPresence(t *testing.T) {
 	})
 }
 
-// The list of users and the events tell the same, so that a page may begin with the one and go on with the other.
+// The list of users and the events agree, so that a page may begin with the list and go on with the events.
 func TestUsersArePresent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -98,7 +98,7 @@ func TestUsersArePresent(t *testing.T) {
 		both(3*time.Second, hub.Count{Name: "u", Connections: 0}, hub.Count{Name: "v", Connections: 1}) // it may be a reload
 		both(20*time.Second, hub.Count{Name: "v", Connections: 1})
 
-		// What is on the node that is asked is known to it at once.
+		// A node knows at once what is connected to it.
 		subscribe(t, b, hub.Subscription{User: "w"})
 		if n, err := b.User(t.Context(), "w"); n != 1 || err != nil {
 			t.Errorf("got %d, %v", n, err)
@@ -106,7 +106,7 @@ func TestUsersArePresent(t *testing.T) {
 	})
 }
 
-// In a cluster each is said once, whichever nodes a user is on.
+// In a cluster each event is published once, whichever nodes a user is on.
 func TestPresenceAcrossNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -147,7 +147,7 @@ func TestPresenceAcrossNodes(t *testing.T) {
 	})
 }
 
-// Those of a node that has died have left, and that is said once.
+// Users of a node that has died have left, and that is published once.
 func TestPresenceOfDeadNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -168,7 +168,7 @@ func TestPresenceOfDeadNode(t *testing.T) {
 	})
 }
 
-// What others publish as if it were the hub's, to another topic, changes nothing.
+// A presence event that others publish to another topic changes nothing.
 func TestPresenceElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New("test", membroker.Open(), attended())
@@ -182,7 +182,7 @@ func TestPresenceElsewhere(t *testing.T) {
 	})
 }
 
-// A node that has fallen silent may hold a user's stream still: no leave is said until it has been silent for long.
+// A node that has fallen silent may still have a user's stream: no leave is published until it has been silent for long.
 func TestNoLeaveWhileANodeIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -198,7 +198,7 @@ func TestNoLeaveWhileANodeIsSilent(t *testing.T) {
 	})
 }
 
-// Whoever comes and goes takes a twentieth of a history that others use as well. What there is no room for is said later.
+// Presence takes at most a twentieth of a history that others use as well. What there is no room for is published later.
 func TestPresenceSparesTheHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -231,7 +231,7 @@ func TestPresenceSparesTheHistory(t *testing.T) {
 	})
 }
 
-// A hub that starts again knows who was there, though its window does not reach back so far.
+// A hub that starts again knows who was present, even if its window does not reach back so far.
 func TestPresenceOverRestart(t *testing.T) {
 	for _, name := range []string{"shared", "file"} {
 		for _, before := range []bool{false, true} {

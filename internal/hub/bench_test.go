@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// drainAll is a client without a network: it takes what there is, and reports each frame but the first.
+// drainAll is a client without a network: it takes everything, and reports each frame but the first.
 func drainAll(b *testing.B, h *hub.Hub, sub hub.Subscription, frames chan<- int) {
 	c, err := h.Subscribe(context.Background(), sub)
 	if err != nil {
@@ -48,7 +48,7 @@ func drainAll(b *testing.B, h *hub.Hub, sub hub.Subscription, frames chan<- int)
 	<-connected
 }
 
-// BenchmarkBroadcast is the cost of an event to 1,000 connections; ns/delivery is that of one of them.
+// BenchmarkBroadcast measures an event to 1,000 connections; ns/delivery is the cost for one of them.
 func BenchmarkBroadcast(b *testing.B) {
 	const clients = 1000
 	h := hub.New("bench", membroker.Open(), settings(10_000, 64<<10))
@@ -68,7 +68,7 @@ func BenchmarkBroadcast(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/delivery")
 }
 
-// BenchmarkOneUser is the cost of an event to one of many users, which should not depend on how many there are.
+// BenchmarkOneUser measures an event to one of many users. It should not depend on how many there are.
 func BenchmarkOneUser(b *testing.B) {
 	for _, clients := range []int{100, 10_000} {
 		b.Run(strconv.Itoa(clients), func(b *testing.B) {
@@ -88,7 +88,7 @@ func BenchmarkOneUser(b *testing.B) {
 	}
 }
 
-// BenchmarkResume is the cost of a client that comes back and has missed 50 of the window's 10,000 events.
+// BenchmarkResume measures a client that resumes after it has missed 50 of the window's 10,000 events.
 func BenchmarkResume(b *testing.B) {
 	h := hub.New("bench", membroker.Open(), settings(10_000, 64<<10))
 	defer h.Close()
@@ -116,15 +116,15 @@ func BenchmarkResume(b *testing.B) {
 			}
 			total += len(frames)
 		}
-		if total != 50 { // connected, and 49 behind the first
+		if total != 50 { // connected, and the 49 after the first
 			b.Fatalf("got %d frames", total)
 		}
 		c.Close(nil)
 	}
 }
 
-// BenchmarkCatchUp is what a client costs that is given all of the window's 20,000 events of 2.5 KB: of one topic, or of one
-// topic each, by a pattern. publish-ns is how long another's publish takes meanwhile to get into the window.
+// BenchmarkCatchUp measures a client that gets all of the window's 20,000 events of 2.5 KB: of one topic, or of one topic each,
+// by a pattern. publish-ns is how long the publish of another takes meanwhile to get into the window.
 func BenchmarkCatchUp(b *testing.B) {
 	const events = 20_000
 	for _, topics := range []int{1, events} {

@@ -11,7 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// Large events to many clients that do not read: what waits for them stays under the budget, one who reads gets
+// Large events go to many clients that do not read: what waits for them stays under the budget. A client that reads gets
 // everything, and the others get it from the history, or a gap.
 func TestMemoryBudget(t *testing.T) {
 	for name, history := range map[string]int64{"all in the window": 1 << 30, "small window": 600 << 10} {
@@ -77,7 +77,7 @@ func testMemoryBudget(t *testing.T, history int64) {
 	}
 }
 
-// An event that waits for many is charged once, and where the budget is passed, those with most are put back.
+// An event that waits for many is charged once. If the budget is exceeded, those for which most waits fall back.
 func TestMemoryBudgetTakesTheLargest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := settings(1000, 1<<30)

@@ -9,7 +9,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// Memory is given back once when a storm of connections is over, and again only behind one that is as large.
+// Memory is given back once when a storm of connections is over, and again only after one that is as large.
 func TestMemoryIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(10, 1<<20))
@@ -35,7 +35,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		after(time.Minute, 0)
 		join(1)
 		after(4*time.Second, 0)
-		join(1) // it goes on
+		join(1) // the storm goes on
 		after(4*time.Second, 0)
 		after(2*time.Second, 1)
 		join(500)

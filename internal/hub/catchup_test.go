@@ -8,7 +8,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// A slow client drops its pending list, and is given all of it again from the window.
+// A slow client's pending list is dropped, and the client gets all of it from the window.
 func TestSlowClientCatchesUp(t *testing.T) {
 	h := newHub(t, settings(1000, 2000))
 	r := subscribe(t, h, hub.Subscription{User: "slow"})
@@ -24,7 +24,7 @@ func TestSlowClientCatchesUp(t *testing.T) {
 	wantList(t, collect(r, "live again"), "live again")
 }
 
-// A page of the log whose events are all over by now is passed over, without waiting for anything else to wake the stream.
+// A page of the log whose events have all expired is passed over, without waiting for anything else to wake the stream.
 func TestPageOfExpiredEvents(t *testing.T) {
 	l := logOf(301)
 	for i := range l.entries[:150] {

@@ -19,7 +19,7 @@ func conn(id, data string) broker.Record {
 	return broker.Record{Targets: []broker.Target{{Kind: broker.Connection, Name: id}}, Data: []byte(data)}
 }
 
-// Of two streams with one id the newer one stays, and nobody's place is taken twice.
+// Of two streams with the same id the newer one stays, and counts once.
 func TestNewerStreamSupersedes(t *testing.T) {
 	s := settings(100, 1<<20)
 	s.Limits.PerUser = 1
@@ -47,7 +47,7 @@ func TestNewerStreamSupersedes(t *testing.T) {
 	}
 }
 
-// What is sent to a connection while its client is away is not lost.
+// Events to a connection are not lost while its client is away.
 func TestConnectionResumes(t *testing.T) {
 	e := newEngine()
 	a, _ := e.hub(t, settings(100, 1<<20))
@@ -59,12 +59,12 @@ func TestConnectionResumes(t *testing.T) {
 	id := publish(t, a, conn(last, "2"))
 	collect(r, "2")
 	r.conn.Close(nil)
-	publish(t, a, conn("the-same", "3"), conn("another", "not his"), user("u", "4"))
+	publish(t, a, conn("the-same", "3"), conn("another", "not theirs"), user("u", "4"))
 	r = subscribe(t, b, hub.Subscription{User: "u", ID: "the-same", LastEventID: id.String()})
 	wantList(t, collect(r, "4"), "connected", "3", "4")
 }
 
-// Across nodes, the stream that came last is the one that stays, and one stays however many come at once.
+// Across nodes, the stream that came last stays, and exactly one stays however many come at once.
 func TestSupersedesAcrossNodes(t *testing.T) {
 	e := newEngine()
 	var hubs []*hub.Hub
@@ -117,7 +117,8 @@ func TestSupersedesAcrossNodes(t *testing.T) {
 	}
 }
 
-// wander has a client come to the hubs in turn, under one name, and returns how often it was told to come less often.
+// wander has a client connect to the hubs in turn, with the same id. It returns how often the client was told to come less
+// often.
 func wander(t *testing.T, times int, id string, hubs ...*hub.Hub) (refused int) {
 	t.Helper()
 	for i := range times {
@@ -136,14 +137,14 @@ func wander(t *testing.T, times int, id string, hubs ...*hub.Hub) (refused int) 
 	return refused
 }
 
-// length is how many records a log has.
+// length returns how many records a log has.
 func (e *engine) length() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return len(e.entries)
 }
 
-// However often a client comes under a name, it does not wash out what others have published.
+// However often a client comes with the same id, it does not drive the events of others out of the history.
 func TestClaimsSpareTheHistory(t *testing.T) {
 	e := newEngine()
 	a, _ := e.hub(t, settings(400, 1<<20))
@@ -155,11 +156,11 @@ func TestClaimsSpareTheHistory(t *testing.T) {
 	if refused := wander(t, 300, "on-one-node", a); refused != 0 || e.length() != 390 {
 		t.Errorf("on one node: %d refused, %d records in the log", refused, e.length()-390)
 	}
-	// Each node counts what it has heard of, which may lack the other's newest record.
+	// Each node counts what it has read, which may lack the other's newest record.
 	if refused, n := wander(t, 300, "on-two-nodes", a, b), e.length()-390; refused < 100 || n < 10 || n > 12 {
 		t.Errorf("on two nodes: %d refused, %d records in the log", refused, n)
 	}
-	if err := a.DisconnectUser(t.Context(), "nobody"); err != nil { // which is an app's
+	if err := a.DisconnectUser(t.Context(), "nobody"); err != nil { // a record that an app asks for
 		t.Fatal(err)
 	}
 	e.hear(t, b)
@@ -173,8 +174,8 @@ func TestClaimsSpareTheHistory(t *testing.T) {
 	}
 }
 
-// A crowd that comes and goes, and takes what is free of the history for that, keeps nobody from taking the place of a stream
-// on another node, and no addition from being repeated.
+// A crowd that comes and goes, and uses up its share of the history, keeps no client from taking the place of a stream on
+// another node, and no addition from being repeated.
 func TestSharesOfTheHistory(t *testing.T) {
 	e := newEngine()
 	s := attended()
@@ -210,7 +211,7 @@ func TestSharesOfTheHistory(t *testing.T) {
 	}
 }
 
-// deaf is a node to whose reports the engine does not answer while held.
+// deaf is a node whose reports get no answer from the engine while held.
 type deaf struct {
 	*node
 	held atomic.Bool
@@ -224,7 +225,7 @@ func (d *deaf) Report(ctx context.Context, name string, lease time.Duration, fre
 	return d.node.Report(ctx, name, lease, fresh, counts)
 }
 
-// A client that gives up a node where the engine does not answer, and connects to another one, keeps that stream.
+// A client leaves a node whose engine does not answer, and connects to another node: the new stream stays.
 func TestStreamGivenUpSupersedesNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -253,8 +254,8 @@ func TestStreamGivenUpSupersedesNone(t *testing.T) {
 	})
 }
 
-// The clients of a node that has died come to another one, and leave no record once it is known to have stalled. A node that
-// has only stalled ends the streams whose ids others have taken.
+// The clients of a node that has died come to another node, and leave no record once the first is known to have stalled. A node
+// that has only stalled ends the streams whose ids others have taken.
 func TestClaimsOfStalledNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -308,7 +309,7 @@ func TestClaimsOfStalledNode(t *testing.T) {
 	})
 }
 
-// An engine that has forgotten who has which name is told again, and of two streams the newer one stays.
+// An engine that has forgotten the claims is told again, and of two streams the newer one stays.
 func TestClaimsOutliveTheDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -318,7 +319,7 @@ func TestClaimsOutliveTheDirectory(t *testing.T) {
 		older := subscribe(t, a, sub)
 		time.Sleep(5 * time.Millisecond)
 		e.forget()
-		newer := subscribe(t, b, sub) // which sees nobody
+		newer := subscribe(t, b, sub) // it does not see the other one
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if older.conn.Cause() != "superseded" || newer.conn.Ended() {

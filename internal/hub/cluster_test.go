@@ -20,7 +20,7 @@ type engine struct {
 	grown   chan struct{}
 	counts  map[string]map[string]int // by node
 	leases  map[string]time.Time
-	heard   map[string]time.Time // when nodes have reported last
+	heard   map[string]time.Time // when nodes last reported
 }
 
 func newEngine() *engine {
@@ -29,10 +29,10 @@ func newEngine() *engine {
 	}
 }
 
-// node is an engine as one hub has it.
+// node is a broker on an engine, for one hub.
 type node struct {
 	*engine
-	dead   chan struct{} // closed: it neither hears nor reports any more
+	dead   chan struct{} // closed: it neither reads nor reports any more
 	closed chan struct{}
 }
 
@@ -174,7 +174,7 @@ func (e *engine) hub(t *testing.T, s hub.Settings) (*hub.Hub, *node) {
 	return h, n
 }
 
-// hear waits until a hub has heard all that was published.
+// hear waits until a hub has read everything that was published.
 func (e *engine) hear(t *testing.T, h *hub.Hub) {
 	t.Helper()
 	e.mu.Lock()

@@ -65,7 +65,7 @@ func TestJoinAndLeave(t *testing.T) {
 	mustSteer(t, there, err)
 	publish(t, a, topic("room", "secret"), user("u", "3"))
 	wantList(t, collect(r, "3"), "topics", "3")
-	there, err = a.Leave(ctx, userU, []string{"p/x"}) // and so by the pattern, which lets it be heard
+	there, err = a.Leave(ctx, userU, []string{"p/x"}) // this takes the pattern away, as it covers the topic
 	mustSteer(t, there, err)
 	publish(t, a, topic("p/x", "secret"), topic("other", "4"))
 	wantList(t, collect(r, "4"), "topics", "4")
@@ -83,8 +83,8 @@ func TestJoinAndLeave(t *testing.T) {
 	}
 }
 
-// A client that lags hears an added topic from the same place on as any other, out of the window or of the broker; of one
-// that is taken away it hears nothing more, and a gap.
+// A client that lags hears an added topic from the same place on as any other, whether from the window or the broker. Of one
+// that is taken away it hears nothing more, and gets a gap.
 func TestJoinAndLeaveWhileLagging(t *testing.T) {
 	for name, s := range map[string]hub.Settings{
 		"pending": settings(100, 1<<20), "catching up": settings(100, 1), "from the broker": settings(2, 1),
@@ -98,7 +98,7 @@ func TestJoinAndLeaveWhileLagging(t *testing.T) {
 			_, err := h.Join(t.Context(), userU, []string{"room", "*"})
 			mustSteer(t, true, err)
 			publish(t, h, topic("room", "4"), topic("own", "5"), topic("hall", "6"), user("u", "7"))
-			told := func(s string) bool { return s == "topics" } // at the latest where the first such event is
+			told := func(s string) bool { return s == "topics" } // it comes before the first such event
 			wantList(t, slices.DeleteFunc(collect(r, "7"), told), "1", "2", "3", "4", "5", "6", "7")
 			publish(t, h, topic("own", "8"), topic("room", "9"), topic("own", "10"))
 			_, err = h.Leave(t.Context(), userU, []string{"room"})
@@ -113,7 +113,7 @@ func TestJoinAndLeaveWhileLagging(t *testing.T) {
 	}
 }
 
-// What an app has added is not taken away by a config that does not grant it.
+// A topic that an app has added stays when a new config does not grant it.
 func TestAddedTopicsStay(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	r := subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"own"}})
@@ -122,11 +122,12 @@ func TestAddedTopicsStay(t *testing.T) {
 	publish(t, h, topic("added", "1"))
 	wantList(t, collect(r, "1"), "connected", "topics", "1")
 	r.conn.Narrow(func(string) bool { return false })
-	publish(t, h, topic("own", "not his"), topic("added", "2"))
+	publish(t, h, topic("own", "not theirs"), topic("added", "2"))
 	wantList(t, collect(r, "2"), "gap", "2")
 }
 
-// Whoever is revoked and then told a secret does not hear it, however the streams stand: live, slow, or just connecting.
+// A client that loses a topic does not hear what is published to it afterwards, whether its stream is live, slow, or just
+// connecting.
 func TestRevokeThenPublish(t *testing.T) {
 	for name, s := range map[string]hub.Settings{
 		"live": settings(10_000, 1<<20), "catching up": settings(10_000, 1), "from the broker": settings(5, 1),
@@ -166,7 +167,7 @@ func TestRevokeThenPublish(t *testing.T) {
 					}
 				})
 			}
-			// As records of the log, and not by Join and Leave, which wait until they are obeyed.
+			// As records of the log, as Join and Leave would wait until they are obeyed.
 			turn := func(kind broker.Kind) broker.Record {
 				return broker.Record{Kind: kind, Targets: []broker.Target{userU}, Topics: []string{"room"}}
 			}
@@ -181,7 +182,7 @@ func TestRevokeThenPublish(t *testing.T) {
 	}
 }
 
-// Nothing behind a disconnect is heard by a stream that was open when it came, one that lags among them.
+// A stream that was open when a disconnect came hears nothing that comes after it, even if it lags.
 func TestDisconnectIsInOrder(t *testing.T) {
 	e := newEngine()
 	h, _ := e.hub(t, settings(10_000, 1))
@@ -209,7 +210,7 @@ func TestDisconnectIsInOrder(t *testing.T) {
 	}
 }
 
-// A client of whom it was looked up who he is before something was taken from him gets no more than one who was connected.
+// A client that was looked up before something was taken from it gets no more than one that was connected.
 func TestRevokedWhileArriving(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	ctx := t.Context()
@@ -256,7 +257,7 @@ func TestDisconnectTopic(t *testing.T) {
 	}
 }
 
-// Who is denied stays out on all nodes, one that starts later among them, until his time is over or he is let in again.
+// A denied user stays out on all nodes, one that starts later among them, until the time is over or the user is admitted again.
 func TestDeny(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -275,7 +276,7 @@ func TestDeny(t *testing.T) {
 			}
 			subscribe(t, h, hub.Subscription{User: "v"}).conn.Close(nil)
 			subscribe(t, h, hub.Subscription{}).conn.Close(nil)
-			synctest.Wait() // the node that had him reports that he has gone
+			synctest.Wait() // the user's node reports that the user has gone
 			if users, _ := h.User(t.Context(), "u"); users != 0 {
 				t.Errorf("node %d: %d are counted", i, users)
 			}
@@ -290,7 +291,7 @@ func TestDeny(t *testing.T) {
 	})
 }
 
-// Whoever asks after a disconnect finds it done, though the clients have yet to take it; and they may come back.
+// A request after a disconnect finds it done, even if the clients have yet to take it; and they may come back.
 func TestDisconnectedAreGone(t *testing.T) {
 	s := settings(100, 1<<20)
 	s.Limits.PerUser = 1

@@ -12,8 +12,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// lagging is a log of 30 events for u1, the first 20 of them in the window when the hub has started. The others come when free
-// is closed. It says of every position that it stands as a test wants.
+// lagging is a log of 30 events for u1. The first 20 are in the window when the hub has started. The others come when free is
+// closed. Every position has the same standing.
 type lagging struct {
 	*keptLog
 	standing broker.Standing
@@ -45,8 +45,8 @@ func (l *lagging) Resolve(context.Context, broker.Position) (broker.Standing, er
 	return l.standing, nil
 }
 
-// What becomes of an id in each place of the window and each standing in the log: the client gets all that came after it, or a
-// gap whose reason is the standing.
+// For an id in each place of the window and with each standing in the log, the client gets everything after it, or a gap whose
+// reason is the standing.
 func TestDecisions(t *testing.T) {
 	if !hub.Decided() {
 		t.Fatal("something is not decided")

@@ -8,7 +8,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// The clients of a hub that goes away are told to come back at times of their own.
+// The clients of a hub that closes each get a time of their own to come back.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(10, 1<<20))

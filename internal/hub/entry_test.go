@@ -44,7 +44,7 @@ func TestCoalesce(t *testing.T) {
 	})
 }
 
-// What its publisher does not want sent any more is missed by nobody.
+// Events that have expired, or were replaced by newer ones, leave no gap.
 func TestNoGapForVoidEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(3, 1<<20))

@@ -22,10 +22,10 @@ func data(events []sse.Message) (all string) {
 	return all
 }
 
-// A client that was left out of an event is not given it when it comes back as another connection: what it had last, and be
-// it cut off in the middle, tells how far its stream had come.
+// A client that was excluded from an event does not get it when it comes back as another connection, wherever it was cut off:
+// its last id tells how far its stream had come.
 func TestExcludedAfterAnyCut(t *testing.T) {
-	// Each letter is an event, and each word a batch. The connection is excluded from upper case; z is over at once.
+	// Each letter is an event, and each word a batch. The connection is excluded from upper case; z expires at once.
 	scripts := []string{"X", "aX", "Xa", "aXb", "aXYb", "aXYbZ", "a X", "a Xb", "abcdeXfgh iYjZ", "XYZ", "zX", "aXz", "XzYa Z", "aXzYz"}
 	for how, s := range map[string]hub.Settings{
 		"live": settings(100, 1<<20), "slow": settings(100, 1), "from the broker": settings(3, 1),
@@ -74,7 +74,7 @@ func TestExcludedAfterAnyCut(t *testing.T) {
 	}
 }
 
-// What waits when the stream is ended from here, and is none of the client's, counts as passed.
+// Pending events that the client is excluded from count as passed when the hub ends the stream.
 func TestExcludedWhenTheStreamEnds(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	sub := hub.Subscription{User: "u", Topics: []string{"room"}}
@@ -86,7 +86,7 @@ func TestExcludedWhenTheStreamEnds(t *testing.T) {
 	r.taken(h)
 	r.conn.End([]byte("event: sse:expiring\ndata: x\n\n"))
 	r.fetch()
-	r.fetch() // nothing twice
+	r.fetch() // nothing comes twice
 	r.conn.Close(nil)
 	wantList(t, brief(r.events), "expiring", "position")
 	sub.LastEventID = r.events[1].ID
@@ -94,7 +94,7 @@ func TestExcludedWhenTheStreamEnds(t *testing.T) {
 	wantList(t, brief(r.poll()), "connected", "a")
 }
 
-// A topic that is taken away takes nothing with it that the client was left out of.
+// Taking a topic away drops no event that the client is excluded from.
 func TestExcludedAndNarrowed(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	sub := hub.Subscription{User: "u", Topics: []string{"room", "hall"}}
@@ -113,7 +113,7 @@ func TestExcludedAndNarrowed(t *testing.T) {
 	wantList(t, brief(r.poll()), "connected")
 }
 
-// A client that was left out of an event, by the id of its connection, is not given it after a reconnect.
+// A client that was excluded from an event by its connection's id does not get it after a reconnect.
 func TestExcludedAfterReconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(100, 1<<20))

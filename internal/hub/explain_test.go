@@ -15,7 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// explained wants a verdict of who on an event, with a word in its detail.
+// explained checks the verdict on an event for a user or connection, and that its detail has a word.
 func explained(t *testing.T, h *hub.Hub, who, event string, want hub.Verdict, word string) hub.Explanation {
 	t.Helper()
 	x, err := h.Explain(hub.Question{Who: who, Event: event, Granted: func(_ hub.Route, user, topic string) bool {
@@ -47,7 +47,7 @@ func TestExplainSent(t *testing.T) {
 			t.Errorf("got event %+v", x.Event)
 		}
 	}
-	// It stays known when the stream has ended.
+	// It is still known when the stream has ended.
 	r.conn.Close(context.Canceled)
 	x := explained(t, h, "u1", direct, hub.Sent, "given")
 	if a := x.Connections[0]; a.Until == nil || a.Reason != "the client left" {
@@ -61,14 +61,14 @@ func TestExplainNotConnected(t *testing.T) {
 	explained(t, h, "u1", id, hub.NotConnected, "no user or connection of that name")
 	explained(t, h, "u2", id, hub.NotAddressed, "went to others")
 
-	// Who comes later did not hear it; nor who was gone before.
+	// A client that came later did not hear it, nor did one that was gone before.
 	r := subscribe(t, h, hub.Subscription{User: "u1"})
 	r.poll()
 	explained(t, h, "u1", id, hub.NotConnected, "hears what came after")
 	r.conn.Close(io.ErrUnexpectedEOF)
 	late := publish(t, h, user("u1", "2")).String()
 	explained(t, h, "u1", late, hub.NotConnected, "unexpected EOF")
-	// Who comes back gets it.
+	// A client that resumes gets it.
 	r = subscribe(t, h, hub.Subscription{User: "u1", LastEventID: id})
 	collect(r, "2")
 	explained(t, h, "u1", late, hub.Sent, "")
@@ -81,7 +81,7 @@ func TestExplainTopics(t *testing.T) {
 	explained(t, h, "u1", publish(t, h, topic("granted/u1/b", "1")).String(), hub.NotSubscribed, "granted/u1/b")
 	explained(t, h, "u1", publish(t, h, topic("granted/u2/a", "2")).String(), hub.NotGranted, "granted/u2/a")
 	explained(t, h, "u1", publish(t, h, user("u2", "3")).String(), hub.NotAddressed, "others")
-	// Of the ended ones as well.
+	// The same is known of ended streams.
 	id := publish(t, h, topic("granted/u1/b", "4")).String()
 	r.conn.Close(nil)
 	explained(t, h, "u1", id, hub.NotSubscribed, "")
@@ -97,7 +97,7 @@ func TestExplainExcluded(t *testing.T) {
 	collect(other, "1")
 	r.poll()
 	explained(t, h, r.conn.ID, id, hub.Excluded, "publisher")
-	// The user has it.
+	// The user has got it.
 	if x := explained(t, h, "u1", id, hub.Sent, ""); len(x.Connections) != 2 || x.Counts[hub.Excluded] != 1 {
 		t.Errorf("got %+v", x)
 	}
@@ -159,7 +159,7 @@ func TestExplainPending(t *testing.T) {
 		r.conn.Close(errors.New("it broke"))
 		explained(t, h, "u1", second, hub.Unsent, "it broke")
 
-		// One that has yet to catch up.
+		// This connection has yet to catch up.
 		r = subscribe(t, h, hub.Subscription{User: "u1", LastEventID: first})
 		explained(t, h, r.conn.ID, second, hub.Pending, "catching up")
 		wantList(t, brief(r.poll()), "connected", "2")
@@ -183,7 +183,7 @@ func TestExplainGap(t *testing.T) {
 		t.Fatalf("got %q", got)
 	}
 	explained(t, h, "u1", missed, hub.InGap, "trimmed")
-	explained(t, h, "u1", had, hub.Forgotten, "") // it had that one, so it is not in the gap
+	explained(t, h, "u1", had, hub.Forgotten, "") // it got that one, so it is not in the gap
 }
 
 func TestExplainUnknown(t *testing.T) {
@@ -198,7 +198,7 @@ func TestExplainUnknown(t *testing.T) {
 	}
 }
 
-// Asked of an event alone, all whom it was for are counted, and those that have it are named last.
+// Without a user, everyone that the event was for is counted, and those that got it come last.
 func TestExplainEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(100, 1<<20))
@@ -258,7 +258,7 @@ type route int
 
 func (r route) Bytes() int { return int(r) }
 
-// A hub's lists can be read page by page, while others come and go.
+// A hub's lists can be read page by page, while connections come and go.
 func TestPages(t *testing.T) {
 	h := newHub(t, settings(10, 1<<20))
 	const clients, page = 95, 10
@@ -278,7 +278,7 @@ func TestPages(t *testing.T) {
 		if after = next; next == "" {
 			break
 		}
-		if len(ids) == 50 { // the one that the next page begins behind
+		if len(ids) == 50 { // the next page begins after this one
 			conns[49].Close(nil)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// Held is how many bytes wait for connections, or are kept for those that catch up, those of an event once.
+// Held returns how many bytes wait for connections, or are kept for those that catch up, each event counted once.
 func (h *Hub) Held() (bytes int64) {
 	seen := map[*entry]bool{}
 	for _, e := range h.archive.kept(false) {
@@ -32,14 +32,14 @@ func (h *Hub) Held() (bytes int64) {
 	return bytes
 }
 
-// Waiting is how many events wait for the connection.
+// Waiting returns how many events wait for the connection.
 func (c *Conn) Waiting() int {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	return len(c.pending())
 }
 
-// Left is how many entries there are in the indexes of connections.
+// Left returns how many entries there are in the indexes of connections.
 func (h *Hub) Left() (n int) {
 	for _, s := range h.shards {
 		s.mu.Lock()
@@ -50,7 +50,7 @@ func (h *Hub) Left() (n int) {
 	return n
 }
 
-// Followed is what is left of receipts: those that are open, and what connections are to tell them.
+// Followed returns what is left of receipts: those that are open, and what connections still have to report to them.
 func (h *Hub) Followed() (n int) {
 	for _, s := range h.shards {
 		s.mu.Lock()
@@ -63,7 +63,7 @@ func (h *Hub) Followed() (n int) {
 	return n + len(rs.byNumber) + int(rs.followed.Load())
 }
 
-// Traced is how many ended connections are remembered, and the most bytes that a shard takes for them.
+// Traced returns how many ended connections are remembered, and the most bytes that a shard takes for them.
 func (h *Hub) Traced() (n, bytes int) {
 	for _, s := range h.shards {
 		s.trace.mu.Lock()

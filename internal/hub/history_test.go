@@ -11,7 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// Of the targets that were trimmed, only so many are remembered; past that a gap is said rather than nothing.
+// Only so many trimmed targets are remembered. Past that, a gap is sent even if nothing may be missing.
 func TestTrimmedTargetsAreBounded(t *testing.T) {
 	h := newHub(t, settings(1, 1<<20))
 	first := publish(t, h, user("u", "x"))
@@ -33,7 +33,7 @@ func TestTrimmedTargetsAreBounded(t *testing.T) {
 	wantList(t, collect(r, "end"), "connected", "end")
 }
 
-// What is older than history allows is gone without anything being published.
+// Entries older than the history are trimmed even if nothing is published.
 func TestHistoryAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := settings(100, 1<<20)
@@ -50,7 +50,7 @@ func TestHistoryAge(t *testing.T) {
 	})
 }
 
-// The first batch may be larger than the window: what is left of it gets old all the same.
+// The first batch may be larger than the window: the rest of it ages all the same.
 func TestAgeOfALargeFirstBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := settings(2, 1<<20)
@@ -63,7 +63,7 @@ func TestAgeOfALargeFirstBatch(t *testing.T) {
 	})
 }
 
-// Names take memory, too.
+// Names count against the history's bytes.
 func TestHistoryBytesCountTargets(t *testing.T) {
 	s := settings(1000, 1<<20)
 	s.History.Bytes = 1 << 20

@@ -10,7 +10,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// In whatever order they leave, nothing of them stays.
+// Connections leave in any order, and nothing of them stays in the index.
 func TestLeaversLeaveNoEntry(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	for range 20 {
@@ -50,7 +50,7 @@ func TestTargetsAreAUnion(t *testing.T) {
 	wantList(t, collect(other, "end"), "connected", "once", "not to r", "end")
 }
 
-// Of those who have left nothing is left in an index.
+// When all connections have left, the indexes are empty.
 func TestIndexIsEmptyInTheEnd(t *testing.T) {
 	h := newHub(t, settings(10, 1<<20))
 	var conns []*hub.Conn

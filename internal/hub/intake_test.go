@@ -14,7 +14,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// forged are records that no hub writes, each meant to be heard by the user u or to end what u has.
+// forged has records that no hub writes, each of which would be heard by the user u, or take something from u.
 func forged() map[string]broker.Record {
 	u := broker.Target{Kind: broker.User, Name: "u"}
 	event := func(change func(r *broker.Record)) broker.Record {
@@ -78,7 +78,7 @@ func presence(topic, data string) broker.Record {
 	return broker.Record{Targets: []broker.Target{{Kind: broker.Topic, Name: topic}}, Type: "sse:presence", Data: []byte(data)}
 }
 
-// What no hub writes is not believed, whoever has put it into the log: it is counted, and a gap covers it.
+// Records that no hub writes are not believed: they are counted, and a gap covers them.
 func TestForgedRecords(t *testing.T) {
 	for name, record := range forged() {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestForgedRecords(t *testing.T) {
 	}
 }
 
-// The gap of an event that is not believed is told to those alone whom it names.
+// The gap of an event that is not believed goes only to its targets.
 func TestForgedForOthers(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	r := subscribe(t, h, hub.Subscription{User: "u"})
@@ -132,7 +132,7 @@ func TestForgedForOthers(t *testing.T) {
 	wantList(t, collect(r, "after"), "connected", "after")
 }
 
-// The hub's own presence events pass: on its topic, on an earlier one, and where it has none, on another node's.
+// The hub's own presence events are accepted: on its topic, on an earlier one, and if it has none, on that of another node.
 func TestPresenceIsBelieved(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings []hub.Settings
@@ -167,7 +167,7 @@ func TestPresenceIsBelieved(t *testing.T) {
 	}
 }
 
-// What only a newer version understands makes the hub unhealthy for as long as the window holds it.
+// A record that only a newer version understands makes the hub unhealthy while the window has it.
 func TestNewerRecordLeavesTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()

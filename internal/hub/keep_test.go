@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 )
 
-// longTopics are a hundred names that nobody else has.
+// longTopics returns a hundred names that no other connection has.
 func longTopics(who int) (list []string) {
 	for i := range 100 {
 		list = append(list, fmt.Sprintf("%d/%d/%s", who, i, strings.Repeat("x", 200)))
@@ -21,7 +21,7 @@ func longTopics(who int) (list []string) {
 	return list
 }
 
-// What connections keep is at most half of the budget, and what they are charged for is about what they take.
+// What connections keep takes at most half of the budget, and what they are charged is about what they take.
 func TestKeepIsBounded(t *testing.T) {
 	const budget = 8 << 20
 	h := New("test", membroker.Open(), Settings{Limits: Limits{Memory: budget}})
@@ -52,12 +52,12 @@ func TestKeepIsBounded(t *testing.T) {
 			}
 		}
 		kept := h.memory.kept.Load()
-		took := heap() - before + int64(len(conns))*5000 // which are not there
+		took := heap() - before + int64(len(conns))*5000 // these bytes are only charged
 		t.Logf("round %d: %d connections are charged %d, and took %d", round, len(conns), kept, took)
 		if kept > budget/2 || took > kept+kept/2 || took < kept/2 {
 			t.Errorf("round %d: charged %d, took %d", round, kept, took)
 		}
-		// One that keeps little is welcome.
+		// A connection that keeps little is admitted.
 		small, err := h.Subscribe(t.Context(), Subscription{User: "u", Topics: []string{"room", "news"}})
 		if err != nil {
 			t.Errorf("round %d: a small one: %v", round, err)
@@ -104,7 +104,7 @@ func TestKeepFollowsTopics(t *testing.T) {
 	}
 	wants(70)
 	c.Narrow(func(topic string) bool { return topic == all[99] || topic == all[40] })
-	wants(51) // those that were added are the app's business
+	wants(51) // additions stay
 	c.Close(nil)
 	if kept := h.memory.kept.Load(); kept != 0 {
 		t.Errorf("%d bytes are charged for nobody", kept)

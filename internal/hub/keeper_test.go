@@ -21,8 +21,8 @@ func (e *engine) logged() (list []broker.Record) {
 	return list
 }
 
-// The history's age counts as its number of events does: however quiet the log is, what was added to a living connection is
-// repeated before it is too old, and no more often than that.
+// The history's age counts as much as its number of events: however quiet the log is, what was added to a living connection is
+// repeated before it is too old, and not more often.
 func TestAdditionsAreRepeatedByAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
@@ -54,7 +54,7 @@ func TestAdditionsAreRepeatedByAge(t *testing.T) {
 	})
 }
 
-// What was added to living connections is repeated before it ages out of the history, and few records do it for many.
+// What was added to living connections is repeated before the history loses it, and few records do so for many.
 func TestAdditionsAreRepeated(t *testing.T) {
 	e := newEngine()
 	h, _ := e.hub(t, settings(400, 1<<20))
@@ -105,7 +105,7 @@ func TestAdditionsAreRepeated(t *testing.T) {
 	}
 }
 
-// Where more was added than may be repeated, each client has its topics again, or is told of a gap.
+// If more was added than may be repeated, each client gets its topics again, or a gap.
 func TestMoreAdditionsThanAreRepeated(t *testing.T) {
 	e := newEngine()
 	h, _ := e.hub(t, settings(1000, 1<<20))
@@ -156,8 +156,8 @@ func TestMoreAdditionsThanAreRepeated(t *testing.T) {
 	}
 }
 
-// A node that began in the middle of the log cannot tell what was added to a client that was away for longer than the
-// history, and says so; of others it can.
+// A node that began in the middle of the log cannot know what was added to a client that was away for longer than the history,
+// and sends a gap. Of others it knows.
 func TestAdditionsBeforeTheNode(t *testing.T) {
 	e := newEngine()
 	h, _ := e.hub(t, settings(40, 1<<20))

@@ -13,8 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// A client that comes back with an id of any earlier life of the log gets exactly what it missed, from the window or from
-// the broker.
+// A client that resumes from an id of any earlier life of the log gets exactly what it missed, from the window or the broker.
 func TestResumeFromEveryLife(t *testing.T) {
 	t.Parallel()
 	const lives = 40
@@ -47,11 +46,11 @@ func TestResumeFromEveryLife(t *testing.T) {
 	}
 }
 
-// rolledBack is a log of 20 entries that has lost the end of its life 7, after the tenth entry, and has gone on in life 8.
-// Tail knows nothing of that: it hands on the old life up to its twelfth entry, and waits.
+// rolledBack is a log of 20 entries that has lost the end of its life 7, after the tenth entry, and has gone on in life 8. Tail
+// does not know that at first: it hands on the old life up to its twelfth entry, and waits.
 type rolledBack struct {
 	broker.Broker
-	catchUp chan struct{} // closed: Tail goes on
+	catchUp chan struct{} // closed when Tail may go on
 }
 
 func (l rolledBack) entries(from, to uint64) (list []broker.Entry) {
@@ -77,7 +76,7 @@ func (l rolledBack) Tail(ctx context.Context, _ int, to broker.Sink) error {
 	to.State(nil)
 	select {
 	case <-l.catchUp:
-		to.Deliver(l.entries(11, 12)) // the new life is known from here on, but not the client's id
+		to.Deliver(l.entries(11, 12)) // from here on the new life is known, but not yet the client's id
 		time.Sleep(time.Second)
 		to.Deliver(l.entries(13, 20))
 	case <-ctx.Done():
@@ -109,8 +108,8 @@ func (l rolledBack) Read(ctx context.Context, after, upTo broker.Position, limit
 	return list[:min(limit, len(list))], nil
 }
 
-// A node may hear of a rollback later than a client that was connected elsewhere. The client waits for it, and gets what it
-// has not had, and nothing else.
+// A node may learn of a rollback later than a client that was connected elsewhere. The client waits for it, and gets exactly
+// what it has missed.
 func TestResumeOnANodeThatLagsBehindARollback(t *testing.T) {
 	seventh, fifteenth := broker.Position{Epoch: 7, Minor: 7}.String(), broker.Position{Epoch: 8, Minor: 15}.String()
 	for name, sub := range map[string]hub.Subscription{
@@ -130,7 +129,7 @@ func TestResumeOnANodeThatLagsBehindARollback(t *testing.T) {
 	}
 }
 
-// What stands in a life of the log that this node has not heard of has not been taken to its connections.
+// A position in a life of the log that this node has not read does not count as taken.
 func TestTakenWaitsForANewLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := rolledBack{membroker.Open(), make(chan struct{})}

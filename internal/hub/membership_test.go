@@ -21,7 +21,7 @@ func TestNarrow(t *testing.T) {
 			r := subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"room/*", "room/1", "news"}})
 			r.poll()
 			both := broker.Record{Targets: []broker.Target{{Kind: broker.Topic, Name: "room/1"}, {Kind: broker.Topic, Name: "news"}}, Data: []byte("to both")}
-			publish(t, h, topic("room/1", "not his any more"), user("u", "1"), both, topic("room/2", "nor this"), topic("news", "2"))
+			publish(t, h, topic("room/1", "not theirs any more"), user("u", "1"), both, topic("room/2", "nor this"), topic("news", "2"))
 			if !r.conn.Narrow(without("room/")) {
 				t.Error("nothing was revoked")
 			}
@@ -34,7 +34,7 @@ func TestNarrow(t *testing.T) {
 				events = append(events, r.next())
 			}
 			wantList(t, brief(events), "gap", "1", "to both", "2", "3")
-			for i, rest := range [][]string{{"1", "to both", "2", "3"}, {"to both", "2", "3"}} { // cut off behind the gap, and behind one more
+			for i, rest := range [][]string{{"1", "to both", "2", "3"}, {"to both", "2", "3"}} { // cut off after the gap, and after one more
 				again := subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"news"}, LastEventID: events[i].ID})
 				wantList(t, collect(again, "3"), append([]string{"connected"}, rest...)...)
 				again.conn.Close(nil)
@@ -53,7 +53,7 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
-// Whatever else goes on, an event that is still his comes once, and in order; one that is not never comes again.
+// Whatever else goes on, an event that is still granted comes once, and in order; one that is not never comes again.
 func TestNarrowUnderLoad(t *testing.T) {
 	h := newHub(t, settings(100_000, 4096))
 	r := subscribe(t, h, hub.Subscription{User: "u", Topics: []string{"a", "b"}})
@@ -81,7 +81,7 @@ func TestNarrowUnderLoad(t *testing.T) {
 		case m.Type == "sse:gap":
 			gaps++
 		case m.Data == "never", m.Data == "a" && gaps > 0, m.Data == "b" && gaps > 1:
-			t.Fatalf("behind %d gaps, got %q", gaps, m)
+			t.Fatalf("after %d gaps, got %q", gaps, m)
 		case m.Data != "a" && m.Data != "b" && m.Type == "":
 			t.Fatalf("got %q, want %d", m, want)
 		}

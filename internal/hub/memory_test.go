@@ -11,7 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// BenchmarkConnectionMemory is the heap that a connection takes which nothing waits for: B/conn.
+// BenchmarkConnectionMemory measures the heap that an idle connection takes, in B/conn.
 func BenchmarkConnectionMemory(b *testing.B) {
 	const clients = 20_000
 	route := route(0)
@@ -40,7 +40,7 @@ func BenchmarkConnectionMemory(b *testing.B) {
 	}
 }
 
-// heap is what is in use once all garbage is gone.
+// heap returns the bytes in use after a garbage collection.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()
@@ -49,8 +49,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// What is read from the broker for clients that then read nothing is in the budget, beside the one event that each of them
-// may be in the midst of. Those that read on get everything, once and in order.
+// Pages that are read for clients that then read nothing stay within the budget, except for one event each. Clients that read
+// on get everything, once and in order.
 func TestPagesAreInTheBudget(t *testing.T) {
 	const clients, events = 40, 170
 	for _, test := range []struct {

@@ -37,9 +37,8 @@ type published struct {
 	target []broker.Target
 }
 
-// TestOracle has publishers, joiners, leavers, resumers and slow clients side by side. Each client must have
-// got every acknowledged event that matches, once and in order, or a gap that covers it; where the window holds
-// everything, no gap at all.
+// TestOracle runs publishers, joiners, leavers, resumers and slow clients side by side. Each client must get every acknowledged
+// event that matches, once and in order, or a gap that covers it. If the window holds everything, there must be no gap.
 func TestOracle(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -133,7 +132,7 @@ func testOracle(t *testing.T, events int, pending int64, gaps bool) {
 					default:
 					}
 					got := r.poll()
-					// A client may be cut off anywhere: what is behind the cut never arrived.
+					// A client may be cut off anywhere: what comes after the cut never arrived.
 					if !ended && rounds == 0 && len(got) > 0 {
 						got = got[:rng.IntN(len(got)+1)]
 					}
@@ -209,7 +208,7 @@ func testOracle(t *testing.T, events int, pending int64, gaps bool) {
 			}
 		}
 		if len(received) > 0 {
-			t.Errorf("client %d: %d events too many, out of order or not his, first %v", i, len(received), received[0])
+			t.Errorf("client %d: %d events too many, out of order or not theirs, first %v", i, len(received), received[0])
 		}
 	}
 	if n, total, _, _ := h.Connections(hub.Filter{}, 100); total != 0 {
@@ -223,7 +222,7 @@ func testOracle(t *testing.T, events int, pending int64, gaps bool) {
 	}
 }
 
-// settle reads until an event that is published last of all has come, or a gap that covers it.
+// settle reads until the event that is published last has come, or a gap that covers it.
 func settle(t *testing.T, h *hub.Hub, r *reader, visit func(sse.Message)) {
 	last := h.Publish(context.Background(), []broker.Record{{
 		Targets: []broker.Target{{Kind: broker.Connection, Name: r.conn.ID}}, Type: "last",

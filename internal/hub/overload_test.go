@@ -12,8 +12,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// Where the hub itself cannot take events to connections as fast as they come, the lag is bounded: publishers wait, and are told
-// after a while. Nothing that was acknowledged is lost.
+// If the hub cannot take events to connections as fast as they come, the lag is bounded: publishers wait, and are refused after
+// a while. Nothing that was acknowledged is lost.
 func TestOverload(t *testing.T) {
 	for name, targets := range map[string][]broker.Target{
 		"broadcasts":  {{Kind: broker.Broadcast}},
@@ -34,7 +34,7 @@ func testOverload(t *testing.T, targets []broker.Target) {
 	stuck := subscribe(t, h, hub.Subscription{User: "u"})
 	stuck.poll()
 	release := make(chan struct{})
-	stuck.conn.OnWake(func() { <-release }) // stands for a machine that is too slow
+	stuck.conn.OnWake(func() { <-release }) // simulates a machine that is too slow
 
 	const size = 1_000_000
 	stored := 0
@@ -75,7 +75,7 @@ func testOverload(t *testing.T, targets []broker.Target) {
 	}
 }
 
-// However much waits for clients, a publisher never does.
+// A publisher never waits for clients, however much waits for them.
 func TestSlowClientsAreNoOverload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := settings(1000, 64<<10)

@@ -13,8 +13,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// Whether a subscription covers few topics or thousands, and few events or most: a client is given all that match, once and
-// in order, and by replay the last of them.
+// Whether a subscription covers few topics or thousands, and few events or most: a client gets all that match, once and in
+// order, and with replay the last of them.
 func TestManyTopics(t *testing.T) {
 	const events, topics = 6000, 3000
 	h := newHub(t, settings(events+1, 1<<20))
@@ -45,7 +45,7 @@ func TestManyTopics(t *testing.T) {
 	for _, patterns := range [][]string{{"a/*"}, {"**"}, {"*/7"}, {"rare/**"}, {"rare/a/*", "b/5"}, {"none/*"}, exact, {"b/1"}, append([]string{"*/9"}, exact...)} {
 		name := strings.Join(patterns[:min(2, len(patterns))], " ")
 		var want []string
-		var heard []int // up to each event
+		var heard []int // events heard before each event
 		for i, names := range sent {
 			if slices.ContainsFunc(names, func(name string) bool {
 				return slices.ContainsFunc(patterns, func(p string) bool { return rules.Match(p, name) })
@@ -72,7 +72,7 @@ func TestManyTopics(t *testing.T) {
 	}
 }
 
-// A client that catches up over thousands of topics costs about what one does that catches up over one.
+// Catching up over thousands of topics costs about as much as over one.
 func TestCatchUpCostsWhatItReplays(t *testing.T) {
 	const events = 5000
 	cost := func(topics int) uint64 {
@@ -83,7 +83,7 @@ func TestCatchUpCostsWhatItReplays(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		r := subscribe(t, h, hub.Subscription{Topics: []string{"public/*"}, Replay: events})
-		for got := -1; got < events; { // without connected
+		for got := -1; got < events; { // -1: connected does not count
 			frames, err := r.conn.Next(nil, 2048)
 			if err != nil || len(frames) == 0 {
 				t.Fatalf("got %d events and %v", got, err)

@@ -9,8 +9,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// The page of a busy stream may listen for none of the names that come, and sees no ids of them: its position comes apart,
-// behind the events, twice a window.
+// The page of a busy stream may have no listener for the events that come, and does not see their ids: it gets positions of
+// their own after the events, twice a window.
 func TestPositionOnBusyStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(100, 1<<20))
@@ -29,7 +29,7 @@ func TestPositionOnBusyStream(t *testing.T) {
 					t.Fatalf("got %q", m)
 				}
 			}
-			if i%40 == 39 { // a page that heard nothing but positions opens anew
+			if i%40 == 39 { // a page that heard nothing but positions reconnects
 				back := subscribe(t, h, hub.Subscription{User: "busy", LastEventID: from})
 				if got := brief(back.poll()); slices.Contains(got, "gap") {
 					t.Fatalf("after %d events: %q", i+1, got)
@@ -43,8 +43,7 @@ func TestPositionOnBusyStream(t *testing.T) {
 	})
 }
 
-// A quiet client whose id has used up half the window is given a newer one, in order and only while nothing
-// waits for it.
+// A quiet client whose id has used up half the window gets a newer one, in order and only while nothing waits for it.
 func TestPosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(10, 1<<20))
@@ -63,7 +62,7 @@ func TestPosition(t *testing.T) {
 		if got := string(r.conn.Idle()); got != ":\n" {
 			t.Errorf("got %q for a fresh position, want a heartbeat", got)
 		}
-		// With nothing waiting only: what waits brings a newer id itself.
+		// Only if nothing waits: what waits brings a newer id itself.
 		publish(t, h, user("other", "x"), user("other", "x"), user("other", "x"), user("other", "x"), user("other", "x"), user("quiet", "y"))
 		synctest.Wait()
 		if got := string(r.conn.Idle()); got != ":\n" {

@@ -11,7 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// beats counts the heartbeats that a connection has to write, and takes them.
+// beats takes what a connection has to write, and counts the heartbeats.
 func beats(t *testing.T, c *hub.Conn) (n int) {
 	t.Helper()
 	for {
@@ -28,7 +28,7 @@ func beats(t *testing.T, c *hub.Conn) (n int) {
 	}
 }
 
-// A newcomer at the limit has its user's streams written to, twice, but not again for each that hammers.
+// A new client at the limit causes two writes to each of its user's streams, but not again for every attempt.
 func TestCrowdedUserIsProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := settings(100, 1<<20)
@@ -84,7 +84,7 @@ func TestCrowdedUserIsProbed(t *testing.T) {
 	})
 }
 
-// A stream whose client takes nothing gathers no heartbeats.
+// Heartbeats do not pile up for a stream whose client takes nothing.
 func TestProbesDoNotGather(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(100, 1<<20))

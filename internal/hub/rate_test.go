@@ -10,8 +10,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// An address that floods has all of the rate while it is alone, and leaves the others theirs as soon as they come. All
-// together come in no faster than the rate says, save for what one second holds.
+// An address that floods has all of the rate while it is alone, and leaves the others their share as soon as they come. All
+// together are admitted no faster than the rate, except for what one second holds.
 func TestRateShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate = 50
@@ -53,7 +53,7 @@ func TestRateShares(t *testing.T) {
 	})
 }
 
-// A crowd of addresses comes in at the rate as well, and is sent off for about a minute at most.
+// A crowd of addresses is admitted at the rate as well, and sent away for at most about a minute.
 func TestRateOfCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate = 50
@@ -80,7 +80,7 @@ func TestRateOfCrowd(t *testing.T) {
 	})
 }
 
-// As many come in as may, and those who are sent off come back at that rate.
+// As many are admitted as the rate allows, and those that are sent away come back at that rate.
 func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := settings(10, 1<<20)
@@ -111,7 +111,7 @@ func TestRate(t *testing.T) {
 		}
 		for second, n := range perSecond {
 			if n > 10 {
-				t.Errorf("%d come back in the second behind %s", n, second)
+				t.Errorf("%d come back in the second after %s", n, second)
 			}
 		}
 		_, again = arrive(10_000)

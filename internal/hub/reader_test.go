@@ -35,7 +35,7 @@ func publish(t *testing.T, h *hub.Hub, records ...broker.Record) (last broker.Po
 		}
 		last = r.Position
 	}
-	if _, err := h.Position(t.Context()); err != nil { // the window holds it from here on
+	if _, err := h.Position(t.Context()); err != nil { // from here on the window has it
 		t.Fatal(err)
 	}
 	return last
@@ -49,12 +49,12 @@ func topic(name, data string) broker.Record {
 	return broker.Record{Targets: []broker.Target{{Kind: broker.Topic, Name: name}}, Data: []byte(data)}
 }
 
-// reader is a client: it parses what its connection is to write.
+// reader is a client: it parses what its connection has to write.
 type reader struct {
 	t      testing.TB
 	conn   *hub.Conn
 	wake   chan struct{}
-	events []sse.Message // parsed, and not yet asked for
+	events []sse.Message // parsed, and not yet returned
 }
 
 func subscribe(t testing.TB, h *hub.Hub, sub hub.Subscription) *reader {
@@ -78,7 +78,7 @@ func waker(c *hub.Conn) chan struct{} {
 	return wake
 }
 
-// fetch takes what the connection has, and reports whether that was anything.
+// fetch takes what the connection has. It reports whether that was anything.
 func (r *reader) fetch() bool {
 	frames, err := r.conn.Next(nil, 2048)
 	for _, f := range frames {
@@ -94,7 +94,7 @@ func (r *reader) fetch() bool {
 	return len(frames) > 0 && err == nil
 }
 
-// poll returns the events that can be had without waiting.
+// poll returns the events that are there without waiting.
 func (r *reader) poll() []sse.Message {
 	for r.fetch() {
 	}
@@ -145,7 +145,7 @@ func (r *reader) single() sse.Message {
 	}
 }
 
-// catchUp returns what the connection is given until it is live and has all.
+// catchUp returns what the connection gets until it is live and has everything.
 func (r *reader) catchUp(h *hub.Hub) (events []sse.Message) {
 	r.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Microsecond) {
@@ -158,7 +158,7 @@ func (r *reader) catchUp(h *hub.Hub) (events []sse.Message) {
 	return nil
 }
 
-// taken waits until all that was published has been taken to the connections.
+// taken waits until everything published has been taken to the connections.
 func (r *reader) taken(h *hub.Hub) {
 	r.t.Helper()
 	p, err := h.Position(r.t.Context())
@@ -170,7 +170,7 @@ func (r *reader) taken(h *hub.Hub) {
 	}
 }
 
-// collect reads what comes up to an event whose data is last.
+// collect reads up to an event with the data last.
 func collect(r *reader, last string) []string {
 	r.t.Helper()
 	var events []sse.Message
@@ -183,7 +183,7 @@ func collect(r *reader, last string) []string {
 	}
 }
 
-// brief is what a client got: types of our own events, data of the app's.
+// brief returns what a client got: types of the hub's own events, data of the app's.
 func brief(events []sse.Message) (list []string) {
 	for _, m := range events {
 		if name, ok := strings.CutPrefix(m.Type, "sse:"); ok {
@@ -195,7 +195,7 @@ func brief(events []sse.Message) (list []string) {
 	return list
 }
 
-// appEvents leaves out the positions that a stream says in between.
+// appEvents leaves out the positions in between.
 func appEvents(list []string) []string {
 	return slices.DeleteFunc(list, func(s string) bool { return s == "position" })
 }

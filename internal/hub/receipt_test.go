@@ -37,7 +37,7 @@ func (r *reader) serve(stop <-chan struct{}) {
 	}
 }
 
-// follow publishes a record, and returns what came of it as JSON, and how long that took.
+// follow publishes a record, and returns its delivery as JSON, and how long that took.
 func follow(t testing.TB, h *hub.Hub, r broker.Record, written bool, timeout time.Duration) (string, time.Duration) {
 	t.Helper()
 	receipt := h.Receipt(&r)
@@ -104,8 +104,8 @@ func TestReceipt(t *testing.T) {
 	})
 }
 
-// One that leaves without having been written to has failed, and nobody waits for it. One that comes meanwhile, and
-// resumes from before, has got the event.
+// For a connection that leaves without having been written to, the event has failed, and nothing waits for it. One that comes
+// meanwhile, and resumes from before, has got the event.
 func TestReceiptOfLeaverAndComer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(100, 1<<20))
@@ -118,10 +118,10 @@ func TestReceiptOfLeaverAndComer(t *testing.T) {
 		half := subscribe(t, h, hub.Subscription{User: "u1"})
 		half.poll()
 		go func() {
-			time.Sleep(time.Second) // the bubble's clock
+			time.Sleep(time.Second) // fake time
 			comer := subscribe(t, h, hub.Subscription{User: "u1", LastEventID: from.String()})
 			go comer.serve(stop)
-			if !half.fetch() { // it has it, but never comes back for more
+			if !half.fetch() { // it has the event, but never comes back for more
 				t.Error("nothing came")
 			}
 			synctest.Wait()
@@ -136,7 +136,7 @@ func TestReceiptOfLeaverAndComer(t *testing.T) {
 	})
 }
 
-// What its publisher wants no more is not waited for.
+// An event that has expired is not waited for.
 func TestReceiptOfExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(100, 1<<20))
@@ -156,14 +156,14 @@ func TestReceiptOfExpired(t *testing.T) {
 	})
 }
 
-// directed is a broker of several nodes, of which the others are made up. Its Append returns only when what was
-// appended has come back, and it can keep everything to itself.
+// directed is a broker of several nodes, of which the others are simulated. Its Append returns only when what was appended has
+// come back, and it can keep everything to itself.
 type directed struct {
 	broker.Broker
 	mu     sync.Mutex // guards counts, err, silent and mute
 	counts map[string]int
 	err    error
-	silent bool // there is a node that has not been heard of for a while
+	silent bool // a node has fallen silent
 	mute   bool // the other node confirms nothing
 	name   string
 	hub    *hub.Hub
@@ -271,7 +271,8 @@ func TestReceiptAcrossNodes(t *testing.T) {
 	})
 }
 
-// Publishers that ask, side by side with those that come, leave, resume and are slow: every count adds up, and nothing is left.
+// Publishers that wait run side by side with clients that come, leave, resume and are slow: every count adds up, and nothing is
+// left.
 func TestReceiptsUnderLoad(t *testing.T) {
 	h := newHub(t, settings(20, 4000))
 	stop := make(chan struct{})

@@ -14,7 +14,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// told is a broker that says of some positions how they stand.
+// told is a broker with given standings for some positions.
 type told struct {
 	*node
 	standings map[broker.Position]broker.Standing
@@ -48,7 +48,7 @@ func permute(list []string, f func([]string)) {
 	}
 }
 
-// Of several ids the newest that resolves counts, in whatever order they are given; if none does, there is a gap from the
+// Of several ids the newest that resolves counts, in whatever order they are given. If none does, there is a gap from the
 // newest that is known at all.
 func TestNewestIDCounts(t *testing.T) {
 	b, h := newTold(t, settings(10, 1<<20))
@@ -68,7 +68,7 @@ func TestNewestIDCounts(t *testing.T) {
 	}
 	for _, c := range []struct {
 		given string // names of ids
-		want  string // the id that counts, or the gap's reason and the id it is from
+		want  string // the id that counts, or the reason of the gap and the id that it is from
 		first string // the first event
 	}{
 		{"exact 15", "exact 15", "16"},
@@ -145,7 +145,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 	}
 }
 
-// A resumed stream gets exactly what was missed, by whichever target it came.
+// A resumed stream gets exactly what was missed, through whichever target it came.
 func TestResume(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	topics := []string{"a/*", "b"}
@@ -155,7 +155,7 @@ func TestResume(t *testing.T) {
 	id := publish(t, h, topic("a/x", "2"))
 	collect(r, "2")
 	r.conn.Close(nil)
-	publish(t, h, topic("a/y", "3"), user("u2", "not his"), topic("b", "4"), topic("a/y/z", "not his"), user("u1", "5"),
+	publish(t, h, topic("a/y", "3"), user("u2", "not theirs"), topic("b", "4"), topic("a/y/z", "not his"), user("u1", "5"),
 		broker.Record{Targets: []broker.Target{{Kind: broker.Broadcast}}, Data: []byte("6")})
 
 	for _, lastID := range []string{id.String(), id.String() + "~the/app's own ~ id"} {
@@ -171,7 +171,7 @@ func TestResume(t *testing.T) {
 	wantList(t, collect(r, "6"), "connected", "5", "6")
 	r.conn.Close(nil)
 
-	// Cut off behind connected, the client comes back with its id, and misses nothing.
+	// A client that is cut off after connected comes back with its id, and misses nothing.
 	r = subscribe(t, h, hub.Subscription{User: "u1", Topics: topics, Replay: 3})
 	again := r.next().ID
 	r.conn.Close(nil)
@@ -228,7 +228,7 @@ func TestUnknownIDs(t *testing.T) {
 	}
 }
 
-// replay counts what the client gets, and not what it would have got at another time.
+// replay counts events that the client gets, not those that have expired or were replaced.
 func TestReplayCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(100, 1<<20))

@@ -15,7 +15,7 @@ func total(d hub.Delays) (n uint64) {
 	return n
 }
 
-// Each count stands for what its name says, and goes back where it is a gauge.
+// Each count is what its name says, and a gauge goes down again.
 func TestStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(100, 4000))

@@ -19,7 +19,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// change is a topic that was added to a connection, or taken away, by the record of a number.
+// change is a topic that was added to a connection, or taken away, by the record with a number.
 type change struct {
 	number int
 	join   bool
@@ -28,19 +28,19 @@ type change struct {
 // stormConn is one connection of a client. It may have the topic "v", which comes and goes.
 type stormConn struct {
 	id      string
-	v       bool // from the start
+	v       bool // has "v" from the start
 	changes []change
 
 	before     []change // of the client's earlier connections, if they have the same id
 	inherited  []change // those of them that still count
-	narrowed   bool     // a config has taken the topic away,
-	narrowedAt int      // after so many changes
+	narrowed   bool     // a config has taken "v" away,
+	narrowedAt int      // after this many changes
 }
 
-// stormItem is one thing that a client was told, or has done.
+// stormItem is an event that a client got, or something that it did.
 type stormItem struct {
 	conn    *stormConn
-	changes int // how many there were by then
+	changes int // the number of changes by then
 	message sse.Message
 	narrow  bool // "v" was taken away by a config
 }
@@ -51,13 +51,13 @@ type stormClient struct {
 	topics         []string
 	items          []stormItem
 	last           string
-	older          []string // ids it had before
+	older          []string // earlier ids
 	rng            *rand.Rand
 	changes        []change // of all its connections
 	log            *stormLog
 }
 
-// standing returns the change by which the topic that comes and goes is there in the end, if there is one.
+// standing returns the change that added the topic that comes and goes, if the topic is there in the end.
 func standing(changes []change) (join []change) {
 	for _, ch := range changes {
 		if !ch.join {
@@ -69,7 +69,7 @@ func standing(changes []change) (join []change) {
 	return join
 }
 
-// take notes what the client was told, and what it says when it comes back.
+// take records what the client got, and the id that it will come back with.
 func (c *stormClient) take(conn *stormConn, told []sse.Message) {
 	for _, m := range told {
 		c.items = append(c.items, stormItem{conn: conn, changes: len(conn.changes), message: m})
@@ -100,7 +100,7 @@ func messages(frames ...[]byte) (told []sse.Message) {
 }
 
 // connect makes one connection, which lasts until it ends or the client is cut off; with end, until the client has everything.
-// It reports whether the hub has let the client in.
+// It reports whether the hub has admitted the client.
 func (c *stormClient) connect(t *testing.T, h *hub.Hub, ctx context.Context, end bool) bool {
 	sub := hub.Subscription{User: c.user, Topics: slices.Clone(c.topics), LastEventID: c.last, ID: c.id}
 	conn := &stormConn{v: c.rng.IntN(2) == 0}
@@ -148,7 +148,7 @@ func (c *stormClient) connect(t *testing.T, h *hub.Hub, ctx context.Context, end
 			return true
 		}
 		c.take(conn, told)
-		// A gap may stand for the last event: this client has the log grow, too.
+		// The last event may be covered by a gap. So this client publishes, too.
 		if p, ok := broker.ParsePosition(c.last); end && ok && p.Epoch == target.Epoch && p.Compare(target) >= 0 {
 			return true
 		}
@@ -187,7 +187,7 @@ func (c *stormClient) change(t *testing.T, h *hub.Hub, conn *stormConn, r *hub.C
 	if err != nil {
 		t.Error(err)
 	}
-	// Where the log has begun a new life, Join and Leave return before the window has it.
+	// Join and Leave wait only for a second until this node has obeyed them.
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	for n := len(conn.changes) - 1; n >= 0 && ctx.Err() == nil; {
@@ -202,7 +202,7 @@ func (c *stormClient) change(t *testing.T, h *hub.Hub, conn *stormConn, r *hub.C
 	}
 }
 
-// stormSetup is one kind of weather.
+// stormSetup is one kind of trouble.
 type stormSetup struct {
 	window         int
 	pending        int64
@@ -210,15 +210,15 @@ type stormSetup struct {
 	rollback, trim bool
 }
 
-// stormSetups are the kinds of weather, at any size of the window.
+// stormSetups are the kinds of trouble, for any size of the window.
 var stormSetups = []stormSetup{
 	{pending: 64 << 10}, {pending: 1}, {pending: 2 << 10, memory: 4 << 10}, {pending: 2 << 10, memory: 4 << 10, rollback: true},
 	{pending: 2 << 10, memory: 16 << 10, trim: true}, {pending: 1, rollback: true, trim: true},
 }
 
 // TestStorm takes 3 seconds; SSE_PUSH_SOAK=10m makes it longer. Clients are cut off anywhere, some are slow, topics come and
-// go, hubs restart, and the log fails, is slow, rolled back and trimmed. Each client gets every event that is for it, once
-// and in order, or a gap that covers it, and no event that is not for it.
+// go, hubs restart, and the log fails, is slow, rolled back and trimmed. Each client gets every event that is for it, once and
+// in order, or a gap that covers it, and no event that is not for it.
 func TestStorm(t *testing.T) {
 	length := 3 * time.Second
 	if text := os.Getenv("SSE_PUSH_SOAK"); text != "" {
@@ -239,7 +239,7 @@ func TestStorm(t *testing.T) {
 	}
 }
 
-// storm has clients, publishers and a log go through three hubs, one after the other, and checks what each client was told.
+// storm runs clients, publishers and a log through three hubs, one after the other, and checks what each client got.
 func storm(t *testing.T, s stormSetup, seed uint64) {
 	const clients, phases, each = 10, 3, 120
 	rng := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
@@ -306,7 +306,7 @@ func storm(t *testing.T, s stormSetup, seed uint64) {
 	}
 }
 
-// stormPublish publishes so many events, in small batches, and has the log begin new lives now and then.
+// stormPublish publishes each events, in small batches, and has the log begin new lives now and then.
 func stormPublish(h *hub.Hub, l *stormLog, rng *rand.Rand, each int, s stormSetup) {
 	targets := []broker.Target{
 		{Kind: broker.Broadcast}, {Kind: broker.User, Name: "u0"}, {Kind: broker.User, Name: "u1"}, {Kind: broker.User, Name: "u3"},

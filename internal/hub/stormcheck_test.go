@@ -15,24 +15,24 @@ import (
 type stormEvent struct {
 	number   int
 	record   *broker.Record
-	optional bool // its publisher does not insist on it
+	optional bool // it may have expired or been replaced
 }
 
-// stormCheck goes through what one client was told.
+// stormCheck goes through what one client got.
 type stormCheck struct {
 	*stormClient
 	setup  stormSetup
-	events []stormEvent // all, by number
-	at     int          // the client has all up to here
+	events []stormEvent // by number
+	at     int          // the client has everything up to here
 	conn   *stormConn
 	given  int // changes that a gap has covered
-	// Numbers of joins that may not be known when the client comes back: a gap has said so.
+	// Numbers of joins that may not be known when the client comes back, as a gap has said.
 	doubtful map[int]bool
 	gaps     map[string]int // by reason
 	faults   []string
 }
 
-// checkStorm fails the test if a client was told too little, too much, or in the wrong order.
+// checkStorm fails the test if a client got too little, too much, or in the wrong order.
 func checkStorm(t *testing.T, l *stormLog, c *stormClient, s stormSetup) {
 	t.Helper()
 	x := stormCheck{stormClient: c, setup: s, doubtful: map[int]bool{}, gaps: map[string]int{}}
@@ -99,7 +99,7 @@ func checkStorm(t *testing.T, l *stormLog, c *stormClient, s stormSetup) {
 	t.Logf("%s: %d items, gaps %v", c.name, len(c.items), x.gaps)
 }
 
-// gap takes a gap into account, which ends at the event of a number.
+// gap accounts for a gap that ends at the event with a number.
 func (x *stormCheck) gap(it stormItem, n int) {
 	m := it.message
 	var g gap
@@ -154,12 +154,12 @@ func parsePosition(id string) broker.Position {
 	return p
 }
 
-// fault notes what is wrong.
+// fault records a fault.
 func (x *stormCheck) fault(format string, args ...any) {
 	x.faults = append(x.faults, fmt.Sprintf(format, args...))
 }
 
-// pass goes on to just before a number. All that is for the client in between should have come.
+// pass goes on to just before a number. Everything for the client in between should have come.
 func (x *stormCheck) pass(to int, by string) {
 	if to-1 < x.at {
 		x.fault("%s goes back from %d to %d", by, x.at, to-1)
@@ -171,7 +171,7 @@ func (x *stormCheck) pass(to int, by string) {
 	}
 }
 
-// hears reports whether an event is for the client's connection. If not may, it says whether it has to come.
+// hears reports whether an event is for the client's connection. If it cannot be known, it returns may.
 func (x *stormCheck) hears(n int, may bool) bool {
 	r := x.events[n].record
 	if r.Kind != broker.Event || slices.Contains(r.Exclude, x.conn.id) {
@@ -198,7 +198,7 @@ func (x *stormCheck) hearsV(n int, may bool) bool {
 	c := x.conn
 	on, changes := c.v, c.changes
 	lost := func(ch change) bool { return x.log.lost[x.log.all[ch.number].Position] }
-	if !c.v && c.before != nil && (x.setup.trim || slices.ContainsFunc(c.before, lost)) { // nobody may know of it any more
+	if !c.v && c.before != nil && (x.setup.trim || slices.ContainsFunc(c.before, lost)) { // no node may know of it any more
 		return may
 	}
 	if !c.v && !c.narrowed && len(c.inherited) > 0 {
@@ -210,7 +210,7 @@ func (x *stormCheck) hearsV(n int, may bool) bool {
 	if c.narrowed {
 		on, changes = false, c.changes[c.narrowedAt:]
 	}
-	covered := len(changes) - len(c.changes) + x.given // what a gap stands for
+	covered := len(changes) - len(c.changes) + x.given // changes that a gap covers
 	if c.narrowed {
 		covered = x.given - c.narrowedAt
 	}

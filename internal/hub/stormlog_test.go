@@ -11,13 +11,13 @@ import (
 )
 
 // stormLog is a log that is slow, fails, is rolled back and trimmed. It numbers everything that was ever appended, over all
-// lives: clients are told events in the order of these numbers.
+// lives: clients get events in the order of these numbers.
 type stormLog struct {
 	mu      sync.Mutex // guards all below
 	rng     *rand.Rand
 	epoch   uint64
-	entries []broker.Entry // what the log holds, and has held before it was trimmed
-	trimmed int            // how many of the entries are gone
+	entries []broker.Entry // what the log has, and had before it was trimmed
+	trimmed int            // how many of the entries are trimmed
 	at      int            // how many Tail has handed on
 	order   map[broker.Position]int
 	all     []broker.Entry // by number
@@ -76,7 +76,7 @@ func (l *stormLog) begin(without int) {
 	}
 }
 
-// trim lets the oldest entries go.
+// trim removes the oldest entries.
 func (l *stormLog) trim(keep int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,7 +91,7 @@ func (l *stormLog) number(p broker.Position) (int, bool) {
 	return n, ok
 }
 
-// stumble waits a moment, or reports that the log is away.
+// stumble waits a moment, or returns that the log is away.
 func (l *stormLog) stumble(ctx context.Context) error {
 	l.mu.Lock()
 	luck, wait := l.rng.IntN(10), time.Duration(l.rng.IntN(3000))*time.Microsecond
@@ -151,7 +151,7 @@ func pauseStorm(ctx context.Context, d time.Duration) {
 	}
 }
 
-// standing is how a position stands. The caller holds mu.
+// standing returns how a position stands. The caller holds mu.
 func (l *stormLog) standing(p broker.Position) broker.Standing {
 	_, known := l.order[p]
 	switch {

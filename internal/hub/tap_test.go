@@ -18,7 +18,7 @@ func dataOf(events []hub.Tapped) (list []string) {
 	return list
 }
 
-// A tap sees what goes by, whoever hears it, and only what it asks for.
+// A tap sees every event that its filter chooses, whichever connections hear it.
 func TestTap(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	publish(t, h, user("u", "before"))
@@ -34,7 +34,7 @@ func TestTap(t *testing.T) {
 	both := topic("a/b", "three")
 	both.Targets = append(both.Targets, broker.Target{Kind: broker.User, Name: "u"})
 	publish(t, h, order, topic("a/c", "two"), both, user("a/b", "four"))
-	if err := h.DisconnectUser(t.Context(), "u"); err != nil { // is no event
+	if err := h.DisconnectUser(t.Context(), "u"); err != nil { // this is no event
 		t.Fatal(err)
 	}
 	publish(t, h, broker.Record{Targets: []broker.Target{{Kind: broker.Broadcast}}, Data: []byte("five")})
@@ -56,7 +56,7 @@ func TestTap(t *testing.T) {
 	}
 }
 
-// Who does not look delays nobody: what is too much for him is counted, and what is too long is cut.
+// A tap that is not read delays nothing: what is too much for it is counted, and what is too long is cut.
 func TestTapIsBounded(t *testing.T) {
 	h := newHub(t, settings(10, 1<<20))
 	tap, other := h.Tap(hub.TapFilter{}), h.Tap(hub.TapFilter{Text: "beyond"})
@@ -88,11 +88,11 @@ func TestTapIsBounded(t *testing.T) {
 	}
 }
 
-// The slowest come first, and who has all does not come at all.
+// The slowest come first, and connections that have everything do not come at all.
 func TestSlowest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, settings(100, 4_000))
-		for range 2_500 { // more than are looked at in one go
+		for range 2_500 { // more than are looked at under one lock
 			subscribe(t, h, hub.Subscription{}).poll()
 		}
 		var slow []*reader
@@ -106,7 +106,7 @@ func TestSlowest(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 		}
-		for range 50 { // past its budget
+		for range 50 { // more than its budget
 			publish(t, h, user("third", strings.Repeat("x", 100)))
 		}
 		synctest.Wait()
@@ -140,7 +140,7 @@ func TestSlowest(t *testing.T) {
 	})
 }
 
-// What has been published is taken when every connection has it to write, however few read.
+// What has been published is taken when every connection has it to write, even if few read.
 func TestTaken(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	var readers []*reader

@@ -11,7 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// asRegexp is what a pattern means, said in another way.
+// asRegexp returns a regular expression with the meaning of a pattern.
 func asRegexp(pattern string) *regexp.Regexp {
 	parts := strings.Split(pattern, "/")
 	for i, part := range parts {
@@ -57,7 +57,7 @@ func FuzzPattern(f *testing.F) {
 	})
 }
 
-// Whatever a user's name is, escaped it is one segment, no pattern, and no other user's.
+// Whatever a user's name is, escaped it is one segment, not a pattern, and different from that of any other user.
 func FuzzEscapeSegment(f *testing.F) {
 	for _, seed := range [][2]string{{"a/b", "a%2Fb"}, {"*", "**"}, {"..", "."}, {"%", "%25"}, {"a", "A"}, {"\u2028", "\x7f"}, {"é", "e\u0301"}} {
 		f.Add(seed[0], seed[1])

@@ -15,7 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// skewed is a broker whose clock is off by as much as a test says.
+// skewed is a broker whose clock is off.
 type skewed struct {
 	broker.Broker
 
@@ -44,13 +44,13 @@ func (s *skewedSink) Deliver(batch []broker.Entry) {
 	s.b.mu.Unlock()
 	for i := range batch {
 		r := &batch[i].Record
-		r.Time = r.Time.Round(0).Add(off) // as what was stored: the wall clock's time and no other
+		r.Time = r.Time.Round(0).Add(off) // like a stored time, it has no monotonic clock
 	}
 	s.Sink.Deliver(batch)
 }
 
-// The clock that the records' times are of steps forward and back: nothing is lost, nothing comes twice or out of order, and
-// what is measured and trimmed by time keeps within bounds.
+// The clock of the broker steps forward and back: nothing is lost, nothing comes twice or out of order, and what is measured
+// and trimmed by time stays within bounds.
 func TestClockSteps(t *testing.T) {
 	for _, age := range []time.Duration{10 * time.Minute, 3 * time.Hour} {
 		t.Run(age.String(), func(t *testing.T) {
@@ -86,7 +86,7 @@ func testClockSteps(t *testing.T, age time.Duration) {
 			t.Errorf("step %d: what keeps a stream open is %q", step, beat)
 		}
 	}
-	// Who comes back hears all that is kept, in order, and of what is not kept there is a gap.
+	// A client that resumes gets everything that is kept, in order, and a gap for what is not.
 	back := subscribe(t, h, hub.Subscription{User: "u", LastEventID: start})
 	got := brief(back.poll())
 	events := slices.DeleteFunc(slices.Clone(got), func(s string) bool { return s == "connected" || s == "gap" })
@@ -100,7 +100,7 @@ func testClockSteps(t *testing.T, age time.Duration) {
 	if d := h.Stats().Delay; d.Sum < 0 || d.Sum > age {
 		t.Errorf("got the delays %+v", d)
 	}
-	// What stands an hour ahead is over an hour later than it would be, and nothing else has to happen for that.
+	// What was stored an hour ahead is trimmed an hour later, and nothing else has to happen for that.
 	time.Sleep(age + time.Hour + time.Minute)
 	synctest.Wait()
 	if left := h.Stats(); left.HistoryEvents != 0 || left.HistoryBytes != 0 {

@@ -6,7 +6,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// What is pushed comes before what waits, and changes nothing of where the client is.
+// A pushed frame comes before what waits, and does not change the client's place.
 func TestPush(t *testing.T) {
 	for name, pending := range map[string]int64{"live": 1 << 20, "catching up": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestPush(t *testing.T) {
 			for _, c := range []*hub.Conn{r.conn, other.conn} {
 				c.Push([]byte("event: sse:test\ndata: 3\n\n"))
 				if frames, _ := c.Next(nil, 1<<20); len(frames) != 0 {
-					t.Errorf("behind the end: %q", frames)
+					t.Errorf("after the end: %q", frames)
 				}
 			}
 			other.conn.Close(nil)

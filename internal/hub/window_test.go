@@ -7,8 +7,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// A shard may lag by more than a small window holds. What steers a connection and was trimmed before the shard came to it
-// counts all the same: nothing behind it is read.
+// A shard may lag by more than a small window holds. An entry that steers connections, and was trimmed before the shard came to
+// it, still counts: nothing after it is read.
 func TestReadWaitsForWhatWasTrimmed(t *testing.T) {
 	w := newWindow(History{Events: 2, Age: time.Hour, Bytes: 1 << 20})
 	w.begin(broker.Position{Epoch: 1})
@@ -23,7 +23,7 @@ func TestReadWaitsForWhatWasTrimmed(t *testing.T) {
 	w.add(batch, nil)
 	in := interest{user: "u", topics: newTopics([]string{"room"})}
 	for shard, want := range map[uint64]int{0: 0, 1: 0, 2: 2, 4: 2} {
-		pg := w.read(in, 2, 1<<20, shard) // the window begins behind the Leave
+		pg := w.read(in, 2, 1<<20, shard) // the window begins after the Leave
 		if len(pg.entries) != want || pg.stalled != (want == 0) {
 			t.Errorf("the shard at %d: got %d entries, stalled is %v", shard, len(pg.entries), pg.stalled)
 		}
