@@ -23,7 +23,7 @@ type Case struct {
 // RunCases runs those of the cases that the harness can run, each on a log of its own.
 func RunCases(t *testing.T, h Harness, cases []Case) {
 	for _, c := range cases {
-		if c.Needs == nil || c.Needs(h) {
+		if (c.Needs == nil || c.Needs(h)) && !(c.Alone && h.Crowded) {
 			t.Run(c.Name, func(t *testing.T) {
 				if !c.Alone {
 					t.Parallel()

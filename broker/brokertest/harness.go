@@ -50,6 +50,8 @@ type Harness struct {
 	ClockBack func(t testing.TB, d time.Duration)
 	// Size is how many bytes the log takes of its engine's memory, or of the disk; nil where that is this process's.
 	Size func(t testing.TB) int64
+	// Crowded: other tests run at the same time, so that cases which count goroutines or memory are left out.
+	Crowded bool
 	// Fresh makes a harness on a new, empty log. Run calls it for each case.
 	Fresh func(t testing.TB) Harness
 }

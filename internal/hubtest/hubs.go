@@ -35,7 +35,7 @@ func volume(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(5, false)
 	rng := rand.New(rand.NewPCG(4, 4))
-	for range 400 {
+	for range 200 {
 		c.publish(rng, 64)
 	}
 	c.judge(noGaps)
