@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/ledger"
@@ -90,25 +89,6 @@ func (b *Broker) Close() error {
 	b.main.close()
 	b.tail.close()
 	return nil
-}
-
-// view reads a part of the log, and checks the entry of p, if p is not zero.
-func (b *Broker) view(ctx context.Context, l *link, p broker.Position, command, from, to string, most int) (view, error) {
-	check := ""
-	if !p.IsZero() {
-		check = idOf(p).String()
-	}
-	sent := time.Now()
-	m, err := l.read(ctx, viewScript, []string{b.keys.log, b.keys.epochs, b.keys.floor},
-		[]string{check, command, from, to, strconv.Itoa(most), pageBytes})
-	if err != nil {
-		return view{}, err
-	}
-	v, err := parseView(m)
-	if err == nil {
-		b.clock.Observe(sent, time.UnixMilli(v.now))
-	}
-	return v, err
 }
 
 // open gives the log an epoch, if it has none.
