@@ -106,7 +106,7 @@ func (c *Chain) find(r *Request, repl *caddy.Replacer) (Identity, *problem.Probl
 	return Identity{}, nil
 }
 
-// refused turns a verifier's error into an answer. If the client is not told the cause, refused logs it.
+// refused turns a verifier's error into an answer, and logs its cause.
 func (c *Chain) refused(s *source, r *Request, err error) *problem.Problem {
 	var stopped *problem.Problem
 	if errors.As(err, &stopped) { // the client was not admitted

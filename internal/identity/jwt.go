@@ -241,13 +241,13 @@ func (v *jwtVerifier) Verify(r *Request) (*Grant, error) {
 // warnings says whose tokens the settings accept besides those that are meant.
 func (j *JWT) warnings() (warnings []string) {
 	if j.JWKS != "" && len(j.Audiences) == 0 {
-		warnings = append(warnings, "user jwt: without audience, a token that the issuer made for any other app is as good")
+		warnings = append(warnings, "user jwt: without audience, a token that the issuer made for another app is accepted too")
 	}
 	if strings.HasPrefix(j.JWKS, "http:") {
-		warnings = append(warnings, "user jwt: the key set comes without TLS: who is on the way to it can let anyone in")
+		warnings = append(warnings, "user jwt: the key set is fetched without TLS: anyone on the network path can sign tokens")
 	}
 	if j.AllowNoExpiry {
-		warnings = append(warnings, "user jwt: a token without exp is good for ever, whoever gets hold of it")
+		warnings = append(warnings, "user jwt: a token without exp is valid for ever, even if it is stolen")
 	}
 	return warnings
 }

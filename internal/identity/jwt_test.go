@@ -201,7 +201,7 @@ func TestJWTClaims(t *testing.T) {
 		"without exp, allowed":      {config: JWT{AllowNoExpiry: true}, text: hs(claimsOf("exp", nil)), user: "u1"},
 		"expired, though allowed":   {config: JWT{AllowNoExpiry: true}, text: hs(claimsOf("exp", in(-time.Minute))), public: "expired", cause: "expired"},
 		"exp as a text":             {text: hs(claimsOf("exp", "tomorrow")), public: "invalid", cause: "claim"},
-		"exp in milliseconds":       {text: hs(claimsOf("exp", time.Now().UnixMilli()*1000)), public: "invalid", cause: "exp is no time"},
+		"exp in milliseconds":       {text: hs(claimsOf("exp", time.Now().UnixMilli()*1000)), public: "invalid", cause: "exp is not a time"},
 		"not valid yet":             {text: hs(claimsOf("nbf", in(time.Minute))), public: "invalid", cause: "nbf"},
 		"valid in a moment":         {text: hs(claimsOf("nbf", in(20*time.Second))), user: "u1"},
 

@@ -157,9 +157,9 @@ func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys,
 		case failed != nil:
 			return nil, away(failed.Error(), next)
 		}
-		e := invalid("of an unknown key (kid)")
+		e := invalid("signed with an unknown key (kid)")
 		if !final {
-			e = &refusal{public: "auth", cause: "of a key (kid) that the key set does not hold yet", again: max(0, next)}
+			e = &refusal{public: "auth", cause: "signed with a key (kid) that the key set does not hold yet", again: max(0, next)}
 		}
 		if !strings.HasPrefix(id, unnamed) { // which would repeat a part of the token
 			e.detail = "kid " + strconv.Quote(problem.Clip(id))

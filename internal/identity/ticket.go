@@ -205,7 +205,7 @@ func readPayload(payload string) (*Grant, error) {
 		return nil, invalid(err.Error())
 	}
 	if t.Exp <= 0 || t.Exp > maxTime {
-		return nil, invalid("exp is missing, or no time in seconds since 1970")
+		return nil, invalid("exp is missing, or not a time in seconds since 1970")
 	}
 	if len(t.Once) > maxOnce {
 		return nil, invalid("once is too long")

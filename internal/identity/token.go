@@ -83,7 +83,7 @@ func (v *jwtVerifier) parse(ctx context.Context, text string) (g *Grant, claims 
 // fill reads the claims of a valid token into its grant.
 func (v *jwtVerifier) fill(g *Grant, claims jwt.MapClaims) error {
 	if exp, err := claims.GetExpirationTime(); err != nil || exp != nil && (exp.Unix() <= 0 || exp.Unix() > maxTime) {
-		return invalid("exp is no time in seconds since 1970")
+		return invalid("exp is not a time in seconds since 1970")
 	} else if exp != nil {
 		g.Expires = exp.Add(v.leeway)
 	}
