@@ -7,12 +7,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// openStreams counts the streams of all hubs: it is the process that runs out of descriptors.
+// openStreams counts the streams of all hubs, since descriptors are a limit of the process.
 var openStreams atomic.Int64
-
-// mostStreams returns how many of them there may be, for hubs whose config does not limit connections. The rest of the
-// descriptors is for the internal route, and for all else that Caddy serves.
-func mostStreams() int { return descriptors() / 5 * 4 }
 
 // exceeds reports whether there would be too many streams. A hub whose config limits its connections is not bounded here.
 func (p *Hub) exceeds(streams int64) bool {
