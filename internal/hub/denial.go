@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -75,4 +76,10 @@ func (h *Hub) heed(e *entry) {
 			(*revoked)(user)
 		}
 	}
+}
+
+// Deny is DisconnectUser, and keeps the user from being admitted for a time, by the clock of the broker; 0 admits the user
+// again. A node that starts later knows of it if its window reaches back so far.
+func (h *Hub) Deny(ctx context.Context, user string, d time.Duration) error {
+	return h.steer(ctx, broker.Record{Kind: broker.Deny, Targets: []broker.Target{{Kind: broker.User, Name: user}}, TTL: d})
 }

@@ -35,39 +35,9 @@ func (h *Hub) DisconnectUser(ctx context.Context, user string) error {
 	return h.steer(ctx, broker.Record{Kind: broker.Disconnect, Targets: []broker.Target{{Kind: broker.User, Name: user}}})
 }
 
-// Deny is DisconnectUser, and keeps the user from being admitted for a time, by the clock of the broker; 0 admits the user
-// again. A node that starts later knows of it if its window reaches back so far.
-func (h *Hub) Deny(ctx context.Context, user string, d time.Duration) error {
-	return h.steer(ctx, broker.Record{Kind: broker.Deny, Targets: []broker.Target{{Kind: broker.User, Name: user}}, TTL: d})
-}
-
 // DisconnectTopic ends the streams that hear a topic, on all nodes.
 func (h *Hub) DisconnectTopic(ctx context.Context, topic string) error {
 	return h.steer(ctx, broker.Record{Kind: broker.Disconnect, Targets: []broker.Target{{Kind: broker.Topic, Name: topic}}})
-}
-
-// Join subscribes a connection, or those that a user has now, to topics, on any node. They hear them from this place of the log
-// on. It reports false in the way of Disconnect.
-func (h *Hub) Join(ctx context.Context, t broker.Target, topics []string) (bool, error) {
-	return h.turn(ctx, broker.Join, t, topics)
-}
-
-// Leave unsubscribes a connection, or those that a user has now, from topics, and from every pattern through which they hear
-// one of them. They hear nothing of it that is published after this. It reports false in the way of Disconnect.
-func (h *Hub) Leave(ctx context.Context, t broker.Target, topics []string) (bool, error) {
-	return h.turn(ctx, broker.Leave, t, topics)
-}
-
-func (h *Hub) turn(ctx context.Context, kind broker.Kind, t broker.Target, topics []string) (bool, error) {
-	if h.nodes == nil {
-		if err := h.settle(ctx); err != nil {
-			return false, err
-		}
-	}
-	if t.Kind == broker.Connection && h.nodes == nil && h.connection(t.Name) == nil && !h.additions.has(t.Name) {
-		return false, nil
-	}
-	return true, h.steer(ctx, broker.Record{Kind: kind, Targets: []broker.Target{t}, Topics: topics})
 }
 
 // obeyTime bounds the wait for this node to obey a record.

@@ -130,8 +130,8 @@ func (x *index) unsubscribe(c *Conn) {
 // time.
 type set struct{ members []*Conn }
 
-// membership is a connection's place in a set.
-type membership struct {
+// setPlace is a connection's place in a set.
+type setPlace struct {
 	set   *set
 	place int
 }
@@ -144,9 +144,9 @@ func (s *set) visit(f func(*Conn)) {
 
 func (s *set) add(c *Conn) {
 	if c.sets == nil {
-		c.sets = make([]membership, 0, len(c.topics.all))
+		c.sets = make([]setPlace, 0, len(c.topics.all))
 	}
-	c.sets = append(c.sets, membership{s, len(s.members)})
+	c.sets = append(c.sets, setPlace{s, len(s.members)})
 	s.members = append(s.members, c)
 }
 
@@ -155,7 +155,7 @@ func (s *set) remove(place int) {
 	moved := s.members[last]
 	s.members[place] = moved
 	if place != last {
-		i := slices.Index(moved.sets, membership{s, last})
+		i := slices.Index(moved.sets, setPlace{s, last})
 		moved.sets[i].place = place
 	}
 	s.members = shorten(s.members)

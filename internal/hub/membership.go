@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -188,4 +189,28 @@ func (c *Conn) narrow(revoked func(topic string) bool, by uint64) bool {
 		c.head(c.gap("lost", p, p))
 	}
 	return true
+}
+
+// Join subscribes a connection, or those that a user has now, to topics, on any node. They hear them from this place of the log
+// on. It reports false in the way of Disconnect.
+func (h *Hub) Join(ctx context.Context, t broker.Target, topics []string) (bool, error) {
+	return h.turn(ctx, broker.Join, t, topics)
+}
+
+// Leave unsubscribes a connection, or those that a user has now, from topics, and from every pattern through which they hear
+// one of them. They hear nothing of it that is published after this. It reports false in the way of Disconnect.
+func (h *Hub) Leave(ctx context.Context, t broker.Target, topics []string) (bool, error) {
+	return h.turn(ctx, broker.Leave, t, topics)
+}
+
+func (h *Hub) turn(ctx context.Context, kind broker.Kind, t broker.Target, topics []string) (bool, error) {
+	if h.nodes == nil {
+		if err := h.settle(ctx); err != nil {
+			return false, err
+		}
+	}
+	if t.Kind == broker.Connection && h.nodes == nil && h.connection(t.Name) == nil && !h.additions.has(t.Name) {
+		return false, nil
+	}
+	return true, h.steer(ctx, broker.Record{Kind: kind, Targets: []broker.Target{t}, Topics: topics})
 }
