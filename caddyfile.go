@@ -14,6 +14,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
+	"github.com/sse-push/caddy-sse-push/internal/upstream"
 )
 
 func init() {
@@ -252,14 +253,14 @@ func streamOptions(h *Handler) []option {
 }
 
 func publishHeaderOption(h *Handler) option {
-	p := new(PublishHeader)
+	p := new(upstream.PublishHeader)
 	return option{usage: "publish_header user|topic|connection|broadcast...", min: 1, max: many, set: func(args []string) error {
 		h.PublishHeader, p.Targets = p, args
-		return checkEach(args, checkTarget)
+		return checkEach(args, upstream.CheckTarget)
 	}, block: []option{
 		{usage: "status <code|class...>", min: 1, max: many, set: func(args []string) error {
 			p.Status = args
-			return checkEach(args, checkStatus)
+			return checkEach(args, upstream.CheckStatus)
 		}},
 		sizeOption("size", &p.Size),
 	}, check: p.Check}

@@ -112,6 +112,7 @@ func TestDependencies(t *testing.T) {
 	importsOnly("/internal/api", "broker", "decode", "hub", "identity", "pool", "problem", "publish", "request", "rules")
 	importsOnly("/internal/metrics", "hub")
 	importsOnly("/internal/reach")
+	importsOnly("/internal/upstream", "broker", "decode", "hub", "identity", "instruction", "pool", "problem", "publish", "request", "rules", "sse", "stream", "subscribe")
 	importsOnly("/internal/identity", "fair", "instruction", "jsontext", "placeholder", "problem", "request", "rules", "secret", "sse")
 	importsOnly("/internal/command", "broker", "api", "doctor", "identity", "rules", "secret", "sse") // the hub's answers it has from api
 	importsOnly("/internal/pool", "broker", "asynclog", "hub", "identity", "problem", "rules", "secret", "sse", "stream")

@@ -12,6 +12,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
+	"github.com/sse-push/caddy-sse-push/internal/upstream"
 )
 
 // ServeHTTP answers what belongs to the subscribe route, the internal route or the inspector, and passes all else on.
@@ -20,21 +21,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	switch route {
 	case subscribeRoute:
 		if h.Upstream && subscribe.IsStreamMethod(r.Method) {
-			return h.app.subscribe(w, r, own, next)
+			return h.app.Subscribe(w, r, own, next)
 		}
-		h.subscribe.ServeHTTP(w, withURL(r, own))
+		h.subscribe.ServeHTTP(w, request.WithURL(r, own))
 		return nil
 	case internalRoute:
-		return h.serveInternal(w, withURL(r, own))
+		return h.serveInternal(w, request.WithURL(r, own))
 	case twoWayRoute:
-		return h.app.post(w, r, own, next)
+		return h.app.Post(w, r, own, next)
 	case inspectorRoute:
-		return h.inspector.Serve(w, withURL(r, own))
+		return h.inspector.Serve(w, request.WithURL(r, own))
 	}
 	if h.app == nil {
 		return next.ServeHTTP(w, r)
 	}
-	return h.app.passOn(w, r, next)
+	return h.app.PassOn(w, r, next)
 }
 
 const (
@@ -74,25 +75,15 @@ func (h *Handler) route(r *http.Request) (int, *url.URL) {
 				return subscribeRoute, u
 			}
 		}
-		if h.TwoWay && isPost(r) {
+		if h.TwoWay && upstream.IsPost(r) {
 			for _, u := range urls {
-				if h.app.postsTo(u) != "" {
+				if h.app.PostsTo(u) != "" {
 					return twoWayRoute, u
 				}
 			}
 		}
 	}
 	return noRoute, r.URL
-}
-
-// withURL returns r with another URL, whose query may differ as well. The two share their headers and body.
-func withURL(r *http.Request, u *url.URL) *http.Request {
-	if u == r.URL {
-		return r
-	}
-	r = r.WithContext(r.Context())
-	r.URL = u
-	return r
 }
 
 // serveInternal answers everything below the internal prefix: nothing of it is passed on.

@@ -10,13 +10,13 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
+	"github.com/sse-push/caddy-sse-push/internal/upstream"
 )
 
 func init() {
@@ -61,7 +61,7 @@ type Handler struct {
 	TwoWay bool `json:"two_way,omitempty"`
 
 	// Lets the app behind publish by a header of its answers. Default: not at all.
-	PublishHeader *PublishHeader `json:"publish_header,omitempty"`
+	PublishHeader *upstream.PublishHeader `json:"publish_header,omitempty"`
 
 	// Origins (scheme, host and port, exactly as a browser sends them) whose pages may subscribe from another
 	// origin, with credentials. A lone `*` allows every origin, without credentials. Default: only pages of the same host.
@@ -77,12 +77,11 @@ type Handler struct {
 	hub       *pool.Ref
 	chain     *identity.Chain
 	subscribe *subscribe.Route // nil without a path
-	app       *upstreamApp     // nil unless the app behind may steer the proxy
+	app       *upstream.App    // nil unless the app behind may steer the proxy
 	guard     *guard.Guard
 	log       *zap.Logger
 
-	complaints *problem.Complaints
-	inspector  *Page
+	inspector *Page
 }
 
 // CaddyModule returns the Caddy module information.
@@ -108,10 +107,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return err
 	}
-	h.complaints = new(problem.Complaints)
+	complaints := new(problem.Complaints)
 	if h.chain, err = identity.NewChain(identity.Settings{
 		Path: h.Path, Users: h.Users, Anonymous: h.Anonymous, Upstream: h.Upstream, Topics: h.Topics,
-	}, h.log, h.complaints); err != nil {
+	}, h.log, complaints); err != nil {
 		return err
 	}
 	policy, err := guard.NewCORS(h.CORSOrigins, h.chain.ClientHeaders()...)
@@ -150,9 +149,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.subscribe = subscribe.New(subscribe.Config{Path: h.Path, Timing: h.Timing, Chain: h.chain, CORS: policy, Hub: h.hub, Log: h.log})
 	}
 	if h.PublishHeader != nil || h.Upstream || h.TwoWay {
-		h.app = &upstreamApp{
-			publish: h.PublishHeader, route: h.subscribe, hub: h.hub, origins: h.CORSOrigins, log: h.log, complaints: h.complaints,
-		}
+		h.app = upstream.New(upstream.Config{
+			PublishHeader: h.PublishHeader, Route: h.subscribe, Hub: h.hub, Origins: h.CORSOrigins, Log: h.log, Complaints: complaints,
+		})
 	}
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && h.Path != "" {
 		srv.RegisterConnContext(subscribe.WithConn)
@@ -171,8 +170,3 @@ var (
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )
-
-// complain logs what a client's request has brought about, once a minute.
-func (h *Handler) complain(level zapcore.Level, message string, fields ...zap.Field) {
-	h.complaints.Log(h.log, level, message, fields...)
-}

@@ -1,4 +1,4 @@
-package ssepush
+package upstream
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// passOn passes on a request that no route answers. The app gets no instructions with it, and the client none of the app's. A
+// PassOn passes on a request that no route answers. The app gets no instructions with it, and the client none of the app's. A
 // question of user authorize keeps its own.
-func (a *upstreamApp) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (a *App) PassOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	switch {
 	case identity.IsSiteQuestion(r):
 	case identity.IsQuestion(r):
@@ -27,7 +27,7 @@ func (a *upstreamApp) passOn(w http.ResponseWriter, r *http.Request, next caddyh
 }
 
 // forward passes on a request that has only instructions for the app, and heeds those of the answer.
-func (a *upstreamApp) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (a *App) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	answer := &answerWriter{
 		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, app: a, ctx: r.Context(), inner: identity.IsSiteQuestion(r) || isInner(r),
 	}
@@ -42,7 +42,7 @@ func (a *upstreamApp) forward(w http.ResponseWriter, r *http.Request, next caddy
 // answerWriter removes the instructions from an answer, and publishes what they ask for, before the first byte is sent.
 type answerWriter struct {
 	*caddyhttp.ResponseWriterWrapper
-	app   *upstreamApp
+	app   *App
 	ctx   context.Context
 	inner bool // others wait for the answer's instructions: a directive around this one, or a question of user authorize
 	begun bool
@@ -62,6 +62,7 @@ func (a *answerWriter) take() (taken http.Header) {
 	return taken
 }
 
+// begin deals with the header of an answer, or of an informational response before it.
 func (a *answerWriter) begin(status int) {
 	taken := a.take() // of 103 as well
 	if a.begun || status < 200 {
@@ -98,7 +99,7 @@ func (a *answerWriter) FlushError() error {
 }
 
 // refuseQuestion answers a question that came back to this Caddy over the network.
-func (a *upstreamApp) refuseQuestion(w http.ResponseWriter) error {
+func (a *App) refuseQuestion(w http.ResponseWriter) error {
 	a.complain(zap.ErrorLevel, "a question of user authorize came back to this Caddy over the network, where its answer cannot be "+
 		"told from a client's; give authorize a path of the same site that leads to the app, or the app's own address")
 	problem.New(http.StatusLoopDetected, "this Caddy cannot be asked who a client is").Write(w)

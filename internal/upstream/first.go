@@ -1,4 +1,4 @@
-package ssepush
+package upstream
 
 import (
 	"bytes"

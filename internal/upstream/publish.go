@@ -1,4 +1,4 @@
-package ssepush
+package upstream
 
 import (
 	"context"
@@ -22,13 +22,13 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// PublishHeader lets the app behind publish by a header of its answers, X-SSE-Publish: an event or many, as JSON or in the
-// form of a query. It is trusted for where it comes from, so it is to stand only on routes of which the app alone answers.
+// PublishHeader lets the app behind publish by a header of its answers, X-SSE-Publish: one event or several, as JSON or in the
+// form of a query. Whatever answers on the route may publish, so use it only on routes that nothing but the app answers.
 type PublishHeader struct {
 	// What such events may be sent to: `user`, `topic`, `connection`, `broadcast`. At least one.
 	Targets []string `json:"targets" placeholders:"none"`
-	// The statuses of answers that count, each as a code such as `201` or a class such as `2xx`. 206 and 304 never count: the
-	// app has not made such an answer for the request. Default: 2xx, 3xx.
+	// The statuses of answers that count, each as a code such as `201` or a class such as `2xx`. 206 and 304 never count, since
+	// the app did not make such an answer for this request. Default: 2xx, 3xx.
 	Status []string `json:"status,omitempty" placeholders:"none"`
 	// How many bytes the header may have. Default: 16 KiB.
 	Size int64 `json:"size,omitempty"`
@@ -41,11 +41,15 @@ func (p *PublishHeader) Check() error {
 	if len(p.Targets) == 0 {
 		return errors.New("targets is missing; give user, topic, connection, broadcast, or several of them")
 	}
-	if err := checkEach(p.Targets, checkTarget); err != nil {
-		return fmt.Errorf("targets: %w", err)
+	for _, name := range p.Targets {
+		if err := CheckTarget(name); err != nil {
+			return fmt.Errorf("targets: %w", err)
+		}
 	}
-	if err := checkEach(p.Status, checkStatus); err != nil {
-		return fmt.Errorf("status: %w", err)
+	for _, text := range p.Status {
+		if err := CheckStatus(text); err != nil {
+			return fmt.Errorf("status: %w", err)
+		}
 	}
 	if p.Size < 0 {
 		return errors.New("size: must not be negative")
@@ -53,14 +57,16 @@ func (p *PublishHeader) Check() error {
 	return nil
 }
 
-func checkTarget(name string) error {
+// CheckTarget reports what is wrong with the name of a kind of target.
+func CheckTarget(name string) error {
 	if rules.TargetKind(name) == 0 {
 		return fmt.Errorf("%q is not known; known are user, topic, connection and broadcast", name)
 	}
 	return nil
 }
 
-func checkStatus(text string) error {
+// CheckStatus reports what is wrong with a status, or a class of statuses, of answers that count.
+func CheckStatus(text string) error {
 	if text == "206" || text == "304" {
 		return fmt.Errorf("%q never counts: it is a part of an answer, or stands for an earlier one", text)
 	}
@@ -97,7 +103,7 @@ func (p *PublishHeader) permits(r *broker.Record) *problem.Problem {
 }
 
 // publishAnswer publishes what an answer of the app asks for. If that fails, the answer is passed on all the same.
-func (a *upstreamApp) publishAnswer(ctx context.Context, texts []string, status int, header http.Header) {
+func (a *App) publishAnswer(ctx context.Context, texts []string, status int, header http.Header) {
 	if reason := a.publish.whyNot(status, header); reason != "" {
 		a.complain(zap.WarnLevel, "X-SSE-Publish is ignored: "+reason)
 		return
@@ -129,7 +135,7 @@ func (a *upstreamApp) publishAnswer(ctx context.Context, texts []string, status 
 }
 
 // publishText publishes the events in one line of X-SSE-Publish.
-func (a *upstreamApp) publishText(ctx context.Context, theHub *pool.Hub, text string) {
+func (a *App) publishText(ctx context.Context, theHub *pool.Hub, text string) {
 	kind := "application/x-www-form-urlencoded"
 	if decode.LooksLikeJSON([]byte(text)) {
 		kind = "application/json"

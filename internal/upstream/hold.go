@@ -1,4 +1,4 @@
-package ssepush
+package upstream
 
 import (
 	"errors"
@@ -21,10 +21,10 @@ import (
 // errUpstream sends a client off because the app is in trouble, which may pass.
 var errUpstream = &hub.Refusal{Reason: "upstream"}
 
-// subscribe answers a subscribe request as the app says, and holds the stream if the app asks for one. The app's own answer
+// Subscribe answers a subscribe request as the app says, and holds the stream if the app asks for one. The app's own answer
 // ends first, as any other does, so that its worker is free while the stream lasts. own is the URL by which the request belongs
 // to the route.
-func (a *upstreamApp) subscribe(w http.ResponseWriter, r *http.Request, own *url.URL, next caddyhttp.Handler) error {
+func (a *App) Subscribe(w http.ResponseWriter, r *http.Request, own *url.URL, next caddyhttp.Handler) error {
 	both := newAppRequest(r, own)
 	conn, timing, err := a.admit(w, both, next)
 	if conn != nil {
@@ -35,7 +35,7 @@ func (a *upstreamApp) subscribe(w http.ResponseWriter, r *http.Request, own *url
 
 // admit answers requests that get no stream, and returns the connection of one that does. It is a function of its own, so
 // that a stream does not keep its stack.
-func (a *upstreamApp) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (*hub.Conn, *stream.Timing, error) {
+func (a *App) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (*hub.Conn, *stream.Timing, error) {
 	if a.route.Screen(w, r.asked) {
 		return nil, nil, nil
 	}
@@ -74,7 +74,7 @@ func (a *upstreamApp) admit(w http.ResponseWriter, r appRequest, next caddyhttp.
 }
 
 // asked reads where a stream is to begin. It reports false if it has answered the request itself.
-func (a *upstreamApp) asked(w http.ResponseWriter, r appRequest) (sub hub.Subscription, ok bool) {
+func (a *App) asked(w http.ResponseWriter, r appRequest) (sub hub.Subscription, ok bool) {
 	if err := a.route.Enter(r.asked); err != nil {
 		a.route.Reject(w, r.asked, err)
 		return sub, false
@@ -112,7 +112,7 @@ type appAnswer struct {
 
 // ask passes a subscribe request on to the app. It returns nil if the client has got the app's answer: one that asks for no
 // stream, unless it is an error at which an EventSource would give up for good.
-func (a *upstreamApp) ask(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (*appAnswer, error) {
+func (a *App) ask(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (*appAnswer, error) {
 	streams := strings.Contains(r.asked.Header.Get("Accept"), "text/event-stream")
 	stripRequest(r.toApp)
 	r.toApp.Header.Del("Accept-Encoding") // first events must be readable
@@ -154,7 +154,7 @@ func (a *appAnswer) holds() bool {
 
 // admitted returns what the app grants the client that it lets in. It reports false, and logs the reason, if the
 // answer is an error, comes from a cache, or cannot be read.
-func (a *upstreamApp) admitted(answer *appAnswer) (*identity.Grant, bool) {
+func (a *App) admitted(answer *appAnswer) (*identity.Grant, bool) {
 	if !answer.holds() {
 		a.complain(zap.WarnLevel, "the app behind the subscribe route failed", zap.Int("status", answer.status), zap.Error(answer.err))
 		return nil, false

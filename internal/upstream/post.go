@@ -1,4 +1,4 @@
-package ssepush
+package upstream
 
 import (
 	"net/http"
@@ -13,15 +13,15 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// isPost reports whether a request is a POST, or the preflight request of one. Preflights of other methods go to the app, as
+// IsPost reports whether a request is a POST, or the preflight request of one. Preflights of other methods go to the app, as
 // requests with those methods do.
-func isPost(r *http.Request) bool {
+func IsPost(r *http.Request) bool {
 	return r.Method == http.MethodPost ||
 		r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") == http.MethodPost
 }
 
-// postsTo returns the id of the connection that a URL names; "" if it names none.
-func (a *upstreamApp) postsTo(u *url.URL) string {
+// PostsTo returns the id of the connection that a URL names; "" if it names none.
+func (a *App) PostsTo(u *url.URL) string {
 	id, ok := strings.CutPrefix(u.Path, a.route.Path()+"/")
 	if !ok || rules.CheckConnection(id) != nil {
 		return ""
@@ -29,9 +29,9 @@ func (a *upstreamApp) postsTo(u *url.URL) string {
 	return id
 }
 
-// post passes on what a page posts to its own connection, with X-SSE-User and X-SSE-Connection, so that the app knows who
+// Post passes on what a page posts to its own connection, with X-SSE-User and X-SSE-Connection, so that the app knows who
 // posts. own is the URL that names the connection.
-func (a *upstreamApp) post(w http.ResponseWriter, r *http.Request, own *url.URL, next caddyhttp.Handler) error {
+func (a *App) Post(w http.ResponseWriter, r *http.Request, own *url.URL, next caddyhttp.Handler) error {
 	both := newAppRequest(r, own)
 	answered, p := a.route.Preflight(w, both.asked)
 	if answered {
@@ -41,7 +41,7 @@ func (a *upstreamApp) post(w http.ResponseWriter, r *http.Request, own *url.URL,
 		p = problem.New(http.StatusForbidden, "send the Origin of this host, or one of cors_origins: other pages may not post here")
 	}
 	var user string
-	id := a.postsTo(own)
+	id := a.PostsTo(own)
 	if p == nil {
 		user, p = a.poster(both.asked, id)
 	}
@@ -62,7 +62,7 @@ func (a *upstreamApp) post(w http.ResponseWriter, r *http.Request, own *url.URL,
 
 // isOwnPage reports whether a page of this host, or of a listed origin, sends a request. A cookie is no proof of that, since a
 // browser adds it to what any page posts; but the browser also names the page. `*` lists no origin.
-func (a *upstreamApp) isOwnPage(r *http.Request) bool {
+func (a *App) isOwnPage(r *http.Request) bool {
 	if origins := r.Header["Origin"]; len(origins) > 0 {
 		return request.IsOwnOrigin(r) || len(origins) == 1 && slices.Contains(a.origins, origins[0])
 	}
@@ -71,7 +71,7 @@ func (a *upstreamApp) isOwnPage(r *http.Request) bool {
 
 // poster returns the user that posts to a connection. The connection must be the user's and open; one that another node may
 // hold must at least be the user's.
-func (a *upstreamApp) poster(r *http.Request, id string) (string, *problem.Problem) {
+func (a *App) poster(r *http.Request, id string) (string, *problem.Problem) {
 	caller, p := a.route.Identify(r)
 	if p != nil {
 		return "", p
