@@ -238,8 +238,10 @@ var engines = map[string]engine{
 
 // The example as it is printed: three nodes behind a load balancer. A node is killed, and then the engine.
 func TestClusterLosesNothing(t *testing.T) {
+	t.Parallel()
 	for name, e := range engines {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir, port := harness.Dir(t), harness.Port(t)
 			server := e.start(t, dir, port)
 			var nodes []*harness.Caddy
@@ -286,6 +288,7 @@ func TestClusterLosesNothing(t *testing.T) {
 
 // One node with the file broker: killed in the middle, and started again.
 func TestNodeLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir, at := harness.Dir(t), harness.Port(t)
 	start := func() *harness.Caddy {
 		return harness.StartCaddy(t, harness.File(t, "examples/cluster/file.Caddyfile"), "PORT="+at, "DATA="+dir)

@@ -32,6 +32,7 @@ func login(tab *harness.Tab, user string) {
 }
 
 func TestCrossOriginListed(t *testing.T) {
+	t.Parallel()
 	api, listed, _ := crossOrigin(t)
 	route := harness.Route{URL: api + "/_sse"}
 	tab := openSource(t, harness.NewProfile(t), listed)
@@ -62,6 +63,7 @@ func TestCrossOriginListed(t *testing.T) {
 }
 
 func TestCrossOriginWithoutCredentials(t *testing.T) {
+	t.Parallel()
 	api, listed, _ := crossOrigin(t)
 	tab := openSource(t, harness.NewProfile(t), listed)
 	login(tab, "ann")
@@ -73,6 +75,7 @@ func TestCrossOriginWithoutCredentials(t *testing.T) {
 }
 
 func TestCrossOriginNotListed(t *testing.T) {
+	t.Parallel()
 	api, _, other := crossOrigin(t)
 	route := harness.Route{URL: api + "/_sse"}
 	tab := openSource(t, harness.NewProfile(t), other)

@@ -78,6 +78,7 @@ func example(t *testing.T) (url string) {
 }
 
 func TestCurl(t *testing.T) {
+	t.Parallel()
 	url := example(t)
 	u1, u2 := curlStream(t, url+"/events?userId=u1"), curlStream(t, url+"/events?userId=u2")
 	await(t, u1, "id: ")
@@ -119,6 +120,7 @@ func TestCurlConnectsAtOnce(t *testing.T) {
 }
 
 func TestCurlWithoutTarget(t *testing.T) {
+	t.Parallel()
 	url := example(t)
 	said := curl(t, "-i", "-d", "data=x", url+"/_sse/publish")
 	head, body, _ := strings.Cut(said, "\r\n\r\n")

@@ -38,6 +38,7 @@ func publish(tab *harness.Tab, to, other, event, data string) {
 }
 
 func TestDemoPublishes(t *testing.T) {
+	t.Parallel()
 	url := demo(t)
 	profile := harness.NewProfile(t)
 	ann, ben := openDemo(t, profile, url, "ann"), openDemo(t, profile, url, "ben")
@@ -64,6 +65,7 @@ func TestDemoPublishes(t *testing.T) {
 }
 
 func TestDemoShowsAnError(t *testing.T) {
+	t.Parallel()
 	tab := openDemo(t, harness.NewProfile(t), demo(t), "ann")
 	tab.Fill(`[name=event]`, "sse:forged")
 	tab.Click(`#publish button`)
@@ -75,6 +77,7 @@ func TestDemoShowsAnError(t *testing.T) {
 }
 
 func TestDemoResumes(t *testing.T) {
+	t.Parallel()
 	url := demo(t)
 	tab := openDemo(t, harness.NewProfile(t), url, "ann")
 	publish(tab, "me", "", "hello", "before")
@@ -111,6 +114,7 @@ func TestDemoResumes(t *testing.T) {
 
 // A tab that is closed is gone at once, and one that navigates away as well.
 func TestDemoLeaves(t *testing.T) {
+	t.Parallel()
 	url := demo(t)
 	route := harness.Route{URL: url + "/_sse"}
 	profile := harness.NewProfile(t)

@@ -69,6 +69,7 @@ func wantKept(t *testing.T, tab *harness.Tab, site string) {
 }
 
 func TestInspector(t *testing.T) {
+	t.Parallel()
 	site := inspected(t)
 	route := harness.Route{URL: site + "/_sse"}
 
@@ -157,6 +158,7 @@ func TestInspector(t *testing.T) {
 
 // A page at work, as it is seen on a phone and on a desk, by day and by night: nothing is wider than the screen.
 func TestInspectorLooks(t *testing.T) {
+	t.Parallel()
 	site := inspected(t)
 	route := harness.Route{URL: site + "/_sse"}
 	tab := harness.OpenTab(t, site+"/_inspect/")
@@ -202,6 +204,7 @@ func TestInspectorLooks(t *testing.T) {
 
 // A front strips a prefix that Caddy never sees: the session holds all the same.
 func TestInspectorBehindStrippedPrefix(t *testing.T) {
+	t.Parallel()
 	front := harness.StartNginx(t, `server { listen 127.0.0.1:$PORT;
 		location /ops/ { proxy_set_header Host $http_host; proxy_buffering off; proxy_pass `+inspected(t)+`/; }
 	}`)
@@ -215,6 +218,7 @@ func TestInspectorBehindStrippedPrefix(t *testing.T) {
 
 // A browser that keeps no cookies is told so.
 func TestInspectorWithoutCookies(t *testing.T) {
+	t.Parallel()
 	front := harness.StartNginx(t, `server { listen 127.0.0.1:$PORT;
 		location / { proxy_set_header Host $http_host; proxy_buffering off; proxy_hide_header Set-Cookie; proxy_pass `+inspected(t)+`; }
 	}`)
@@ -226,6 +230,7 @@ func TestInspectorWithoutCookies(t *testing.T) {
 
 // Who looks keeps Caddy neither from a reload nor from its end, and is back when it is.
 func TestInspectorLetsCaddyGo(t *testing.T) {
+	t.Parallel()
 	caddyfile, url := site(t, inspectorSite)
 	caddy := harness.StartCaddy(t, caddyfile)
 	tab := openInspector(t, url)
@@ -238,6 +243,7 @@ func TestInspectorLetsCaddyGo(t *testing.T) {
 
 // Lists stay short, however many there are.
 func TestInspectorOfMany(t *testing.T) {
+	t.Parallel()
 	site := inspected(t)
 	route := harness.Route{URL: site + "/_sse"}
 	tab := openInspector(t, site)

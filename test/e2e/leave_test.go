@@ -65,9 +65,11 @@ func visit(port, user string, stay func(*net.TCPConn) error) error {
 
 // Of who leaves, nothing is left.
 func TestLeaversLeaveNothing(t *testing.T) {
+	t.Parallel()
 	const rounds, atOnce = 300, 10
 	for name, stay := range visits {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			caddyfile, url := site(t, `
 	sse_push /events {
 		user query userId

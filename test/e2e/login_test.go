@@ -126,6 +126,7 @@ func (v *visitor) cookies() string {
 
 // Two users in two browsers, and a third one who tries what he can: by each of the ways it is one chat.
 func TestChatBehindLogin(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
@@ -245,6 +246,7 @@ func claims(t *testing.T, site, way string, carl *visitor) {
 
 // A page goes on when its ticket or session grant ends, and shows everything once.
 func TestChatRenews(t *testing.T) {
+	t.Parallel()
 	site := chatBy(t, "ticket", "CHAT_SECONDS=3")
 	ann := enter(t, harness.NewProfile(t), site, "ann")
 	say(ann, "", "before")

@@ -15,6 +15,7 @@ import (
 
 // What a newcomer does after git clone.
 func TestMakeRun(t *testing.T) {
+	t.Parallel()
 	ports := map[string]string{"8080": "the demo", "8081": "the PHP chat", "9001": "its PHP", "2019": "Caddy's admin endpoint"}
 	for port, what := range ports {
 		if !harness.PortIsFree(port) {

@@ -43,6 +43,7 @@ func TestNginxPassesEventsAtOnce(t *testing.T) {
 }
 
 func TestNginxInFrontOfAToken(t *testing.T) {
+	t.Parallel()
 	caddy := serve(t, `
 	sse_push /events {
 		user query userId
@@ -74,6 +75,7 @@ func TestNginxInFrontOfAToken(t *testing.T) {
 }
 
 func TestNginxInFrontOfAllow(t *testing.T) {
+	t.Parallel()
 	caddy := serve(t, `
 	sse_push /events {
 		user query userId
@@ -93,6 +95,7 @@ func TestNginxInFrontOfAllow(t *testing.T) {
 
 // To a site behind nginx's plain proxy_pass, each of its own pages looks foreign by its Origin. The browser knows better.
 func TestNginxRewritesHost(t *testing.T) {
+	t.Parallel()
 	front := harness.StartNginx(t, bare(serve(t, inspectorSite)))
 	tab := openInspector(t, front)
 	harness.Eval[int](tab, `window.heard = 0, fetch('/events', {

@@ -75,6 +75,7 @@ func sees(tab *harness.Tab, names ...string) {
 }
 
 func TestChat(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(*testing.T) string{
 		"php-fpm": func(t *testing.T) string { url, _ := behindFPM(t, 4); return url },
 		"php -S":  behindPHP,
@@ -156,6 +157,7 @@ func chat(t *testing.T, url string) {
 
 // A tab that streams costs PHP nothing. Two workers, fifty tabs, and none of them is busy.
 func TestWorkersAreIdle(t *testing.T) {
+	t.Parallel()
 	const tabs = 50
 	url, fpm := behindFPM(t, 2)
 	route := harness.Route{URL: url + "/_sse"}
@@ -214,6 +216,7 @@ func TestWorkersAreIdle(t *testing.T) {
 }
 
 func TestTicker(t *testing.T) {
+	t.Parallel()
 	url, _ := behindFPM(t, 2)
 	ticks := func(count int) (ids []string) {
 		t.Helper()
@@ -268,6 +271,7 @@ func TestTicker(t *testing.T) {
 
 // The smallest example, from a shell and as a page.
 func TestPublishExample(t *testing.T) {
+	t.Parallel()
 	fpm, _ := behindFPM(t, 2)
 	for name, site := range map[string]string{"php-fpm": fpm, "php -S": behindPHP(t)} {
 		t.Run(name, func(t *testing.T) {
@@ -302,6 +306,7 @@ func TestPublishExample(t *testing.T) {
 }
 
 func TestFPMConfigOfExamples(t *testing.T) {
+	t.Parallel()
 	if out, err := harness.CheckFPM(t, "examples/php/php-fpm.conf"); err != nil {
 		t.Errorf("php-fpm --test: %v\n%s", err, out)
 	}
@@ -309,6 +314,7 @@ func TestFPMConfigOfExamples(t *testing.T) {
 
 // Sites of the usual kinds, from Caddyfiles as they are printed.
 func TestLaravelSite(t *testing.T) {
+	t.Parallel()
 	fpm := harness.StartFPM(t, 2)
 	site := examples(t, "Caddyfile.laravel", "PHP_FPM="+fpm.Address)
 	checkPush(t, site, "Accept-Encoding", "gzip")
@@ -322,6 +328,7 @@ func TestLaravelSite(t *testing.T) {
 }
 
 func TestSinglePageSite(t *testing.T) {
+	t.Parallel()
 	port := harness.Port(t)
 	site, env := "http://localhost:"+port, "SSE_PUSH_URL=http://localhost:"+port+"/_sse"
 	harness.StartCaddy(t, harness.File(t, "examples/php/Caddyfile.spa"), "SITE_ADDRESS="+site,

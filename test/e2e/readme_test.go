@@ -153,6 +153,7 @@ func quickStart(t *testing.T) (address string, pair []string) {
 
 // What a newcomer does first: one section, in which everything works with everything as it is printed.
 func TestReadmeQuickStart(t *testing.T) {
+	t.Parallel()
 	address, pair := quickStart(t)
 	tab := harness.OpenTab(t, "http://"+address+"/")
 	stranger := harness.Open(t, "http://"+address+"/events?userId=u2")
@@ -206,6 +207,7 @@ func TestReadmeQuickStart(t *testing.T) {
 
 // Every other command line of the README.
 func TestReadmeCommands(t *testing.T) {
+	t.Parallel()
 	address, pair := quickStart(t)
 	u1 := harness.Open(t, "http://"+address+"/events?userId=u1")
 	u1.Connected()
@@ -238,6 +240,7 @@ func TestReadmeCommands(t *testing.T) {
 
 // The big Caddyfile.
 func TestReadmeSite(t *testing.T) {
+	t.Parallel()
 	s := readme(t, "caddyfile", "forward_auth")
 	site, internal := "localhost:"+harness.Port(t), "127.0.0.1:"+harness.Port(t)
 	whoami, fpm := harness.StartPHP(t, 2, testdata(t, "php")), harness.StartFPM(t, 2)
@@ -275,6 +278,7 @@ func TestReadmeSite(t *testing.T) {
 
 // The log filter.
 func TestReadmeLog(t *testing.T) {
+	t.Parallel()
 	s := readme(t, "caddyfile", "REDACTED")
 	address := "localhost:" + harness.Port(t)
 	caddy := harness.StartCaddy(t, harness.Replace(t, s.String(), s.text, "localhost:8080", address))
@@ -289,6 +293,7 @@ func TestReadmeLog(t *testing.T) {
 
 // nginx as the README has it, in front of the README's Caddyfile.
 func TestReadmeNginx(t *testing.T) {
+	t.Parallel()
 	address, _ := quickStart(t)
 	_, port, _ := strings.Cut(address, ":")
 	s := readme(t, "nginx", "proxy_pass")
@@ -301,6 +306,7 @@ func TestReadmeNginx(t *testing.T) {
 
 // The files that the README and its neighbours link to are there.
 func TestReadmeLinks(t *testing.T) {
+	t.Parallel()
 	for _, file := range documents {
 		for _, part := range strings.Split(harness.File(t, file), "](")[1:] {
 			target, _, _ := strings.Cut(part, ")")

@@ -44,6 +44,7 @@ func connects(tab *harness.Tab, n int) {
 
 // A browser comes back by itself, with its last id, and gets what it missed: once and in order.
 func TestBrowserResumes(t *testing.T) {
+	t.Parallel()
 	url := serve(t, `
 	sse_push /events {
 		user query userId
@@ -116,6 +117,7 @@ func TestBrowserResumes(t *testing.T) {
 
 // When what is in front answers 502, EventSource gives up. Our client comes back, and says that something may be missing.
 func TestBrowserComesBackAfter502(t *testing.T) {
+	t.Parallel()
 	caddyfile, url := site(t, `
 	sse_push /events {
 		user query userId
@@ -148,6 +150,7 @@ func TestBrowserComesBackAfter502(t *testing.T) {
 
 // A frozen page holds no stream, and comes back to all that it missed, however short the freeze was.
 func TestFrozenPageComesBack(t *testing.T) {
+	t.Parallel()
 	url := serve(t, `
 	sse_push /events {
 		user query userId
@@ -180,6 +183,7 @@ func TestFrozenPageComesBack(t *testing.T) {
 
 // The JavaScript client works in a worker, with URLs relative to the worker's own.
 func TestClientInWorker(t *testing.T) {
+	t.Parallel()
 	url := serve(t, `
 	sse_push /events {
 		user query userId

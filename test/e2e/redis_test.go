@@ -10,6 +10,7 @@ import (
 
 // The example as it is: PHP writes into Redis, and the client hears it from Caddy.
 func TestPHPPublishesIntoRedis(t *testing.T) {
+	t.Parallel()
 	port, site := harness.Port(t), "http://localhost:"+harness.Port(t)
 	harness.StartRedis(t, harness.Dir(t), port)
 	harness.StartCaddy(t, harness.File(t, "examples/php/redis-direct/Caddyfile"), "SITE_ADDRESS="+site, "REDIS_URL=redis://127.0.0.1:"+port)

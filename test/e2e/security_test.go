@@ -59,6 +59,7 @@ func TestSecurityExamples(t *testing.T) {
 
 // Every example of the README is run by a test as well; the table says by which.
 func TestReadmeExamplesAreRun(t *testing.T) {
+	t.Parallel()
 	tests := map[string]string{
 		"In a minute: caddyfile": "TestReadmeQuickStart", "In a minute: js": "TestReadmeQuickStart",
 		"In a minute: sh": "TestReadmeQuickStart", "In a minute: php": "TestReadmeQuickStart",

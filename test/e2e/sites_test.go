@@ -61,6 +61,7 @@ func testdata(t *testing.T, name string) string {
 }
 
 func TestSiteWithTryFiles(t *testing.T) {
+	t.Parallel()
 	url := serve(t, "root * "+testdata(t, "site")+"\n try_files {path} /index.html\n file_server\n"+directive)
 	checkPush(t, url)
 	checkPage(t, url+"/deep/link", "single page")
@@ -71,6 +72,7 @@ func TestSiteWithTryFiles(t *testing.T) {
 }
 
 func TestSiteWithHandle(t *testing.T) {
+	t.Parallel()
 	php := harness.StartPHP(t, 2, testdata(t, "php"))
 	rest := `
 	handle /api/* {
@@ -111,6 +113,7 @@ func TestSiteWithHandle(t *testing.T) {
 }
 
 func TestSiteWithEncode(t *testing.T) {
+	t.Parallel()
 	url := serve(t, "encode gzip\n root * "+testdata(t, "site")+"\n file_server\n"+directive)
 	checkPush(t, url, "Accept-Encoding", "gzip")
 
@@ -130,6 +133,7 @@ func TestSiteWithEncode(t *testing.T) {
 }
 
 func TestSiteWithAccessLog(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(harness.Dir(t), "access.log")
 	url := serve(t, "log {\n output file "+path+"\n }\n"+directive)
 	checkPush(t, url)
@@ -153,6 +157,7 @@ func TestSiteWithAccessLog(t *testing.T) {
 }
 
 func TestSiteWithForwardAuth(t *testing.T) {
+	t.Parallel()
 	php := harness.StartPHP(t, 2, testdata(t, "php"))
 	internal := harness.Port(t)
 	caddyfile, url := site(t, `

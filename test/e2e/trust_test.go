@@ -22,6 +22,7 @@ func scripts(fpm *harness.FPM) string {
 
 // Two workers make 500 streams, and have time for pages.
 func TestWorkersAreIdleByUpstream(t *testing.T) {
+	t.Parallel()
 	const streams, pages = 500, 50
 	fpm := harness.StartFPM(t, 2)
 	url := serve(t, `sse_push /events {
@@ -84,6 +85,7 @@ func TestWorkersAreIdleByUpstream(t *testing.T) {
 // The app publishes by a header of what it answers anyway. What it stores for others, who may write what they like into
 // the headers, publishes nothing where publish_header does not stand.
 func TestPublishByHeader(t *testing.T) {
+	t.Parallel()
 	uploads := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-SSE-Publish", "user=u1&data=from+"+strings.Trim(r.URL.Path, "/"))
 		w.Header().Set("X-SSE-Hold", "stream")
@@ -150,6 +152,7 @@ func TestPublishByHeader(t *testing.T) {
 
 // The app never sees a header that steers the proxy, in whatever way a client spells it.
 func TestInstructionsOfClients(t *testing.T) {
+	t.Parallel()
 	fpm := harness.StartFPM(t, 2)
 	// Caddy itself drops most such spellings, unless it is told that they are wanted.
 	caddyfile, url := site(t, `sse_push /events {
