@@ -92,7 +92,6 @@ var wards = []sick{
 
 // Against nginx as it should be, and as it should not: each fault is named, and no other.
 func TestDoctorBehindNginx(t *testing.T) {
-	t.Parallel()
 	cert, key := certificate(t)
 	runs := make([][]string, len(wards))
 	var sites, servers strings.Builder
@@ -148,7 +147,6 @@ http://localhost:%s {
 }
 
 func TestDoctorOfCaddyAlone(t *testing.T) {
-	t.Parallel()
 	port := harness.Port(t)
 	harness.StartCaddy(t, `{
 	default_bind 127.0.0.1
@@ -189,7 +187,6 @@ https://localhost:`+port+` {
 
 // A loop as PHP has always streamed.
 func TestDoctorOfPHP(t *testing.T) {
-	t.Parallel()
 	dir := harness.Dir(t)
 	harness.WriteFile(t, dir, "loop.php", `<?php
 header('Content-Type: text/event-stream');

@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 	// Tests that run at the same time wait more than they compute.
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		_ = flag.Set("test.parallel", "8")
+		_ = flag.Set("test.parallel", "4")
 	}
 	return m.Run()
 }
