@@ -13,9 +13,13 @@ build:
 run: build
 	@sh examples/run.sh
 
+# The times are those of two cores. go test prints a package when all of its tests have run, and the packages before it.
 test: deps lint
+	@echo "Unit tests and tests of sites, with the race detector: FIVE minutes, and nothing is printed at first"
 	$(GO) test -race -timeout 15m ./...
+	@echo "End-to-end tests, with PHP, nginx, Redis, NATS and Chromium: ONE minute"
 	cd test && $(GO) test -count=1 -timeout 15m ./... # never from the cache, which does not know of the binaries it runs
+	@echo "Tests of the benchmark and of the clients: seconds"
 	cd bench && $(GO) test ./...
 	php clients/php/tests/run.php
 	cd clients/js && node --test

@@ -20,7 +20,7 @@ import (
 
 func init() { caddy.RegisterModule(testBroker{}) }
 
-var update = flag.Bool("update", false, "rewrite the JSON in testdata, and docs/commands.md")
+var update = flag.Bool("update", false, "rewrite the JSON in testdata")
 
 // A golden file is a Caddyfile, a line of dashes, and the JSON that it becomes or a part of the error.
 func TestCaddyfile(t *testing.T) {

@@ -95,7 +95,7 @@ func TestAttempts(t *testing.T) {
 	}
 
 	// Addresses without number share what is left, and take no more memory.
-	for n := range 3 * maxAttempts {
+	for n := range maxAttempts + 1000 {
 		a.take(fmt.Sprint(n), now)
 	}
 	if len(a.by) > maxAttempts+1 {

@@ -95,7 +95,7 @@ func TestCommandDocs(t *testing.T) {
 	}
 	written, err := os.ReadFile(sitetest.Repo(commandsPage))
 	if err != nil || string(written) != page.String() {
-		t.Errorf("%s is not what the commands say (%v): go test -run TestCommandDocs . -update", commandsPage, err)
+		t.Errorf("%s is not what the commands say (%v): go test -run TestCommandDocs ./internal/sitetest -update", commandsPage, err)
 	}
 }
 

@@ -1,7 +1,8 @@
-package ssepush_test
+package main
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"reflect"
@@ -14,12 +15,16 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
+func TestMain(m *testing.M) { os.Exit(sitetest.Run(m)) }
+
+var update = flag.Bool("update", false, "rewrite testdata/surface.txt")
+
 // What users write into their configs and dashboards stays as it is: the names of the modules, the keys of their JSON, and
 // the metrics. The adapted Caddyfiles are in testdata/caddyfile, the commands' help in docs/commands.md.
 func TestSurface(t *testing.T) {
 	var lines []string
 	for _, module := range caddy.Modules() {
-		if strings.Contains(module, "sse_push") && !strings.HasPrefix(module, "sse_push.brokers.test") {
+		if strings.Contains(module, "sse_push") {
 			info, err := caddy.GetModule(module)
 			if err != nil {
 				t.Fatal(err)
@@ -49,7 +54,7 @@ func TestSurface(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("the public surface has changed; if that is meant: go test -run TestSurface . -update\n%s", diffLines(string(want), got))
+		t.Errorf("the public surface has changed; if that is meant: go test -run TestSurface ./cmd/caddy -update\n%s", diffLines(string(want), got))
 	}
 }
 
