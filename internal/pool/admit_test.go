@@ -10,7 +10,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 )
 
-// A ticket for one use lets one living client in, which may come back.
+// A ticket for one use lets in one client at a time, which may come back.
 func TestOnce(t *testing.T) {
 	within(t, func(t *testing.T, p *Hub) {
 		admit := func(once string) (*hub.Conn, error) {
@@ -47,6 +47,7 @@ func TestOnce(t *testing.T) {
 	})
 }
 
+// A grant can limit how many connections its user has.
 func TestGrantedLimit(t *testing.T) {
 	within(t, func(t *testing.T, p *Hub) {
 		admit := func() (*hub.Conn, error) {

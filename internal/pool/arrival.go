@@ -1,24 +1,22 @@
 package pool
 
-import (
-	"github.com/sse-push/caddy-sse-push/internal/identity"
-)
+import "github.com/sse-push/caddy-sse-push/internal/identity"
 
-// Arrival is what a connection keeps of its request, to be held against the settings of a later config. Where
-// the request has nothing of its own to keep, all connections of a route share one.
+// Arrival holds what a connection keeps of its request, so that a later config can be applied to it. Connections whose
+// requests have nothing of their own to keep share one Arrival a route.
 type Arrival struct {
-	Path   string
-	Page   string            // the origin of the page, unless it is the request's own
-	Filled map[string]string // entries of the grant with placeholders of the request, as they came out
+	Path   string            // of the route
+	Page   string            // the origin of the page; "" if it is the host's own
+	Filled map[string]string // the route's topics that hold placeholders of the request, with what they came out as
 
-	Grant    *identity.Grant // what the client has proved; nil: its word was taken
-	deadline *deadline       // when that ends; nil: never
+	Grant    *identity.Grant // what the client has proved; nil if its word was taken
+	deadline *deadline       // the end of the grant; nil if it never ends
 }
 
-// size is how many bytes the connection keeps by it. What connections may share is charged to each, as it is up to clients
-// whether they do.
+// size returns how many bytes a connection is charged for its Arrival. What connections may share is charged to each, since
+// it is up to the clients whether they share it.
 func (a *Arrival) size() int64 {
-	const each = 48 // of a string in a map or a list
+	const each = 48 // for a string in a map or a list
 	n := len(a.Page)
 	for _, topic := range a.Filled {
 		n += len(topic) + each
@@ -32,7 +30,7 @@ func (a *Arrival) size() int64 {
 	return int64(n)
 }
 
-// Bytes is about what the arrival keeps in memory. A hub asks, as it remembers those that have gone.
+// Bytes returns about how much memory the Arrival takes. The hub asks, since it remembers connections that have ended.
 func (a *Arrival) Bytes() int {
 	n := 128 + len(a.Page)
 	for entry, topic := range a.Filled {

@@ -9,9 +9,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 )
 
-// config is what a config says of a hub.
+// config is what one config says about a hub.
 type config struct {
-	generation uint64 // greater in a newer config
+	generation uint64 // a newer config has a greater one
 	settings   Settings
 	routes     []Route
 	log        *zap.Logger // names the hub

@@ -4,5 +4,5 @@ package pool
 
 import "math"
 
-// descriptors is how many files the process may open: where the system sets no limit, as many as it likes.
+// descriptors returns how many files the process may open. This system sets no limit.
 func descriptors() int { return math.MaxInt32 }

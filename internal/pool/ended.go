@@ -12,8 +12,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// ended says in one line what a connection was, into the log of the config in force: the connection's own may
-// be long gone. The line is written later: this is called where other streams are served, which must not wait for a log.
+// ended cleans up after a connection, and logs its end in one line. The line goes to the log of the config in force, since the
+// config that admitted the connection may be long gone. It is written later, since the caller serves other streams as well, which
+// must not wait for a log.
 func (p *Hub) ended(c *hub.Conn, reason error) {
 	openStreams.Add(-1)
 	if a, ok := c.Route.(*Arrival); ok {
@@ -29,11 +30,11 @@ func (p *Hub) ended(c *hub.Conn, reason error) {
 		zap.Duration("duration", time.Since(c.Since())), zap.Uint64("events", events), zap.Uint64("bytes", bytes),
 		zap.String("reason", endReason(c, reason))}
 	p.endings.Put(func() { e.Write(fields...) }, func(dropped int) {
-		log.Warn("connections have ended without a line each, as the log took none", zap.Int("lines", dropped))
+		log.Warn("connections have ended without a line each, because the log took none", zap.Int("lines", dropped))
 	})
 }
 
-// endReason is why a stream is over; nil is the hub's own will.
+// endReason returns why a stream is over. reason is nil if the hub ended it.
 func endReason(c *hub.Conn, reason error) string {
 	cause := c.Cause()
 	switch {

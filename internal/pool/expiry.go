@@ -12,45 +12,45 @@ import (
 )
 
 const (
-	// maxNotice is how long before its end a stream is told of it, at most; a tenth of its life otherwise.
+	// A client is told of the end when a tenth of the stream's life is left, but at most maxNotice before it; add spreads that
+	// by up to half as much again.
 	maxNotice = 30 * time.Second
-	// returnStep is by how much each stream that ends in the same moment spreads the times to come back, and
-	// maxReturn bounds it.
+	// Clients whose streams end at the same moment return over a time that grows by returnStep a stream, up to maxReturn.
 	returnStep = 2 * time.Millisecond
 	maxReturn  = 10 * time.Second
 )
 
-// deadlines are those of all streams of the process that expire.
+// deadlines has all streams of the process whose grants expire.
 var deadlines expiry
 
-// expiry ends streams when their grants do. Streams that never expire cost it nothing.
+// expiry ends streams when their grants do. A stream that never expires costs it nothing.
 type expiry struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards all below, and the fields of each deadline
 	queue queue
-	timer *time.Timer // for the first of the queue
+	timer *time.Timer // for the first in the queue; nil if the queue is empty
 }
 
-// deadline is what is next for a stream: that it be told, or that it end.
+// deadline is when a stream ends.
 type deadline struct {
 	conn  *hub.Conn
-	next  time.Time
+	next  time.Time // when the client is told of the end; once it has been told, the end itself
 	end   time.Time
-	place int // in the queue; -1: not in it
+	place int // in the queue; -1 if it is not in the queue
 }
 
-// add ends a stream at a time, and has it told before.
+// add schedules the end of a stream, and that the client is told of it before.
 func (e *expiry) add(c *hub.Conn, end time.Time) *deadline {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	notice := max(0, min(time.Until(end)/10, maxNotice))
 	d := &deadline{conn: c, end: end}
-	d.next = end.Add(-notice - rand.N(notice/2+1)) // not all that came at once are to renew at once
+	d.next = end.Add(-notice - rand.N(notice/2+1)) // clients that came at once must not all renew at once
 	heap.Push(&e.queue, d)
 	e.arm()
 	return d
 }
 
-// remove forgets a stream; a nil deadline is none.
+// remove forgets a deadline. It does nothing if d is nil, or no longer in the queue.
 func (e *expiry) remove(d *deadline) {
 	if d == nil {
 		return
@@ -63,7 +63,7 @@ func (e *expiry) remove(d *deadline) {
 	}
 }
 
-// arm sets the timer to the first deadline. The caller holds mu.
+// arm sets the timer for the first deadline. The caller holds mu.
 func (e *expiry) arm() {
 	switch {
 	case len(e.queue) == 0 && e.timer != nil:
@@ -76,7 +76,7 @@ func (e *expiry) arm() {
 	}
 }
 
-// run does what is due.
+// run tells the clients and ends the streams that are due.
 func (e *expiry) run() {
 	now := time.Now()
 	var tell, end []*deadline
@@ -106,7 +106,7 @@ func (e *expiry) run() {
 	}
 }
 
-// queue is a heap, the earliest first.
+// queue is a heap with the earliest deadline first.
 type queue []*deadline
 
 func (q queue) Len() int { return len(q) }

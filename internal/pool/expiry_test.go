@@ -14,11 +14,12 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
+// newTestHub returns a hub with the default settings.
 func newTestHub() *Hub {
 	return newHub(membroker.Open(), &config{settings: Settings{Hub: "test"}, log: zap.NewNop()})
 }
 
-// within runs a test in a time of its own, with a hub.
+// within runs a test with a hub, in a time of its own.
 func within(t *testing.T, test func(t *testing.T, p *Hub)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestHub()
@@ -36,7 +37,7 @@ func subscribeTo(t *testing.T, p *Hub) *hub.Conn {
 	return c
 }
 
-// written is what a connection has to write, and whether it has ended.
+// written returns what a connection has to write, and whether it has ended.
 func written(t *testing.T, c *hub.Conn) (text string, ended bool) {
 	t.Helper()
 	frames, err := c.Next(nil, 1<<20)
@@ -103,7 +104,7 @@ func TestExpiryInThePast(t *testing.T) {
 	})
 }
 
-// Streams end in the order of their grants, whatever order they came in; one that leaves is forgotten.
+// Streams end in the order of their grants, whatever order they began in. A stream that ends earlier is forgotten.
 func TestExpiryOfMany(t *testing.T) {
 	within(t, func(t *testing.T, p *Hub) {
 		var e expiry

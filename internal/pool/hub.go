@@ -14,11 +14,11 @@ import (
 // Hub is a hub that outlives the configs that use it. It follows the config in force.
 type Hub struct {
 	*hub.Hub
-	config     atomic.Pointer[config] // the one in force; never nil
+	config     atomic.Pointer[config] // the config in force; never nil
 	ownKey     []byte                 // for the ids of clients that name themselves, if the config has no key
 	complaints problem.Complaints
-	timings    sync.Map // of a path: the *stream.Timing of its streams
-	endings    asynclog.Queue
+	timings    sync.Map       // path → *stream.Timing of the streams that came by it
+	endings    asynclog.Queue // lines about connections that have ended
 }
 
 // MaxEvent returns how many bytes the data of an event may have.
@@ -27,7 +27,7 @@ func (p *Hub) MaxEvent() int64 { return p.config.Load().settings.maxEvent() }
 // Log returns the log of the config in force. Its lines name the hub.
 func (p *Hub) Log() *zap.Logger { return p.config.Load().log }
 
-// Forget makes the routes ask the app anew who a user is; "" stands for every user.
+// Forget makes the routes ask the app anew about a user, or about every user if it is "".
 func (p *Hub) Forget(user string) {
 	for _, route := range p.config.Load().routes {
 		route.Forget(user)

@@ -13,9 +13,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// The id of a connection whose client calls itself something (`?client=`) is the same whenever it comes again: 12 bytes
-// that stand for user and client, and 16 that prove whose they are, so that any node with the key can tell without having
-// seen the connection. Both are cut from an HMAC-SHA256 that covers hub, route and user as well.
+// If a client gives itself a name (`?client=`), its connection has the same id each time that it reconnects: 12 bytes that
+// stand for user and client, and 16 that prove which user the connection belongs to, so that any node with the key can tell
+// without having seen the connection. Both are cut from an HMAC-SHA256 that covers hub, route and user as well.
 const (
 	clientBytes = 12
 	ownerBytes  = 16
@@ -24,7 +24,8 @@ const (
 	maxClient = 64
 )
 
-// CheckClient reports what is wrong with what a client calls itself. It is not to be guessed, so it is not short.
+// CheckClient reports what is wrong with the name that a client gives itself. It must not be short, so that it cannot be
+// guessed.
 func CheckClient(values []string) error {
 	if len(values) != 1 {
 		return errors.New("is given more than once")
@@ -38,14 +39,14 @@ func CheckClient(values []string) error {
 	return nil
 }
 
-// connectionID is the id of the connection of a client.
+// connectionID returns the id of the connection of a client that has given itself a name.
 func (p *Hub) connectionID(route, user, client string) string {
 	part := p.mac("client", route, user, client)[:clientBytes]
 	return base64.RawURLEncoding.EncodeToString(append(part, p.owner(route, user, part)...))
 }
 
-// Owns reports whether a connection is a user's that came by the route with a path. A connection that is not open on this
-// node may be on another, if the nodes share the log: its id tells.
+// Owns reports whether a connection belongs to a user and came by the route with a path. A connection that is not open on this
+// node may be open on another one, if the nodes share the log: then its id decides.
 func (p *Hub) Owns(id, route, user string) bool {
 	c := p.Open(id)
 	if c == nil {
@@ -61,11 +62,12 @@ func (p *Hub) owns(id, route, user string) bool {
 	return err == nil && len(b) == clientBytes+ownerBytes && hmac.Equal(b[clientBytes:], p.owner(route, user, b[:clientBytes]))
 }
 
+// owner returns the part of an id that proves which user it belongs to.
 func (p *Hub) owner(route, user string, part []byte) []byte {
 	return p.mac("owner", route, user, string(part))[:ownerBytes]
 }
 
-// mac covers each of the texts with its length, so that none can pass for two.
+// mac returns an HMAC of the texts and the hub's name. It covers the length of each, so that no text can pass for two.
 func (p *Hub) mac(texts ...string) []byte {
 	h := hmac.New(sha256.New, p.idKey())
 	for _, text := range append(texts, p.Name) {
@@ -75,7 +77,8 @@ func (p *Hub) mac(texts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// idKey returns the key of the config in force, or the process's own. Connections keep the ids that they have.
+// idKey returns the key of the config in force, or the process's own if the config has none. Open connections keep their ids
+// when the key changes.
 func (p *Hub) idKey() []byte {
 	if key := p.config.Load().settings.ClientKey; key != "" {
 		return []byte(strings.TrimSpace(key))

@@ -15,7 +15,7 @@ func keyed(name, key string) *Hub {
 	return p
 }
 
-// An id is its owner's with the same key, hub, route and user, and nobody else's, whatever bit of it is changed.
+// An id belongs to its user if key, hub, route and user are the same, and to none if one of them or any bit of it is changed.
 func TestConnectionID(t *testing.T) {
 	const client = "0123456789abcdef"
 	p := keyed("hub", "key")

@@ -33,7 +33,7 @@ func Live() (live []*Hub) {
 	return live
 }
 
-// All returns all hubs of the process, those that are being replaced as well.
+// All returns all hubs of the process, including those that a reload is replacing.
 func All() (all []*hub.Hub) {
 	eachHub(func(p *Hub) { all = append(all, p.Hub) })
 	return all

@@ -1,16 +1,14 @@
 package pool
 
-import (
-	"sync"
-)
+import "sync"
 
-// held are the connections that hold what only one connection may hold at a time: tickets for one use.
+// held has the connections that hold a ticket for one use, by the ticket's name: only one connection at a time may hold it.
 var held struct {
-	mu sync.Mutex
-	by map[string]*Arrival // guarded by mu
+	mu sync.Mutex // guards by
+	by map[string]*Arrival
 }
 
-// enter takes what only one connection may hold, and reports whether it was free.
+// enter takes the connection's ticket for one use, if it has one, and reports whether no other connection holds it.
 func (a *Arrival) enter() bool {
 	if a.Grant.Once == "" {
 		return true
@@ -27,7 +25,8 @@ func (a *Arrival) enter() bool {
 	return true
 }
 
-// leave lets go of what a connection held.
+// leave releases what a connection that ends, or does not begin, holds: its ticket for one use, and its place in the queue of
+// deadlines.
 func (a *Arrival) leave() {
 	if a.Grant == nil {
 		return

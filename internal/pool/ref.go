@@ -17,19 +17,18 @@ import (
 // admitTimeout is how long a client waits for a hub whose broker cannot be reached before it is sent away.
 const admitTimeout = 5 * time.Second
 
-// hubs are the process's hubs. They outlive a config that is reloaded.
+// hubs are the process's hubs. They outlive the config that opened them.
 var hubs = caddy.NewUsagePool()
 
-// BrokerModule is a guest in sse_push.brokers: it opens the log behind a hub.
+// BrokerModule is a Caddy module in the namespace sse_push.brokers. It opens the log of a hub.
 type BrokerModule interface {
-	// LogKey names the log that Open opens for a hub. As long as it stays the same, a reloaded config keeps
-	// the hub as it is.
+	// LogKey names the log that Open opens. As long as it stays the same, the hub goes on through a reload.
 	LogKey() string
-	// Open returns the log behind a hub. It must not wait for a server.
+	// Open returns the log of a hub. It must not wait for a server.
 	Open(hub string) (broker.Broker, error)
 }
 
-// generations numbers the configs, so that it can be told which of two is the newer one.
+// generations counts the Refs of all configs, so that the newer one of two has the greater number.
 var generations atomic.Uint64
 
 // Ref is a hub as one config knows it: the config's settings and routes for the hub, and, once it is open, the hub.

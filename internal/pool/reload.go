@@ -1,10 +1,9 @@
 package pool
 
-import (
-	"github.com/sse-push/caddy-sse-push/internal/hub"
-)
+import "github.com/sse-push/caddy-sse-push/internal/hub"
 
-// apply puts a config in force: its settings count, and connections that it would not let in are closed over a while.
+// apply puts a config in force. Connections keep only the topics that it grants them; those that it would not let in are
+// closed over a while.
 func (p *Hub) apply(cfg *config) {
 	p.Configure(cfg.settings.hub())
 	p.config.Store(cfg)
@@ -20,8 +19,8 @@ func (p *Hub) apply(cfg *config) {
 	}
 }
 
-// recheck applies the config in force to a new connection, if it was admitted under an earlier one: the servers of that go on
-// for a moment.
+// recheck applies the config in force to a new connection that was admitted under an earlier one, whose servers go on for a
+// moment.
 func (p *Hub) recheck(c *hub.Conn, admittedUnder *config) {
 	if cfg := p.config.Load(); cfg.generation > admittedUnder.generation && !cfg.recheck(c) {
 		hub.Release([]*hub.Conn{c}, 0)

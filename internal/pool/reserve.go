@@ -24,7 +24,7 @@ func (p *Hub) hasRoom(network string) error {
 	return p.HasRoom(network)
 }
 
-// subscribe is Subscribe for a stream that is counted until it ends.
+// subscribe subscribes a client, and counts its stream until it ends.
 func (p *Hub) subscribe(ctx context.Context, sub hub.Subscription) (*hub.Conn, error) {
 	if p.exceeds(openStreams.Add(1)) {
 		openStreams.Add(-1)

@@ -28,36 +28,36 @@ const (
 	maxDebounce = time.Hour
 )
 
-// Settings are the settings that belong to a hub rather than to a route. They stand in one handler
-// of a hub, or are the same in all that have them.
+// Settings are the settings that belong to a hub rather than to a route. Each may be given in one handler of the hub, or in
+// several if it is the same in all of them.
 type Settings struct {
-	// The hub's name: handlers that name the same hub share subscribers and events. It must be given as
-	// soon as a config has two handlers. Default: "default".
+	// The hub's name: handlers that name the same hub share subscribers and events. Required if the config has more than one
+	// handler. Default: "default".
 	Hub string `json:"hub,omitempty"`
 
 	// How much of the past a hub keeps in memory, for clients that resume.
 	History *History `json:"history,omitempty"`
 
-	// What a hub admits.
+	// How much the hub admits and keeps.
 	Limits *Limits `json:"limits,omitempty"`
 
-	// How long streams are closed over, at most, when Caddy exits or the hub leaves the config, so that clients come back
-	// spread out. Up to 1h. Default: 3s.
+	// How long it may take to close the streams when Caddy exits or the hub leaves the config: they are closed one after
+	// another, so that clients reconnect spread out. Up to 1h. Default: 3s.
 	Drain *caddy.Duration `json:"drain,omitempty"`
 
-	// A secret of at least 32 bytes that the ids of connections are made with whose clients name themselves
+	// A secret of at least 32 bytes, from which the ids of connections are made whose clients give themselves a name
 	// (`?client=`). All nodes must have the same. Placeholders are filled in when the config is loaded. Default: a random
 	// one, until Caddy exits.
 	ClientKey string `json:"client_key,omitempty"`
 
-	// Publishes which users come and go. Default: not at all.
+	// Publishes when users come and go. Default: it is not published.
 	Presence *Presence `json:"presence,omitempty"`
 
-	// The ordered log behind the hub. Default: memory.
+	// The ordered log that the hub is built on. Default: memory.
 	BrokerRaw json.RawMessage `json:"broker,omitempty" placeholders:"guest" caddy:"namespace=sse_push.brokers inline_key=name"`
 }
 
-// History bounds the window of past events that a hub keeps; the first bound reached trims.
+// History bounds the window of past events that a hub keeps. Whichever bound is reached first trims it.
 type History struct {
 	// How many events. Default: 10000. 0 keeps the default; -1 keeps none.
 	Events int `json:"events,omitempty"`
@@ -67,9 +67,9 @@ type History struct {
 	Bytes int64 `json:"bytes,omitempty"`
 }
 
-// Limits bound what a hub takes on.
+// Limits bound how much a hub admits and keeps.
 type Limits struct {
-	// Connections in all. Default: no limit of its own; the hubs without one have 80 % of the process's file descriptors together. -1: no limit.
+	// Connections in all. Default: all hubs without a limit share 80 % of the process's file descriptors. -1: no limit.
 	Connections int `json:"connections,omitempty"`
 	// Connections a user. Default: 20. -1: no limit.
 	PerUser int `json:"per_user,omitempty"`
@@ -77,21 +77,21 @@ type Limits struct {
 	PerIP int `json:"per_ip,omitempty"`
 	// Bytes of an event's data. Default: 1 MiB.
 	Event int64 `json:"event,omitempty"`
-	// Bytes that may wait for one connection before it is put back to catching up from the history. Default: 64 KiB.
+	// Bytes that may wait for one connection. Beyond that, it catches up from the history instead. Default: 64 KiB.
 	Pending int64 `json:"pending,omitempty"`
-	// Bytes that may wait for all connections of the hub; an event that waits for several counts once. Past it, those with
-	// most are put back to catching up. Default: 1 GiB. -1: no limit.
+	// Bytes that may wait for all connections of the hub; an event that waits for several counts once. Beyond that, the
+	// connections with the most waiting catch up from the history instead. Default: 1 GiB. -1: no limit.
 	Memory int64 `json:"memory,omitempty"`
 	// New connections a second, and as many at once. A client that comes too early is told when to come again. Addresses (IPv6:
-	// networks of /64) that come at the same time have equal shares, and one alone may have all. Default: no limit.
+	// networks of /64) that come at the same time get equal shares; one that comes alone may have all. Default: no limit.
 	Rate int `json:"rate,omitempty"`
 }
 
 // Presence publishes an event `sse:presence` whenever a user comes or goes: `{"user": "…", "state": "join"}`, or `leave`.
 type Presence struct {
-	// The topic that it is published to. Who is to hear it must be granted that topic.
+	// The topic that it is published to. Clients must be granted that topic to hear it.
 	Topic string `json:"topic"`
-	// How long a user may have no connection, as between two pages, without having left. Up to 1h. Default: 5s.
+	// A user who reconnects within this time, as from one page to the next, is not reported as gone. Up to 1h. Default: 5s.
 	Debounce caddy.Duration `json:"debounce,omitempty"`
 }
 
@@ -130,6 +130,7 @@ func (s *Settings) Check() error {
 	return nil
 }
 
+// check reports what is wrong with the settings.
 func (h *History) check() error {
 	switch {
 	case h.Events < -1:
@@ -153,6 +154,7 @@ func (p *Presence) Check() error {
 	return nil
 }
 
+// check reports what is wrong with the settings.
 func (l *Limits) check() error {
 	for _, n := range []struct {
 		name  string
@@ -173,6 +175,7 @@ func (l *Limits) check() error {
 	return nil
 }
 
+// CheckDrain reports what is wrong with a drain.
 func CheckDrain(d caddy.Duration) error {
 	if t := time.Duration(d); t < 0 || t > maxDrain {
 		return fmt.Errorf("must be from 0s to %s; is %s", maxDrain, t)
@@ -180,7 +183,7 @@ func CheckDrain(d caddy.Duration) error {
 	return nil
 }
 
-// Warnings says what the settings ask for that the system may not be able to give.
+// Warnings returns what the settings ask for that the system may not be able to give.
 func (s *Settings) Warnings() (warnings []string) {
 	if l, most := s.Limits, descriptors(); l != nil && (l.Connections < 0 || l.Connections > most) {
 		warnings = append(warnings, fmt.Sprintf("limits: connections: the process may open %d files, and each connection takes one: "+
@@ -189,7 +192,7 @@ func (s *Settings) Warnings() (warnings []string) {
 	return warnings
 }
 
-// hub returns the settings with every default filled in.
+// hub returns the settings with all defaults filled in.
 func (s *Settings) hub() hub.Settings {
 	history, limits := History{}, Limits{}
 	if s.History != nil {
@@ -220,7 +223,7 @@ func (s *Settings) hub() hub.Settings {
 	}
 }
 
-// drain is how long streams are closed over when the hub is to go.
+// drain returns how long it may take to close the streams.
 func (s *Settings) drain() time.Duration {
 	if s.Drain == nil {
 		return defaultDrain
@@ -228,7 +231,7 @@ func (s *Settings) drain() time.Duration {
 	return time.Duration(*s.Drain)
 }
 
-// maxEvent is how many bytes an event's data may have.
+// maxEvent returns how many bytes the data of an event may have.
 func (s *Settings) maxEvent() int64 {
 	if s.Limits == nil {
 		return defaultEvent
@@ -236,7 +239,7 @@ func (s *Settings) maxEvent() int64 {
 	return orElse(s.Limits.Event, defaultEvent)
 }
 
-// orElse is n, with 0 for the default and a negative number for none.
+// orElse returns n, or fallback if n is 0. A negative number stands for none, and becomes 0.
 func orElse[N int | int64 | time.Duration](n, fallback N) N {
 	if n == 0 {
 		return fallback

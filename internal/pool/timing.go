@@ -6,7 +6,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
-// timing returns what the streams of a route are held by.
+// timing returns the durations that hold for the streams of a route. A reload changes them for open streams as well.
 func (p *Hub) timing(route Route) *stream.Timing {
 	t, ok := p.timings.Load(route.Path())
 	if !ok {
@@ -15,11 +15,11 @@ func (p *Hub) timing(route Route) *stream.Timing {
 	return t.(*stream.Timing)
 }
 
-// retime sets what streams are held by. Where several routes have the same path, on several sites, each of them gets
-// the heartbeats that it asks for, and as long for a write.
+// retime applies the durations of a config's routes. If routes of several sites have the same path, the shortest heartbeat
+// and the longest write timeout hold for all of them.
 func (p *Hub) retime(routes []Route) {
 	type durations struct{ heartbeat, writeTimeout time.Duration }
-	of := map[string]durations{}
+	of := map[string]durations{} // of the routes with a path
 	for _, route := range routes {
 		heartbeat, writeTimeout := route.Timing()
 		d, ok := of[route.Path()]

@@ -10,9 +10,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// lastEventIDs returns the ids that a request gives to go on from, up to hub.MaxIDs: those of the header Last-Event-ID, then
-// those of the parameters. If there are more, it keeps the first one, and of the others the last: a client that repeats the
-// parameter adds its newest id at the end.
+// lastEventIDs returns the ids that a client asks to go on from, up to hub.MaxIDs: those in the header Last-Event-ID, then
+// those in the parameters. If there are more, it keeps the first and the last ones: a client that repeats the parameter adds its
+// newest id at the end.
 func lastEventIDs(header http.Header, params url.Values) (ids []string) {
 	add := func(values []string) {
 		for _, id := range values[max(0, len(values)-hub.MaxIDs):] {
@@ -33,10 +33,10 @@ func lastEventIDs(header http.Header, params url.Values) (ids []string) {
 	return ids
 }
 
-// withoutMarks removes what names of the parameter differ in.
+// withoutMarks removes the characters in which spellings of the parameter's name differ.
 var withoutMarks = strings.NewReplacer("-", "", "_", "")
 
-// isLastEventID reports whether a parameter holds an id to go on from: last_event_id, or as client libraries write it,
+// isLastEventID reports whether a parameter holds an id to go on from: last_event_id, or a spelling that client libraries use:
 // lastEventId, lastEventID or Last-Event-ID.
 func isLastEventID(name string) bool {
 	return len(name) <= len("last_event_id") && strings.EqualFold(withoutMarks.Replace(name), "lasteventid")
