@@ -203,6 +203,7 @@ func (h *Hub) Leave(ctx context.Context, t broker.Target, topics []string) (bool
 	return h.turn(ctx, broker.Leave, t, topics)
 }
 
+// turn appends a Join or a Leave, unless there is surely no such connection.
 func (h *Hub) turn(ctx context.Context, kind broker.Kind, t broker.Target, topics []string) (bool, error) {
 	if h.nodes == nil {
 		if err := h.settle(ctx); err != nil {
