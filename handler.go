@@ -15,7 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/upstream"
 )
 
-// ServeHTTP answers what belongs to the subscribe route, the internal route or the inspector, and passes all else on.
+// ServeHTTP hands a request to the part of the handler whose route it belongs to, and passes all others on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	route, own := h.route(r)
 	switch route {
@@ -86,17 +86,17 @@ func (h *Handler) route(r *http.Request) (int, *url.URL) {
 	return noRoute, r.URL
 }
 
-// serveInternal answers everything below the internal prefix: nothing of it is passed on.
+// serveInternal answers all requests below the internal prefix: none is passed on.
 func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 	if p := h.guard.Check(r); p != nil {
 		if p.Status == http.StatusNotFound {
-			// As the site answers for any other path, so that the route cannot be probed.
+			// As for any unknown path of the site, so that the route cannot be probed.
 			return caddyhttp.Error(http.StatusNotFound, nil)
 		}
 		p.Write(w)
 		return nil
 	}
-	// Only the path as it is written reaches a route; other spellings of the prefix lead nowhere.
+	// Only the prefix as configured leads to a call. Other spellings of it are answered here too, with 404.
 	call, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(h.Internal.Prefix, "/")+"/")
 	if !ok {
 		problem.New(http.StatusNotFound, "there is no %s", path.Clean(r.URL.Path)).Write(w)

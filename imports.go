@@ -1,7 +1,7 @@
 package ssepush
 
 import (
-	// The brokers that need no client library are always there.
+	// Always linked, since it needs no client library.
 	_ "github.com/sse-push/caddy-sse-push/broker/filebroker"
 
 	_ "github.com/sse-push/caddy-sse-push/internal/command"

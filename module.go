@@ -1,5 +1,6 @@
-// Package ssepush is a Caddy module: real-time push (server-sent events) for any web app behind Caddy. It
-// ends EventSource connections at the proxy and takes publish requests from the apps behind it.
+// Package ssepush is a Caddy module: real-time push (server-sent events) for any web app behind Caddy. It holds EventSource
+// connections at the proxy, and takes what the apps behind it publish. The package itself only configures: it turns a Caddyfile
+// or JSON into the parts in internal/ that do the work, and hands each request to one of them. CONTRIBUTING.md has a map.
 package ssepush
 
 import (
@@ -31,8 +32,8 @@ type Handler struct {
 	// internal route.
 	Path string `json:"path,omitempty" placeholders:"none"`
 
-	// Who a client is: the sources are asked in order. A source that is absent from the request passes on to
-	// the next; one that is present but invalid refuses the client (401). At most one user comes out of it.
+	// The sources of a client's user, asked in order. If a request has nothing of a source, the next one is asked; what is there
+	// but invalid refuses the client (401). A client has at most one user.
 	Users []identity.UserSource `json:"users,omitempty"`
 
 	// Whether a client that no source knows may connect, without a user. Default: false, it is refused (401).
@@ -40,7 +41,7 @@ type Handler struct {
 
 	// The topics that a connection may subscribe to: names, or patterns in which the segment `*` stands for
 	// one segment and a last segment `**` for one or more. `{user}` is the user's name, with `%`, `/`, `*`
-	// and control characters percent-encoded; what has it is not granted to a client without a user. Other placeholders
+	// and control characters percent-encoded; an entry with it is not granted to a client without a user. Other placeholders
 	// are those of the request. Default: none; a connection hears its user, itself and broadcasts.
 	Topics []string `json:"topics,omitempty" placeholders:"request"`
 
@@ -50,14 +51,14 @@ type Handler struct {
 	// A page on which operators see what the hub does. Default: none.
 	Inspector *Inspector `json:"inspector,omitempty"`
 
-	// Whether the app behind says who a client is and what it hears: the subscribe request goes on to it (GET, POST or QUERY), and an answer with
-	// the status 200 and `X-SSE-Hold: stream` begins a stream, for the user in `X-SSE-User`, subscribed to the topics in
-	// `X-SSE-Topics`, with the events in its body first. Any other answer goes to the client as it is. Default: false.
+	// Whether the app behind decides who a client is and what it hears. It gets the subscribe request (GET, POST or QUERY), and an
+	// answer with the status 200 and `X-SSE-Hold: stream` begins a stream, for the user in `X-SSE-User`, subscribed to the topics in
+	// `X-SSE-Topics`, with the events in its body first. The client gets any other answer as it is. Default: false.
 	Upstream bool `json:"upstream,omitempty"`
 
 	// Whether a page may post to its own connection: a POST to the subscribe path, `/` and the connection's id goes on to
-	// the app behind with `X-SSE-User` and `X-SSE-Connection`, if the connection is open and the caller's. It must bear
-	// the `Origin` of this host or of `cors_origins`. Default: false.
+	// the app behind with `X-SSE-User` and `X-SSE-Connection`, if the connection is open and the caller's. Its `Origin` must be
+	// this host or one of `cors_origins`. Default: false.
 	TwoWay bool `json:"two_way,omitempty"`
 
 	// Lets the app behind publish by a header of its answers. Default: not at all.
@@ -70,8 +71,8 @@ type Handler struct {
 	subscribe.Timing
 	pool.Settings
 
-	// Where the Caddyfile has the options whose placeholders are filled in when the config is loaded: file and line, by the
-	// option's name in this JSON. Error messages repeat it. Default: none.
+	// The places in the Caddyfile (file and line) of the options whose placeholders are filled in when the config is loaded, by
+	// the options' names in this JSON. Error messages name them. Default: none.
 	Places map[string]string `json:"places,omitempty" placeholders:"-"`
 
 	hub       *pool.Ref
@@ -92,7 +93,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision fills in defaults and finds the handler's hub. It opens nothing.
+// Provision fills in defaults and placeholders, and makes the parts of the handler. It opens nothing: the app opens the hub.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	source, err := json.Marshal(h)
 	if err != nil {
@@ -122,16 +123,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("internal: %w", err)
 		}
 	}
-	var broker pool.BrokerModule
-	if h.BrokerRaw != nil {
-		guest, err := ctx.LoadModule(h, "BrokerRaw")
-		if err != nil {
-			return h.placed("broker", fmt.Errorf("loading broker: %w", err))
-		}
-		var ok bool
-		if broker, ok = guest.(pool.BrokerModule); !ok {
-			return fmt.Errorf("loading broker: %T is not a broker", guest)
-		}
+	broker, err := h.loadBroker(ctx)
+	if err != nil {
+		return err
 	}
 	app, err := ctx.App("sse_push")
 	if err != nil {
@@ -163,6 +157,22 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.log.Warn(w)
 	}
 	return nil
+}
+
+// loadBroker returns the broker that the handler names; nil if it names none.
+func (h *Handler) loadBroker(ctx caddy.Context) (pool.BrokerModule, error) {
+	if h.BrokerRaw == nil {
+		return nil, nil
+	}
+	guest, err := ctx.LoadModule(h, "BrokerRaw")
+	if err != nil {
+		return nil, h.placed("broker", fmt.Errorf("loading broker: %w", err))
+	}
+	broker, ok := guest.(pool.BrokerModule)
+	if !ok {
+		return nil, fmt.Errorf("loading broker: %T is not a broker", guest)
+	}
+	return broker, nil
 }
 
 // Interface guards.

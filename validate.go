@@ -11,8 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
-// check reports what is wrong with the settings. An absent one counts as its default, so that it does not
-// matter whether the defaults have been filled in.
+// check reports what is wrong with the options, alone and together. It makes no difference whether defaults have been filled in.
 func (h *Handler) check() error {
 	if h.Path == "" && h.Internal == nil && h.PublishHeader == nil && h.Inspector == nil {
 		return errors.New("neither a subscribe path nor an internal route nor publish_header nor inspector is given: it would do nothing")
@@ -80,7 +79,7 @@ func (h *Handler) check() error {
 	return h.Timing.Check()
 }
 
-// checkInspector reports what is wrong with the inspector, and how its path lies to the others.
+// checkInspector reports what is wrong with the inspector, alone and together with the other routes.
 func (h *Handler) checkInspector() error {
 	i := h.Inspector
 	if err := i.Check(); err != nil {
@@ -95,8 +94,8 @@ func (h *Handler) checkInspector() error {
 	return nil
 }
 
-// routeSetting names a setting that only the subscribe route heeds, where one is given. Those that have a
-// default are left out, as it may have been filled in.
+// routeSetting returns the name of an option that is given and has an effect on the subscribe route only. It leaves out options
+// with a default, which may have been filled in.
 func (h *Handler) routeSetting() string {
 	switch {
 	case len(h.Users) > 0:
