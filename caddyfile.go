@@ -11,6 +11,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
+	"github.com/sse-push/caddy-sse-push/internal/inspector"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
@@ -286,7 +287,7 @@ func internalOption(h *Handler) option {
 }
 
 func inspectorOption(h *Handler) option {
-	i := new(Inspector)
+	i := new(inspector.Settings)
 	return option{usage: "inspector <path> {…}", min: 1, max: 1, set: func(args []string) error {
 		h.Inspector, i.Path = i, args[0]
 		return request.CheckPrefix(args[0])

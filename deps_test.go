@@ -111,6 +111,7 @@ func TestDependencies(t *testing.T) {
 	}
 	importsOnly("/internal/api", "broker", "decode", "hub", "identity", "pool", "problem", "publish", "request", "rules")
 	importsOnly("/internal/metrics", "hub")
+	importsOnly("/internal/inspector", "api", "hub", "pool", "problem", "request", "rules", "secret", "sse", "stream")
 	importsOnly("/internal/reach")
 	importsOnly("/internal/upstream", "broker", "decode", "hub", "identity", "instruction", "pool", "problem", "publish", "request", "rules", "sse", "stream", "subscribe")
 	importsOnly("/internal/identity", "fair", "instruction", "jsontext", "placeholder", "problem", "request", "rules", "secret", "sse")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
+	"github.com/sse-push/caddy-sse-push/internal/inspector"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
@@ -49,7 +50,7 @@ type Handler struct {
 	Internal *guard.Internal `json:"internal,omitempty"`
 
 	// A page on which operators see what the hub does. Default: none.
-	Inspector *Inspector `json:"inspector,omitempty"`
+	Inspector *inspector.Settings `json:"inspector,omitempty"`
 
 	// Whether the app behind decides who a client is and what it hears. It gets the subscribe request (GET, POST or QUERY), and an
 	// answer with the status 200 and `X-SSE-Hold: stream` begins a stream, for the user in `X-SSE-User`, subscribed to the topics in
@@ -82,7 +83,7 @@ type Handler struct {
 	guard     *guard.Guard
 	log       *zap.Logger
 
-	inspector *Page
+	inspector *inspector.Page
 }
 
 // CaddyModule returns the Caddy module information.
@@ -135,7 +136,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if h.Inspector != nil {
-		if h.inspector, err = newPage(h.Inspector, h.hub, h.log, ctx.Done()); err != nil {
+		if h.inspector, err = inspector.New(h.Inspector, h.hub, h.log, ctx.Done()); err != nil {
 			return fmt.Errorf("inspector: %w", err)
 		}
 	}

@@ -39,7 +39,7 @@ func session(s *sitetest.Site, token string) string {
 
 func TestInspectorPage(t *testing.T) {
 	s := sitetest.Serve(t, inspected())
-	files, err := os.ReadDir(sitetest.Repo("inspector"))
+	files, err := os.ReadDir(sitetest.Repo("internal/inspector/page"))
 	if err != nil {
 		t.Fatal(err)
 	}

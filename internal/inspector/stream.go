@@ -1,4 +1,4 @@
-package ssepush
+package inspector
 
 import (
 	"encoding/json"
@@ -15,22 +15,21 @@ import (
 )
 
 const (
-	// snapshotInterval is how often whoever looks is told what a hub counts.
+	// snapshotInterval is how often a page gets a snapshot.
 	snapshotInterval = time.Second
-	// tailInterval is how often he is told of events, at most.
+	// tailInterval is how often a page gets events, at most.
 	tailInterval = 200 * time.Millisecond
-	// maxViewers is how many may look at once.
+	// maxViewers is how many pages may be open at once.
 	maxViewers = 32
-	// maxSlowest is how many of the slowest clients are shown.
+	// maxSlowest is how many of the slowest clients a page shows.
 	maxSlowest = 10
-	// slowestShare is how many times as long as a look for them takes is waited before the next.
+	// slowestShare bounds the work of finding them: it pauses this many times as long as it takes.
 	slowestShare = 50
-	// viewerPatience is how long one who looks may take nothing.
+	// viewerPatience is how long a page may read nothing before its stream is closed.
 	viewerPatience = 10 * time.Second
 )
 
-// snapshot is what the page is told each second. What is counted goes up for as long as the hub lives: rates are the page's
-// to make.
+// snapshot is what a page gets each second. Counts go up for as long as the hub lives; the page computes rates from them.
 type snapshot struct {
 	Hub         string            `json:"hub"`
 	Time        int64             `json:"time"` // ms
@@ -50,7 +49,7 @@ type snapshot struct {
 	Pending     int64             `json:"pending"` // bytes
 	Lag         int64             `json:"lag"`     // bytes
 	History     int               `json:"history"`
-	Bounds      []float64         `json:"bounds"` // ms, of Delays; the last of those is beyond all
+	Bounds      []float64         `json:"bounds"` // ms, of Delays; the last of those has no bound
 	Delays      []uint64          `json:"delays"`
 	Slowest     []slowClient      `json:"slowest"`
 }
@@ -63,7 +62,7 @@ type slowClient struct {
 	CatchingUp bool  `json:"catching_up"`
 }
 
-// serveStream tells the page what its hub does, until the page leaves, the session is over, or the config is.
+// serveStream sends the page what its hub does, until the page leaves, the session ends, or the config is replaced.
 func (p *Page) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, expires time.Time) *problem.Problem {
 	if refused := api.CheckCall(r, []string{http.MethodGet}, []string{"event", "user", "topic", "text"}); refused != nil {
 		return refused
@@ -76,7 +75,7 @@ func (p *Page) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.H
 	}
 	if p.viewers.Add(1) > maxViewers {
 		p.viewers.Add(-1)
-		return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%d look already", maxViewers)
+		return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%d pages are open already", maxViewers)
 	}
 	defer p.viewers.Add(-1)
 	tap := theHub.Tap(hub.TapFilter{Type: q.Get("event"), User: q.Get("user"), Topic: q.Get("topic"), Text: q.Get("text")})
@@ -91,26 +90,26 @@ func (p *Page) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.H
 		if err != nil { // no value of these types fails
 			panic(err)
 		}
-		_ = rc.SetWriteDeadline(time.Now().Add(viewerPatience)) // where it is not supported, the server's own timeouts hold
+		_ = rc.SetWriteDeadline(time.Now().Add(viewerPatience)) // if it is not supported, the server's own timeouts apply
 		if _, err = w.Write(sse.Event{Type: event, Data: data, Retry: time.Second}.Append(nil)); err != nil {
 			return err
 		}
 		return rc.Flush()
 	}
 	var slowest []slowClient
-	var looked time.Time // when the next look at all connections is due
+	var look time.Time // when to look at all connections again
 	snapshotNow := func() snapshot {
 		s := snapshotOf(theHub)
-		if begin := time.Now(); !begin.Before(looked) {
+		if begin := time.Now(); !begin.Before(look) {
 			slowest = slowestOf(theHub)
-			looked = time.Now().Add(slowestShare * time.Since(begin))
+			look = time.Now().Add(slowestShare * time.Since(begin))
 		}
 		s.Slowest = slowest
 		return s
 	}
 	tick := time.NewTicker(snapshotInterval)
 	defer tick.Stop()
-	var again <-chan time.Time // when the tail may be looked at again
+	var again <-chan time.Time // when the tail may be sent again
 	news := tap.C
 	err := send("snapshot", snapshotNow())
 	for err == nil {
@@ -163,15 +162,15 @@ func slowestOf(theHub *hub.Hub) []slowClient {
 	return list
 }
 
-// inspectorTail is what has gone by.
-type inspectorTail struct {
+// tail is what the hub has delivered.
+type tail struct {
 	Events []api.TailEvent `json:"events"`
-	Missed uint64          `json:"missed"` // that came too fast
+	Missed uint64          `json:"missed"` // events that came too fast to show
 }
 
-func tailOf(tap *hub.Tap) inspectorTail {
+func tailOf(tap *hub.Tap) tail {
 	events, missed := tap.Take()
-	t := inspectorTail{make([]api.TailEvent, len(events)), missed}
+	t := tail{make([]api.TailEvent, len(events)), missed}
 	for i := range events {
 		t.Events[i] = api.Tailed(&events[i])
 	}

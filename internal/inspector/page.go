@@ -1,8 +1,8 @@
-package ssepush
+// Package inspector serves a page on which an operator sees what a hub does, publishes by hand, and disconnects clients: the
+// page's files, its sign-in and sessions, a stream of what happens, and the calls of internal/api.
+package inspector
 
 import (
-	"embed"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,33 +20,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
-// Inspector is a page on which an operator sees what a hub does, publishes by hand, and disconnects clients.
-type Inspector struct {
-	// The page's path, such as `/_inspect`. Nothing at or below it is passed on to the next handler.
-	Path string `json:"path" placeholders:"none"`
-
-	// Secrets, one of which is given to sign in. Several serve to rotate them: one that goes ends the sessions that began with it.
-	// Placeholders such as `{env.SSE_PUSH_INSPECTOR}` are filled in when the config is loaded, and must not come out empty.
-	Tokens []string `json:"tokens"`
-}
-
-// Check reports what is wrong with the settings.
-func (i *Inspector) Check() error {
-	if err := request.CheckPrefix(i.Path); err != nil {
-		return fmt.Errorf("path: %w", err)
-	}
-	if len(i.Tokens) == 0 {
-		return errors.New("needs token: without, anyone could look, publish and disconnect")
-	}
-	for _, t := range i.Tokens {
-		if err := secret.CheckTokenText(t); err != nil {
-			return fmt.Errorf("tokens: %w", err)
-		}
-	}
-	return nil
-}
-
-// Page serves an inspector: its files, the sessions of those who have signed in, and what these ask of the hub.
+// Page serves the inspector of a hub.
 type Page struct {
 	path     string
 	hub      *pool.Ref
@@ -61,11 +35,11 @@ type Page struct {
 	replaced <-chan struct{}
 }
 
-// shortToken is how many characters a secret should have at least: browsers may try.
+// shortToken is how many characters a token should have at least, since anyone with a browser may guess.
 const shortToken = 16
 
-// newPage returns the page of a hub. replaced is closed when the config is no longer in force.
-func newPage(s *Inspector, hub *pool.Ref, log *zap.Logger, replaced <-chan struct{}) (*Page, error) {
+// New returns the page of a hub. replaced is closed when the config is no longer in force.
+func New(s *Settings, hub *pool.Ref, log *zap.Logger, replaced <-chan struct{}) (*Page, error) {
 	for _, token := range s.Tokens {
 		if n := len(strings.TrimSpace(token)); n < shortToken {
 			log.Warn(fmt.Sprintf("inspector: token: %d characters are easily guessed; give at least %d", n, shortToken))
@@ -76,18 +50,6 @@ func newPage(s *Inspector, hub *pool.Ref, log *zap.Logger, replaced <-chan struc
 		return nil, err
 	}
 	return &Page{path: s.Path, hub: hub, tokens: tokens, log: log, replaced: replaced}, nil
-}
-
-//go:embed inspector
-var inspectorPage embed.FS
-
-// inspectorFiles are what the page consists of: the name, in the folder and with its kind.
-var inspectorFiles = map[string][2]string{
-	"":              {"index.html", "text/html; charset=utf-8"},
-	"inspector.css": {"inspector.css", "text/css; charset=utf-8"},
-	"inspector.js":  {"inspector.js", "text/javascript; charset=utf-8"},
-	"view.js":       {"view.js", "text/javascript; charset=utf-8"},
-	"icon.svg":      {"icon.svg", "image/svg+xml"},
 }
 
 // Serve answers everything at or below the inspector's path.
@@ -104,7 +66,7 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request) error {
 	if !ok || !below {
 		return caddyhttp.Error(http.StatusNotFound, nil)
 	}
-	if file, ok := inspectorFiles[call]; ok {
+	if file, ok := files[call]; ok {
 		serveFile(w, r, file)
 		return nil
 	}
@@ -114,7 +76,7 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// setPageHeaders keeps the page to itself: nothing of another host, no inline script, no frame around it.
+// setPageHeaders isolates the page: nothing from another host, no inline script, no frame around it.
 func setPageHeaders(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "+
@@ -128,23 +90,7 @@ func setPageHeaders(w http.ResponseWriter) {
 	h.Set("Cache-Control", "no-store")
 }
 
-func serveFile(w http.ResponseWriter, r *http.Request, file [2]string) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		problem.MethodNotAllowed(http.MethodGet, http.MethodHead).Write(w)
-		return
-	}
-	content, err := inspectorPage.ReadFile("inspector/" + file[0])
-	if err != nil { // a test opens them all
-		panic(err)
-	}
-	w.Header().Set("Content-Type", file[1])
-	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodGet {
-		_, _ = w.Write(content)
-	}
-}
-
-// answer answers a call of the page, unless it returns why not.
+// answer answers a call of the page, or returns why not.
 func (p *Page) answer(w http.ResponseWriter, r *http.Request, call string) *problem.Problem {
 	if refused := checkPage(r); refused != nil {
 		return refused
@@ -171,13 +117,13 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request, call string) *prob
 	return nil
 }
 
-// pageHeader stands on each call that changes something. A form of another site cannot set it.
+// pageHeader is on each call that changes something. A form on another site cannot set it.
 const pageHeader = "X-SSE-Inspector"
 
-// checkPage refuses calls by pages other than the inspector's own.
+// checkPage refuses calls from pages other than the inspector's own.
 func checkPage(r *http.Request) *problem.Problem {
 	refused := problem.New(http.StatusForbidden, "only the inspector's own page may call here")
-	// A navigation has "none".
+	// The browser sends "none" if the operator opens the page.
 	if site := r.Header[request.HeaderSite]; len(site) > 1 || len(site) == 1 && site[0] != "same-origin" && site[0] != "none" {
 		return refused
 	}

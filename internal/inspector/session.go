@@ -1,4 +1,4 @@
-package ssepush
+package inspector
 
 import (
 	"crypto/hmac"
@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,7 +25,7 @@ const (
 	maxSignIn = 8 << 10
 )
 
-// serveSession says whether a session is there, begins one, or ends it.
+// serveSession answers whether the request has a session, begins one, or ends it.
 func (p *Page) serveSession(w http.ResponseWriter, r *http.Request) *problem.Problem {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -50,7 +49,7 @@ func (p *Page) serveSession(w http.ResponseWriter, r *http.Request) *problem.Pro
 	return nil
 }
 
-// signIn returns the secret's hash that a request knows the secret of.
+// signIn returns the hash of the token that a request gives.
 func (p *Page) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
 	remote, network := request.ClientAddress(r)
 	var body struct {
@@ -59,7 +58,7 @@ func (p *Page) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *problem.
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSignIn)).Decode(&body); err != nil {
 		return nil, problem.New(http.StatusBadRequest, `the body must be {"token": "…"}`)
 	}
-	// Before the secret is looked at, so that many at once do not slip through.
+	// Counted before the token is compared, so that many at once do not slip through.
 	if wait := p.attempts.take(network, time.Now()); wait > 0 {
 		p.complain("too many wrong tokens", remote)
 		return nil, problem.RetryLater(http.StatusTooManyRequests, wait, "too many attempts; wait %s", wait.Round(time.Second))
@@ -74,7 +73,7 @@ func (p *Page) signIn(w http.ResponseWriter, r *http.Request) ([]byte, *problem.
 	return p.tokens[by][:], nil
 }
 
-// complain logs a reason once a minute.
+// complain logs a refusal, each reason at most once a minute.
 func (p *Page) complain(reason, remote string) {
 	if more, due := p.complaints.Take(reason, time.Now()); due {
 		fields := []zap.Field{zap.String("reason", reason), zap.String("remote", remote)}
@@ -82,9 +81,9 @@ func (p *Page) complain(reason, remote string) {
 	}
 }
 
-// cookie carries a session. It is not the token, and useless after its time. It names no path, so that the browser keeps it
-// to the folder of the page's own URL (RFC 6265, section 5.1.4): a proxy in front may have stripped a prefix that cannot be
-// seen here.
+// cookie returns the cookie of a session, or the one that ends it if key is nil. It does not hold the token, and expires. It
+// names no path, so that the browser sends it only below the page's own URL (RFC 6265, section 5.1.4): a proxy in front may
+// have stripped a prefix, which cannot be seen here.
 func (p *Page) cookie(r *http.Request, key []byte, expires time.Time) *http.Cookie {
 	c := &http.Cookie{
 		Name: sessionCookie, HttpOnly: true, SameSite: http.SameSiteStrictMode,
@@ -96,7 +95,7 @@ func (p *Page) cookie(r *http.Request, key []byte, expires time.Time) *http.Cook
 	return c
 }
 
-// seal is a session: the second in which it ends, and what proves that it began with a token.
+// seal returns a session as text: the second in which it ends, and a signature that proves that it began with a token.
 func (p *Page) seal(key []byte, expires time.Time) string {
 	end := binary.BigEndian.AppendUint64(nil, uint64(expires.Unix()))
 	mac := hmac.New(sha256.New, key)
@@ -105,7 +104,7 @@ func (p *Page) seal(key []byte, expires time.Time) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(end))
 }
 
-// session returns when a request's session ends, and whether it has one.
+// session returns when a request's session ends, and reports whether it has one.
 func (p *Page) session(r *http.Request) (expires time.Time, ok bool) {
 	for _, value := range request.Cookies(r, sessionCookie) {
 		b, err := base64.RawURLEncoding.DecodeString(value)
@@ -120,52 +119,4 @@ func (p *Page) session(r *http.Request) (expires time.Time, ok bool) {
 		}
 	}
 	return time.Time{}, false
-}
-
-// attempts bounds how often each client address may try a token.
-type attempts struct {
-	mu sync.Mutex           // guards by
-	by map[string]time.Time // when all that an address has tried is forgiven
-}
-
-const (
-	attemptsAtOnce  = 5
-	attemptInterval = 10 * time.Second
-	maxAttempts     = 10_000 // addresses that are remembered; those beyond count as one
-)
-
-// take counts an attempt, or says how long to wait before the next.
-func (a *attempts) take(address string, now time.Time) (wait time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.by == nil {
-		a.by = map[string]time.Time{}
-	}
-	if _, known := a.by[address]; !known && len(a.by) >= maxAttempts {
-		for other, until := range a.by {
-			if !now.Before(until) {
-				delete(a.by, other)
-			}
-		}
-		if len(a.by) >= maxAttempts {
-			address = ""
-		}
-	}
-	until := a.by[address]
-	if until.Before(now) {
-		until = now
-	}
-	const most = attemptsAtOnce * attemptInterval
-	if wait = until.Add(attemptInterval).Sub(now) - most; wait > 0 {
-		return wait
-	}
-	a.by[address] = until.Add(attemptInterval)
-	return 0
-}
-
-// forgive forgets what an address has tried.
-func (a *attempts) forgive(address string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.by, address)
 }
