@@ -15,7 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// adminEndpoint is the part of Caddy's admin endpoint that is ours.
+// adminEndpoint returns this module's part of Caddy's admin endpoint.
 func adminEndpoint(t *testing.T) http.Handler {
 	t.Helper()
 	module, err := caddy.GetModule("admin.api.sse_push")
@@ -155,7 +155,7 @@ func TestAdminHubs(t *testing.T) {
 	}
 }
 
-// What a hub delivers can be followed, with filters, and whoever asks for what is not there yet waits for it.
+// A tail follows what a hub delivers, with filters. A call that asks for later events waits for them.
 func TestAdminTail(t *testing.T) {
 	s, h := sitetest.Serve(t, sitetest.Route("")), adminEndpoint(t)
 	type tail struct {
@@ -199,7 +199,7 @@ func TestAdminTail(t *testing.T) {
 	}
 }
 
-// Why somebody did not get an event, by what his routes grant.
+// Explain says why a user did not get an event, by what the routes grant.
 func TestAdminExplain(t *testing.T) {
 	s, h := sitetest.Serve(t, sitetest.Route("")), adminEndpoint(t)
 	c := s.Open("/events?userId=u1&topic=room")
@@ -230,7 +230,7 @@ func TestAdminExplain(t *testing.T) {
 	want("u1", sent, "sent")
 }
 
-// A tail that waits is in nobody's way when the config is replaced.
+// A tail that waits does not hold up a reload.
 func TestAdminTailEndsWithTheConfig(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route(""))
 	module, err := caddy.GetModule("admin.api.sse_push")

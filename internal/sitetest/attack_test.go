@@ -15,7 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// guarded is a directive whose internal route asks for a token, and a site behind it.
+// guarded is a directive whose internal route asks for a token, and a site after it.
 const guarded = `sse_push /events {
 		user query userId
 		anonymous
@@ -29,7 +29,7 @@ const guarded = `sse_push /events {
 	}
 	respond "next"`
 
-// No spelling of the path gets around the token: nothing is published, and nothing of it comes to the site behind.
+// No spelling of the path gets around the token: nothing is published, and the request does not reach the next handler.
 func TestInternalPathTricks(t *testing.T) {
 	s := sitetest.Serve(t, strings.Replace(guarded, "%token%", secretA, 1))
 	c := s.Open("/events")
@@ -123,7 +123,7 @@ func TestRebinding(t *testing.T) {
 	}
 }
 
-// What a client, or an app, sends is in the log as it is to be: escaped, in one line, and no line or event of its own.
+// What a client or an app sends is escaped in the log: it stays in one line, and makes no line or event of its own.
 func TestInjection(t *testing.T) {
 	s := sitetest.Serve(t, "handle /metrics {\nmetrics\n}\n"+sitetest.Route(""))
 	c := s.Open("/events?userId=u1")
@@ -269,7 +269,7 @@ func TestTenantsAreApart(t *testing.T) {
 	victim.Want("true") // and it is still there, and has heard nothing else
 }
 
-// Whatever a client sends, by whichever method, to whichever path: no instruction reaches the app behind, not even one that
+// Whatever a client sends, by any method and to any path: no instruction reaches the app, not even one that
 // hands on what it is given.
 func TestClientInstructions(t *testing.T) {
 	var mu sync.Mutex

@@ -12,7 +12,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// whoami is an app that knows who a client is by the cookie id, through the site's own routes.
+// whoami returns the lines for an app that tells a client's user by the cookie id, and how often it was asked.
 func whoami(t *testing.T) (site string, asked *atomic.Int64) {
 	t.Helper()
 	asked = new(atomic.Int64)
@@ -75,7 +75,7 @@ func TestAuthorizeLetsIn(t *testing.T) {
 	})
 }
 
-// Who is disconnected has to be asked about anew.
+// After a disconnect the app is asked again about the user.
 func TestDisconnectPurges(t *testing.T) {
 	behind, asked := whoami(t)
 	s := sitetest.Serve(t, trusting("user authorize /whoami {\nttl 5m\n}")+behind)

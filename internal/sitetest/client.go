@@ -11,7 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// Client is a browser's EventSource, as far as a test needs one.
+// Client is a browser's EventSource, as far as the tests need one.
 type Client struct {
 	T      *testing.T
 	Status int
@@ -48,7 +48,7 @@ func (s *Site) Stream(method, target, body string, headers ...string) *Client {
 	return c
 }
 
-// TryStream is stream where it may go wrong. The answer has some time to begin.
+// TryStream is Stream, but returns an error. It gives the answer that long to begin.
 func (s *Site) TryStream(within time.Duration, method, target, body string, headers ...string) (*Client, error) {
 	s.T.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -92,7 +92,7 @@ func (s *Site) Open(target string, headers ...string) *Client {
 	return s.Stream(http.MethodGet, target, "", append(headers, "Accept", "text/event-stream")...).Begin()
 }
 
-// Begin takes the first event.
+// Begin takes the first event, which has to be sse:connected.
 func (c *Client) Begin() *Client {
 	c.T.Helper()
 	if c.Status != http.StatusOK {
@@ -105,7 +105,7 @@ func (c *Client) Begin() *Client {
 	return c
 }
 
-// Close leaves.
+// Close ends the stream, and returns when its reader has ended.
 func (c *Client) Close() {
 	c.cancel()
 	<-c.done
@@ -130,7 +130,7 @@ func (c *Client) Next() sse.Message {
 	return sse.Message{}
 }
 
-// Want takes one event for each of the data, in this order, and nothing in between.
+// Want takes one event for each of data, in this order, and fails if another one comes in between.
 func (c *Client) Want(data ...string) {
 	c.T.Helper()
 	for _, d := range data {
@@ -155,7 +155,7 @@ func (c *Client) WantEnd() {
 
 const EventStream = "text/event-stream"
 
-// Resume comes back as an EventSource does.
+// Resume reconnects with a last id, as an EventSource does.
 func (s *Site) Resume(target, id string) *Client {
 	s.T.Helper()
 	return s.Open(target, "Last-Event-ID", id)
@@ -166,7 +166,7 @@ type gap struct {
 	Delay            int64
 }
 
-// WantGap takes a gap, and checks what holds for every one.
+// WantGap takes a gap of a reason, and checks what every gap must have.
 func (c *Client) WantGap(reason string) (g gap) {
 	c.T.Helper()
 	m := c.Next()

@@ -17,7 +17,7 @@ import (
 
 // commandHelp is what a command says of itself.
 type commandHelp struct {
-	name     string // behind caddy
+	name     string // without "caddy "
 	text     string
 	examples []string
 }
@@ -115,7 +115,7 @@ func TestCommandExamples(t *testing.T) {
 		}
 	}`)
 	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() { // for those who wait for events
+	go func() { // for examples that wait for events
 		defer close(stopped)
 		for {
 			for _, target := range []string{`{"user": "u1", "data": "order 7 has shipped"}`, `{"topic": "orders/42", "data": "paid"}`} {

@@ -73,7 +73,7 @@ func TestCommandsOnAHub(t *testing.T) {
 	o.run("connections").want(t, 0, "There are none.")
 }
 
-// What is wrong is said in one line, with a code that tells a refusal from nobody at home.
+// An error is one line, and the exit code tells a refusal from a server that is away.
 func TestCommandErrors(t *testing.T) {
 	_, o := operated(t, strings.Replace(sitetest.Route(""), "/events {", "/events {\nhub main", 1))
 	away := operate(t, "localhost:1")
@@ -187,7 +187,7 @@ func TestCommandSubscribe(t *testing.T) {
 	brokertest.Eventually(t, "it has left", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
 }
 
-// A signal ends whatever is under way, and leaves nothing behind.
+// A signal ends whatever is under way, and nothing is left.
 func TestCommandSignals(t *testing.T) {
 	s, o := operated(t, sitetest.Route(""))
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {

@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// Load is what caddy run and caddy reload do.
+// Load loads a config of sites, as caddy run and caddy reload do.
 func Load(sites []*Site, bodies ...string) error {
 	config, err := Adapt(sites, bodies...)
 	if err != nil {
@@ -22,8 +22,8 @@ func Load(sites []*Site, bodies ...string) error {
 	return LoadConfig(sites, config)
 }
 
-// LoadConfig returns when the old servers take no more connections: what the kernel has given to one that closes at that
-// moment is lost.
+// LoadConfig loads JSON. It returns when the old servers take no more connections: a connection that the kernel hands to a
+// server at the moment when it closes is lost.
 func LoadConfig(sites []*Site, config []byte) error {
 	if err := caddy.Load(config, false); err != nil {
 		return err
@@ -54,7 +54,7 @@ func Adapt(sites []*Site, bodies ...string) ([]byte, error) {
 	}
 	`)
 	for i, body := range bodies {
-		// Without a host in it, the address serves all.
+		// Without a host, the address serves every Host.
 		fmt.Fprintf(&b, "%s {\n%s\n}\n", strings.Replace(sites[i].URL, "//127.0.0.1", "//", 1), body)
 	}
 	text := b.String()
@@ -65,7 +65,7 @@ func Adapt(sites []*Site, bodies ...string) ([]byte, error) {
 	return config, err
 }
 
-// Route is a directive with all that most tests need, more lines in it, and a site behind it.
+// Route returns a directive with what most tests need, more lines in it, and a site after it.
 func Route(more string) string {
 	return `sse_push /events {
 		user query userId
@@ -79,7 +79,7 @@ func Route(more string) string {
 	respond "next"`
 }
 
-// Crowded is a directive for many clients, a hub that no limit is in the way of, and metrics beside it.
+// Crowded returns a directive for many clients, whose hub has no limits of connections, and metrics beside it.
 func Crowded(tls, limits, more string) string {
 	return tls + Route("hub main\nlimits {\nconnections off\nper_user off\n"+limits+"\n}\n"+more) + Metrics
 }
@@ -89,7 +89,7 @@ const Metrics = `
 		metrics
 	}`
 
-// MustLoad reloads, and has the next requests made over new connections.
+// MustLoad reloads, and lets the next requests use new connections.
 func MustLoad(t *testing.T, sites []*Site, bodies ...string) {
 	t.Helper()
 	if err := Load(sites, bodies...); err != nil {
@@ -100,7 +100,7 @@ func MustLoad(t *testing.T, sites []*Site, bodies ...string) {
 	}
 }
 
-// Listeners counts the sockets that listen at an IPv4 address.
+// Listeners returns how many sockets listen at an IPv4 address.
 func Listeners(t *testing.T, addr string) (n int) {
 	t.Helper()
 	table, err := os.ReadFile("/proc/net/tcp")

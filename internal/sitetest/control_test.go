@@ -12,7 +12,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// steer makes a call of the internal route that is to be done.
+// steer makes a call of the internal route, which must succeed.
 func steer(s *sitetest.Site, method, call, body string) {
 	s.T.Helper()
 	if a := s.Do(method, "/_sse/"+call, body, "Content-Type", sitetest.FormType); a.Status != http.StatusNoContent {
@@ -90,7 +90,7 @@ func TestControlDisconnects(t *testing.T) {
 	none.WantEnd()
 }
 
-// Who is denied is told to stop, for as long.
+// A denied user's clients are told to stop, and stay denied that long.
 func TestControlDenies(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route("two_way"))
 	c := s.Open("/events?userId=u1")
@@ -114,7 +114,7 @@ func TestControlDenies(t *testing.T) {
 	brokertest.Eventually(t, "the end in the log", func() bool { return strings.Contains(s.Log(), `"reason":"denied"`) })
 }
 
-// Each call is a line of the log: who, what, to whom. What is in a name can not pass for another line.
+// Each call is a line of the log: the caller, the call and its target. A name cannot pass for another line.
 func TestControlIsAudited(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route(""))
 	c := s.Open("/events?userId=u1")
@@ -181,7 +181,7 @@ func TestControlBadCalls(t *testing.T) {
 	}
 }
 
-// Whom something is taken from is asked about anew, and everybody is where a topic's subscribers are sent off.
+// After a call that takes something from a user, the app is asked again about that user; after one that ends a topic, about all.
 func TestControlPurges(t *testing.T) {
 	behind, asked := whoami(t)
 	s := sitetest.Serve(t, trusting("user authorize /whoami {\nttl 5m\n}")+behind)
@@ -226,7 +226,7 @@ func TestPresenceEvents(t *testing.T) {
 	}
 }
 
-// A prefix that is sent percent-encoded is the same prefix: nothing of the call behind it is lost.
+// A percent-encoded prefix is the same prefix: nothing of the call after it is lost.
 func TestControlBehindAnEncodedPrefix(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route(""))
 	c := s.Open("/events?userId=a/b&topic=room&topic=public/a")

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// Counter is a client that reads events which are numbered, whatever else their data have.
+// Counter is a client that reads numbered events: the number comes first in their data.
 type Counter struct {
 	*Client
-	Valve *valve // nil: its connection is not its own
+	Valve *valve // nil: it shares its connection
 
-	Next   int // the number it wants
+	Next   int // the number that has to come next
 	Gaps   int
-	Missed int // what they covered
+	Missed int // how many events the gaps covered
 	inGap  bool
 }
 
@@ -53,7 +53,7 @@ func (c *Counter) Take(last int) error {
 	return nil
 }
 
-// TakeAll lets clients read at the same time.
+// TakeAll lets clients read up to a number, all at the same time.
 func TakeAll(t *testing.T, last int, clients ...*Counter) {
 	t.Helper()
 	errs := make(chan error, len(clients))
@@ -70,7 +70,7 @@ func TakeAll(t *testing.T, last int, clients ...*Counter) {
 	}
 }
 
-// Leave closes streams, whose connections may be frozen.
+// Leave closes streams, also those whose connections are frozen.
 func Leave(clients []*Counter) {
 	for _, c := range clients {
 		c.Close()
@@ -80,7 +80,7 @@ func Leave(clients []*Counter) {
 	}
 }
 
-// ClientCount is how many there are: an environment variable can ask for more than is quick.
+// ClientCount returns how many clients a test has: few, or what the environment variable SSE_PUSH_CLIENTS says.
 func ClientCount(t *testing.T, few int) int {
 	t.Helper()
 	text := os.Getenv("SSE_PUSH_CLIENTS")

@@ -36,13 +36,13 @@ func TestDrainOnExit(t *testing.T) {
 			}
 		})
 	})
-	// Who comes now is sent off softly.
+	// A client that comes now is rejected softly.
 	late := p.Stream(http.MethodGet, "/events?userId=u1", "", "Accept", "text/event-stream")
 	if m := late.Next(); m.Type != "sse:rejected" || m.Data != `{"reason":"draining"}` || late.Retry < time.Second {
 		t.Errorf("got %q, retry %s", m, late.Retry)
 	}
 	late.WantEnd()
-	p.HTTP.CloseIdleConnections() // a server waits some seconds for one on which nothing was ever sent
+	p.HTTP.CloseIdleConnections() // a server waits some seconds for connections that were never used
 	select {
 	case err := <-p.Exited:
 		if err != nil {

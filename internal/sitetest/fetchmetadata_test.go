@@ -21,7 +21,7 @@ func inspectedEcho(t *testing.T, lines string) string {
 	return echo(t, "inspector /_inspect {\ntoken \""+inspectorToken+"\"\n}\n"+lines)
 }
 
-// behind is what a request bears that came through a proxy which rewrites Host.
+// behind returns the headers of a request through a proxy that rewrites Host.
 func behind(headers ...string) []string {
 	return append(headers, "Host", inside, "Cookie", "id=u1", "Content-Type", sitetest.FormType, "X-SSE-Inspector", "1")
 }
@@ -94,7 +94,7 @@ func TestHostRewrittenInFrontAndReload(t *testing.T) {
 	own.Want("still here")
 }
 
-// A stream that a page elsewhere opens as an image takes no seat of the user's, and nobody is asked about it.
+// A stream that another site's page opens as an image does not count for the user, and the app is not asked about it.
 func TestEmbeddedStreams(t *testing.T) {
 	var asked atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

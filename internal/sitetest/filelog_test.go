@@ -33,7 +33,7 @@ func logDir(t *testing.T) string {
 	return dir
 }
 
-// Somebody removes the directory of a file log while it is in use: publishers are told, and the load balancer.
+// When the directory of a file log is removed while in use, publishers and the load balancer are told.
 func TestFileLogIsRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sse")
 	s := sitetest.Serve(t, sitetest.Route("hub main\nbroker file "+dir))

@@ -7,7 +7,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// Whatever a proxy or a CDN adds of itself closes the internal route to those whom it forwards for.
+// Any header that a proxy or a CDN adds closes the internal route to what it forwards.
 func TestSignsOfForwarding(t *testing.T) {
 	names := strings.Fields(`Forwarded X-Forwarded-For X-Forwarded-Proto X-Forward X-Original-Forwarded-For Forwarded-For X-Forwarder-For Max-Forwards X-ImForwards
 		Client-IP True-Client-IP X-Client-IP X-Cluster-Client-IP Proxy-Client-IP WL-Proxy-Client-IP Incap-Client-IP Fastly-Client-IP X-Sucuri-ClientIP X-Azure-ClientIP

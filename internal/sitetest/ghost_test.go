@@ -48,8 +48,8 @@ func deafFront(s *sitetest.Site) *sitetest.Site {
 	return &other
 }
 
-// Streams of clients that have left behind a front are found out when a newcomer needs their place, and no other stream
-// ends by it.
+// Streams whose clients have left, unnoticed by a proxy in front, are found out when a newcomer needs their place; no other
+// stream ends.
 func TestGhostsAreFoundOut(t *testing.T) {
 	for name, body := range map[string]string{
 		"per_user": sitetest.Route("limits {\nper_user 2\n}"),
@@ -94,7 +94,7 @@ func TestGhostsAreFoundOut(t *testing.T) {
 	}
 }
 
-// A ticket for one use is free again as soon as another client asks for it, where its client has left.
+// If its client has left, a ticket for one use is free again as soon as another client uses it.
 func TestGhostOfATicketForOneUse(t *testing.T) {
 	s := sitetest.Serve(t, trusting("user ticket "+secretA))
 	target := "/events?ticket=" + ticket(secretA, map[string]any{"user": "u1", "once": "ghost", "exp": time.Now().Unix() + 600})

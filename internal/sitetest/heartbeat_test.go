@@ -57,7 +57,7 @@ func TestReloadChangesHeartbeat(t *testing.T) {
 }
 
 // A hub's connections are bounded, unless its config says otherwise, by what the process has in all: the internal route
-// is to be reached even when every hub is full.
+// answers even when every hub is full.
 func TestHubsShareTheDescriptors(t *testing.T) {
 	t.Parallel()
 	const files = 100

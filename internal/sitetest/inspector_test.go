@@ -153,7 +153,7 @@ func TestInspectorSession(t *testing.T) {
 	}
 }
 
-// Guessing is slowed, by address, and who guesses right is told no sooner.
+// Guessing is slowed by address, and a right guess is answered no sooner.
 func TestInspectorSlowsGuesses(t *testing.T) {
 	s := sitetest.Serve(t, inspected())
 	wrong := 0
@@ -246,7 +246,7 @@ func TestInspectorStream(t *testing.T) {
 	}
 }
 
-// A config that takes a token away ends what began with it, and who looks holds up neither a reload nor an exit.
+// A config without a token ends the sessions that began with it. An open page holds up neither a reload nor an exit.
 func TestInspectorReload(t *testing.T) {
 	sites := sitetest.ServeAll(t, inspected())
 	s := sites[0]

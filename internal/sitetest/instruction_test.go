@@ -133,7 +133,7 @@ func TestUpstreamTrailers(t *testing.T) {
 	}
 }
 
-// Two directives on one request's way: neither takes from the other what it adds for the app, or waits for from it.
+// Two directives handle one request: neither removes what the other adds for the app or expects from it.
 func TestInstructionsOfTwoDirectives(t *testing.T) {
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/streams" {

@@ -52,7 +52,7 @@ func TestJWTLetsIn(t *testing.T) {
 	}
 }
 
-// Who has come with a token that no key set can be had for may come again.
+// A client whose token cannot be checked, as the key set cannot be fetched, may come again.
 func TestJWKSAwayAtStart(t *testing.T) {
 	s := sitetest.Serve(t, trusting("user jwt {\njwks http://127.0.0.1:1/keys\n}"))
 	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "u1"}).SignedString([]byte(secretA))

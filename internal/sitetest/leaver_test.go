@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// Whoever leaves leaves nothing behind.
+// When clients leave, nothing is left of them.
 func TestLeavers(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route(""))
 	transport := s.HTTP.Transport.(*http.Transport)

@@ -12,7 +12,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// A client that may come again is told so in a way that its EventSource understands.
+// A client that may come again is told so in a way that EventSource understands.
 func TestLimits(t *testing.T) {
 	for _, limit := range []string{"connections", "per_user", "per_ip"} {
 		t.Run(limit, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A POST whose body is never finished holds nothing, and nobody.
+// A POST whose body never ends keeps no connection of the hub.
 func TestHalfASubscribe(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route(""))
 	conn, reader := s.Dial("POST /events?userId=u1 HTTP/1.1\r\nHost: x\r\nContent-Type: " + sitetest.FormType + "\r\nContent-Length: 100\r\n\r\ntopic=")

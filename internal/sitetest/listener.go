@@ -45,7 +45,7 @@ func (s *Site) Listen(target string, headers ...string) *Listener {
 
 var lastRetry = regexp.MustCompile(`(?:^|\n)retry: (\d+)\n\n$`)
 
-// WantRetry waits for the end, and returns what is said there of when to come back.
+// WantRetry waits for the end of the stream, and returns the retry that its last event set.
 func (l *Listener) WantRetry(t *testing.T) time.Duration {
 	t.Helper()
 	select {

@@ -22,7 +22,7 @@ import (
 
 func init() { caddy.RegisterModule(stallingWriter{}) }
 
-// stallingWriter is a log whose reader can stop to read.
+// stallingWriter is a log whose reader can stop reading.
 type stallingWriter struct{}
 
 // pipe is what it has got; it takes nothing while a test holds it.
@@ -49,7 +49,7 @@ func (stallingWriter) Write(b []byte) (int, error) {
 	return pipe.Buffer.Write(b)
 }
 
-// A log that nobody reads stops no stream. The lines are written when it is read again.
+// A log that is not read stops no stream. The lines are written when it is read again.
 func TestStalledLogStopsNoStream(t *testing.T) {
 	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
 		body := sitetest.Crowded(tls, "", "")
@@ -93,7 +93,7 @@ func TestStalledLogStopsNoStream(t *testing.T) {
 	})
 }
 
-// What a client can have logged, again and again, is logged once a minute.
+// What a client can cause to be logged at will is logged once a minute.
 func TestOneLineAMinute(t *testing.T) {
 	cases := []struct{ name, body, target, line string }{
 		{"an upstream that fails", `sse_push /events {
@@ -170,7 +170,7 @@ func handling() bool {
 	return inHandler.Match(buf[:runtime.Stack(buf, true)])
 }
 
-// A client that leaves while it is looked up who it is, or while it waits for the broker, is no rejection and no complaint.
+// A client that leaves while it is identified, or while it waits for the broker, counts as no rejection and is not complained of.
 func TestTornRequestsAreNoRejections(t *testing.T) {
 	over := make(chan struct{})
 	app := appServer(t, func(w http.ResponseWriter, r *http.Request) {

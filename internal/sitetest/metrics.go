@@ -20,7 +20,7 @@ func (s *Site) Scrape() map[string]float64 {
 		}
 		series, text, ok := strings.Cut(strings.TrimSpace(line), "} ")
 		if !ok {
-			continue // has no labels: not of ours
+			continue // without labels: another's
 		}
 		value, err := strconv.ParseFloat(text, 64)
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// wantMetrics waits until all have their values: what a client has seen may be counted a moment later.
+// wantMetrics waits until metrics have their values: what a client has seen may be counted a moment later.
 func wantMetrics(s *sitetest.Site, want map[string]float64) {
 	s.T.Helper()
 	var got map[string]float64
@@ -129,7 +129,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// without is what is wanted of all hubs but one.
+// without returns what is wanted of all hubs but one.
 func without(want map[string]float64, but string) map[string]float64 {
 	others := map[string]float64{}
 	for series, value := range want {
@@ -181,7 +181,7 @@ func TestEndIsLogged(t *testing.T) {
 	left.Close()
 	check(left, line{Level: "info", Msg: "connection ended", Hub: "main", User: "u1", Reason: "the client left", Events: 2})
 
-	// A stream that outlives its config is told of in the log of the one in force.
+	// The end of a stream that outlived its config is in the log of the current one.
 	s.LogFile = filepath.Join(t.TempDir(), "log")
 	sitetest.MustLoad(t, sites, sitetest.Route("hub main"))
 	s.Do("DELETE", "/_sse/connections/"+ended.Connected.Connection, "")

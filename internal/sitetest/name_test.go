@@ -19,13 +19,13 @@ import (
 // broken are names that a careless reader would take for the same one, "u\uFFFD": as bytes, and as JSON escapes.
 var broken = []string{"u\xff", "u\xc3", "u\xed\xa0\x80", `u\ud800`, `u\udc00`, `u\ud800x`, `u\udfff\ud800`}
 
-// signedTicket is a ticket of a payload as it stands.
+// signedTicket returns a ticket with a payload as it stands.
 func signedTicket(payload string) string {
 	signed := "sse1." + base64.RawURLEncoding.EncodeToString([]byte(payload))
 	return signed + "." + mac(secretA, signed)
 }
 
-// signedToken is a JSON Web Token of claims as they stand.
+// signedToken returns a JSON Web Token with claims as they stand.
 func signedToken(t *testing.T, claims string) string {
 	t.Helper()
 	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
@@ -36,7 +36,7 @@ func signedToken(t *testing.T, claims string) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// A user or topic that is not UTF-8 is nobody, whichever way it comes: not the one that another broken name would be.
+// A user or topic that is not UTF-8 is refused, whichever way it comes: it is not taken for another broken name.
 func TestBrokenNames(t *testing.T) {
 	var answer [2]string // what the app says of the next client: a user, topics
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -147,7 +147,7 @@ func brokenPublish(t *testing.T, s *sitetest.Site, name, percent string, bytesOn
 	}
 }
 
-// A number names a user, and is an id, as its digits do: in a publish as in a ticket.
+// A number names a user, or is an id, by its digits, in a publish as in a ticket.
 func TestNumbersAsNames(t *testing.T) {
 	s := sitetest.Serve(t, trusting("user ticket "+secretA+"\nuser query userId"))
 	exp := time.Now().Unix() + 60

@@ -22,7 +22,7 @@ type operator struct {
 	folder string // with the command under the name caddy
 }
 
-// operate returns who asks the admin endpoint at an address.
+// operate returns an operator of the admin endpoint at an address.
 func operate(t *testing.T, address string) *operator {
 	t.Helper()
 	path, err := sitetest.Binary()
@@ -38,14 +38,14 @@ func operate(t *testing.T, address string) *operator {
 	return o
 }
 
-// operated is a site and who operates it.
+// operated serves a site, and returns an operator for it.
 func operated(t *testing.T, body string) (*sitetest.Site, *operator) {
 	t.Helper()
 	s := sitetest.Serve(t, body)
 	return s, operate(t, "unix/"+administer(t, []*sitetest.Site{s}, body).socket)
 }
 
-// outcome is what a command has come to.
+// outcome is the output and exit code of a command.
 type outcome struct {
 	out, err string
 	code     int
@@ -79,7 +79,7 @@ func (o *operator) start(cmd *exec.Cmd, stdin io.Reader) *running {
 		cmd.Stdout = &r.out
 	}
 	cmd.Stderr = &r.err
-	cmd.WaitDelay = time.Second // for who leaves its standard input open
+	cmd.WaitDelay = time.Second // for a caller that leaves the standard input open
 	if err := cmd.Start(); err != nil {
 		o.t.Fatal(err)
 	}

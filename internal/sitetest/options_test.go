@@ -104,7 +104,7 @@ func TestWithEverything(t *testing.T) {
 	})
 }
 
-// A load balancer in front says who the client is.
+// A load balancer in front tells the client's address.
 func TestBehindListenerWrappers(t *testing.T) {
 	sitetest.ServeOver(t, allOptions+`listener_wrappers {
 			proxy_protocol {

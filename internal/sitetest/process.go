@@ -15,7 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// Binary builds the command, once.
+// Binary builds the command once, and returns its path.
 var Binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(os.Getenv("XDG_DATA_HOME"), "caddy-command")
 	out, err := exec.Command("go", "build", "-o", path, "github.com/sse-push/caddy-sse-push/cmd/caddy").CombinedOutput()
@@ -25,15 +25,15 @@ var Binary = sync.OnceValues(func() (string, error) {
 	return path, err
 })
 
-// Process is a site served by a process of its own.
+// Process is a site that a process of its own serves.
 type Process struct {
 	*Site
 	Cmd    *exec.Cmd
 	Exited chan error
 }
 
-// StartProcess runs the command with one site. change may change the config; files is how many the process may open, 0 for
-// as many as this one.
+// StartProcess runs the command with one site. change, if not nil, changes the config; files is how many files the process
+// may open, 0 for as many as this one.
 func StartProcess(t *testing.T, body, protocol string, files int, change func(http map[string]any)) *Process {
 	t.Helper()
 	path, err := Binary()
@@ -93,7 +93,7 @@ func StartProcess(t *testing.T, body, protocol string, files int, change func(ht
 	return p
 }
 
-// Terminate asks it to end, and wants it to, in time.
+// Terminate sends SIGTERM, and fails unless the process ends in time.
 func (p *Process) Terminate(atMost time.Duration) (took time.Duration) {
 	p.T.Helper()
 	begun := time.Now()
@@ -111,7 +111,7 @@ func (p *Process) Terminate(atMost time.Duration) (took time.Duration) {
 	return time.Since(begun)
 }
 
-// Restart runs a process that has ended again, on the same config.
+// Restart starts a process that has ended again, with the same config.
 func (p *Process) Restart() {
 	p.T.Helper()
 	cmd := exec.Command(p.Cmd.Path, p.Cmd.Args[1:]...)

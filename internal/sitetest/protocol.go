@@ -29,19 +29,19 @@ func (s *Site) Via(protocol string) {
 	})
 }
 
-// Protocol is a way to a site.
+// Protocol is how a client talks to a site.
 type Protocol struct {
 	Name string // "h1", "h1-TLS", "h2" or "h3"
-	TLS  string // what the site needs for it
+	TLS  string // the line that the site needs for it
 }
 
-// Protocols are those that every test of streams has to hold for.
+// Protocols are those that streams are tested on.
 var Protocols = []Protocol{{"h1", ""}, {"h1-TLS", "tls internal\n"}, {"h2", "tls internal\n"}}
 
 // HTTP3 needs a server with "protocols h3".
 var HTTP3 = Protocol{"h3", "tls internal\n"}
 
-// OverAll runs a test on each protocol, one after the other.
+// OverAll runs a test on each protocol in turn.
 func OverAll(t *testing.T, test func(t *testing.T, protocol, tls string)) {
 	for _, p := range Protocols {
 		t.Run(p.Name, func(t *testing.T) { test(t, p.Name, p.TLS) })
@@ -77,7 +77,7 @@ func ServeOver(t *testing.T, options string, protocols []Protocol, body func(p P
 	}
 }
 
-// Over is Via, for HTTP/3 as well.
+// Over is Via, but knows h3 too.
 func (s *Site) Over(protocol string) {
 	s.T.Helper()
 	if protocol != "h3" {

@@ -26,7 +26,7 @@ func (s *Site) Publish(fields ...string) string {
 	return IDOf(s.T, a)
 }
 
-// IDOf is the id in the answer to a publish.
+// IDOf returns the id in the answer to a publish.
 func IDOf(t *testing.T, a Answer) string {
 	t.Helper()
 	var v struct{ ID string }
@@ -38,7 +38,7 @@ func IDOf(t *testing.T, a Answer) string {
 
 const JsonType = "application/json"
 
-// Problem is an error as the internal route gives it.
+// Problem is an error as the internal route answers it.
 type Problem struct {
 	Type, Title, Detail, Field string
 	Status                     int
@@ -59,7 +59,7 @@ func (s *Site) Post(kind, body string, headers ...string) Answer {
 	return s.Do("POST", "/_sse/publish", body, append(headers, "Content-Type", kind)...)
 }
 
-// PublishSurely publishes over new connections until there is an answer: a reload may cut one off.
+// PublishSurely publishes, over new connections if need be, until there is an answer: a reload may close a connection.
 func (s *Site) PublishSurely(data string) error {
 	body := `{"user": "u1", "data": "` + data + `"}`
 	for deadline := time.Now().Add(Limit); ; {
@@ -84,7 +84,7 @@ func (s *Site) PublishSurely(data string) error {
 
 const ToU1, ToU2 = `"user": "u1"`, `"user": "u2"`
 
-// PublishEach sends an event for each of the data, in one request, and returns their ids.
+// PublishEach publishes an event for each of data in one request, and returns their ids.
 func (s *Site) PublishEach(target string, data ...string) (ids []string) {
 	s.T.Helper()
 	var body strings.Builder
@@ -105,7 +105,7 @@ func (s *Site) PublishEach(target string, data ...string) (ids []string) {
 	return ids
 }
 
-// Numbered are data that can be told apart, of some size.
+// Numbered returns n data of a size, each of which begins with its number.
 func Numbered(n, size int) (data []string) {
 	for i := range n {
 		data = append(data, fmt.Sprintf("%d %s", i, strings.Repeat("x", size)))

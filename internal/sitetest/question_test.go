@@ -20,8 +20,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// knowing is an app that knows who a client is by the cookie id, and tells the topics that it was asked about back. It says
-// who anyone is only in answer to a question, and returns its address.
+// knowing starts an app that tells a client's user by the cookie id, and repeats the topics that it was asked about. It says
+// so only in answer to a question. It returns the app's address.
 func knowing(t *testing.T, more ...string) string {
 	t.Helper()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

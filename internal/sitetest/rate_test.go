@@ -16,7 +16,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// A client that comes too early is sent off softly, before anything is looked up for it, and told to come when there is
+// A client that comes too early is rejected softly before anything is looked up for it, and told to come when there is
 // room.
 func TestRate(t *testing.T) {
 	const body = `sse_push /events {
@@ -109,7 +109,7 @@ func TestRateIsBounded(t *testing.T) {
 	}
 }
 
-// Clients that are nobody, or not who they claim to be, or ask for what makes no sense, get their answer and leave the rate to
+// Clients without a user, with a false one, or with a bad request get their answer and leave the rate to
 // the others.
 func TestRateIsLeftToOthers(t *testing.T) {
 	behind, asked := whoami(t)
@@ -160,7 +160,7 @@ func TestRateIsLeftToOthers(t *testing.T) {
 	}
 }
 
-// Of one address's flood, whatever it claims to be, another address notices nothing.
+// One address's flood, whatever it claims to be, does not affect another address.
 func TestRateByAddress(t *testing.T) {
 	behind, asked := whoami(t)
 	s := sitetest.ServeWith(t, "trusted_proxies static 127.0.0.0/8\n", `sse_push /events {
@@ -189,7 +189,7 @@ func TestRateByAddress(t *testing.T) {
 	}
 }
 
-// Where there is no place for a client in any case, the app is not asked who it is.
+// If the hub is full anyway, the app is not asked about a client.
 func TestFullIsNotAsked(t *testing.T) {
 	for limit, reason := range map[string]string{"connections 1": "connections", "per_ip 1": "per_ip"} {
 		t.Run(reason, func(t *testing.T) {
@@ -209,7 +209,7 @@ func TestFullIsNotAsked(t *testing.T) {
 	}
 }
 
-// Clients that are gone before their turn cost the app nothing, and hold nobody up.
+// Clients that are gone before their turn cost the app nothing, and hold no others up.
 func TestAuthorizeReset(t *testing.T) {
 	const gone = 200
 	var asked atomic.Int64

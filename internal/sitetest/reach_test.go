@@ -61,7 +61,7 @@ func TestUnreachableIsNamed(t *testing.T) {
 	}
 }
 
-// A hub that says who comes and goes to a topic that nobody may hear says so at start.
+// A hub warns at start if it reports presence to a topic that no route grants.
 func TestPresenceUnheardIsNamed(t *testing.T) {
 	for body, want := range map[string]bool{
 		"presence room\nanonymous":                                             true,
@@ -87,7 +87,7 @@ func TestPresenceUnheardIsNamed(t *testing.T) {
 	}
 }
 
-// The warning of an identity that anybody can forge names what to use instead.
+// The warning of an identity that any client can forge names what to use instead.
 func TestForgeableIdentityNamesAlternatives(t *testing.T) {
 	s := sitetest.Serve(t, "sse_push /events {\nuser query userId\n}")
 	if log := s.Log(); !strings.Contains(log, "user query userId: any client can set it to any user; use ticket, jwt or authorize") {
@@ -95,7 +95,7 @@ func TestForgeableIdentityNamesAlternatives(t *testing.T) {
 	}
 }
 
-// What a directive cannot see from where it stands, caddy sse-push doctor says: that something else answers at its URL.
+// caddy sse-push doctor says what a directive cannot see: that something else answers at its URL.
 func TestDoctorNamesMissingDirective(t *testing.T) {
 	root := t.TempDir()
 	if err := os.WriteFile(filepath.Join(root, "index.html"), []byte("page"), 0o600); err != nil {

@@ -107,7 +107,7 @@ func grants(path, topics string) string {
 	respond "next"`
 }
 
-// What is not granted any more is not heard any more, and the page knows.
+// What is no longer granted is no longer delivered, and the page is told.
 func TestNarrowerGrant(t *testing.T) {
 	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
 		const tenant = " tenant/{http.request.header.X-Tenant}/*"
@@ -150,7 +150,7 @@ func TestNarrowerGrant(t *testing.T) {
 	})
 }
 
-// A request that an old server has begun on is held to the new config too.
+// The new config applies to a request that the old server has begun on.
 func TestNarrowerGrantInMidRequest(t *testing.T) {
 	sites := sitetest.ServeAll(t, grants("/events", "room news"))
 	s := sites[0]
@@ -227,7 +227,7 @@ func TestGoneRoute(t *testing.T) {
 	})
 }
 
-// A config that fails to start takes nothing from anybody.
+// A config that fails to start takes nothing from any client.
 func TestFailedReloadNarrowsNothing(t *testing.T) {
 	sites := sitetest.ServeAll(t, grants("/events", "room"))
 	s := sites[0]

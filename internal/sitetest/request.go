@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Answer is a response that was read to its end.
+// Answer is a response, read to its end.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -65,7 +65,7 @@ func Get[T any](s *Site, target string) (v T) {
 	return v
 }
 
-// Dial sends bytes, for what net/http would not send, and returns the connection to read from.
+// Dial opens a connection and sends bytes that net/http would not send.
 func (s *Site) Dial(text string) (net.Conn, *bufio.Reader) {
 	s.T.Helper()
 	conn, err := net.Dial("tcp", s.Addr)
@@ -80,7 +80,7 @@ func (s *Site) Dial(text string) (net.Conn, *bufio.Reader) {
 	return conn, bufio.NewReader(conn)
 }
 
-// Raw sends a request as it is, and reads the answer.
+// Raw sends the bytes of a request, and reads the answer.
 func (s *Site) Raw(text string) Answer {
 	s.T.Helper()
 	conn, reader := s.Dial(text)

@@ -161,7 +161,7 @@ func TestTrimmed(t *testing.T) {
 	s.Resume("/events?userId=u1", complete).Want(data[20:]...)
 }
 
-// Who hears nothing on a busy hub is given a newer id, so that it can come back.
+// A client that hears nothing on a busy hub gets a newer id, so that it can come back.
 func TestPositionEvent(t *testing.T) {
 	for name, more := range map[string]string{
 		"by others' traffic": "heartbeat 1s\nhistory {\nevents 10\n}",

@@ -57,7 +57,7 @@ func fromEnv(t *testing.T, value string) string {
 
 var variables atomic.Int64
 
-// However a public key stands in the config, its tokens are let in, or the config is refused. Nobody is let in by a token
+// However a public key stands in the config, its tokens are let in, or the config is refused. No client is let in by a token
 // that is signed with the text of the key.
 func TestPublicKeyIsNeverASecret(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -22,11 +22,11 @@ type Site struct {
 	URL  string
 	HTTP *http.Client
 
-	LogFile string // Caddy's, of all sites
-	options string // the servers'
+	LogFile string // Caddy's log, of all sites
+	options string // global options of the servers
 }
 
-// Log is what Caddy has logged.
+// Log returns what Caddy has logged.
 func (s *Site) Log() string {
 	s.T.Helper()
 	text, err := os.ReadFile(s.LogFile)
@@ -36,7 +36,7 @@ func (s *Site) Log() string {
 	return string(text)
 }
 
-// Logged reports whether a line of Caddy's log has all of some parts.
+// Logged reports whether a line of Caddy's log contains all parts.
 func (s *Site) Logged(parts ...string) bool {
 	s.T.Helper()
 	for line := range strings.Lines(s.Log()) {
@@ -47,13 +47,13 @@ func (s *Site) Logged(parts ...string) bool {
 	return false
 }
 
-// Serve starts Caddy with one site, which body is what the Caddyfile has between its braces.
+// Serve starts Caddy with one site. body is what stands between its braces in the Caddyfile.
 func Serve(t *testing.T, body string) *Site {
 	t.Helper()
 	return ServeAll(t, body)[0]
 }
 
-// ServeAll starts Caddy with several sites, each on a port of its own. {$SITE0} is the first one's address,
+// ServeAll starts Caddy with several sites, each on a port of its own. {$SITE0} stands for the first one's address,
 // and so on. One with "tls internal" is served at https://localhost.
 func ServeAll(t *testing.T, bodies ...string) []*Site {
 	t.Helper()
@@ -82,7 +82,7 @@ func ServeWith(t *testing.T, options string, bodies ...string) []*Site {
 			})
 			return sites
 		}
-		// Something else may have taken the port that was free a moment ago, or two sites have got the same.
+		// Another process may have taken a port that was free a moment ago.
 		if !strings.Contains(err.Error(), "address already in use") && !strings.Contains(err.Error(), "ambiguous site definition") {
 			t.Fatal(err)
 		}
@@ -91,7 +91,7 @@ func ServeWith(t *testing.T, options string, bodies ...string) []*Site {
 	return nil
 }
 
-// NewSite returns a site that nobody serves yet.
+// NewSite returns a site with a port of its own, which is not yet served.
 func NewSite(t *testing.T, body string) *Site {
 	t.Helper()
 	port := freePort(t)
@@ -109,8 +109,8 @@ var (
 	ports   = map[int]bool{}
 )
 
-// freePort returns a port that nobody uses, each one once. It lies below those that the system takes for outgoing connections,
-// of which other tests may open thousands before this one listens.
+// freePort returns an unused port, each one once. It lies below the ports of outgoing connections, of which other tests may
+// open thousands before the site listens.
 func freePort(t *testing.T) int {
 	t.Helper()
 	portsMu.Lock()
@@ -130,14 +130,14 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
-// Reconnect lets the next requests have new connections, as a reload closes those that are idle.
+// Reconnect lets the next requests use new connections, as a reload closes idle ones.
 func (s *Site) Reconnect() {
 	transport := &http.Transport{}
 	s.T.Cleanup(transport.CloseIdleConnections)
 	s.HTTP = &http.Client{Transport: transport}
 }
 
-// In is the site for a subtest.
+// In returns the site for a subtest.
 func (s *Site) In(t *testing.T) *Site {
 	other := *s
 	other.T = t

@@ -12,7 +12,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// The usual surroundings of an app: a directive works behind what rewrites or asks first, and before what answers.
+// The usual surroundings of an app: a directive works after what rewrites or asks first, and before what answers.
 func TestInASite(t *testing.T) {
 	root := t.TempDir()
 	if err := os.WriteFile(filepath.Join(root, "index.html"), []byte("page"), 0o600); err != nil {

@@ -1,6 +1,6 @@
-// Package sitetest serves sites of a Caddyfile in tests, and has what tests send to them: requests, an EventSource, clients that
-// read slowly or not at all, a process of its own for the whole. The suites that use it are beside it; they import the module
-// under test, which this package does not.
+// Package sitetest serves sites of a Caddyfile in tests, and talks to them: with requests, an EventSource, clients that read
+// slowly or not at all. A site is served by Caddy in the test's process or in one of its own. The suites are in this folder;
+// they import the module under test, which the package itself does not.
 package sitetest
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// Limit is how long is waited for what must happen. Nothing comes near it, unless it is broken.
+// Limit is how long a test waits for what must happen. Nothing comes near it unless something is broken.
 const Limit = 30 * time.Second
 
 // Run runs the tests of a package, with Caddy's files in a folder of their own, and fails if goroutines are left over. Call it from
@@ -35,7 +35,7 @@ func Run(m *testing.M) int {
 	caddy.DefaultStorage.Path = filepath.Join(dir, "caddy") // made of the environment before this, as is:
 	caddy.ConfigAutosavePath = filepath.Join(dir, "autosave.json")
 
-	// Tests that run at the same time wait more than they compute.
+	// Tests that run side by side mostly wait.
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		_ = flag.Set("test.parallel", "16")
@@ -58,7 +58,7 @@ func ownGoroutines() (own []string) {
 	}
 	for _, stack := range strings.Split(string(buf[:n]), "\n\n")[1:] {
 		if strings.Contains(stack, "created by github.com/sse-push/caddy-sse-push/internal/stream.newPoller") {
-			continue // one for each core, and one more, for as long as the process lives
+			continue // one a core, and one more, run as long as the process
 		}
 		if strings.Contains(stack, "github.com/sse-push/caddy-sse-push") {
 			own = append(own, stack)
@@ -67,7 +67,7 @@ func ownGoroutines() (own []string) {
 	return own
 }
 
-// Repo returns the path of a file of this repository, of which name is relative to its top folder.
+// Repo returns the path of a file of this repository. name is relative to its top folder.
 func Repo(name string) string {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -40,7 +40,7 @@ func tiny(s *sitetest.Site, target string) {
 	}
 }
 
-// Clients that read nothing, and whose sockets take less than they say, hold nobody up.
+// Clients that read nothing, and whose sockets take less than they say, hold no others up.
 func TestStuckWritesHoldNobodyUp(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Crowded("tls internal\n", "", ""))
 	s.Via("h1-TLS")

@@ -105,7 +105,7 @@ func TestTargets(t *testing.T) {
 		for _, c := range all {
 			c.PassPositions = true // one that is excluded is told to go on from behind the event
 		}
-		// A second delivery, or one to somebody else, would stand before the next event.
+		// A second delivery, or one to another client, would come before the next event.
 		data := fmt.Sprintf("%d %v", i, tt.target)
 		s.Publish(append(tt.target, "data", data)...)
 		for _, c := range tt.heard {

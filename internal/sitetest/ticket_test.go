@@ -22,7 +22,7 @@ const (
 	secretB = "another-one-which-is-as-long-as-that"
 )
 
-// ticket is what an app would make.
+// ticket returns a ticket as an app makes it.
 func ticket(secret string, fields map[string]any) string {
 	payload, err := json.Marshal(fields)
 	if err != nil {
@@ -32,7 +32,7 @@ func ticket(secret string, fields map[string]any) string {
 	return signed + "." + mac(secret, signed)
 }
 
-// mac is a ticket's signature.
+// mac returns a ticket's signature.
 func mac(secret, signed string) string {
 	h := hmac.New(sha256.New, []byte(secret))
 	h.Write([]byte(signed))
@@ -43,7 +43,7 @@ func ticketFor(user string, life time.Duration) string {
 	return ticket(secretA, map[string]any{"user": user, "exp": time.Now().Add(life).Unix()})
 }
 
-// trusting is a directive with user lines, and a site behind it.
+// trusting returns a directive with user lines, and metrics beside it.
 func trusting(users string) string {
 	return `sse_push /events {
 		` + users + `
@@ -56,7 +56,7 @@ func trusting(users string) string {
 	`
 }
 
-// rejected opens a stream that is sent off for now, and returns why.
+// rejected opens a stream that is rejected softly, and returns the reason.
 func rejected(s *sitetest.Site, target string, headers ...string) string {
 	s.T.Helper()
 	c := s.Stream(http.MethodGet, target, "", append(headers, "Accept", sitetest.EventStream)...)

@@ -66,7 +66,7 @@ func TestLeaveHalfway(t *testing.T) {
 
 		for i := range 60 {
 			bytes := 1 + i
-			if tls != "" { // of the client's first message, or of the one behind the server's answer
+			if tls != "" { // of the client's first message, or of the one after the server's answer
 				bytes = 1 + i*10
 			}
 			if err := part(s, bytes, i%2 == 0); err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // Large events to clients that do not take them: the history stays within its bounds, and a client that is stuck keeps no
-// more than the one event that it is in the middle of. Everybody gets all, or is told of what he missed.
+// more than the one event that it is in the middle of. Each client gets all, or is told of what it missed.
 func TestLargeEventsToSlowClients(t *testing.T) {
 	t.Parallel()
 	sitetest.OverAllAtOnce(t, func(t *testing.T, protocol, tls string) {

@@ -78,7 +78,7 @@ func (a *admin) settle() {
 }
 
 // Through reloads, and some that fail, while clients are stuck in the midst of catching up and others are
-// published to: nobody misses anything or gets it twice.
+// published to: no client misses anything or gets it twice.
 func TestReloadInMidCatchUp(t *testing.T) {
 	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
 		settings := []string{"heartbeat 20s", "history {\nevents 20000\n}", "topics more", "write_timeout 30s", "cors_origins https://app.example.com"}

@@ -74,7 +74,7 @@ func (f *faithful) run(s *sitetest.Site, target, last string) error {
 	}
 }
 
-// Under load the process is ended, as an operator does it or as a crash does, and started again. Everybody comes back, and of
+// Under load the process is ended, as an operator does it or as a crash does, and started again. All clients come back, and of
 // what was acknowledged each has heard all, once and in order, or is told that something is missing.
 func TestRestartUnderLoad(t *testing.T) {
 	t.Parallel()

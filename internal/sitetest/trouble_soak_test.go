@@ -85,7 +85,7 @@ func (k *soak) visit(id string) string {
 	return id
 }
 
-// publish sends events to a user, a topic or everybody.
+// publish sends events to a user, a topic or all.
 func (k *soak) publish(s *sitetest.Site) {
 	defer s.HTTP.CloseIdleConnections()
 	for !k.over(2 * time.Millisecond) {

@@ -57,7 +57,7 @@ func echo(t *testing.T, lines string) string {
 	reverse_proxy ` + strings.TrimPrefix(app.URL, "http://")
 }
 
-// post sends what a page of the site itself would.
+// postTo posts as a page of the site itself does.
 func postTo(s *sitetest.Site, id string, headers ...string) sitetest.Answer {
 	s.T.Helper()
 	return s.Do(http.MethodPost, "/events/"+id, "hello", append(headers, "Origin", s.URL)...)
@@ -153,7 +153,7 @@ func TestClientKey(t *testing.T) {
 	}
 }
 
-// Whoever is not the connection's own user, or is no page of this site, gets nowhere, and learns nothing.
+// A request that is not from the connection's own user, or not from a page of this site, gets nowhere and learns nothing.
 func TestTwoWayRefuses(t *testing.T) {
 	s := sitetest.Serve(t, echo(t, "cors_origins https://listed.example"))
 	c := s.Open("/events?client="+clientName, "Cookie", "id=u1")
@@ -218,7 +218,7 @@ func TestTwoWayWithEveryOrigin(t *testing.T) {
 	}
 }
 
-// A connection of one route, or of another site's hub, is not to be posted to by another.
+// A route does not post to connections of another route, or of another site's hub.
 func TestTwoWayKeepsApart(t *testing.T) {
 	site := func(hub, path string) string {
 		return strings.Replace(echo(t, "hub "+hub), "/events", path, 1)

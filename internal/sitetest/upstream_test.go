@@ -10,7 +10,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// app is a site whose app behind answers as its routes say.
+// app returns a site whose app answers as its routes say.
 func app(directive, routes string) string {
 	return "sse_push /events {\n" + directive + "\ninternal /_sse {\nallow loopback\n}\n}\n" + routes
 }

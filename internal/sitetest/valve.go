@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// valve is a client's end of a connection, from which it reads only as much as the valve lets through.
+// valve is a client's end of a connection that lets through only as much as the test allows.
 type valve struct {
 	net.Conn
 
@@ -26,7 +26,7 @@ func newValve() *valve {
 	return v
 }
 
-// Freeze lets nothing pass any more, beyond what is being read.
+// Freeze lets nothing more pass, apart from a read that has begun.
 func (v *valve) Freeze() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -67,7 +67,7 @@ func (v *valve) Close() error {
 	return v.Conn.Close()
 }
 
-// Apart is the site as one client with a connection of its own sees it, behind a valve. The caller closes the valve.
+// Apart returns the site for one client with a connection of its own, through a valve. The caller closes the valve.
 func (s *Site) Apart() (*Site, *valve) {
 	v, used := newValve(), false
 	like := s.HTTP.Transport.(*http.Transport)

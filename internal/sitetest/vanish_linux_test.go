@@ -14,7 +14,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// vanishing is the site as a client sees it whose connection can vanish: then its kernel takes and answers nothing that
+// vanishing returns the site for a client whose connection can vanish: then its kernel takes and answers nothing that
 // comes, as if the machine were gone.
 func vanishing(s *sitetest.Site) (_ *sitetest.Site, vanish func()) {
 	var raw syscall.RawConn

@@ -11,7 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// Vitals are what a process has, by its own metrics.
+// Vitals returns what the process's own metrics say.
 func (s *Site) Vitals() map[string]float64 {
 	s.T.Helper()
 	s.HTTP.CloseIdleConnections()
@@ -30,10 +30,10 @@ func (s *Site) Vitals() map[string]float64 {
 
 const goroutines, descriptors, Resident = "go_goroutines", "process_open_fds", "process_resident_memory_bytes"
 
-// Settled is what the process has while no client is there.
+// Settled returns the vitals while no client is connected.
 func (s *Site) Settled() map[string]float64 {
 	s.T.Helper()
-	c := s.Open("/events?userId=u1&topic=room&topic=public/*") // what is started when it is first needed is there from now on
+	c := s.Open("/events?userId=u1&topic=room&topic=public/*") // starts what the hub starts on first use
 	s.Publish("user", "u1", "data", "x")
 	c.Want("x")
 	c.Close()
@@ -41,7 +41,7 @@ func (s *Site) Settled() map[string]float64 {
 	return s.Vitals()
 }
 
-// present counts what is in the hub's indexes.
+// present returns how many entries the hub's indexes have.
 func (s *Site) present() (total int) {
 	s.T.Helper()
 	for _, view := range []string{"connections", "users", "topics"} {
@@ -50,7 +50,7 @@ func (s *Site) present() (total int) {
 	return total
 }
 
-// WantNothingLeft waits until no more is there than before.
+// WantNothingLeft waits until the process has no more than before.
 func (s *Site) WantNothingLeft(before map[string]float64) {
 	s.T.Helper()
 	left := map[string]float64{}
@@ -81,7 +81,7 @@ func (s *Site) WantNothingLeft(before map[string]float64) {
 	}
 }
 
-// closeWaits counts the connections to an address that their clients have closed, and the server has not.
+// closeWaits returns how many connections to an address their clients have closed and the server has not.
 func closeWaits(t *testing.T, addr string) (n int) {
 	t.Helper()
 	_, port, _ := strings.Cut(addr, ":")

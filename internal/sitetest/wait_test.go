@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
-// tally is what an answer says of connections.
+// tally is what an answer says about connections.
 type tally struct {
 	Matched, Elsewhere int
 	Written, Failed    *int
@@ -132,7 +132,7 @@ func TestWaitRefused(t *testing.T) {
 	}
 }
 
-// A client that does not read keeps a publisher for as long as he has asked for, and no longer.
+// A client that does not read keeps a publisher waiting for as long as the publisher asked for, and no longer.
 func TestWaitForOneThatNeverReads(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route(""))
 	slow, err := net.Dial("tcp", s.Addr)
@@ -165,7 +165,7 @@ func TestWaitForOneThatNeverReads(t *testing.T) {
 	}
 }
 
-// An answer's header has nobody to be told.
+// "wait" in an answer's header is ignored, as nothing could be told of the delivery.
 func TestWaitInHeader(t *testing.T) {
 	s := sitetest.Serve(t, `sse_push /events {
 		user query userId
