@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Position is a place in a log's order: the epoch names one life of the log, Major and Minor order the
-// entries within it, and Check, where a broker uses it, tells two entries of the same number apart. It is
-// comparable with ==. The zero Position is none.
+// Position is a place in a log's order. Epoch names one life of the log, and Major and Minor order the
+// entries within it. Check, if a broker uses it, tells two entries of the same number apart. Positions are
+// comparable with ==. The zero Position stands for none.
 type Position struct {
 	Epoch        uint64
 	Major, Minor uint64
@@ -27,7 +27,7 @@ func NewEpoch() uint64 {
 	}
 }
 
-// IsZero reports whether p is no position.
+// IsZero reports whether p stands for no position.
 func (p Position) IsZero() bool { return p == Position{} }
 
 // Compare orders two positions of the same epoch: -1, 0 or 1.
@@ -41,7 +41,7 @@ func (p Position) Compare(q Position) int {
 	return 1
 }
 
-// String is the text form: URL-safe, opaque to clients, and without "~". The zero Position is "".
+// String returns the text form. It is URL-safe, opaque to clients, and holds no "~". That of the zero Position is "".
 func (p Position) String() string { return string(p.AppendText(nil)) }
 
 // AppendText appends the text form: epoch "." [major "-"] minor ["." check], all in base 36.
@@ -63,7 +63,7 @@ func (p Position) AppendText(b []byte) []byte {
 // maxPositionText is the longest text form: four numbers and three separators.
 const maxPositionText = 13 + 1 + 13 + 1 + 13 + 1 + 7
 
-// ParsePosition reads the text form back. Only what String writes is accepted, so each position has one text.
+// ParsePosition reads the text form. It accepts only what String returns, so each position has one text.
 func ParsePosition(s string) (p Position, ok bool) {
 	if s == "" || len(s) > maxPositionText {
 		return Position{}, false

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// A record is stored as one byte for the format's version, one for its kind, and fields: a tag, a length (both
-// unsigned varints) and as many bytes. A reader passes over a field that it does not know, unless the field's
-// tag is odd: then it cannot know what the record means, and must not guess.
+// A record is stored as one byte for the version of the format, one byte for its kind, and fields. A field is a tag, a
+// length (both unsigned varints) and that many bytes. A reader skips a field that it does not know, unless the tag is
+// odd: then the record may mean something else without it, and the reader must not guess.
 
-// formatVersion is what Encode writes. A newer version means that even the layout is another.
+// formatVersion is the version that Encode writes. A newer version has another layout.
 const formatVersion = 1
 
 var (
-	// ErrMalformed: the bytes are no record.
+	// ErrMalformed: the bytes are not a record.
 	ErrMalformed = errors.New("the record is malformed")
-	// ErrNewer: the record has something in it that this version does not know, and that changes its meaning.
+	// ErrNewer: the record has something in it that this version does not know and that changes its meaning.
 	ErrNewer = errors.New("the record is of a newer version")
 )
 
@@ -41,7 +41,7 @@ const (
 	fieldRead     = 26 // a position's text
 )
 
-// Encode appends the record as it is stored.
+// Encode appends the stored form of the record to b.
 func (r *Record) Encode(b []byte) []byte {
 	b = append(b, formatVersion, byte(r.Kind))
 	text := func(tag uint64, s string) {
@@ -91,8 +91,8 @@ func (r *Record) Encode(b []byte) []byte {
 	return b
 }
 
-// Decode reads what Encode wrote. The record's data is a part of b; its other fields are copies. The error
-// is ErrMalformed or ErrNewer, perhaps wrapped.
+// Decode reads a record's stored form. The record's data is a part of b; its other fields are copies. The error
+// wraps ErrMalformed or ErrNewer.
 func Decode(b []byte) (r Record, err error) {
 	if len(b) < 2 {
 		return r, ErrMalformed
@@ -124,7 +124,7 @@ func Decode(b []byte) (r Record, err error) {
 	return r, nil
 }
 
-// set takes a field's value over.
+// set sets the field that a tag stands for.
 func (r *Record) set(tag uint64, v []byte) error {
 	number := func() (n int64) {
 		if len(v) == 8 {

@@ -1,4 +1,4 @@
-// Package ledger keeps account of what a node has appended, for brokers whose engine can lose what it acknowledged.
+// Package ledger tracks what a node has appended, for brokers whose engine can lose what it acknowledged.
 package ledger
 
 import (
@@ -7,9 +7,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// Ledger holds a node's appends until its tail has read them back. One that was acknowledged and that the tail passes
-// without seeing it has been lost, though the tail's own last entry may still be there. The zero value keeps no account
-// until Start.
+// Ledger holds a node's appends until its tail has read them back. An append that was acknowledged, and that the tail passes
+// without having read it, is lost, even if the tail's own last entry is still there. The zero value tracks nothing until
+// Start.
 type Ledger struct {
 	mu    sync.Mutex // guards all below
 	on    bool
@@ -24,34 +24,34 @@ type item struct {
 	seen  bool
 }
 
-// Start begins to keep account. What was appended before is not asked for.
+// Start begins to track appends. Earlier ones are ignored.
 func (l *Ledger) Start() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.on, l.open, l.order, l.top = true, map[string]*item{}, nil, broker.Position{}
 }
 
-// Stop ends it.
+// Stop ends the tracking.
 func (l *Ledger) Stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.on, l.open, l.order = false, nil, nil
 }
 
-// Begin is called before records are sent. A token is what the tail knows a record by.
+// Begin notes records that are about to be sent. A token is what the tail recognises a record by.
 func (l *Ledger) Begin(tokens []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.on {
 		for _, token := range tokens {
-			if l.open[token] == nil { // otherwise a key is used again before the tail has read its first use
+			if l.open[token] == nil { // otherwise an idempotency key is used again before the tail has read its first use
 				l.open[token] = &item{token: token}
 			}
 		}
 	}
 }
 
-// End is called with the results of the same records, whatever they are.
+// End notes the results of records that were noted by Begin.
 func (l *Ledger) End(tokens []string, results []broker.Result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,7 +71,7 @@ func (l *Ledger) End(tokens []string, results []broker.Result) {
 	}
 }
 
-// Read is called for each entry that the tail has read.
+// Read notes that the tail has read an entry.
 func (l *Ledger) Read(token string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,15 +83,16 @@ func (l *Ledger) Read(token string) {
 	}
 }
 
-// Highest returns the highest position acknowledged. To hold it against the log's end, ask for it first.
+// Highest returns the highest position acknowledged. To compare it with the log's end, call Highest before you ask for
+// the end.
 func (l *Ledger) Highest() broker.Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.top
 }
 
-// Passed is called when the tail has come to p, and reports whether it has passed an append that it has not seen. rank
-// orders epochs: it is -1 for one that is unknown. What stands in an older epoch than p is covered by a hole already.
+// Passed notes that the tail has come to p, and reports whether it has passed an append without having read it. rank orders
+// epochs, and returns -1 for one that is unknown. Appends in an epoch older than p's are covered by a hole already.
 func (l *Ledger) Passed(p broker.Position, rank func(epoch uint64) int) (lost bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,7 +123,7 @@ func (l *Ledger) Passed(p broker.Position, rank func(epoch uint64) int) (lost bo
 	return lost
 }
 
-// Forget drops what has been acknowledged so far: a hole covers it.
+// Forget drops all appends acknowledged so far: a hole covers them.
 func (l *Ledger) Forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
