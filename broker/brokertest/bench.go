@@ -29,7 +29,7 @@ func Bench(b *testing.B, h Harness) {
 // sample is an event of 120 bytes.
 func sample() broker.Record { return event(string(make([]byte, 120))) }
 
-// discard is a sink that counts.
+// discard is a sink that counts entries.
 type discard struct {
 	n     atomic.Int64
 	ready atomic.Bool
@@ -39,7 +39,7 @@ func (*discard) Begin(broker.Position)        {}
 func (d *discard) State(err error)            { d.ready.Store(err == nil) }
 func (d *discard) Deliver(all []broker.Entry) { d.n.Add(int64(len(all))) }
 
-// tailing runs a Tail beside a benchmark. d is the sink, or a part of it.
+// tailing runs a Tail during a benchmark. d is the sink, or a part of it.
 func tailing(b *testing.B, n *node, s broker.Sink, d *discard) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -89,7 +89,7 @@ func benchAppend(b *testing.B, h Harness, atOnce, group int) {
 	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "delivered/s")
 }
 
-// arrivals is a sink that says when something has come.
+// arrivals is a sink that sends the time of each delivery.
 type arrivals struct {
 	discard
 	came chan time.Time

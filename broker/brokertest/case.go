@@ -2,16 +2,15 @@ package brokertest
 
 import "testing"
 
-// Reporter is where a case says what is wrong with the broker. It is not *testing.T, so that a suite's own tests can see a
-// planted fault being found.
+// Reporter takes what a case finds wrong with the broker. It is not *testing.T, so that a suite's own tests can check that a
+// planted fault is found.
 type Reporter interface {
 	Helper()
 	Errorf(format string, args ...any)
 	Logf(format string, args ...any)
 }
 
-// Case is one case of a suite. Whatever keeps the case itself from running is fatal to t; what is wrong with the broker
-// goes to r.
+// Case is one case of a suite. It calls t.Fatal if it cannot run itself, and reports to r what is wrong with the broker.
 type Case struct {
 	Name  string
 	Run   func(t testing.TB, r Reporter, h Harness)

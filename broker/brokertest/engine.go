@@ -9,7 +9,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// engineAway kills the engine, and brings it back with all that it had.
+// engineAway kills the engine, and starts it again with all that it had.
 func engineAway(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)
@@ -40,7 +40,7 @@ func engineAway(t testing.TB, r Reporter, h Harness) {
 	}
 	var known []broker.Entry
 	for _, e := range s.all() {
-		if string(e.Record.Data) != "x" { // which may have been stored where the outcome was unknown
+		if string(e.Record.Data) != "x" { // it may have been stored if its outcome was unknown
 			known = append(known, e)
 		}
 	}
@@ -50,7 +50,7 @@ func engineAway(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// engineRolledBack: what was lost is known to be lost, twice, on the node that saw it and on another.
+// engineRolledBack rolls the engine back twice. Lost positions are known as lost, on the node that saw them and on another.
 func engineRolledBack(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)
@@ -113,12 +113,12 @@ func engineRolledBack(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// untilHole is how long a broker has to notice what its engine has lost. Tests of the suite itself, in which one never does,
-// shorten it.
+// untilHole is how long a broker has to notice that its engine has lost entries. Tests of the suite itself, with a broker that
+// never does, shorten it.
 var untilHole = limit / 2
 
-// unreadRolledBack has the engine lose what it had acknowledged before any tail has read it: only the node that appended
-// it knows.
+// unreadRolledBack has the engine lose acknowledged entries before any tail has read them: only the node that appended them
+// can know.
 func unreadRolledBack(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	var kept []broker.Position
@@ -153,7 +153,7 @@ func unreadRolledBack(t testing.TB, r Reporter, h Harness) {
 		}
 		stands(t, r, n, kept[0], broker.Exact, broker.Lost)
 		next := numbered(t, n, 200, 1)[0]
-		if next.Epoch == unread[0].Epoch { // or a hub would wait for what it has published
+		if next.Epoch == unread[0].Epoch { // otherwise a hub would wait for what it has published
 			r.Errorf("round %d: %s comes in the life of what was lost, %s", round, next, unread[0])
 		}
 		if !Until(func() bool { all := s.all(); return all[len(all)-1].Position == next }) {
@@ -164,7 +164,7 @@ func unreadRolledBack(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// engineAwayAtOpen opens a node before its engine: it says so, and follows when it can.
+// engineAwayAtOpen opens a node before its engine is there. The node reports that, and follows the log once it can.
 func engineAwayAtOpen(t testing.TB, r Reporter, h Harness) {
 	h.Engine.Kill(t)
 	n := h.open(t, nil)

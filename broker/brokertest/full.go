@@ -11,7 +11,7 @@ import (
 // refusal is how long an Append to a full log may take.
 const refusal = 2 * time.Second
 
-// full has a log with no room left: it says so, stores nothing, and can be read all the same.
+// full appends to a log that has no room left. It reports that, stores nothing, and can still be read.
 func full(t testing.TB, r Reporter, h Harness) {
 	const size = 20
 	nodes := h.nodes(t, 2)
@@ -33,7 +33,7 @@ func full(t testing.TB, r Reporter, h Harness) {
 	if h.Keeps {
 		same(r, "Read", readAll(t, r, nodes[0], s.begin, positions[size-1], 100), 0, positions)
 	}
-	if h.Keeps && h.Shared { // a node that comes up meanwhile
+	if h.Keeps && h.Shared { // a node that is opened meanwhile
 		same(r, "a later node", started(t, r, h.open(t, nil), 1000).all(), 0, positions)
 	}
 	if !Until(func() bool { return s.count() >= size }) || !s.healthy() {

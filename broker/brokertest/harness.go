@@ -1,5 +1,5 @@
-// Package brokertest is the suite that holds a broker to the contract of package broker, and breaks its engine meanwhile. A
-// broker brings a Harness of a few lines, which says how its log is opened and what its engine can be made to suffer:
+// Package brokertest tests whether a broker keeps the contract of package broker, while its engine fails in every way. A broker
+// brings a Harness of a few lines, which opens its log and breaks its engine:
 //
 //	func TestConformance(t *testing.T) { brokertest.Run(t, brokertest.Harness{ … }) }
 //
@@ -19,36 +19,36 @@ import (
 
 // Harness is a log under test.
 type Harness struct {
-	// Open opens another node on the log; through p where p is not nil, and the engine is reached by TCP. The suite
-	// closes it.
+	// Open opens another node on the log. If p is not nil, the node connects to its engine through p. The suite closes
+	// the node.
 	Open func(t testing.TB, p *Proxy) broker.Broker
-	// Addr is where the engine listens, for Proxies to it; "" where it is not reached by TCP.
+	// Addr is the engine's address, for Proxies; "" if it is not reached by TCP.
 	Addr string
-	// Shared: several nodes may have the log open at the same time.
+	// Shared: several nodes can have the log open at the same time.
 	Shared bool
 	// Keeps: entries can be read again, by Read and by a node that is opened later.
 	Keeps bool
-	// Forgets: an engine that is killed may lose what it acknowledged last. The suite then asks for a gap.
+	// Forgets: an engine that is killed may lose what it acknowledged last. The suite then allows gaps.
 	Forgets bool
-	// Engine is the process behind the broker; nil where there is none.
+	// Engine is the process behind the broker; nil if there is none.
 	Engine Engine
-	// Trim trims the log to about keep entries, as its own retention would; nil where it cannot be asked to.
+	// Trim trims the log to about keep entries, as its own retention would; nil if a test cannot do that.
 	Trim func(t testing.TB, keep int)
-	// Full leaves the log no room for anything more, until again is called; nil where that cannot be brought about.
+	// Full leaves the log no room for more, until again is called; nil if a test cannot do that.
 	Full func(t testing.TB) (again func())
-	// Put appends bytes as the stored form of a record, as a program of another version would; nil where nobody else
-	// writes to the log. No node is open meanwhile, unless an Engine stands behind the log.
+	// Put appends bytes as the stored form of a record, as a program of another version would; nil if no other program
+	// writes to the log. Unless the log has an Engine, no node is open meanwhile.
 	Put func(t testing.TB, stored []byte)
-	// InProcess: the log is nowhere but in this process, so that testing/synctest can move its time.
+	// InProcess: the log exists in this process only, so that testing/synctest can move its time.
 	InProcess bool
-	// Later makes idempotency keys older by d, while no node is open; nil where their time cannot be moved, or by
-	// testing/synctest.
+	// Later makes idempotency keys older by d, while no node is open; nil if their time cannot be moved, or if
+	// testing/synctest moves it.
 	Later func(t testing.TB, d time.Duration)
-	// Ahead opens another node, whose clock is ahead of the others' by d; nil where the suite is to pretend that.
+	// Ahead opens another node whose clock is ahead of the others' by d. If it is nil, the suite pretends that.
 	Ahead func(t testing.TB, p *Proxy, d time.Duration) broker.Broker
-	// ClockBack has the engine's clock go back by d; nil where its positions do not hang on a clock.
+	// ClockBack sets the engine's clock back by d; nil if its positions do not depend on a clock.
 	ClockBack func(t testing.TB, d time.Duration)
-	// Size is how many bytes the log takes of its engine's memory, or of the disk; nil where that is this process's.
+	// Size returns how many bytes the log takes of its engine's memory, or of the disk; nil if it is in this process's memory.
 	Size func(t testing.TB) int64
 	// Crowded: other tests run at the same time, so that cases which count goroutines or memory are left out.
 	Crowded bool
@@ -58,14 +58,15 @@ type Harness struct {
 
 // Engine is the process behind a broker.
 type Engine interface {
-	// Kill ends it at once, as SIGKILL does. It stays away until Start.
+	// Kill ends the process at once, as SIGKILL does. It stays away until Start.
 	Kill(t testing.TB)
-	// Start brings it back with all that its disk has.
+	// Start starts it again, with all that its disk holds.
 	Start(t testing.TB)
 	// Freeze stops it as SIGSTOP does, until Thaw.
 	Freeze(t testing.TB)
 	Thaw(t testing.TB)
-	// Snapshot copies its disk. restore kills it, puts the disk back and starts it: a rollback. It may be called again.
+	// Snapshot copies its disk. restore rolls back: it kills the process, puts the disk back and starts it. It may be
+	// called again.
 	Snapshot(t testing.TB) (restore func())
 	// Empty kills it, empties its disk and starts it.
 	Empty(t testing.TB)
@@ -85,7 +86,7 @@ func fills(h Harness) bool     { return h.Full != nil }
 func takesPut(h Harness) bool  { return h.Put != nil }
 func ages(h Harness) bool      { return h.Later != nil || h.InProcess }
 
-// node is an open broker, which is closed once: by the case, or at its end.
+// node is an open broker. It is closed once: by the case, or at the end of the case.
 type node struct {
 	broker.Broker
 	close func() error
@@ -106,7 +107,7 @@ func (h Harness) open(t testing.TB, p *Proxy) *node {
 	return n
 }
 
-// nodes opens several nodes where the log can be shared, otherwise one.
+// nodes opens n nodes, or one if the log cannot be shared.
 func (h Harness) nodes(t testing.TB, n int) (nodes []*node) {
 	t.Helper()
 	if !h.Shared {
@@ -118,7 +119,7 @@ func (h Harness) nodes(t testing.TB, n int) (nodes []*node) {
 	return nodes
 }
 
-// another returns a node that has not been open before: beside n, or, where the log cannot be shared, in its place.
+// another opens a node beside n, or, if the log cannot be shared, in place of n.
 func (h Harness) another(t testing.TB, n *node) *node {
 	t.Helper()
 	if !h.Shared {

@@ -40,7 +40,7 @@ func same(r Reporter, who string, got []broker.Entry, from int, positions []brok
 	}
 }
 
-// tailOfEmpty follows a log from before its first entry, and again when it is not empty any more.
+// tailOfEmpty follows an empty log, and goes on while entries are appended.
 func tailOfEmpty(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 100)
@@ -79,7 +79,7 @@ func tailOfHistory(t testing.TB, r Reporter, h Harness) {
 		stands(t, r, n, s.begin, broker.Exact)
 		same(r, fmt.Sprintf("last %d", last), s.all(), size-want, positions[size-want:])
 		rising(r, s.begin, s.all())
-		positions = append(positions, numbered(t, n, len(positions), 1)...) // what comes next follows on
+		positions = append(positions, numbered(t, n, len(positions), 1)...) // the next entry follows directly
 		if !Until(func() bool { return len(s.all()) > want }) {
 			r.Errorf("last %d: what was appended next does not come", last)
 		}
@@ -88,7 +88,7 @@ func tailOfHistory(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// blockedSink does not take entries for a while. Nothing may be lost; publishers may be told that it is too much.
+// blockedSink takes no entries for a while. None may be lost, but publishers may be refused.
 func blockedSink(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)
@@ -129,7 +129,7 @@ func readPages(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// readNothing: a log that keeps nothing says so.
+// readNothing reads at the end of a log. A log that keeps nothing refuses to read anything else.
 func readNothing(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)
@@ -138,7 +138,7 @@ func readNothing(t testing.TB, r Reporter, h Harness) {
 		r.Errorf("%d of 3 entries have come", s.count())
 	}
 	if got, err := n.Read(t.Context(), positions[2], positions[2], 10); err != nil || len(got) != 0 {
-		r.Errorf("behind the end: %d entries, %v", len(got), err)
+		r.Errorf("after the end: %d entries, %v", len(got), err)
 	}
 	got, err := n.Read(t.Context(), positions[0], positions[2], 10)
 	switch {
@@ -149,7 +149,7 @@ func readNothing(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// stands checks how a position stands to the log.
+// stands checks that a position stands to the log in one of the ways wanted.
 func stands(t testing.TB, r Reporter, b broker.Broker, p broker.Position, want ...broker.Standing) {
 	t.Helper()
 	r.Helper()
@@ -196,7 +196,7 @@ func resolve(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// trimmed has the log trimmed by its retention.
+// trimmed reads a log that was trimmed by its retention.
 func trimmed(t testing.TB, r Reporter, h Harness) {
 	const size = 3000
 	n := h.open(t, nil)
@@ -232,7 +232,7 @@ func trimmed(t testing.TB, r Reporter, h Harness) {
 	same(r, "what is left", readAll(t, r, n, positions[gone], end, 100), gone+1, positions[gone+1:])
 	for _, p := range []broker.Position{s.begin, positions[0], positions[gone-1]} {
 		if got, err := n.Read(t.Context(), p, end, 10); !errors.Is(err, broker.ErrTrimmed) {
-			r.Errorf("behind %s: %d entries, %v, want %v", p, len(got), err, broker.ErrTrimmed)
+			r.Errorf("after %s: %d entries, %v, want %v", p, len(got), err, broker.ErrTrimmed)
 		}
 	}
 	same(r, "a tail that was there", s.all(), 0, positions)
@@ -250,7 +250,7 @@ func trimmed(t testing.TB, r Reporter, h Harness) {
 	same(r, "a new tail", got[len(got)-(size-gone-1):], gone+1, positions[gone+1:])
 }
 
-// trimmedEmpty: a log that lost all of its entries to age while it was quiet has lost nobody anything.
+// trimmedEmpty trims all entries while the log is quiet. No reader has missed anything.
 func trimmedEmpty(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)
@@ -262,7 +262,7 @@ func trimmedEmpty(t testing.TB, r Reporter, h Harness) {
 	h.Trim(t, 0)
 	stands(t, r, n, end, broker.Exact)
 	if got, err := n.Read(t.Context(), end, end, 10); err != nil || len(got) != 0 {
-		r.Errorf("behind the end: %d entries, %v", len(got), err)
+		r.Errorf("after the end: %d entries, %v", len(got), err)
 	}
 	later := h.another(t, n)
 	stands(t, r, later, end, broker.Exact)

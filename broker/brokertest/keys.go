@@ -11,7 +11,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// delivered counts what has come, by data.
+// delivered counts the events that have come, by data.
 func delivered(s *tail) map[string]int {
 	n := map[string]int{}
 	for _, e := range s.all() {
@@ -58,7 +58,7 @@ func keys(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// keysOnTwoNodes: whoever comes second, on whichever node, is told of the first.
+// keysOnTwoNodes uses the same keys on two nodes at once. The second publisher is told of the first one's event.
 func keysOnTwoNodes(t testing.TB, r Reporter, h Harness) {
 	const n = 50
 	nodes := h.nodes(t, 2)
@@ -93,7 +93,7 @@ func keysOnTwoNodes(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// keysAcrossRestart: a key lives longer than its node, and longer than its engine.
+// keysAcrossRestart uses keys again after a restart of the node, and of the engine.
 func keysAcrossRestart(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	first := store(t, n, keyed("k", "a"), event("x"), keyed("l", "b"))
@@ -123,10 +123,10 @@ func keysAcrossRestart(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// keyWindow is how long an idempotency key counts.
+// keyWindow is how long an idempotency key is remembered.
 const keyWindow = 10 * time.Minute
 
-// keysAfterTheirTime uses keys again when they do not count any more: what comes then is new.
+// keysAfterTheirTime uses keys again when they are no longer remembered: the events are new.
 func keysAfterTheirTime(t testing.TB, r Reporter, h Harness) {
 	if !h.InProcess {
 		keysAge(t, r, h)

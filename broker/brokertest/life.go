@@ -15,7 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// cancelled appends with contexts that end at any moment. Each result has to be true.
+// cancelled appends with contexts that end at random moments. Each result has to be true.
 func cancelled(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)
@@ -106,7 +106,7 @@ func nothingIsLeft(t testing.TB, r Reporter, h Harness) {
 		}
 		s.stop()
 	}
-	use() // what is made once for the process is not of interest
+	use() // what is made once for the process stays
 	var routines, files int
 	Eventually(t, "goroutines have settled", func() bool {
 		before := routines
@@ -124,7 +124,7 @@ func nothingIsLeft(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// descriptors counts what the process has open; 0 where the system does not tell.
+// descriptors counts the process's open descriptors; 0 if the system does not list them.
 func descriptors() int {
 	names, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -144,7 +144,7 @@ func stacks() string {
 	return b.String()
 }
 
-// directory is for brokers that are one: what each node reports is seen by all, for as long as its lease is.
+// directory tests brokers that have one. What each node reports is seen by all nodes until its lease ends.
 func directory(t testing.TB, r Reporter, h Harness) {
 	nodes := h.nodes(t, 2)
 	first, ok := nodes[0].Broker.(broker.Directory)

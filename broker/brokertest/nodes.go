@@ -11,14 +11,14 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// roster returns a node's directory; nil where it has none that tells nodes apart.
+// roster returns a node's directory; nil if it has none that tells nodes apart.
 func roster(n *node) broker.Roster {
 	d, _ := n.Broker.(broker.Roster)
 	return d
 }
 
-// nodesApart is for directories that tell their nodes apart: each is listed with what it has, and one that falls silent is
-// told from one that ends.
+// nodesApart tests directories that tell their nodes apart. Each node is listed with its counts, and one that falls silent
+// differs from one that ends.
 func nodesApart(t testing.TB, r Reporter, h Harness) {
 	nodes := h.nodes(t, 2)
 	first, second := roster(nodes[0]), roster(nodes[1])
@@ -54,7 +54,7 @@ func nodesApart(t testing.TB, r Reporter, h Harness) {
 	expect("nobody", "[]")
 	must(report(first, "n_1 ü", time.Minute, true, map[string]int{"a": 2, "b": 1, broker.Brief + "x": 7}))
 	must(report(second, "n2", time.Minute, true, nil))
-	// At once, though the answer may have been given a moment ago.
+	// The change is seen at once, although the broker may have answered the same question a moment ago.
 	expect("two nodes", "[n2false map[] n_1 üfalse map[a:2 b:1 ~x:7]]")
 	expect("some names", "[n2false map[] n_1 üfalse map[a:2]]", "a", "c")
 	must(report(second, "n2", time.Minute, false, map[string]int{"a": 1 << 53}))
@@ -75,7 +75,7 @@ func nodesApart(t testing.TB, r Reporter, h Harness) {
 	expect("it has ended", "[n_1 üfalse map[a:2 b:1]]")
 }
 
-// reportAtOnce has a node replace what it has reported, again and again: no count is ever missing meanwhile.
+// reportAtOnce has a node replace its report again and again. No count is ever missing meanwhile.
 func reportAtOnce(t testing.TB, r Reporter, h Harness) {
 	nodes := h.nodes(t, 2)
 	writer, reader := roster(nodes[0]), roster(nodes[1])

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// ports are those that have been given out.
+// ports holds the ports that Port has returned.
 var ports sync.Map
 
-// Port returns a port of 127.0.0.1 for a server: one that nobody listens on, nor gets as the near end of a connection. While a
-// server is killed, many connections are tried, and one of them could take its place, or even connect to itself.
+// Port returns a free port of 127.0.0.1 for a server, below those that the system uses for the near ends of connections. While
+// a server is killed, clients try many connections, and one of those could take the server's port, or even connect to itself.
 func Port(t testing.TB) int {
 	t.Helper()
 	for range 1000 {

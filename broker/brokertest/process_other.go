@@ -10,5 +10,5 @@ import (
 // Pause stops a process until Resume.
 func Pause(*os.Process) error { return errors.ErrUnsupported }
 
-// Resume lets a process go on.
+// Resume continues a paused process.
 func Resume(*os.Process) error { return errors.ErrUnsupported }

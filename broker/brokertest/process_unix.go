@@ -10,5 +10,5 @@ import (
 // Pause stops a process until Resume.
 func Pause(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
 
-// Resume lets a process go on.
+// Resume continues a paused process.
 func Resume(p *os.Process) error { return p.Signal(syscall.SIGCONT) }

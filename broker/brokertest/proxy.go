@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Proxy is a TCP connection between a node and its engine that can go bad.
+// Proxy passes TCP connections between a node and its engine, and can break them in several ways.
 type Proxy struct {
 	target   string
 	listener net.Listener
@@ -18,7 +18,7 @@ type Proxy struct {
 	delay  time.Duration
 	thawed chan struct{} // closed while bytes pass
 	down   bool
-	budget int // bytes of the engine's until all is cut; 0: none
+	budget int // bytes from the engine until all is cut; 0: no limit
 }
 
 // link is one connection through a Proxy.
@@ -26,7 +26,7 @@ type link struct {
 	client, engine net.Conn
 	over           chan struct{}
 	close          func()
-	mute           chan struct{} // closed where it is half open
+	mute           chan struct{} // closed if the link is half open
 }
 
 // NewProxy starts a proxy to addr, which ends with the test.
@@ -47,7 +47,7 @@ func NewProxy(t testing.TB, addr string) *Proxy {
 	return p
 }
 
-// Addr is where the proxy listens.
+// Addr returns the address that the proxy listens on.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // Cut ends every connection.
@@ -71,7 +71,7 @@ func (p *Proxy) CutAfter(n int) {
 	p.budget = n
 }
 
-// Down ends every connection, and each new one at once, until Up.
+// Down ends every connection, and each new one, until Up.
 func (p *Proxy) Down() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,7 +86,7 @@ func (p *Proxy) Up() {
 	p.down = false
 }
 
-// HalfOpen lets every connection there is stand, but nothing passes on it any more. New ones work.
+// HalfOpen keeps all present connections open, but passes nothing on them any more. New ones work.
 func (p *Proxy) HalfOpen() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,7 +121,7 @@ func (p *Proxy) Thaw() {
 	}
 }
 
-// Delay makes what the engine sends come later by d.
+// Delay delays what the engine sends by d.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,7 +206,7 @@ func (p *Proxy) pump(l *link, from, to net.Conn, reply bool) {
 	writing.Wait()
 }
 
-// pass writes a chunk when it may pass, and reports whether the connection goes on.
+// pass waits until a chunk may pass and writes it. It reports whether the connection goes on.
 func (p *Proxy) pass(l *link, to net.Conn, c chunk, reply bool) bool {
 	if wait := time.Until(c.due); wait > 0 {
 		timer := time.NewTimer(wait)
@@ -228,7 +228,7 @@ func (p *Proxy) pass(l *link, to net.Conn, c chunk, reply bool) bool {
 		case <-thawed:
 		}
 		select {
-		case <-l.mute: // though it may be thawed, too
+		case <-l.mute: // it may be thawed as well
 			return true
 		default:
 		}

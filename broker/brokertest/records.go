@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// contract are the cases: what package broker says.
+// contract holds the cases of the suite.
 var contract = []Case{
 	{Name: "one order", Run: oneOrder},
 	{Name: "every field", Run: everyField},
@@ -44,7 +44,7 @@ var contract = []Case{
 	{Name: "engine away at open", Run: engineAwayAtOpen, Needs: hasEngine},
 }
 
-// oneOrder has several publishers on every node. All nodes must see all of it, in one order.
+// oneOrder has several publishers on every node. All nodes must see all records, in one order.
 func oneOrder(t testing.TB, r Reporter, h Harness) {
 	const publishers, groups = 2, 60
 	nodes := h.nodes(t, 3)
@@ -111,7 +111,7 @@ func oneOrder(t testing.TB, r Reporter, h Harness) {
 	}
 }
 
-// rising checks the positions of entries that were handed on behind begin.
+// rising checks the positions of entries that were handed on after begin.
 func rising(r Reporter, begin broker.Position, entries []broker.Entry) {
 	r.Helper()
 	last := begin
@@ -125,13 +125,13 @@ func rising(r Reporter, begin broker.Position, entries []broker.Entry) {
 			r.Errorf("%+v does not survive its text form %q", p, text)
 		}
 		if p.Epoch == last.Epoch && p.Compare(last) <= 0 {
-			r.Errorf("%s comes behind %s", p, last)
+			r.Errorf("%s comes after %s", p, last)
 		}
 		last = p
 	}
 }
 
-// bytewise is data with every byte, and with what an engine's protocol may take for its own.
+// bytewise is data with every byte, and with text that looks like an engine's protocol.
 var bytewise = func() []byte {
 	b := []byte("\r\n$5\r\n\x00*3\r\nMSG +OK -ERR {} \"\xff\xfe")
 	for i := range 256 {
@@ -140,7 +140,7 @@ var bytewise = func() []byte {
 	return b
 }()
 
-// samples are records of every shape.
+// samples returns records of every shape.
 func samples() []broker.Record {
 	full := broker.Record{
 		Targets: []broker.Target{
@@ -163,14 +163,14 @@ func samples() []broker.Record {
 	}
 }
 
-// sameRecord reports whether a record came back as it was given, up to its time.
+// sameRecord reports whether two records are the same, apart from their times.
 func sameRecord(a, b broker.Record) bool {
 	return a.Kind == b.Kind && slices.Equal(a.Targets, b.Targets) && slices.Equal(a.Exclude, b.Exclude) && slices.Equal(a.Topics, b.Topics) &&
 		a.Type == b.Type && a.ID == b.ID && bytes.Equal(a.Data, b.Data) && a.Retry == b.Retry && a.TTL == b.TTL &&
 		a.Coalesce == b.Coalesce && a.Key == b.Key && a.Digest == b.Digest && a.Receipt == b.Receipt
 }
 
-// everyField appends records of every shape, and wants them back: by every Tail, by Read, and by a node that is
+// everyField appends records of every shape. They come back unchanged from every Tail, from Read, and from a node that is
 // opened later.
 func everyField(t testing.TB, r Reporter, h Harness) {
 	nodes := h.nodes(t, 2)
@@ -179,7 +179,7 @@ func everyField(t testing.TB, r Reporter, h Harness) {
 		tails = append(tails, started(t, r, n, 0))
 	}
 	want := samples()
-	var given []broker.Record // the broker owns what it is given
+	var given []broker.Record // Append takes them over
 	for _, s := range want {
 		s.Data = bytes.Clone(s.Data)
 		s.Targets, s.Exclude = slices.Clone(s.Targets), slices.Clone(s.Exclude)
@@ -219,7 +219,7 @@ func everyField(t testing.TB, r Reporter, h Harness) {
 	compare("a later node's Read", readAll(t, r, later, begin, positions[len(positions)-1], 100))
 }
 
-// largeRecords: 1 MiB of data is an event like another, alone and in a group.
+// largeRecords appends events with 1 MiB of data, alone and in a group.
 func largeRecords(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)
@@ -260,7 +260,7 @@ func readAll(t testing.TB, r Reporter, b broker.Broker, after, upTo broker.Posit
 		page, err := b.Read(t.Context(), after, upTo, limit)
 		switch {
 		case err != nil:
-			r.Errorf("reading behind %s: %v", after, err)
+			r.Errorf("reading after %s: %v", after, err)
 			return all
 		case len(page) == 0:
 			return all
@@ -273,7 +273,7 @@ func readAll(t testing.TB, r Reporter, b broker.Broker, after, upTo broker.Posit
 	}
 }
 
-// isUnavailable reports whether an Append's error is one that may come while the engine is away.
+// isUnavailable reports whether Append may return an error while the engine is away.
 func isUnavailable(err error) bool {
 	return errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrUnknownOutcome)
 }

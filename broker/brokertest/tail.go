@@ -13,9 +13,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// tail is what one Tail has handed on.
+// tail is a sink that keeps what one Tail hands on.
 type tail struct {
-	stop func() // ends it, and waits
+	stop func() // ends Tail, and waits
 
 	mu      sync.Mutex // guards all below
 	begun   int
@@ -24,8 +24,8 @@ type tail struct {
 	history int // entries before the first State(nil)
 	ready   bool
 	state   error
-	bad     int           // how often the state became an error
-	gate    chan struct{} // Begin and Deliver wait until it is closed; nil: they do not
+	bad     int           // how often State was called with an error
+	gate    chan struct{} // Begin and Deliver wait until it is closed; nil: they do not wait
 
 	inside  atomic.Int32 // calls at the same moment
 	overlap atomic.Bool
@@ -70,7 +70,7 @@ func (s *tail) follow(t testing.TB, r Reporter, n *node, last int) *tail {
 	return s
 }
 
-// enter notes a call, and takes the lock.
+// enter notes a call and locks mu.
 func (s *tail) enter() {
 	if s.inside.Add(1) > 1 {
 		s.overlap.Store(true)
@@ -91,7 +91,7 @@ func (s *tail) Begin(p broker.Position) {
 	s.wait()
 }
 
-// wait waits at the gate. The caller holds mu.
+// wait waits until the gate is open. The caller holds mu.
 func (s *tail) wait() {
 	if gate := s.gate; gate != nil {
 		s.mu.Unlock()
@@ -139,7 +139,7 @@ func (s *tail) release() {
 	}
 }
 
-// healthy reports whether the tail has caught up with its engine.
+// healthy reports whether Tail has caught up with its engine.
 func (s *tail) healthy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,14 +152,14 @@ func (s *tail) unhealthy() bool {
 	return s.state != nil
 }
 
-// all returns what has come so far.
+// all returns the entries so far.
 func (s *tail) all() []broker.Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.entries[:len(s.entries):len(s.entries)]
 }
 
-// count is how many entries have come that are not holes.
+// count returns how many entries have come, apart from holes.
 func (s *tail) count() (n int) {
 	for _, e := range s.all() {
 		if e.Record.Kind != broker.Hole {
@@ -169,7 +169,7 @@ func (s *tail) count() (n int) {
 	return n
 }
 
-// started follows a node, and waits until it is up to date.
+// started follows a node, and waits until its tail is up to date.
 func started(t testing.TB, r Reporter, n *node, last int) *tail {
 	t.Helper()
 	s := follow(t, r, n, last)
@@ -177,12 +177,12 @@ func started(t testing.TB, r Reporter, n *node, last int) *tail {
 	return s
 }
 
-// event is a record for a topic.
+// event returns a record for a topic.
 func event(data string) broker.Record {
 	return broker.Record{Targets: []broker.Target{{Kind: broker.Topic, Name: "t"}}, Data: []byte(data)}
 }
 
-// keyed is a record with an idempotency key.
+// keyed returns a record with an idempotency key.
 func keyed(key, data string) broker.Record {
 	r := event(data)
 	r.Key = key
@@ -191,17 +191,17 @@ func keyed(key, data string) broker.Record {
 	return r
 }
 
-// patience is how long an Append may take where the engine is well.
+// patience is how long an Append may take while the engine is well.
 const patience = 30 * time.Second
 
-// try appends, for as long as a hub would wait.
+// try appends, and gives up after a time.
 func try(b broker.Broker, wait time.Duration, records ...broker.Record) []broker.Result {
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	return b.Append(ctx, records)
 }
 
-// store appends, and is fatal where that fails.
+// store appends, and fails the test if an append fails.
 func store(t testing.TB, b broker.Broker, records ...broker.Record) []broker.Position {
 	t.Helper()
 	want := len(records)

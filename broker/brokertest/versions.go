@@ -16,8 +16,8 @@ const (
 	critical  = 1001
 )
 
-// NewerReadable returns the stored form of r as a later version may write it: with a field more, which this version can
-// pass over.
+// NewerReadable returns the stored form of r as a later version may write it: with one more field, which this version can
+// skip.
 func NewerReadable(r broker.Record) []byte { return withField(r, ignorable) }
 
 // withField returns a record's stored form with one more field.
@@ -37,8 +37,7 @@ func NewerUnreadable() (all [][]byte) {
 	return [][]byte{withField(event("field"), critical), format, withField(kind, ignorable), withField(target, ignorable)}
 }
 
-// newerRecords has a node read what a later version has written: as far as it can, and otherwise it knows what it
-// cannot read.
+// newerRecords has a node read what a later version has written. It reads what it can, and reports the rest as unreadable.
 func newerRecords(t testing.TB, r Reporter, h Harness) {
 	n := h.open(t, nil)
 	s := started(t, r, n, 0)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// limit is how long the suite waits for what must happen. Nothing comes near it unless it is broken.
+// limit is how long the suite waits for what must happen. Only a broken broker comes near it.
 const limit = 60 * time.Second
 
 // Eventually waits until a condition holds, and is fatal if it does not within a minute.

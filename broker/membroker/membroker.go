@@ -1,6 +1,6 @@
-// Package membroker is the default broker: a log without a store. Its entries pass straight on to the hub,
-// whose window is all the history there is. Each one starts a new epoch, so that a position of an earlier
-// process is known to be unknown.
+// Package membroker is the default broker: a log without a store. Its entries go straight to the hub, whose
+// window is all the history there is. Each log has a new epoch, so that a position of an earlier process is
+// recognised as unknown.
 package membroker
 
 import (
@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// MaxQueue bounds what may wait for Tail, in bytes; past it, Append waits.
+	// MaxQueue limits how many bytes may wait for Tail. When it is reached, Append waits.
 	MaxQueue = 32 << 20
 	// KeyWindow is how long an idempotency key is remembered.
 	KeyWindow = 10 * time.Minute
-	// MaxKeys bounds how many are: past it, the oldest is forgotten.
+	// MaxKeys limits how many are remembered. When it is reached, the oldest is forgotten.
 	MaxKeys = 100_000
 )
 
@@ -30,12 +30,12 @@ type Broker struct {
 	bytes  int
 	keys   map[string]use
 	uses   []use         // oldest first
-	more   chan struct{} // signalled when the queue is not empty any more
-	room   chan struct{} // closed and replaced when the queue was emptied
+	more   chan struct{} // signalled when the queue has entries
+	room   chan struct{} // closed and replaced when the queue has been emptied
 	closed chan struct{}
 }
 
-// use is what an idempotency key stands for.
+// use is the event that an idempotency key stands for.
 type use struct {
 	key    string
 	digest [16]byte
@@ -70,7 +70,7 @@ func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.R
 	return results
 }
 
-// wait returns once there is room for a record. It lets go of mu meanwhile.
+// wait waits until there is room for a record. The caller holds mu, which wait unlocks meanwhile.
 func (b *Broker) wait(ctx context.Context) error {
 	for {
 		select {
@@ -124,7 +124,7 @@ func (b *Broker) append(r broker.Record) broker.Result {
 	return broker.Result{Position: e.Position}
 }
 
-// forget drops the keys whose time is over, and the oldest where there are more than most. The caller holds mu.
+// forget drops the keys whose time is over, and the oldest if there are more than most. The caller holds mu.
 func (b *Broker) forget(now time.Time, most int) {
 	n := 0
 	for n < len(b.uses) && (len(b.uses)-n > most || !now.Before(b.uses[n].until)) {
@@ -134,8 +134,7 @@ func (b *Broker) forget(now time.Time, most int) {
 	b.uses = b.uses[n:]
 }
 
-// Tail implements broker.Broker. What was appended before it was first called is not passed over, and nothing
-// older is kept.
+// Tail implements broker.Broker. It begins with what was appended before the first call.
 func (b *Broker) Tail(ctx context.Context, _ int, sink broker.Sink) error {
 	b.mu.Lock()
 	begin := b.position(b.last - uint64(len(b.queue)))

@@ -9,7 +9,7 @@ import (
 
 func init() { caddy.RegisterModule(Module{}) }
 
-// Module keeps events in the memory of this process: after a restart, clients that resume are told of a gap.
+// Module keeps events in the memory of this process. After a restart, clients that resume are told of a gap.
 type Module struct{}
 
 // CaddyModule returns the Caddy module information.
