@@ -85,7 +85,7 @@ func engineRolledBack(t testing.TB, r Reporter, h Harness) {
 			for _, p := range lost {
 				stands(t, r, b, p, broker.Lost, broker.Unknown)
 				if got, err := b.Read(t.Context(), p, lost[9], 10); !errors.Is(err, broker.ErrLost) && !errors.Is(err, broker.ErrUnknown) {
-					r.Errorf("node %d: Read behind a lost entry: %d entries, %v", i, len(got), err)
+					r.Errorf("node %d: Read after a lost entry: %d entries, %v", i, len(got), err)
 				}
 			}
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// acks hands the answers to publishes to those who wait for them. The client's own asynchronous publishing
-// sends again by itself what nobody took, behind what came after it: here the order counts.
+// acks passes the answers to publishes to their publishers. The client's own asynchronous publishing does not keep the
+// order: it sends a message again by itself after later ones.
 type acks struct {
 	mu      sync.Mutex // guards all below
 	inbox   string
@@ -24,7 +24,7 @@ type waiting struct {
 	index int
 }
 
-// group is what is sent at once.
+// group is a number of messages that are sent together.
 type group struct {
 	mu      sync.Mutex // guards all below
 	answers []answer
@@ -32,7 +32,7 @@ type group struct {
 	done    chan struct{} // closed when left is 0
 }
 
-// answer is what the server said to a publish.
+// answer is the server's answer to a publish.
 type answer struct {
 	result
 	Seq       uint64 `json:"seq"`
@@ -43,7 +43,7 @@ type answer struct {
 	sent bool
 }
 
-// listen subscribes to the answers, once for a connection: the client renews it after each loss.
+// listen subscribes to the answers, once: the client renews the subscription after each loss of the connection.
 func (a *acks) listen(conn *nats.Conn) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -86,8 +86,8 @@ func (a *acks) take(m *nats.Msg) {
 	}
 }
 
-// send publishes messages behind each other and returns what was answered, as far as that came before ctx was
-// done or the connection was lost.
+// send publishes messages one after the other. It returns the answers that came before ctx was done or the connection was
+// lost.
 func (b *Broker) send(ctx context.Context, s *session, messages []*nats.Msg) []answer {
 	if len(messages) == 0 {
 		return nil

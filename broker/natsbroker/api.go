@@ -12,12 +12,12 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// JetStream is spoken to by requests and answers in JSON (ADR-1 of NATS, and ADR-13 for pulls). The few that are needed
-// are made here: nats.go's own client brings all it can do into the binary, stores of keys and of objects among it.
+// JetStream's API consists of requests and answers in JSON (ADR-1 of NATS, and ADR-13 for pulls). This file has the few that are
+// needed: nats.go's own client would link everything it can do, key and object stores among it.
 
 const apiPrefix = "$JS.API."
 
-// apiError is a refusal by the server. It is another one if the server's code for it is.
+// apiError is a refusal by the server. Two are the same if their error codes are.
 type apiError struct {
 	Code        int    `json:"code"`
 	ErrorCode   int    `json:"err_code"`
@@ -38,17 +38,17 @@ var (
 	errNameInUse           = &apiError{400, 10058, "stream name already in use"}
 	errNoStream            = &apiError{404, 10059, "stream not found"}
 	errWrongLast           = &apiError{400, 10071, "wrong last sequence"}
-	errWrongLastReplicated = &apiError{400, 10164, "wrong last sequence"} // the same, of newer servers for a stream with replicas
+	errWrongLastReplicated = &apiError{400, 10164, "wrong last sequence"} // the same, from newer servers, for a stream with replicas
 
 	errNoAnswer = errors.New("nats: the JetStream API's answer lacks what was asked for")
 )
 
-// result is what each answer may hold.
+// result is the part that all answers have in common.
 type result struct {
 	Error *apiError `json:"error"`
 }
 
-// answered is what has a result.
+// answered is an answer with a result.
 type answered interface{ failure() error }
 
 func (r *result) failure() error {
@@ -58,7 +58,7 @@ func (r *result) failure() error {
 	return r.Error
 }
 
-// call makes a request, and reads the answer.
+// call sends a request and reads the answer.
 func (s *session) call(ctx context.Context, subject string, request any, answer answered) error {
 	m := nats.NewMsg(apiPrefix + subject)
 	if request != nil {
@@ -97,14 +97,14 @@ type streamConfig struct {
 	Storage           string        `json:"storage"`
 	Discard           string        `json:"discard"`
 
-	// Never set by us.
+	// Read, but never set.
 	Mirror      *json.RawMessage  `json:"mirror,omitempty"`
 	Sources     []json.RawMessage `json:"sources,omitempty"`
 	Sealed      bool              `json:"sealed,omitempty"`
 	NoAck       bool              `json:"no_ack,omitempty"`
 	AllowRollup bool              `json:"allow_rollup_hdrs,omitempty"`
 
-	all map[string]json.RawMessage // as the server said
+	all map[string]json.RawMessage // as the server sent them
 }
 
 func (c *streamConfig) UnmarshalJSON(b []byte) error {
@@ -128,7 +128,7 @@ func (c *streamConfig) MarshalJSON() ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// streamInfo is how a stream stands.
+// streamInfo is the state of a stream.
 type streamInfo struct {
 	result
 	Config  streamConfig `json:"config"`
@@ -167,7 +167,7 @@ func (s *session) streamInfo(ctx context.Context, name string) (*streamInfo, err
 	return s.stream(ctx, "INFO", name, nil)
 }
 
-// deleted returns the numbers of messages that were taken out of a stream's middle.
+// deleted returns the numbers of messages that were deleted from the middle of a stream.
 func (s *session) deleted(ctx context.Context, name string) ([]uint64, error) {
 	info, err := s.stream(ctx, "INFO", name, map[string]bool{"deleted_details": true})
 	if err != nil {
@@ -176,7 +176,7 @@ func (s *session) deleted(ctx context.Context, name string) ([]uint64, error) {
 	return info.State.Deleted, nil
 }
 
-// subjects returns those that match a filter and have messages. The server sends them in pages.
+// subjects returns the subjects that match a filter and have messages. The server sends them in pages.
 func (s *session) subjects(ctx context.Context, name, filter string) ([]string, error) {
 	found := map[string]uint64{}
 	for {
@@ -192,7 +192,7 @@ func (s *session) subjects(ctx context.Context, name, filter string) ([]string, 
 	}
 }
 
-// purge takes the messages of a subject out, those before a number if that is not 0.
+// purge removes the messages of a subject; only those before a number, if that is not 0.
 func (s *session) purge(ctx context.Context, stream, subject string, before uint64) error {
 	return s.call(ctx, "STREAM.PURGE."+stream, struct {
 		Subject string `json:"filter"`
@@ -208,8 +208,7 @@ type stored struct {
 	Time     time.Time `json:"time"`
 }
 
-// get reads a message, with errNoMessage where there is none. It is the stream's leader who answers: what a
-// follower has may be old.
+// get reads a message. The error is errNoMessage if there is none. The stream's leader answers: a follower may be behind.
 func (s *session) get(ctx context.Context, stream string, request any) (*stored, error) {
 	var answer struct {
 		result

@@ -19,30 +19,29 @@ import (
 const (
 	answerTimeout = time.Second // then the message is sent again, under the same id
 	againWait     = 50 * time.Millisecond
-	// settling is for how long after a connection was made another node may find that the stream was put back to an
-	// older state, and set a mark. Until then each append looks for one, so as to give out the right epoch.
+	// settling is how long after a new connection another node may notice that the stream was put back to an older
+	// state, and set a mark. Until then each append looks for a mark, so that its results have the right epoch.
 	settling = 10 * time.Second
 )
 
-// publish is a record on its way into the stream.
+// publish is a record that is being published.
 type publish struct {
 	key     string
 	digest  [16]byte
 	message *nats.Msg
 
 	tried  bool   // it may be in the stream
-	floor  uint64 // a number that was taken when it was sent
+	floor  uint64 // the highest number seen when it was sent
 	stored *answer
 	cause  error // why it was not stored, so far
 	final  error // what the result is to be
 }
 
-// Append implements broker.Broker. Each message has an id, of the idempotency key or of its own, so that it can
-// be sent again where no answer came.
+// Append implements broker.Broker. Each message has an id, made from the idempotency key or drawn, so that it can be
+// sent again if no answer came.
 //
-// The order of a group holds because a message is sent again only while none behind it is known to be stored,
-// and because a result that breaks it all the same, when the stream's leader changed in between, is not given
-// out as a success.
+// The order of a group is kept: a message is sent again only while no later one is known to be stored. If a change of
+// the stream's leader breaks the order all the same, the result is not reported as a success.
 func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.Result {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
@@ -64,7 +63,7 @@ func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.R
 	return results
 }
 
-// messageID is what the server knows repetitions by. A key may hold what a header cannot.
+// messageID returns the id by which the server recognises repetitions. A key is hashed: it may hold bytes that a header cannot.
 func messageID(key string) string {
 	if key == "" {
 		return "o-" + nuid.Next()
@@ -73,11 +72,11 @@ func messageID(key string) string {
 	return "k-" + hex.EncodeToString(sum[:16])
 }
 
-// isOurs reports whether an id is of messageID: another program's message is no event of a newer version.
+// isOurs reports whether an id was made by messageID. A message of another program is not an event of a newer version.
 func isOurs(id string) bool { return strings.HasPrefix(id, "o-") || strings.HasPrefix(id, "k-") }
 
-// store sends messages until each is stored, or refused, or ctx is done. It returns the session that it last sent
-// in, and the life of the stream by then: neither is nil if any message was stored.
+// store sends messages until each is stored or refused, or ctx is done. It returns the session that it last sent in, and
+// the life of the stream at that time. Neither is nil if any message was stored.
 func (b *Broker) store(ctx context.Context, all []publish) (l *life, s *session) {
 	for round := 0; ; round++ {
 		open := unanswered(all)
@@ -85,7 +84,7 @@ func (b *Broker) store(ctx context.Context, all []publish) (l *life, s *session)
 			return l, s
 		}
 		if round > 0 {
-			open = open[:1] // the first decides: what comes behind it must not overtake it
+			open = open[:1] // the later ones must not overtake the first
 		}
 		err := ctx.Err()
 		var session *session
@@ -102,7 +101,7 @@ func (b *Broker) store(ctx context.Context, all []publish) (l *life, s *session)
 			l, s = now, session
 			b.try(ctx, s, open)
 			if open[0].stored != nil || open[0].final != nil {
-				round = -1 // the others, if there are any left, at once again
+				round = -1 // the others, if any are left, at once
 				continue
 			}
 			err = open[0].cause
@@ -116,8 +115,8 @@ func (b *Broker) store(ctx context.Context, all []publish) (l *life, s *session)
 	}
 }
 
-// unanswered are the messages to send: those behind the last one stored that have no result yet. One in front
-// of that would be stored in the wrong place.
+// unanswered returns the messages to send: those after the last stored one that have no result yet. An earlier one would
+// be stored in the wrong place.
 func unanswered(all []publish) (open []*publish) {
 	last := len(all) - 1
 	for last >= 0 && all[last].stored == nil {
@@ -162,7 +161,7 @@ func outcome(b *Broker, p *publish, err error) error {
 	return unavailable("publishing", err)
 }
 
-// try sends messages once and notes what was answered.
+// try sends messages once and notes the answers.
 func (b *Broker) try(ctx context.Context, s *session, open []*publish) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -194,7 +193,7 @@ func (b *Broker) try(ctx context.Context, s *session, open []*publish) {
 		}
 	}
 	if len(sent) > 0 && sent[0].stored == nil {
-		// The stream may be gone: whoever looks makes it again.
+		// The stream may be gone. The next look makes it again.
 		b.forgetStream(s)
 	}
 }
@@ -208,7 +207,7 @@ func (b *Broker) forgetStream(s *session) {
 	}
 }
 
-// refused sorts the server's errors: some pass.
+// refused sorts the server's errors into final and passing ones.
 func (b *Broker) refused(p *publish, e *apiError) {
 	text := strings.ToLower(e.Description)
 	for _, full := range []string{"maximum bytes", "maximum messages", "no space", "insufficient", "resource limits"} {
@@ -245,7 +244,7 @@ func (b *Broker) results(ctx context.Context, s *session, l *life, all []publish
 			replaced = ok && !l.knows(m.epoch)
 		}
 	}
-	if replaced { // a number given out again: another stream, or an older state of it
+	if replaced { // a number was given out again: it is another stream, or an older state of this one
 		b.forgetStream(s)
 		if now, _, err := b.look(ctx, s); err == nil {
 			l = now
@@ -279,8 +278,8 @@ func (b *Broker) resultOf(ctx context.Context, s *session, l *life, p *publish) 
 	}
 	there, err := b.message(ctx, s, b.names.stream, seq)
 	switch {
-	case err != nil: // stored it was, but under the same content?
-		return broker.Result{Err: fmt.Errorf("%w: reading what has the same key: %w", broker.ErrUnknownOutcome, err)}
+	case err != nil: // it is stored, but perhaps with other content
+		return broker.Result{Err: fmt.Errorf("%w: reading the event with the same key: %w", broker.ErrUnknownOutcome, err)}
 	case there == nil:
 		ours.Check = 0
 		return broker.Result{Position: ours, Repeated: true}

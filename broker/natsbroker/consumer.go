@@ -10,12 +10,12 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// pullTimeout is how long a server may say nothing in the middle of a pull.
+// pullTimeout is how long a server may be silent in the middle of a pull.
 const pullTimeout = time.Second
 
 var errSilent = errors.New("nats: the server does not answer a pull")
 
-// consumerConfig is for a consumer that needs no acknowledgements and is kept in memory.
+// consumerConfig configures a consumer that needs no acknowledgements and is kept in memory.
 type consumerConfig struct {
 	DeliverPolicy     string        `json:"deliver_policy"`
 	OptStartSeq       uint64        `json:"opt_start_seq"`
@@ -25,7 +25,7 @@ type consumerConfig struct {
 	MemoryStorage     bool          `json:"mem_storage"`
 	Replicas          int           `json:"num_replicas"`
 
-	// Where the server is to push.
+	// For a consumer that the server pushes to.
 	DeliverSubject string        `json:"deliver_subject,omitempty"`
 	MaxDeliver     int           `json:"max_deliver,omitempty"`
 	FlowControl    bool          `json:"flow_control,omitempty"`
@@ -58,7 +58,7 @@ func (b *Broker) consume(ctx context.Context, s *session, c consumerConfig) (*co
 	return info, nil
 }
 
-// sawTime takes the server's time, where an answer has it.
+// sawTime takes the server's time from an answer, if it has one.
 func (b *Broker) sawTime(sent, server time.Time) {
 	if !server.IsZero() {
 		b.clock.Observe(sent, server)
@@ -69,9 +69,9 @@ func (s *session) deleteConsumer(ctx context.Context, stream, consumer string) e
 	return s.call(ctx, "CONSUMER.DELETE."+stream+"."+consumer, nil, new(result))
 }
 
-// pull returns the next messages that are there, up to a number of them. With an error, it is those that came before it.
+// pull returns the next messages that are there, up to limit. With an error, it returns those that came before it.
 func (s *session) pull(ctx context.Context, stream, consumer string, limit int) (messages []*nats.Msg, err error) {
-	inbox, came := s.conn.NewInbox(), make(chan *nats.Msg, limit+1) // the last one may say that there are no more
+	inbox, came := s.conn.NewInbox(), make(chan *nats.Msg, limit+1) // the last one may be the notice that there are no more
 	sub, err := s.conn.ChanSubscribe(inbox, came)
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (s *session) pull(ctx context.Context, stream, consumer string, limit int) 
 			case status != "100":
 				return messages, fmt.Errorf("nats: status %s %s", status, m.Header.Get("Description"))
 			}
-		case <-time.After(pullTimeout): // which says nothing of what there is
+		case <-time.After(pullTimeout): // it is not known whether there are more
 			return messages, errSilent
 		case <-ctx.Done():
 			return messages, ctx.Err()

@@ -18,18 +18,18 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// The directory is a stream with one message for each subject: a node's lease, and its counts in parts, so that a
-// change writes a part only. A lease names the generation of the parts that belong to it, and lasts by the server's
-// clock: who reads stores a message too, and takes the server's time from that.
+// The directory is a stream with one message for each subject: a node's lease, and its counts in parts, so that a change
+// writes only one part. A lease names the generation of the parts that belong to it. It lasts by the server's clock: a
+// reader stores a message, too, and takes the server's time from that.
 
 const (
-	// tick is the name of the message that tells the time. No escaped name is like it.
+	// tick is the name of the message that tells the time. No escaped name is the same.
 	tick = "_tick"
-	// together is how many messages are read at once.
+	// together is how many messages are read at the same time.
 	together = 16
 )
 
-// nodes are those that have reported by this broker.
+// nodes holds the nodes that have reported by this broker.
 type nodes struct {
 	mu    sync.Mutex // held during a report
 	known map[string]*node
@@ -38,10 +38,10 @@ type nodes struct {
 // node is what one has reported.
 type node struct {
 	counts     [parts + 1]map[string]int
-	dirty      [parts + 1]bool // what the engine has not been told yet
-	generation string          // "" when all has to be told again
+	dirty      [parts + 1]bool // parts that are not written yet
+	generation string          // "" if all parts have to be written again
 	lease      uint64          // the number of its newest lease message
-	until      time.Time       // when that ends by our own clock
+	until      time.Time       // the end of that lease, by this node's clock
 }
 
 // Report implements broker.Directory.
@@ -69,7 +69,7 @@ func (b *Broker) Report(ctx context.Context, name string, lease time.Duration, f
 		delete(b.nodes.known, name)
 		return b.clear(ctx, s, escape(name), 0)
 	}
-	if time.Now().After(n.until) { // others may have taken it for dead, and its parts away
+	if time.Now().After(n.until) { // other nodes may have removed its parts
 		n.generation = ""
 	}
 	for range 2 {
@@ -90,8 +90,8 @@ func (b *Broker) Report(ctx context.Context, name string, lease time.Duration, f
 	return unavailable("reporting who is connected", err)
 }
 
-// forget has all parts written anew. As long as the lease is the one that was written last, they keep their generation:
-// each part counts while the others are replaced.
+// forget makes report write all parts again. As long as the lease is the one that was written last, they keep their
+// generation, so that each part counts while the others are replaced.
 func (n *node) forget() {
 	for i := range n.counts {
 		n.dirty[i] = n.dirty[i] || len(n.counts[i]) > 0
@@ -111,10 +111,10 @@ func (n *node) set(name string, count int) {
 	}
 }
 
-// errNotOurs: the engine's newest lease is not the one that we wrote.
+// errNotOurs: the engine's newest lease is not the one that this node wrote.
 var errNotOurs = errors.New("the lease is not the one that was written last")
 
-// report writes the parts that have changed, and then the lease. After anything unexpected, all is written again.
+// report writes the parts that have changed, and then the lease. After an error, the next report writes all parts.
 func (b *Broker) report(ctx context.Context, s *session, name string, n *node, lease time.Duration) error {
 	generation, all := n.generation, n.generation == ""
 	if all {
@@ -159,7 +159,7 @@ func (b *Broker) put(ctx context.Context, s *session, messages []*nats.Msg) erro
 	return nil
 }
 
-// err is what went wrong with a publish.
+// err returns what went wrong with a publish.
 func (a *answer) err() error {
 	switch {
 	case !a.came:
@@ -186,8 +186,8 @@ func (b *Broker) createNodes(ctx context.Context, s *session) error {
 	return err
 }
 
-// clear takes a node out, as far as it was written up to a number; 0 for all of it. The lease goes first: without
-// it the rest does not count.
+// clear removes what a node has written, up to a number; 0 for all of it. It removes the lease first: without it, the
+// rest does not count.
 func (b *Broker) clear(ctx context.Context, s *session, node string, seq uint64) error {
 	var before uint64
 	if seq > 0 {
@@ -237,7 +237,7 @@ func (b *Broker) Nodes(ctx context.Context, names ...string) ([]broker.Node, err
 	return b.list(ctx, s, names)
 }
 
-// list reads what each node has, under the names given or under all.
+// list returns each node's counts, under the names given or under all.
 func (b *Broker) list(ctx context.Context, s *session, names []string) ([]broker.Node, error) {
 	leases, err := b.leases(ctx, s)
 	for err == nil {
@@ -249,7 +249,7 @@ func (b *Broker) list(ctx context.Context, s *session, names []string) ([]broker
 			}
 			break
 		}
-		// It may be an old one without counts; or the node has begun a new generation meanwhile.
+		// It may be an old part without counts, or the node has begun a new generation meanwhile.
 		var now map[string]lease
 		if now, err = b.leases(ctx, s); err == nil && maps.Equal(now, leases) {
 			return nodes, nil
@@ -297,16 +297,16 @@ func (b *Broker) listBy(ctx context.Context, s *session, leases map[string]lease
 	return nodes, stale, nil
 }
 
-// lease is what a node's newest lease says.
+// lease is a node's newest lease.
 type lease struct {
 	generation string
 	silent     bool // it is over
 }
 
-// leases returns those of the nodes that are alive, or were not long ago, and takes the others out.
+// leases returns the leases of nodes that are alive, or were until recently, and removes the others.
 func (b *Broker) leases(ctx context.Context, s *session) (map[string]lease, error) {
 	if err := b.put(ctx, s, []*nats.Msg{nats.NewMsg(b.names.leases + tick)}); errors.Is(err, errNoStream) {
-		_, err = s.streamInfo(ctx, b.names.nodes) // is it so, or does it have no leader just now?
+		_, err = s.streamInfo(ctx, b.names.nodes) // is there no stream, or has it no leader at the moment?
 		return nil, cmp.Or(err, errors.New("the stream has no leader"))
 	} else if err != nil {
 		return nil, err
@@ -339,14 +339,14 @@ func (b *Broker) leases(ctx context.Context, s *session) (map[string]lease, erro
 			all[node] = lease{generation, over}
 		default:
 			if err := b.clear(ctx, s, node, m.Sequence); err != nil {
-				b.logger.Warn("the directory keeps a node that is gone", "node", node, "error", err)
+				b.logger.Warn("a node that is gone cannot be removed from the directory", "node", node, "error", err)
 			}
 		}
 	}
 	return all, nil
 }
 
-// newestOf reads the last messages of subjects, several at once.
+// newestOf reads the last messages of subjects, several at the same time.
 func (b *Broker) newestOf(ctx context.Context, s *session, subjects []string) (found []*stored, err error) {
 	var wait sync.WaitGroup
 	var mu sync.Mutex // guards found and err

@@ -10,20 +10,20 @@ import (
 
 const (
 	heartbeat   = time.Second
-	quietBefore = 3 * heartbeat // a server that says nothing for so long has forgotten us
-	// forgetAfter is how long a server keeps a consumer that nobody listens to.
+	quietBefore = 3 * heartbeat // a server that sends nothing for so long has forgotten the consumer
+	// forgetAfter is how long a server keeps a consumer without a listener.
 	forgetAfter = 30 * time.Second
 )
 
-// feed is a consumer of ours, pushed by the server with flow control: it sends on only when what it sent was
-// taken, so that a hub which lags has a bounded amount of messages wait here.
+// feed is a consumer that the server pushes to with flow control: it sends more only when the earlier messages were taken, so
+// that a limited number of messages waits here for a hub that lags.
 type feed struct {
 	b     *Broker
 	s     *session
 	sub   *nats.Subscription
 	name  string
 	empty bool   // the stream held nothing to send when the consumer was made
-	last  uint64 // the consumer's own count, without gaps
+	last  uint64 // the consumer's own count, which has no gaps
 
 	quiet    *time.Timer
 	ctx      context.Context // done when the feed is silent, or the session is lost
@@ -31,14 +31,14 @@ type feed struct {
 	finished chan struct{}
 }
 
-// message is what a feed brings.
+// message is a message of a feed.
 type message struct {
 	seq     uint64
 	time    time.Time
 	subject string
-	id      string // that the server knows repetitions by
+	id      string // by which the server recognises repetitions
 	body    []byte
-	lost    bool // instead of all that: messages before this one were lost on the way
+	lost    bool // instead of all that: messages before this one were lost between the server and here
 }
 
 // feed makes a consumer that starts at a number.
@@ -72,7 +72,7 @@ func (b *Broker) feed(ctx context.Context, s *session, next uint64) (*feed, erro
 	return f, nil
 }
 
-// close lets the consumer go. The server does so by itself where it cannot be told.
+// close deletes the consumer. If the server cannot be reached, it does that by itself.
 func (f *feed) close() {
 	f.quiet.Stop()
 	f.cancel(nil)
@@ -88,17 +88,17 @@ func (f *feed) close() {
 	_ = f.s.deleteConsumer(ctx, f.b.names.stream, f.name)
 }
 
-// hold and resume are around what may take long.
+// hold and resume enclose a time in which nothing is read from the feed, and in which it does not count as silent.
 func (f *feed) hold()   { f.quiet.Stop() }
 func (f *feed) resume() { f.quiet.Reset(quietBefore) }
 
-// wait returns the next message, or nil when there was another sign of life. The error is errAgain, or ctx's.
+// wait returns the next message, or nil after another sign of life. The error is errAgain or ctx's.
 func (f *feed) wait(ctx context.Context) (*message, error) {
 	m, err := f.sub.NextMsgWithContext(f.ctx)
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case errors.Is(err, nats.ErrSlowConsumer): // some were dropped: the count will tell
+	case errors.Is(err, nats.ErrSlowConsumer): // some were dropped, which shows in the count
 		return nil, nil
 	case err != nil:
 		return nil, errAgain
@@ -123,7 +123,7 @@ func (f *feed) poll() *message {
 	}
 }
 
-// read takes the server's own messages out.
+// read filters out the server's own messages.
 func (f *feed) read(m *nats.Msg) *message {
 	if len(m.Data) == 0 && m.Header.Get("Status") != "" {
 		answer := m.Reply // flow control
@@ -136,7 +136,7 @@ func (f *feed) read(m *nats.Msg) *message {
 		return nil
 	}
 	meta, err := m.Metadata()
-	if err != nil { // nothing of the consumer's
+	if err != nil { // the message is not the consumer's
 		return nil
 	}
 	f.last++

@@ -13,23 +13,23 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// life is what a node knows of the epochs of a stream. It is replaced and never changed, but for high.
+// life is what a node knows about the epochs of a stream. It is never changed but replaced, except for high.
 type life struct {
 	base    uint64   // the first epoch, which tells one stream from another of the same name
 	marks   []mark   // by seq
-	noted   string   // the stream's description that all this was last held against
-	session *session // and in which session
+	noted   string   // the stream's description when the marks were last compared with it
+	session *session // in which that was
 
 	high *atomic.Uint64 // the newest number seen
 }
 
-// mark is where the log goes on after it was put back to an older state.
+// mark is the place where a new epoch begins, after the stream was put back to an older state.
 type mark struct{ seq, epoch uint64 }
 
-// maxMarks bounds how many are kept: older epochs are unknown then.
+// maxMarks is how many marks are kept. Older epochs are unknown.
 const maxMarks = 32
 
-// epochAt is the epoch of the message of that number.
+// epochAt returns the epoch of the message with a number.
 func (l *life) epochAt(seq uint64) uint64 {
 	epoch := l.base
 	for _, m := range l.marks {
@@ -45,7 +45,7 @@ func (l *life) knows(epoch uint64) bool {
 	return epoch == l.base || slices.ContainsFunc(l.marks, func(m mark) bool { return m.epoch == epoch })
 }
 
-// rank orders epochs, the first one first; it is -1 for one that is not of this log.
+// rank returns the place of an epoch in the order of epochs, or -1 if it is not one of this log.
 func (l *life) rank(epoch uint64) int {
 	for i := len(l.marks) - 1; i >= 0; i-- {
 		if l.marks[i].epoch == epoch {
@@ -58,7 +58,7 @@ func (l *life) rank(epoch uint64) int {
 	return -1
 }
 
-// saw notes a number.
+// saw notes a number in high.
 func (l *life) saw(seq uint64) {
 	for {
 		if high := l.high.Load(); seq <= high || l.high.CompareAndSwap(high, seq) {
@@ -67,8 +67,8 @@ func (l *life) saw(seq uint64) {
 	}
 }
 
-// baseEpoch makes an epoch for a stream that another program has made, in the 40 bits of broker.NewEpoch. The time
-// of its creation alone would not do: to some versions each server of a cluster has its own.
+// baseEpoch returns an epoch for a stream that another program has made, in the 40 bits of broker.NewEpoch. The time of
+// its creation alone is not enough: in some versions, each server of a cluster has its own.
 func baseEpoch(stream string, created time.Time) uint64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s %d", stream, created.UnixNano())
@@ -76,8 +76,8 @@ func baseEpoch(stream string, created time.Time) uint64 {
 	return max((sum^sum>>40)&(1<<40-1), 1)
 }
 
-// The first epoch stands in the stream's description. Marks stand in the stream, in their place among the events,
-// and besides in its description, as the stream's bounds may take the messages away.
+// The first epoch is in the stream's description. Marks are in the stream, in their place among the events, and also in
+// the description, because the stream's limits may remove the messages.
 
 const about = "Events of sse_push."
 
@@ -89,7 +89,7 @@ func description(base uint64, marks []mark) string {
 	return s
 }
 
-// noted reads what description wrote; anything else in it is passed over.
+// noted reads what description wrote, and ignores anything else.
 func noted(description string) (base uint64, marks []mark) {
 	for word := range strings.FieldsSeq(description) {
 		seq, epoch, _ := strings.Cut(word, "=")
@@ -108,7 +108,7 @@ func noted(description string) (base uint64, marks []mark) {
 
 func epochText(epoch uint64) string { return strconv.FormatUint(epoch, 36) }
 
-// markOf reads the message that a new epoch begins with.
+// markOf reads a mark's message.
 func markOf(seq uint64, body []byte) (mark, bool) {
 	r, err := broker.Decode(body)
 	if err != nil || r.Kind != broker.Hole {
@@ -118,7 +118,7 @@ func markOf(seq uint64, body []byte) (mark, bool) {
 	return mark{seq, epoch}, err == nil && epoch > 0
 }
 
-// lifeOf returns the stream's life as of info. It reads the marks anew where they may have changed.
+// lifeOf returns the stream's life as of info. It reads the marks again if they may have changed.
 func (b *Broker) lifeOf(ctx context.Context, s *session, info *streamInfo) (*life, error) {
 	b.lifeMu.Lock()
 	defer b.lifeMu.Unlock()
@@ -127,7 +127,7 @@ func (b *Broker) lifeOf(ctx context.Context, s *session, info *streamInfo) (*lif
 		return old, nil
 	}
 	base, candidates := noted(info.Config.Description)
-	if base == 0 && old != nil { // somebody has written another description
+	if base == 0 && old != nil { // another program has changed the description
 		base = old.base
 	} else if base == 0 {
 		base = baseEpoch(b.names.stream, info.Created)
@@ -163,8 +163,8 @@ func (b *Broker) lifeOf(ctx context.Context, s *session, info *streamInfo) (*lif
 	return l, nil
 }
 
-// holds reports whether a mark stands in the stream, or could have, had it not been trimmed: a state that the
-// stream was put back to may lack it.
+// holds reports whether a mark is in the stream, or may have been trimmed from it. The older state that a stream was put
+// back to may lack it.
 func (b *Broker) holds(ctx context.Context, s *session, info *streamInfo, m mark) (bool, error) {
 	if m.seq < info.State.FirstSeq {
 		return true, nil
@@ -177,7 +177,7 @@ func (b *Broker) holds(ctx context.Context, s *session, info *streamInfo, m mark
 	return ok && message.Subject == b.names.marks && there == m, nil
 }
 
-// note takes a mark in that has been seen in the stream.
+// note adds a mark that was read from the stream.
 func (b *Broker) note(m mark) {
 	b.lifeMu.Lock()
 	defer b.lifeMu.Unlock()
@@ -191,7 +191,7 @@ func (b *Broker) note(m mark) {
 	b.life.Store(l)
 }
 
-// keepMarks writes the marks into the stream's description, where one of them is missing there.
+// keepMarks writes the marks into the stream's description, if one is missing there.
 func (b *Broker) keepMarks(ctx context.Context, s *session, l *life, info *streamInfo) error {
 	base, there := noted(info.Config.Description)
 	missing := base != l.base || slices.ContainsFunc(l.marks[max(len(l.marks)-maxMarks, 0):], func(m mark) bool { return !slices.Contains(there, m) })

@@ -14,44 +14,44 @@ import (
 const (
 	dialTimeout  = 2 * time.Second
 	redialWait   = 200 * time.Millisecond
-	pingInterval = 2 * time.Second // two without an answer, and the connection counts as lost
+	pingInterval = 2 * time.Second // after two without an answer, the connection counts as lost
 	callTimeout  = 2 * time.Second
 )
 
 var errNotConnected = errors.New("not connected yet")
 
-// link is the way to the servers, which comes and goes.
+// link holds the present connection to the servers.
 type link struct {
 	mu      sync.Mutex    // guards all below
-	session *session      // nil while there is none
+	session *session      // nil while there is no connection
 	err     error         // why there is none
 	changed chan struct{} // closed and replaced when any of this changes
 }
 
-// session is one connection, from when it stands until it is lost.
+// session is one connection, from its beginning until it is lost.
 type session struct {
 	conn *nats.Conn
-	lost chan struct{} // closed when it is
+	lost chan struct{} // closed when it is lost
 
 	since time.Time
 
 	mu      sync.Mutex // guards all below
-	checked bool       // whether the stream's settings have been looked at
+	checked bool       // the stream's settings have been checked
 }
 
-// connect makes the first connection; from then on the client reconnects by itself. It ends with the broker.
+// connect makes the first connection. From then on the client reconnects by itself, until the broker is closed.
 func (b *Broker) connect() {
 	options := append([]nats.Option{
 		nats.Name("sse_push " + b.names.stream),
 		nats.Timeout(dialTimeout), nats.MaxReconnects(-1), nats.ReconnectWait(redialWait), nats.ReconnectJitter(redialWait, redialWait),
 		nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2),
-		nats.ReconnectBufSize(-1),   // what cannot be sent now is said to be unavailable
-		nats.IgnoreAuthErrorAbort(), // a password may be put right at the server
+		nats.ReconnectBufSize(-1),   // a publish that cannot be sent now is refused as unavailable
+		nats.IgnoreAuthErrorAbort(), // a password may be corrected on the server
 		nats.ConnectHandler(b.arrived), nats.ReconnectHandler(b.arrived),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.departed(err) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.departed(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if !errors.Is(err, nats.ErrSlowConsumer) { // Tail notices that, and reads again what was dropped
+			if !errors.Is(err, nats.ErrSlowConsumer) { // Tail notices that, and reads the dropped messages again
 				b.logger.Warn("NATS", "error", err)
 			}
 		}),
@@ -82,7 +82,7 @@ func (b *Broker) connect() {
 	b.departed(broker.ErrClosed)
 }
 
-// arrived takes a connection that stands.
+// arrived notes a new connection.
 func (b *Broker) arrived(conn *nats.Conn) {
 	if err := b.acks.listen(conn); err != nil {
 		b.departed(err)
@@ -97,7 +97,7 @@ func (b *Broker) arrived(conn *nats.Conn) {
 	b.link.change(nil)
 }
 
-// departed notes that the connection is lost, or why there is still none.
+// departed notes that the connection is lost, or why there is none yet.
 func (b *Broker) departed(err error) {
 	b.link.mu.Lock()
 	defer b.link.mu.Unlock()
@@ -111,14 +111,14 @@ func (b *Broker) departed(err error) {
 	b.link.change(err)
 }
 
-// change tells those who wait. The caller holds mu.
+// change wakes those who wait for a change. The caller holds mu.
 func (l *link) change(err error) {
 	l.err = err
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// look returns the session, a channel that is closed when another one comes or it goes, and why there is none.
+// look returns the session, a channel that is closed when it changes, and the reason if there is none.
 func (l *link) look() (*session, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +129,7 @@ func (l *link) look() (*session, <-chan struct{}, error) {
 	return l.session, l.changed, err
 }
 
-// connected waits for a session until ctx is done.
+// connected waits for a session, until ctx is done.
 func (b *Broker) connected(ctx context.Context) (*session, error) {
 	for {
 		if b.closing.Err() != nil {

@@ -22,10 +22,10 @@ import (
 func init() { caddy.RegisterModule(Module{}) }
 
 // Module keeps a hub's events in NATS JetStream: durable, and shared by all nodes that use the same servers. The
-// servers need not be there when Caddy starts.
+// servers need not be up when Caddy starts.
 //
-// Settings of the stream and of the connection are taken when a hub is opened: a reload that changes no more than
-// these keeps the hub, and they hold from the next start. Files of credentials are read anew at each connection.
+// Settings of the stream and of the connection apply when a hub is opened. A reload that changes only these keeps the
+// hub, and they apply from the next start. Files of credentials are read again for each connection.
 type Module struct {
 	// Servers are the URLs of one or more servers of a cluster: nats://host:4222, or tls://host:4222 for TLS. They may
 	// hold a user and a password, or a token: nats://user:password@host. Default: nats://127.0.0.1:4222.
@@ -41,24 +41,24 @@ type Module struct {
 	// NKey is the path of a file with the seed of an nkey.
 	NKey string `json:"nkey,omitempty"`
 
-	// CA is the path of a PEM file with the authorities to trust, instead of the system's. It asks for TLS.
+	// CA is the path of a PEM file with the authorities to trust, instead of the system's. It implies TLS.
 	CA string `json:"ca,omitempty"`
-	// Certificate and Key are the paths of PEM files that this client shows. They ask for TLS.
+	// Certificate and Key are the paths of PEM files with this client's certificate and its key. They imply TLS.
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`
 
-	// Prefix is what the names of streams (<prefix>-<hub>) and subjects (<prefix>.<hub>.…) begin with. Default: sse_push.
+	// Prefix begins the names of streams (<prefix>-<hub>) and subjects (<prefix>.<hub>.…). Default: sse_push.
 	Prefix string `json:"prefix,omitempty"`
 
-	// MaxEvents is how many events the stream keeps. Default: 1,000,000 in a new stream if no other bound is set; in an
-	// existing one, what is set there.
+	// MaxEvents is how many events the stream keeps. Default: 1,000,000 in a new stream if no other limit is set; an
+	// existing stream keeps its own.
 	MaxEvents int64 `json:"max_events,omitempty"`
-	// MaxAge is for how long the stream keeps events. An idempotency key is remembered no longer than that.
-	// Default: no bound.
+	// MaxAge is how long the stream keeps events. An idempotency key is remembered no longer than that.
+	// Default: no limit.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
-	// MaxBytes is how many bytes the stream may take. Default: no bound.
+	// MaxBytes is how many bytes the stream may take. Default: no limit.
 	MaxBytes int64 `json:"max_bytes,omitempty"`
-	// Replicas is on how many servers each event is kept, 1 to 5. Default: 1 in a new stream.
+	// Replicas is how many servers keep each event, 1 to 5. Default: 1 in a new stream.
 	Replicas int `json:"replicas,omitempty"`
 
 	options Options
@@ -160,7 +160,7 @@ func (m *Module) setters() map[string]func(args []string) error {
 	}
 }
 
-// Provision replaces placeholders, which may hold secrets, and checks what that gives.
+// Provision fills in placeholders, which may hold secrets, and checks the result.
 func (m *Module) Provision(ctx caddy.Context) error {
 	replacer := caddy.NewReplacer()
 	for _, option := range []struct {
@@ -209,7 +209,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// checkServer says what is wrong with a URL, without repeating what may be a secret.
+// checkServer reports what is wrong with a URL, without showing what may be a secret.
 func checkServer(s string) error {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -227,7 +227,7 @@ func checkServer(s string) error {
 	return nil
 }
 
-// check holds the options against each other.
+// check checks the options.
 func (m *Module) check() error {
 	if m.Prefix = cmp.Or(m.Prefix, defaultPrefix); checkPrefix(m.Prefix) != nil {
 		return fmt.Errorf("prefix: %w", checkPrefix(m.Prefix))
@@ -252,12 +252,12 @@ func (m *Module) check() error {
 	case m.MaxBytes < 0:
 		return fmt.Errorf("max_bytes: %d must not be negative", m.MaxBytes)
 	case m.MaxAge != 0 && m.MaxAge < caddy.Duration(100*time.Millisecond):
-		return errors.New("max_age must be 100ms at least")
+		return errors.New("max_age must be at least 100ms")
 	}
 	return nil
 }
 
-// connect makes the client's options.
+// connect returns the options of the NATS client.
 func (m *Module) connect() (options []nats.Option, err error) {
 	switch {
 	case m.User != "":
@@ -282,7 +282,7 @@ func (m *Module) connect() (options []nats.Option, err error) {
 	return options, nil
 }
 
-// LogKey names the logger: the servers and the names there, and no secrets.
+// LogKey implements the broker module. It holds the servers and the names there, and no secrets.
 func (m *Module) LogKey() string {
 	hosts := make([]string, len(m.Servers))
 	for i, s := range m.Servers {

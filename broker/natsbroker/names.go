@@ -9,32 +9,32 @@ import (
 
 const defaultPrefix = "sse_push"
 
-// names are what a hub's log is called in NATS.
+// names are the names of a hub's streams and subjects in NATS.
 type names struct {
 	stream string // of the events
 	events string // their subject
 	marks  string // the subject of markers, in the same stream
 
 	nodes  string // the directory's stream
-	leases string // its subjects, up to the node's name
-	counts string // the same, up to the number of a part and the node's name
+	leases string // its subjects of leases, without the node's name
+	counts string // its subjects of counts, without the part's number and the node's name
 }
 
 func namesOf(prefix, hub string) names {
 	hub = escape(hub)
 	stream, subject := prefix+"-"+hub, prefix+"."+hub
-	// No escaped name ends in a way that makes two of these the same.
+	// No escaped name ends so that two of these are the same.
 	return names{
 		stream: stream, events: subject + ".events", marks: subject + ".marks",
 		nodes: stream + "_nodes", leases: subject + ".nodes.lease.", counts: subject + ".nodes.counts.",
 	}
 }
 
-// maxEscaped keeps stream names, of which the server makes names of directories, below 255 bytes.
+// maxEscaped keeps stream names below 255 bytes: the server uses them as names of directories.
 const maxEscaped = 120
 
-// escape writes any name with what both stream names and subjects may hold: other bytes become _ and two
-// hexadecimal digits. A long name is cut, and told from others by its hash.
+// escape turns any name into one that both stream names and subjects can hold: other bytes become _ and two hexadecimal
+// digits. A long name is cut, and ends with its hash.
 func escape(name string) string {
 	var s strings.Builder
 	for _, c := range []byte(name) {
@@ -51,7 +51,7 @@ func escape(name string) string {
 	return s.String()[:maxEscaped-40] + "_h" + hex.EncodeToString(sum[:16])
 }
 
-// unescape returns the name that escape has written, if it was not cut.
+// unescape reverses escape, unless the name was cut.
 func unescape(s string) string {
 	var name []byte
 	for i := 0; i < len(s); i++ {
@@ -67,7 +67,7 @@ func unescape(s string) string {
 	return string(name)
 }
 
-// checkPrefix says what is wrong with a prefix.
+// checkPrefix reports what is wrong with a prefix.
 func checkPrefix(prefix string) error {
 	plain := func(c rune) bool {
 		return c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'

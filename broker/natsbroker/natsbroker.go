@@ -1,26 +1,26 @@
 // Package natsbroker keeps a hub's log in a JetStream stream, shared by all nodes that use the same servers.
 //
-// Each record is one message. Every node reads the stream by a consumer of its own, which it makes anew after
-// each break, at an explicit sequence number, and only once it has proved that the stream is still the one it
-// was: same first epoch, not shorter than before, and the same message where the node had come to.
+// Each record is one message. Every node reads the stream by a consumer of its own. After each break it makes a new
+// consumer, at an explicit sequence number, once it has checked that the stream is still the same: it has the same
+// first epoch, is not shorter than before, and has the same message at the node's place.
 //
 // # Positions
 //
-// The epoch is drawn when the stream is made, and kept in its description. Minor is the sequence number, and Check is a checksum of the
-// message, so that two messages which had the same number in two lives of the stream are told apart. A Check of
-// 0 stands for a number whose message was gone already when the position was handed out.
+// The epoch is drawn when the stream is made, and kept in its description. Minor is the sequence number. Check is a
+// checksum of the message, which tells two messages apart that have the same number in two lives of the stream. A Check
+// of 0 stands for a number whose message was already gone when the position was handed out.
 //
-// A server that was put back to an older state hands numbers out again. The first node to notice publishes a
-// marker: a message with which a new epoch begins for every node, at the same place. It is noticed by a tail whose last
-// message is gone, and by a node whose publish was acknowledged and is not there.
+// A server that is put back to an older state gives out the same numbers again. A tail whose last message is gone
+// notices that, and so does a node whose publish was acknowledged and is not there. The first node to notice publishes a
+// mark: a message with which a new epoch begins for every node, at the same place.
 //
 // # Caveats
 //
-// JetStream answers a publish before it is on the disk, and syncs every two minutes unless its configuration
-// says `sync_interval: always`: until then a crash of the machine, other than one of the process, may take what
-// was acknowledged. With replicas on several machines it takes a crash of most of them.
+// JetStream acknowledges a publish before the message is on the disk, and syncs every two minutes unless its
+// configuration says `sync_interval: always`. Until then, a crash of the machine may lose acknowledged messages; a crash
+// of the server process alone does not. With replicas on several machines, most of them have to crash.
 //
-// A message must fit into the server's max_payload, 1 MiB by default, headers included.
+// A message, with its headers, must fit into the server's max_payload, which is 1 MiB by default.
 package natsbroker
 
 import (
@@ -38,17 +38,17 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/ledger"
 )
 
-// KeyWindow is how long an idempotency key is remembered. Where Options.MaxAge is less, it is that.
+// KeyWindow is how long an idempotency key is remembered, unless Options.MaxAge is less.
 const KeyWindow = 10 * time.Minute
 
-// Options say where a log is, and what is kept of it.
+// Options say where a log is and how much it keeps.
 type Options struct {
 	Servers []string      // URLs
 	Connect []nats.Option // credentials and TLS
-	Prefix  string        // what the names of streams and subjects begin with; "" is "sse_push"
+	Prefix  string        // begins the names of streams and subjects; "" is "sse_push"
 
-	// Bounds of the stream: its oldest messages go where one is passed. 0 leaves a bound as it is, in a new
-	// stream as Open's documentation says.
+	// Limits of the stream, which removes its oldest messages when one is exceeded. 0 leaves a limit as it is; for a
+	// new stream see Open.
 	MaxEvents int64
 	MaxAge    time.Duration
 	MaxBytes  int64
@@ -72,14 +72,14 @@ type Broker struct {
 	ledger ledger.Ledger
 	life   atomic.Pointer[life]
 	lifeMu sync.Mutex // held to change life
-	junk   seldom     // messages that are no records
-	newer  seldom     // and those of newer versions
+	junk   seldom     // messages that are not records
+	newer  seldom     // messages of newer versions
 	clock  broker.Clock
 	nodes  nodes
 }
 
-// Open returns the log of a hub, and connects to a server in the background. A stream that does not exist yet is
-// made: without bounds in Options it keeps 1,000,000 messages, and those for as long as it takes.
+// Open returns the log of a hub, and connects to a server in the background. It makes the stream if there is none.
+// Without limits in Options, a new stream keeps 1,000,000 messages of any age.
 func Open(hub string, o Options) *Broker {
 	if o.Prefix == "" {
 		o.Prefix = defaultPrefix
@@ -103,7 +103,7 @@ func (b *Broker) Close() error {
 	return nil
 }
 
-// within bounds ctx by the broker's life, and by a time if that is not 0.
+// within returns a context that also ends with the broker, and after a time if that is not 0.
 func (b *Broker) within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	var cancel context.CancelFunc
 	if limit > 0 {
@@ -115,18 +115,18 @@ func (b *Broker) within(ctx context.Context, limit time.Duration) (context.Conte
 	return ctx, func() { stop(); cancel() }
 }
 
-// unavailable wraps why the engine cannot be used.
+// unavailable wraps the reason why the engine cannot be used.
 func unavailable(doing string, cause error) error {
 	return fmt.Errorf("%w: %s: %w", broker.ErrUnavailable, doing, cause)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checkOf is a message's checksum, never 0. It tells two messages apart even where the app sent the same twice:
-// each holds the time at which it was appended.
+// checkOf returns a message's checksum, which is never 0. It differs even if an app sends the same event twice: each message
+// holds the time of its append.
 func checkOf(body []byte) uint32 { return max(crc32.Checksum(body, castagnoli), 1) }
 
-// seldom counts what may be many, and is logged once a minute.
+// seldom counts events that may be many, and logs them once a minute.
 type seldom struct {
 	mu    sync.Mutex // guards all below
 	count int
@@ -143,7 +143,7 @@ func (s *seldom) note(b *Broker, level slog.Level, text string, seq uint64, err 
 	}
 }
 
-// passOver notes a message that cannot be read.
+// passOver notes a message that is skipped.
 func (b *Broker) passOver(seq uint64, err error) {
 	b.junk.note(b, slog.LevelWarn, "passing over messages that are no events", seq, err)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// parts is how many parts hold a node's counts. One more has those whose names begin with broker.Brief.
+	// parts is how many parts hold a node's counts. One more part has the names that begin with broker.Brief.
 	parts = 64
 	brief = parts
 )
@@ -23,7 +23,7 @@ func partOf(name string) int {
 	return int(h.Sum32() % parts)
 }
 
-// A part is a generation and pairs of a name and its count, each with its length in front.
+// A part is a generation, followed by pairs of a name and its count. Each is preceded by its length.
 
 func encodePart(generation string, counts map[string]int) []byte {
 	b := append(binary.AppendUvarint(nil, uint64(len(generation))), generation...)
@@ -34,7 +34,7 @@ func encodePart(generation string, counts map[string]int) []byte {
 	return b
 }
 
-// decodePart visits what encodePart wrote, as far as it can be read, and reports whether it is of that generation.
+// decodePart calls a function for each count of a part that it can read, and reports whether the part has that generation.
 func decodePart(b []byte, generation string, visit func(name string, count int)) bool {
 	text := func() (string, bool) {
 		size, n := binary.Uvarint(b)

@@ -30,7 +30,7 @@ func (b *Broker) standing(ctx context.Context, s *session, l *life, info *stream
 	switch {
 	case p.Major != 0 || !l.knows(p.Epoch):
 		return broker.Unknown, nil
-	case p.Epoch != l.epochAt(p.Minor): // of what was there before the stream was put back
+	case p.Epoch != l.epochAt(p.Minor): // from before the stream was put back
 		return broker.Lost, nil
 	case p.Minor > state.LastSeq:
 		return broker.Ahead, nil
@@ -52,7 +52,7 @@ func (b *Broker) standing(ctx context.Context, s *session, l *life, info *stream
 	return broker.Exact, nil
 }
 
-// deletedBehind looks for messages that were taken out one by one, or that the server itself has lost.
+// deletedBehind looks for messages that were deleted one by one, or that the server itself has lost.
 func (b *Broker) deletedBehind(ctx context.Context, s *session, p broker.Position) (broker.Standing, error) {
 	ctx, cancel := b.within(ctx, callTimeout)
 	defer cancel()
@@ -97,7 +97,7 @@ func (b *Broker) Read(ctx context.Context, after, upTo broker.Position, limit in
 	return b.page(ctx, s, l, after.Minor, upTo.Minor, limit)
 }
 
-// page reads the entries behind a number, by a consumer that lives for that only.
+// page reads the entries after a number, by a consumer of its own.
 func (b *Broker) page(ctx context.Context, s *session, l *life, after, upTo uint64, limit int) ([]broker.Entry, error) {
 	ctx, cancel := b.within(ctx, 2*callTimeout)
 	defer cancel()
@@ -137,7 +137,7 @@ func (b *Broker) page(ctx context.Context, s *session, l *life, after, upTo uint
 	return entries, nil
 }
 
-// broken says why the entry before seq could not be read.
+// broken returns why the entry before seq could not be read.
 func (b *Broker) broken(ctx context.Context, s *session, seq uint64) ([]broker.Entry, error) {
 	_, info, err := b.look(ctx, s)
 	if err != nil {

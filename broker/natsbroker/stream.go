@@ -10,10 +10,10 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// defaultMaxEvents bounds a stream that we make, where nothing else does.
+// defaultMaxEvents limits a new stream if no option does.
 const defaultMaxEvents = 1_000_000
 
-// look returns how the stream stands, and its life. It makes the stream where there is none.
+// look returns the state of the stream, and its life. It makes the stream if there is none.
 func (b *Broker) look(ctx context.Context, s *session) (*life, *streamInfo, error) {
 	ctx, cancel := b.within(ctx, callTimeout)
 	defer cancel()
@@ -53,7 +53,7 @@ func (b *Broker) info(ctx context.Context, s *session) (*streamInfo, error) {
 	return info, err
 }
 
-// config is that of a stream that we make.
+// config returns the configuration of a new stream.
 func (b *Broker) config() *streamConfig {
 	c := &streamConfig{
 		Name: b.names.stream, Subjects: []string{b.names.events, b.names.marks}, Description: description(broker.NewEpoch(), nil),
@@ -67,7 +67,7 @@ func (b *Broker) config() *streamConfig {
 	return c
 }
 
-// bound sets what the options ask for, and leaves all else as it is.
+// bound sets the limits that the options ask for, and leaves all else as it is.
 func (b *Broker) bound(c *streamConfig) {
 	o := &b.options
 	if o.MaxEvents > 0 {
@@ -83,12 +83,12 @@ func (b *Broker) bound(c *streamConfig) {
 		c.Replicas = o.Replicas
 	}
 	c.Duplicates = max(c.Duplicates, KeyWindow)
-	if c.MaxAge > 0 { // the server wants it so
+	if c.MaxAge > 0 { // the server demands that
 		c.Duplicates = min(c.Duplicates, c.MaxAge)
 	}
 }
 
-// reconcile gives an existing stream the settings that the options ask for, and refuses one that cannot serve.
+// reconcile gives an existing stream the settings that the options ask for, and refuses a stream that cannot be used.
 func (b *Broker) reconcile(ctx context.Context, s *session, info *streamInfo) (*streamInfo, error) {
 	c := info.Config
 	switch {
@@ -101,9 +101,9 @@ func (b *Broker) reconcile(ctx context.Context, s *session, info *streamInfo) (*
 	case c.NoAck:
 		return nil, errors.New("no_ack is set: publishes would never be acknowledged")
 	case c.MaxMsgsPerSubject > 0:
-		return nil, errors.New("max_msgs_per_subject is set; bound it by max_msgs instead")
+		return nil, errors.New("max_msgs_per_subject is set; limit it by max_msgs instead")
 	case c.AllowRollup:
-		return nil, errors.New("allow_rollup_hdrs is set: a message could take others away")
+		return nil, errors.New("allow_rollup_hdrs is set: a message could remove others")
 	}
 	b.bound(&c)
 	needed := false
@@ -129,24 +129,24 @@ func (b *Broker) reconcile(ctx context.Context, s *session, info *streamInfo) (*
 		c.Subjects, c.MaxMsgs, c.MaxBytes, c.MaxAge, c.Replicas, c.Duplicates,
 		old.Subjects, old.MaxMsgs, old.MaxBytes, old.MaxAge, old.Replicas, old.Duplicates, err)
 	var api *apiError
-	if needed || !errors.As(err, &api) { // a refusal is final, and one can live with other bounds
+	if needed || !errors.As(err, &api) { // a refusal is final, and other limits can be tolerated
 		return nil, err
 	}
-	b.logger.Warn("the stream keeps other settings than asked for", "stream", b.names.stream, "error", err)
+	b.logger.Warn("the stream keeps settings other than those asked for", "stream", b.names.stream, "error", err)
 	return info, nil
 }
 
-// message reads one message by its number, with no error and nil where there is none.
+// message reads one message by its number. It returns nil and no error if there is none.
 func (b *Broker) message(ctx context.Context, s *session, stream string, seq uint64) (*stored, error) {
 	return b.get(ctx, s, stream, map[string]any{"seq": seq})
 }
 
-// newest reads the last message of a subject, with no error and nil where there is none.
+// newest reads the last message of a subject. It returns nil and no error if there is none.
 func (b *Broker) newest(ctx context.Context, s *session, stream, subject string) (*stored, error) {
 	return b.get(ctx, s, stream, map[string]any{"last_by_subj": subject})
 }
 
-// from reads the first message from a number on, with no error and nil where there is none.
+// from reads the first message from a number on. It returns nil and no error if there is none.
 func (b *Broker) from(ctx context.Context, s *session, stream string, seq uint64) (*stored, error) {
 	return b.get(ctx, s, stream, map[string]any{"seq": seq, "next_by_subj": ">"})
 }

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	checkEvery = 2 * time.Second // how often it is proved that the stream is still the same
+	checkEvery = 2 * time.Second // how often the tail checks that the stream is still the same
 	retryWait  = 200 * time.Millisecond
 	maxBatch   = 512
 )
 
-// errAgain: the consumer has to be made anew, and nothing is wrong with the engine.
+// errAgain: a new consumer is needed, and nothing is wrong with the engine.
 var errAgain = errors.New("reading anew")
 
 // tail is a Tail at work.
@@ -29,14 +29,14 @@ type tail struct {
 
 	begun bool
 	base  uint64 // the stream's first epoch
-	seq   uint64 // the newest message handed on or passed over
-	check uint32 // its checksum; 0 where it is not known
+	seq   uint64 // the newest message handed on or skipped
+	check uint32 // its checksum; 0 if it is not known
 	epoch uint64
 	lived map[uint64]bool // the epochs so far
-	owes  bool            // a mark has to be set for what this node had acknowledged, and is lost
+	owes  bool            // a mark has to be set, because messages that were acknowledged to this node are lost
 
 	reported bool  // whether State was called
-	state    error // what it was told last
+	state    error // what State was called with last
 	batch    []broker.Entry
 }
 
@@ -72,7 +72,7 @@ func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
 	}
 }
 
-// tell passes a state on if it is another one.
+// tell passes a state to the sink, if it has changed.
 func (t *tail) tell(err error) {
 	if t.reported && (err == nil) == (t.state == nil) && (err == nil || err.Error() == t.state.Error()) {
 		return
@@ -107,7 +107,7 @@ func (t *tail) run(ctx context.Context, s *session) error {
 	defer f.close()
 	target := info.State.LastSeq
 	if next <= target && f.empty {
-		// All of these went while we looked, or the consumer is with a server that has yet to catch up.
+		// All of these were removed meanwhile, or the consumer is on a server that has yet to catch up.
 		m, err := t.from(ctx, s, t.names.stream, next)
 		if err != nil {
 			return unavailable("looking for the next event", err)
@@ -123,7 +123,7 @@ func (t *tail) run(ctx context.Context, s *session) error {
 	return t.read(ctx, s, f, next, target)
 }
 
-// begin chooses where the window starts.
+// begin chooses where the window starts, and returns the number to read from.
 func (t *tail) begin(ctx context.Context, s *session, l *life, info *streamInfo) (next uint64, err error) {
 	first, last := info.State.FirstSeq, info.State.LastSeq
 	from := max(first, 1) - 1
@@ -146,16 +146,16 @@ func (t *tail) begin(ctx context.Context, s *session, l *life, info *streamInfo)
 	return from + 1, nil
 }
 
-// at notes where the tail has come to.
+// at notes the tail's place.
 func (t *tail) at(seq uint64, check uint32, epoch uint64) {
 	t.seq, t.check, t.epoch = seq, check, epoch
 	t.lived[epoch] = true
 }
 
-// prove makes sure that the stream goes on from where the tail has come to, and returns the number to read from.
+// prove checks that the stream goes on from the tail's place, and returns the number to read from.
 func (t *tail) prove(ctx context.Context, s *session, l *life, info *streamInfo, acked broker.Position) (next uint64, err error) {
 	if l.base != t.base {
-		t.logger.Warn("the stream was made anew: what it held is lost", "stream", t.names.stream)
+		t.logger.Warn("the stream was deleted and made again: its events are lost", "stream", t.names.stream)
 		t.base, t.epoch = l.base, l.epochAt(max(info.State.FirstSeq, 1)-1)
 		t.hole(max(info.State.FirstSeq, 1) - 1)
 		return t.seq + 1, nil
@@ -174,14 +174,14 @@ func (t *tail) prove(ctx context.Context, s *session, l *life, info *streamInfo,
 	return t.seq + 1, nil
 }
 
-// lost reports whether the message that the tail has come to is not in the stream any more, though not trimmed, or one
-// behind it that this node had acknowledged before info was asked for.
+// lost reports whether the stream has lost, rather than trimmed, the message at the tail's place, or a later one that was
+// acknowledged to this node before info was asked for.
 func (t *tail) lost(ctx context.Context, s *session, l *life, info *streamInfo, acked broker.Position) (bool, error) {
 	high := t.seq
 	if acked.Epoch != 0 && l.epochAt(acked.Minor) == acked.Epoch { // otherwise a mark covers it
 		high = max(high, acked.Minor)
 	}
-	// A new leader may not yet have all that its followers gave out: it gets a while.
+	// A new leader may not yet have all messages that the old one had acknowledged: it gets some time.
 	for try := 0; high > info.State.LastSeq; try++ {
 		if try == 6 {
 			return true, nil
@@ -206,13 +206,13 @@ func (t *tail) lost(ctx context.Context, s *session, l *life, info *streamInfo, 
 	return m != nil && checkOf(m.Data) != t.check, nil
 }
 
-// passedLost reports whether the tail has passed a message that this node had acknowledged without seeing it.
+// passedLost reports whether the tail has passed a message that was acknowledged to this node, without reading it.
 func (t *tail) passedLost() bool {
 	l := t.life.Load()
 	return t.ledger.Passed(broker.Position{Epoch: t.epoch, Minor: t.seq}, l.rank)
 }
 
-// goOn finds the mark with which a new epoch begins for all nodes, or sets it.
+// goOn finds the mark with which a new epoch begins for all nodes, or sets one. It returns the mark's number.
 func (t *tail) goOn(ctx context.Context, s *session) (next uint64, err error) {
 	newest, err := t.newest(ctx, s, t.names.stream, t.names.marks)
 	if err != nil {
@@ -235,10 +235,10 @@ func (t *tail) goOn(ctx context.Context, s *session) (next uint64, err error) {
 	m.Header.Set(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(expected, 10))
 	var ack answer
 	err = s.ask(ctx, m, &ack)
-	if err == nil && ack.Stream == "" { // not JetStream's
+	if err == nil && ack.Stream == "" { // the answer is not JetStream's
 		err = errNoAnswer
 	}
-	if err != nil { // another node's may be there now
+	if err != nil { // another node may have set one meanwhile
 		return 0, unavailable("setting a mark", err)
 	}
 	t.owes = false
@@ -246,7 +246,7 @@ func (t *tail) goOn(ctx context.Context, s *session) (next uint64, err error) {
 	return ack.Seq, nil
 }
 
-// hole hands on that entries up to and including seq are gone.
+// hole hands on a hole: entries up to and including seq are gone.
 func (t *tail) hole(seq uint64) {
 	t.at(seq, 0, t.epoch)
 	_ = t.passedLost() // the hole covers it
@@ -256,7 +256,7 @@ func (t *tail) hole(seq uint64) {
 	}})
 }
 
-// read hands on what a feed has. next is the number that comes first, target the one at which it has caught up.
+// read hands on the messages of a feed. next is the first number, and target the one at which the tail has caught up.
 func (t *tail) read(ctx context.Context, s *session, f *feed, next, target uint64) error {
 	checked, stuck := time.Now(), uint64(0)
 	for {
@@ -269,7 +269,7 @@ func (t *tail) read(ctx context.Context, s *session, f *feed, next, target uint6
 				t.flush(f)
 				return errAgain
 			}
-			if m.seq > next { // the server passed on all it has: the ones in between are gone
+			if m.seq > next { // the server sends all that it has: those in between are gone
 				t.flush(f)
 				t.hole(m.seq - 1)
 			}
@@ -334,7 +334,7 @@ func (t *tail) take(m *message) {
 	t.batch = append(t.batch, e)
 }
 
-// flush delivers the batch. The feed does not count as silent meanwhile, however long that takes.
+// flush delivers the batch. However long that takes, the feed does not count as silent meanwhile.
 func (t *tail) flush(f *feed) {
 	if len(t.batch) == 0 {
 		return
@@ -349,15 +349,15 @@ func (t *tail) flush(f *feed) {
 	f.resume()
 }
 
-// entry reads a message of the stream. The epoch is that of the messages before it. ok is false for what is no
-// event: that is passed over.
+// entry reads a message of the stream. epoch is that of the messages before it. ok is false if the message is not an event
+// and has to be skipped.
 func (b *Broker) entry(from *message, epoch uint64) (e broker.Entry, ok bool) {
 	seq, subject, body := from.seq, from.subject, from.body
 	r, err := broker.Decode(body)
 	e.Position = broker.Position{Epoch: epoch, Minor: seq, Check: checkOf(body)}
 	switch m, marks := markOf(seq, body); {
 	case errors.Is(err, broker.ErrNewer) && isOurs(from.id):
-		b.newer.note(b, slog.LevelError, "an event that only a newer version understands: clients are told of a gap; update this node", seq, err)
+		b.newer.note(b, slog.LevelError, "an event that only a newer version can read: clients are told of a gap; update this node", seq, err)
 		r, e.Err = broker.Record{Kind: broker.Hole}, err
 	case err != nil && isOurs(from.id): // damaged, or forged
 		b.passOver(seq, err)
@@ -366,7 +366,7 @@ func (b *Broker) entry(from *message, epoch uint64) (e broker.Entry, ok bool) {
 		b.passOver(seq, err)
 		return e, false
 	case subject == b.names.marks && !marks:
-		b.passOver(seq, errors.New("no mark"))
+		b.passOver(seq, errors.New("not a mark"))
 		return e, false
 	case subject == b.names.marks:
 		e.Position.Epoch = m.epoch

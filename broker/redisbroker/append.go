@@ -15,25 +15,25 @@ import (
 )
 
 const (
-	// groupRecords and groupBytes bound what one script stores, and so how long Redis is busy with it.
+	// groupRecords and groupBytes limit what one script stores, and so how long it keeps Redis busy.
 	groupRecords = 128
 	groupBytes   = 1 << 20
-	// maxAppend is how long an Append may take whose context has no end.
+	// maxAppend is how long an Append may take if its context has no deadline.
 	maxAppend = 10 * time.Second
-	// grace is by how much an append's deadline in Redis lies behind its context's, and its key outlives the deadline.
+	// grace is how long after its context's deadline an append is still accepted by Redis, and how much longer its key lives.
 	grace = time.Second
 )
 
-// stored is a record on its way.
+// stored is a record as appendScript takes it.
 type stored struct {
 	key, token, digest string
-	life               time.Duration // of the key; 0: as long as the append may be tried
+	life               time.Duration // of the key; 0: as long as the append may be retried
 	check              uint32
 	record             string
 }
 
-// Append implements broker.Broker. Each record has a key of its own in Redis, so that an attempt whose outcome is not known
-// can be made again.
+// Append implements broker.Broker. Each record has a key of its own in Redis, so that an attempt with an unknown outcome can be
+// repeated.
 func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.Result {
 	results := make([]broker.Result, len(records))
 	ctx, done, err := b.enter(ctx)
@@ -81,7 +81,7 @@ func (b *Broker) stored(r *broker.Record, now time.Time) stored {
 	return s
 }
 
-// appendGroup stores records by one script, and tries until it knows the outcome, or ctx is done.
+// appendGroup stores records by one script, and retries until it knows the outcome or ctx is done.
 func (b *Broker) appendGroup(ctx context.Context, group []stored, results []broker.Result) {
 	tokens := make([]string, len(group))
 	for i, s := range group {
@@ -95,7 +95,7 @@ func (b *Broker) appendGroup(ctx context.Context, group []stored, results []brok
 	}
 	args := b.appendArgs(ctx, group)
 	var wait backoff
-	var sent bool // an attempt may have been run
+	var sent bool // an attempt may have reached Redis
 	cause := ctx.Err()
 	for ctx.Err() == nil {
 		m, err := b.tryAppend(ctx, keys, args)
@@ -118,7 +118,7 @@ func (b *Broker) appendGroup(ctx context.Context, group []stored, results []brok
 			fail(results, unavailable(err))
 			return
 		}
-		if cause == nil || ctx.Err() == nil { // an attempt that ctx has ended says nothing
+		if cause == nil || ctx.Err() == nil { // the error of an attempt that ctx has ended says nothing
 			cause = err
 		}
 		if wait.sleep(ctx) != nil {
@@ -163,9 +163,9 @@ func (b *Broker) appendArgs(ctx context.Context, group []stored) []string {
 	return args
 }
 
-var errLate = errors.New("the append has come too late")
+var errLate = errors.New("the append came too late")
 
-// readResults reads what appendScript returns.
+// readResults reads the answer of appendScript.
 func readResults(m []any, group []stored, results []broker.Result) error {
 	if len(m) == 1 && len(group) > 0 {
 		return errLate
@@ -180,7 +180,7 @@ func readResults(m []any, group []stored, results []broker.Result) error {
 		}
 		f := strings.Fields(text)
 		if len(f) != 5 {
-			return fmt.Errorf("a result has another form: %q", text)
+			return fmt.Errorf("unexpected form of a result: %q", text)
 		}
 		if f[1] != s.digest {
 			results[i] = broker.Result{Err: broker.ErrKeyReused}

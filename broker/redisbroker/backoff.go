@@ -11,7 +11,7 @@ const (
 	maxBackoff = 2 * time.Second
 )
 
-// backoff grows from wait to wait.
+// backoff waits between attempts, longer each time.
 type backoff struct{ last time.Duration }
 
 func (b *backoff) sleep(ctx context.Context) error {

@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	// countsAge is how old what Counts returns may be.
+	// countsAge is how old an answer of Counts may be.
 	countsAge = time.Second
-	// reportNames bounds how many counts one script writes: one of any length would keep Redis from everything else.
+	// reportNames limits how many counts one script writes: a long script would block all other commands.
 	reportNames = 1000
 )
 
-// directory keeps the last answer for a while.
+// directory caches the last answer of Counts.
 type directory struct {
 	mu    sync.Mutex // guards all below
 	until time.Time
 	all   map[string]int
 }
 
-// forgetScript takes a node's name out, unless the node is alive again.
+// forgetScript removes a node's name, unless the node is alive again.
 //
 // KEYS: the nodes' names, the node's hash. ARGV: the node.
 var forgetScript = newScript(`
@@ -37,7 +37,7 @@ return 0
 
 func (b *Broker) node(name string) string { return b.keys.prefix + "node:" + name }
 
-// staged is the key of a report that is being written.
+// staged returns the key of a report that is being written.
 func (b *Broker) staged(name string) string { return b.keys.prefix + "next:" + name }
 
 // Report implements broker.Directory.
@@ -93,7 +93,7 @@ func (b *Broker) report(ctx context.Context, node string, lease time.Duration, h
 	keys := []string{b.keys.nodes, b.node(node), b.keys.heard, b.staged(node)}
 	args := []string{node, milliseconds(max(lease, 0)), how, milliseconds(broker.Silence)}
 	run := b.main.read
-	if how == "staged" { // which cannot be done twice
+	if how == "staged" { // this cannot be repeated
 		run = b.main.exec
 	}
 	n, err := redis.Int(run(ctx, reportScript, keys, append(args, counts...)))
@@ -160,7 +160,7 @@ func (b *Broker) Nodes(ctx context.Context, names ...string) ([]broker.Node, err
 	return nodes, nil
 }
 
-// list asks what each node has, under the names given or under all.
+// list returns each node's counts, under the names given or under all.
 func (b *Broker) list(ctx context.Context, names []string) ([]broker.Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, answer)
 	defer cancel()
@@ -172,7 +172,7 @@ func (b *Broker) list(ctx context.Context, names []string) ([]broker.Node, error
 	if err != nil {
 		return nil, err
 	}
-	// A node of an older version is not in heard. One that is silent is in nodes no longer.
+	// A node of an older version is not in heard. A silent one is no longer in nodes.
 	all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(heard, known))))
 	there, asked := make([]*call, len(all)), make([]*call, len(all))
 	for i, n := range all {
@@ -217,7 +217,7 @@ func (b *Broker) list(ctx context.Context, names []string) ([]broker.Node, error
 	return nodes, nil
 }
 
-// addCount leaves out what is no count, as the field without a name, or a name that the node does not have.
+// addCount adds a count. It skips the field without a name, and names that the node does not have.
 func addCount(counts map[string]int, name, count string) {
 	if n, err := strconv.Atoi(count); err == nil {
 		counts[name] = n

@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	// connecting is how long it may take until one server has answered for the first time.
+	// connecting is how long one server may take to give its first answer.
 	connecting = 4 * time.Second
-	// silence is how long a server that owes an answer may send none. It is longer than block.
+	// silence is how long a server that owes an answer may send nothing. It is longer than block.
 	silence = 4 * time.Second
 	// askEvery is how often a Sentinel is asked whether the master is still the same.
 	askEvery = 5 * time.Second
-	// maxMoves is how often one node of a cluster may send to another, until it is given up.
+	// maxMoves is how many redirections from node to node of a cluster are followed.
 	maxMoves = 5
 )
 
-// engine is how the server that has the log is reached. Only one goroutine may connect.
+// engine finds the server that has the log, and connects to it. Only one goroutine may connect at a time.
 type engine struct {
 	network   string // "tcp" or "unix"
 	addresses []string
@@ -36,10 +36,10 @@ type engine struct {
 	cluster       bool
 
 	probe string // a key of the log
-	owner string // the node of the cluster that had the log last; "" where it is not known
+	owner string // the node of the cluster that had the log last; "" if that is not known
 }
 
-// login is who this node is to a server.
+// login is a user's name and password.
 type login struct{ user, password string }
 
 // conn is a connection to a server.
@@ -51,7 +51,7 @@ type conn struct {
 
 func (c *conn) close() { c.raw.Close() }
 
-// ask sends a command and waits for what comes back. When ctx is done, the connection is closed.
+// ask sends a command and returns the answer. When ctx is done, it closes the connection.
 func (c *conn) ask(ctx context.Context, command string, args ...any) (any, error) {
 	defer context.AfterFunc(ctx, c.close)()
 	reply, err := redis.DoWithTimeout(c.Conn, silence, command, args...)
@@ -87,13 +87,13 @@ func (e *engine) connectMaster(ctx context.Context) (*conn, error) {
 		if name, _ := redis.String(role[0], nil); name == "master" {
 			return c, nil
 		}
-		err = errors.New("it is no master, though a Sentinel says so")
+		err = errors.New("it is no master, although a Sentinel says so")
 	}
 	c.close()
 	return nil, fmt.Errorf("%s: %w", addr, err)
 }
 
-// master asks the Sentinels, until one knows.
+// master asks the Sentinels, one after the other, until one names the master.
 func (e *engine) master(ctx context.Context) (addr string, err error) {
 	for _, sentinel := range e.addresses {
 		if addr, err = e.masterOf(ctx, sentinel); err == nil {
@@ -122,12 +122,12 @@ func (e *engine) masterOf(ctx context.Context, sentinel string) (string, error) 
 	case err != nil:
 		return "", err
 	case len(at) != 2:
-		return "", errors.New("its answer has another form")
+		return "", errors.New("unexpected form of its answer")
 	}
 	return net.JoinHostPort(at[0], at[1]), nil
 }
 
-// watch ends a connection to what is not the master any more: one that is cut off from the others does not know.
+// watch ends a connection to a server that is no longer the master: one that is cut off from the others does not know that.
 func (e *engine) watch(ctx context.Context, addr string, end context.CancelCauseFunc) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
@@ -170,7 +170,7 @@ func (e *engine) connectOwner(ctx context.Context) (c *conn, err error) {
 	return nil, err
 }
 
-// movedTo is where the node at addr says that a key is; "" where err says nothing of it.
+// movedTo returns the node that a key is on, according to an answer of the node at addr; "" if err is not such an answer.
 func movedTo(err error, addr string) string {
 	if !replied(err, "MOVED ") {
 		return ""
@@ -180,19 +180,18 @@ func movedTo(err error, addr string) string {
 	if err != nil {
 		return ""
 	}
-	if host == "" { // the same one
+	if host == "" { // the same host
 		host, _, _ = net.SplitHostPort(addr)
 	}
 	return net.JoinHostPort(host, port)
 }
 
-// elsewhere reports whether a reply says that another server has the log now. Behind an address there may be another one
-// in the meantime, too.
+// elsewhere reports whether a reply says that another server has the log now, or that this address leads to a replica now.
 func (e *engine) elsewhere(err error) bool {
 	return e.cluster && replied(err, "MOVED ") || replied(err, "READONLY")
 }
 
-// dial connects to a server, and makes sure that it is there, and has the log.
+// dial connects to a server, and checks that it answers and has the log.
 func (e *engine) dial(ctx context.Context, addr string) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connecting)
 	defer cancel()
@@ -206,7 +205,7 @@ func (e *engine) dial(ctx context.Context, addr string) (*conn, error) {
 	if err == nil {
 		_, err = c.ask(ctx, "EXISTS", e.probe)
 	}
-	// While a slot is on its way to another node, this one still answers for it.
+	// While a slot is being moved to another node, this one still answers for it.
 	if err != nil && !replied(err, "ASK ") {
 		c.close()
 		return nil, err

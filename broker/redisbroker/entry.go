@@ -22,8 +22,8 @@ type raw struct {
 	fields []string
 }
 
-// checkOf tells an entry from another one of the same id: the first bytes of a SHA-1, which Redis can compute too,
-// over all names and values with their lengths. It is never 0.
+// checkOf returns a checksum that tells an entry from another one of the same id: the first bytes of a SHA-1, which Redis can
+// compute too, over all names and values with their lengths. It is never 0.
 func checkOf(fields []string) uint32 {
 	h := sha1.New()
 	var b []byte
@@ -46,9 +46,9 @@ func (e *raw) own() (record, by string, ok bool) {
 	return e.fields[1], e.fields[3], true
 }
 
-// entry reads an entry. If the error is also the entry's, a hole stands for what a node has written and this one cannot
-// read: it may be of a newer version, or damaged. Otherwise the error is broker.ErrMalformed: an app's entry that a publish
-// would have refused, or one that belongs to nobody here.
+// entry reads an entry. If a node wrote the entry and this one cannot read it, because it is newer or damaged, entry returns a
+// hole, and the error is also the hole's. Otherwise an error is broker.ErrMalformed: a publish by HTTP would have refused the
+// entry, or it belongs to no epoch of the log.
 func (e *raw) entry(all epochs) (broker.Entry, error) {
 	life := all.at(e.id)
 	out := broker.Entry{Position: e.id.position(life.name, checkOf(e.fields))}

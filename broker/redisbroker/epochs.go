@@ -11,12 +11,12 @@ import (
 // epoch is one life of the log.
 type epoch struct {
 	name uint64
-	from id // its first entry, a hole; 0-0 where it is the log's first life, which has none
+	from id // its first entry, a hole; 0-0 if it is the log's first life, which has none
 }
 
 func (e epoch) String() string { return strconv.FormatUint(e.name, 36) + " " + e.from.String() }
 
-// start is the position where the epoch begins.
+// start returns the position where the epoch begins.
 func (e epoch) start() broker.Position {
 	if e.from == (id{}) {
 		return e.from.position(e.name, 0)
@@ -24,7 +24,7 @@ func (e epoch) start() broker.Position {
 	return e.from.position(e.name, checkOf(e.marker()))
 }
 
-// marker is the entry that opens the epoch.
+// marker returns the fields of the entry that opens the epoch.
 func (e epoch) marker() []string {
 	return []string{fieldEpoch, strconv.FormatUint(e.name, 36)}
 }
@@ -47,7 +47,7 @@ func parseEpochs(texts []string) (all epochs, err error) {
 	return all, nil
 }
 
-// find returns the place of an epoch, -1 where there is none of that name.
+// find returns the index of an epoch, or -1 if there is none of that name.
 func (all epochs) find(name uint64) int {
 	for i := len(all) - 1; i >= 0; i-- {
 		if all[i].name == name {
@@ -57,7 +57,7 @@ func (all epochs) find(name uint64) int {
 	return -1
 }
 
-// at returns the epoch that an entry belongs to. What is older than the oldest epoch on record belongs to none.
+// at returns the epoch that an entry belongs to; the zero epoch if it is older than all epochs on record.
 func (all epochs) at(i id) (e epoch) {
 	for n := len(all) - 1; n >= 0; n-- {
 		if !i.less(all[n].from) {

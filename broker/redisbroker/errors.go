@@ -10,18 +10,18 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// unsentError is why a command was not sent.
+// unsentError wraps the reason why a command was not sent.
 type unsentError struct{ error }
 
 func (e *unsentError) Unwrap() error { return e.error }
 
-// refusals begin the errors of a server that has not run the command.
+// refusals are the prefixes of errors by which a server refuses to run a command.
 var refusals = []string{
 	"LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS", "MISCONF", "WRONGPASS", "NOAUTH", "NOPERM",
 	"NOSCRIPT", "BUSY", "TRYAGAIN", "MOVED", "ASK", "ERR", "WRONGTYPE", "OOM", "DENIED", "UNKILLABLE",
 }
 
-// replied reports whether err is an answer of the server that begins with one of these.
+// replied reports whether err is an answer of the server that begins with one of the prefixes.
 func replied(err error, prefixes ...string) bool {
 	e, ok := errors.AsType[redis.Error](err)
 	if !ok {
@@ -40,7 +40,7 @@ func unsent(err error) bool {
 	return ok
 }
 
-// notStored reports whether an error proves that what was sent was not run.
+// notStored reports whether an error proves that the command was not run.
 func notStored(err error) bool {
 	return unsent(err) || errors.Is(err, broker.ErrClosed) || replied(err, refusals...)
 }
@@ -50,7 +50,7 @@ func hopeless(err error) bool {
 	return !unsent(err) && replied(err, "OOM", "WRONGTYPE", "NOPERM", "ERR ")
 }
 
-// unavailable wraps the cause of an engine that does not answer.
+// unavailable wraps the reason why the engine cannot be used.
 func unavailable(err error) error {
 	switch {
 	case errors.Is(err, broker.ErrClosed):

@@ -7,11 +7,11 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// policyScript asks the server that has the log. KEYS: log.
+// policyScript asks the server that has the log for its memory settings. KEYS: log.
 var policyScript = newScript(`return redis.call('INFO', 'memory')`)
 
-// warnOfEviction warns of a server that may remove keys of the hub to make room. A server that does not tell its policy is
-// taken to keep them.
+// warnOfEviction logs a warning if the server may remove keys of the hub to make room. If the server does not tell its policy,
+// it logs nothing.
 func (t *tail) warnOfEviction(ctx context.Context) {
 	info, err := redis.String(t.b.tail.exec(ctx, policyScript, []string{t.b.keys.log}, nil))
 	if err != nil {
@@ -25,7 +25,7 @@ func (t *tail) warnOfEviction(ctx context.Context) {
 	t.policy = policy
 }
 
-// harmOf says what an eviction policy may do to a hub, "" if nothing.
+// harmOf returns what an eviction policy may do to a hub; "" if nothing.
 func harmOf(policy string) string {
 	switch {
 	case strings.HasPrefix(policy, "allkeys-"):

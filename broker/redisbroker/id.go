@@ -9,7 +9,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// id is an entry's number in the stream.
+// id is the id of an entry of the stream.
 type id struct{ ms, seq uint64 }
 
 func parseID(s string) (id, error) {

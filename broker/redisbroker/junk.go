@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// junk counts entries that are none, and logs them once a minute.
+// junk counts entries that are no events, and logs them once a minute.
 type junk struct {
 	logger *slog.Logger
 	next   time.Time // when it may be logged again

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// depth is how many commands may wait to be sent, and how many for their answers.
+	// depth is how many commands may wait to be sent, and how many may wait for their answers.
 	depth = 1024
 	// answer is how long a script may take to answer.
 	answer = 5 * time.Second
 )
 
-// link is one connection that many callers share: what they send at the same time goes out at once. It is made when it
-// is first wanted, and again when it has broken.
+// link is one connection that many callers share: commands that are sent at the same time go out together. It connects when it
+// is first used, and again after it has broken.
 type link struct {
 	engine engine
 	queue  chan *call
@@ -28,7 +28,7 @@ type link struct {
 
 	mu   sync.Mutex // guards all below
 	wire *wire      // nil while there is no connection
-	why  error      // why there is none; nil: none was wanted
+	why  error      // why there is none; nil: none was needed
 }
 
 // call is one command on its way.
@@ -45,7 +45,7 @@ type call struct {
 const (
 	queued int32 = iota
 	sent
-	dropped // nobody waits for it, and it is not sent
+	dropped // given up before it was sent
 )
 
 func (c *call) settle(reply any, err error) {
@@ -60,7 +60,7 @@ func newLink(e engine) *link {
 	return l
 }
 
-// close ends the link, behind the last call.
+// close ends the link after the last call.
 func (l *link) close() {
 	l.end()
 	l.work.Wait()
@@ -103,7 +103,7 @@ func (l *link) set(w *wire, why error) {
 	l.wire, l.why = w, why
 }
 
-// refuse settles what has not been sent.
+// refuse settles the calls that have not been sent.
 func (l *link) refuse(next *call, err error) {
 	if next != nil {
 		next.settle(nil, &unsentError{err})
@@ -118,7 +118,7 @@ func (l *link) refuse(next *call, err error) {
 	}
 }
 
-// drop ends the connection, so that no other call waits behind one that was given up.
+// drop ends the connection, so that no call waits for the answer to an earlier one that was given up.
 func (l *link) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +127,7 @@ func (l *link) drop() {
 	}
 }
 
-// start puts a command into the queue. Its call has to be waited for.
+// start puts a command into the queue. The caller has to wait for the call that it returns.
 func (l *link) start(ctx context.Context, command string, args ...any) *call {
 	c := &call{command: command, args: args, done: make(chan struct{})}
 	select {
@@ -138,8 +138,8 @@ func (l *link) start(ctx context.Context, command string, args ...any) *call {
 	return c
 }
 
-// wait returns what came back. The error is an *unsentError where the command was certainly not sent, and a redis.Error where it
-// was answered by one; after any other, it may have been executed.
+// wait returns the answer to a call. The error is an *unsentError if the command was certainly not sent, and a redis.Error if
+// the server answered with an error. After any other error, the command may have been executed.
 func (l *link) wait(ctx context.Context, c *call) (any, error) {
 	select {
 	case <-c.done:
@@ -188,14 +188,14 @@ func (l *link) eval(ctx context.Context, s *script, keys, args []string) (any, e
 	return reply, err
 }
 
-// exec is eval for what has no deadline of its own.
+// exec is eval with a deadline, for callers that have none.
 func (l *link) exec(ctx context.Context, s *script, keys, args []string) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, answer)
 	defer cancel()
 	return l.eval(ctx, s, keys, args)
 }
 
-// read is exec for what can be done again: an error of the network is met by another attempt or two.
+// read is exec for scripts that can be repeated: after an error of the network, it makes up to two more attempts.
 func (l *link) read(ctx context.Context, s *script, keys, args []string) (reply any, err error) {
 	var wait backoff
 	for range 3 {

@@ -31,11 +31,11 @@ type Module struct {
 	// More servers, as host:port: the other Sentinels, or other nodes of the cluster.
 	Addresses []string `json:"addresses,omitempty"`
 
-	// The user and the password, instead of those in the URL; here, nothing has to be encoded.
+	// The user and the password, instead of those in the URL. Here, nothing has to be percent-encoded.
 	Username string `json:"username,omitempty"`
 	Password string `json:"password,omitempty"`
 
-	// The name of the master, where the URL and the addresses are those of Sentinels.
+	// The name of the master, if the URL and the addresses are those of Sentinels.
 	Sentinel string `json:"sentinel,omitempty"`
 	// The user and the password for the Sentinels themselves.
 	SentinelUsername string `json:"sentinel_username,omitempty"`
@@ -43,19 +43,19 @@ type Module struct {
 	// Whether the servers are a cluster.
 	Cluster bool `json:"cluster,omitempty"`
 
-	// A PEM file with the authorities that the server's certificate may come from. Default: the system's.
+	// A PEM file with the authorities that may issue the server's certificate. Default: the system's.
 	TLSCA string `json:"tls_ca,omitempty"`
 	// PEM files with a certificate for this client, and its key.
 	TLSCert string `json:"tls_cert,omitempty"`
 	TLSKey  string `json:"tls_key,omitempty"`
-	// The name that the server's certificate has to have. Default: the host that is connected to.
+	// The name that the server's certificate must have. Default: the host in the URL.
 	TLSServerName string `json:"tls_server_name,omitempty"`
-	// Whether any certificate will do. Whoever is in between can then read and change everything.
+	// Whether any certificate is accepted. An attacker on the network can then read and change everything.
 	TLSInsecure bool `json:"tls_insecure,omitempty"`
 
-	// How many events are kept, about. Default: 100000.
+	// About how many events are kept. Default: 100000.
 	MaxEvents int64 `json:"max_events,omitempty"`
-	// How long events are kept, about; -1 for no bound. Default: 24h.
+	// About how long events are kept; -1 for no limit. Default: 24h.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
 	logger  *slog.Logger
@@ -107,7 +107,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	return err
 }
 
-// replaced fills placeholders in. One that gives nothing is an error: it would mean no password at all.
+// replaced fills in placeholders. An empty value is an error: it could mean no password at all.
 func replaced(r *caddy.Replacer, name string, s *string) error {
 	out, err := r.ReplaceOrErr(*s, true, true)
 	if err != nil {
@@ -117,7 +117,7 @@ func replaced(r *caddy.Replacer, name string, s *string) error {
 	return nil
 }
 
-// tls returns nil where nothing is set.
+// tls returns the TLS settings; nil if none is given.
 func (m *Module) tls() (*tls.Config, error) {
 	if m.TLSCA == "" && m.TLSCert == "" && m.TLSKey == "" && m.TLSServerName == "" && !m.TLSInsecure {
 		return nil, nil

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// DefaultMaxEvents is how many entries a log keeps, about.
+	// DefaultMaxEvents is about how many entries a log keeps.
 	DefaultMaxEvents = 100_000
-	// DefaultMaxAge is how long entries are kept, about.
+	// DefaultMaxAge is about how long entries are kept.
 	DefaultMaxAge = 24 * time.Hour
 	// KeyWindow is how long an idempotency key is remembered.
 	KeyWindow = 10 * time.Minute
@@ -35,15 +35,15 @@ type Options struct {
 	TLS *tls.Config // with rediss:// only; nil: the system's authorities
 
 	MaxEvents int64         // 0: DefaultMaxEvents
-	MaxAge    time.Duration // 0: DefaultMaxAge; negative: no bound
+	MaxAge    time.Duration // 0: DefaultMaxAge; negative: no limit
 
 	Logger *slog.Logger // nil: none
 }
 
-// errURL does not show the URL: it may hold a password.
+// errURL does not show the URL, which may hold a password.
 var errURL = errors.New("url: cannot be read; write redis://user:password@host:port/database, with characters such as / and @ of a password percent-encoded, or give it as the option password")
 
-// engine checks the options.
+// engine checks the options, and returns the engine that they describe.
 func (o *Options) engine() (e engine, err error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// maxData bounds what an app publishes with its own Redis client. All else is held to the rules of a publish by HTTP.
+// maxData limits the data that an app publishes with its own Redis client. For all else, the rules of a publish by HTTP apply.
 const maxData = 16 << 20
 
 // plain reads an entry of these fields:
@@ -21,12 +21,12 @@ const maxData = 16 << 20
 //	user, topic, connection     a target; a field may be repeated
 //	users, topics, connections  targets, as a JSON list of strings
 //	broadcast                   "1" or "true": everybody
-//	data, event, id             what goes out
+//	data, event, id
 //	retry (ms), ttl (s), coalesce
 //	exclude                     a connection that does not get it, or a JSON list
 //
-// A target that is empty, a field that is not known, and an entry without a target are errors: nothing that was meant
-// for one may go to all.
+// A target that is empty, a field that is not known, and an entry without a target are errors: no event that was meant for one
+// client may go to all.
 func plain(e *raw) (broker.Record, error) {
 	r := broker.Record{Time: time.UnixMilli(int64(e.id.ms))}
 	var given []string
@@ -55,7 +55,7 @@ func plain(e *raw) (broker.Record, error) {
 	return r, nil
 }
 
-// shown is a field's name as a log can take it.
+// shown returns a field's name in a form that can be logged.
 func shown(name string) string {
 	if len(name) > 40 {
 		name = name[:40]
@@ -103,7 +103,7 @@ func setPlain(r *broker.Record, f *rules.Field, value string) error {
 	return nil
 }
 
-// list reads a JSON list of strings that is not empty; null is none of them.
+// list reads a JSON list of strings. It must not be empty or contain null.
 func list(value string) ([]string, error) {
 	var items []*string
 	if err := json.Unmarshal([]byte(value), &items); err != nil || len(items) == 0 || slices.Contains(items, nil) {

@@ -18,19 +18,19 @@ type Broker struct {
 	options Options
 	logger  *slog.Logger
 	keys    keys
-	token   string // begins the token of each append of this node
+	token   string // prefix of the token of each append of this node
 	appends atomic.Uint64
 	clock   broker.Clock // Redis'
 	ledger  ledger.Ledger
 	names   directory
 
-	main *link // all but the tail, so that no publisher waits behind its pages
+	main *link // for all but the tail, so that no publisher waits for the tail's pages
 	tail *link
 
 	closed context.Context
 	close  context.CancelFunc
 	work   sync.WaitGroup // calls in progress
-	mu     sync.Mutex     // guards the beginning of calls against Close
+	mu     sync.Mutex     // guards adding to work against Close
 }
 
 // keys are the names of a hub's keys.
@@ -45,7 +45,7 @@ func keysOf(hub string) keys {
 	return keys{p, p + "log", p + "epochs", p + "floor", p + "nodes", p + "heard"}
 }
 
-// Open returns the log of a hub. It waits for no server; what it cannot accept is in the options.
+// Open returns the log of a hub. It does not wait for a server. An error is about the options.
 func Open(hub string, o Options) (*Broker, error) {
 	e, err := o.engine()
 	if err != nil {
@@ -155,7 +155,7 @@ func (b *Broker) Read(ctx context.Context, after, upTo broker.Position, limit in
 	}
 }
 
-// unreadable says why what is behind a position cannot be read.
+// unreadable returns why entries after a position cannot be read; nil if they can.
 func unreadable(s broker.Standing) error {
 	switch s {
 	case broker.Exact:

@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 )
 
-// script is run by its SHA-1, where the server knows it already.
+// script is run by its SHA-1 if the server knows it already.
 type script struct{ source, sum string }
 
 func newScript(source string) *script {
@@ -13,15 +13,15 @@ func newScript(source string) *script {
 	return &script{source, hex.EncodeToString(sum[:])}
 }
 
-// What has to be seen or done in one piece is a script. Redis takes its clock from TIME, as ids do.
+// Whatever has to be read or done atomically is a script. The scripts take the time from TIME, as ids do.
 
 const luaNow = `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 `
 
-// appendScript stores records, each unless its key says that it has been stored. An attempt that comes later than its
-// deadline, from a network that had held it back, is refused: its key may be gone.
+// appendScript stores each record whose key does not exist yet. It refuses an attempt that arrives after its deadline, because
+// the network held it back: its key may be gone.
 //
 // KEYS: log, epochs, floor, and one for each record.
 // ARGV: the most entries, the deadline, an epoch for a log that has none; and for each record the
@@ -55,8 +55,8 @@ end
 return out
 `)
 
-// viewScript reads a part of the log, and how the log stands at that moment. It stops behind the entry that makes it
-// more bytes than asked for.
+// viewScript reads a part of the log, and the state of the log at that moment. It stops after the entry with which it exceeds
+// the bytes asked for.
 //
 // KEYS: log, epochs, floor.
 // ARGV: an id whose entry is to be checked, or ""; XRANGE or XREVRANGE; from; to; the most entries; bytes.
@@ -96,7 +96,7 @@ return {now, f['length'] or 0, f['entries-added'] or 0, f['last-generated-id'] o
   redis.call('LRANGE', KEYS[2], 0, -1), redis.call('GET', KEYS[3]) or '', sum, page}
 `)
 
-// openScript gives a log that has no epoch its first.
+// openScript gives a log its first epoch, if it has none.
 //
 // KEYS: epochs. ARGV: the epoch.
 var openScript = newScript(`
@@ -104,8 +104,8 @@ if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('RPUSH', KEYS[1], ARGV[1] 
 return 0
 `)
 
-// markScript opens a new epoch, unless somebody else has just done so. Where the clock ran back, the epoch's first
-// entry gets an id above all that was seen, and so do all that follow.
+// markScript opens a new epoch, unless another node has just done so. If the clock went back, the epoch's first entry gets an id
+// above all ids seen, and so do all that follow.
 //
 // KEYS: log, epochs. ARGV: the newest epoch known, the new one's name, the highest id seen, its milliseconds, the next id.
 var markScript = newScript(luaNow + `
@@ -121,15 +121,15 @@ redis.call('LTRIM', KEYS[2], -64, -1)
 return 1
 `)
 
-// ageScript trims what is older than so many milliseconds by the server's clock.
+// ageScript trims entries that are older than a number of milliseconds by the server's clock.
 //
 // KEYS: log. ARGV: the milliseconds.
 var ageScript = newScript(luaNow + `
 return redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%d', math.max(0, now - ARGV[1])))
 `)
 
-// The scripts call no command that users of an ACL may lack, as it was not needed before. RENAME alone they try: it costs the
-// same however much is renamed.
+// The scripts call no command that was not needed before, because the user of an existing ACL may lack it. They only try RENAME,
+// whose cost does not depend on the size of the hash.
 const luaReplace = `
 local function replace(from, to)
   redis.call('DEL', to)
@@ -141,8 +141,8 @@ local function replace(from, to)
 end
 `
 
-// reportScript writes what a node reports. Its hash lives as long as its lease, and holds a field without a name, so that
-// it exists without counts, too. It returns -1 where it is to add to a hash that is gone.
+// reportScript writes what a node reports. The node's hash lives as long as its lease, and has a field without a name, so that it
+// exists without counts as well. The script returns -1 if it cannot add to the hash because that is gone.
 //
 // KEYS: the nodes' names, the node's hash, when nodes have reported last, a hash that is staged. ARGV: the node, its lease in
 // milliseconds, "add", "replace" or "staged", for how many milliseconds a silent node is remembered, name and count…
@@ -175,7 +175,8 @@ end
 return 0
 `)
 
-// stageScript writes a part of a report that is too long for one script, beside what counts until all of it is there.
+// stageScript writes a part of a report that is too long for one script to a hash of its own. The old report counts until all
+// parts are there.
 //
 // KEYS: the staged hash. ARGV: "1" for the first part, name and count…
 var stageScript = newScript(`
@@ -187,7 +188,7 @@ redis.call('PEXPIRE', KEYS[1], 60000)
 return 0
 `)
 
-// heardScript lists the nodes that have reported within so many milliseconds.
+// heardScript lists the nodes that have reported within a number of milliseconds.
 //
 // KEYS: when nodes have reported last. ARGV: the milliseconds.
 var heardScript = newScript(luaNow + `

@@ -14,10 +14,9 @@ import (
 const (
 	pageEntries = 512
 	pageBytes   = "1048576"
-	// fillBytes bounds what a tail begins with.
+	// fillBytes limits the history that a tail begins with.
 	fillBytes = 64 << 20
-	// block is how long Redis is waited for while nothing comes; after that, and before the next wait, the log is
-	// looked at in any case.
+	// block is how long the tail waits for a new entry before it looks at the log again.
 	block = 2 * time.Second
 	// trimEvery is about how often a node trims by age.
 	trimEvery = time.Minute
@@ -30,18 +29,18 @@ type tail struct {
 
 	begun bool
 	progress
-	owes bool // an epoch has to be opened for what this node had acknowledged, and is lost
+	owes bool // an epoch has to be opened, because entries that this node was told are stored are lost
 
-	state  error // what the sink was told last
-	said   bool  // whether it was told anything
+	state  error // what the sink's State was called with last
+	said   bool  // State was called
 	logged time.Time
-	newer  bool // that there are such entries has been logged
+	newer  bool // entries of a newer version have been logged
 	junk   junk
 	policy string
-	trim   time.Time // when next
+	trim   time.Time // when to trim next
 }
 
-// Tail implements broker.Broker. Up to its first connection it has no position, so that State may come before Begin.
+// Tail implements broker.Broker. It has no position before its first connection, so State may come before Begin.
 func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
 	outer := ctx
 	ctx, done, err := b.enter(ctx)
@@ -70,7 +69,7 @@ func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
 	}
 }
 
-// say tells the sink the state, where it is another one.
+// say passes the state to the sink, if it has changed.
 func (t *tail) say(err error) {
 	if t.said && (t.state == nil) == (err == nil) && (err == nil || t.state.Error() == err.Error()) {
 		return
@@ -78,10 +77,10 @@ func (t *tail) say(err error) {
 	was := t.state
 	t.said, t.state = true, err
 	if now := time.Now(); err != nil && now.Sub(t.logged) > time.Minute {
-		t.b.logger.Warn("redis: cannot be read", "error", err)
+		t.b.logger.Warn("redis: the log cannot be read", "error", err)
 		t.logged = now
 	} else if err == nil && was != nil {
-		t.b.logger.Info("redis: read again")
+		t.b.logger.Info("redis: the log can be read again")
 		t.logged = time.Time{}
 	}
 	t.sink.State(err)
@@ -95,7 +94,7 @@ func (t *tail) follow(ctx context.Context, last int) error {
 			return err
 		}
 	}
-	var target id // where the log ended when this began
+	var target id // the end of the log at the beginning
 	for first := true; ; {
 		t.acked = t.b.ledger.Highest()
 		v, err := t.b.view(ctx, t.b.tail, t.at, "XRANGE", "("+idOf(t.at).String(), "+", pageEntries)
@@ -156,7 +155,7 @@ func (t *tail) begin(ctx context.Context, last int) error {
 			t.b.ledger.Start()
 		}
 		v.first, v.length, v.epochs = part.first, part.length, part.epochs
-		whole := part.added == part.length // nothing was ever trimmed
+		whole := part.added == part.length // nothing has ever been trimmed
 		page = append(page, part.page...)
 		for _, e := range part.page {
 			for _, f := range e.fields {
@@ -174,7 +173,7 @@ func (t *tail) begin(ctx context.Context, last int) error {
 	}
 }
 
-// beginAt begins with the newest last entries of page, which holds one more, unless it is all there is.
+// beginAt begins with the newest last entries of page. The page holds one more, unless that is all there is.
 func (t *tail) beginAt(v *view, page []raw, last int, whole bool) {
 	for _, e := range v.epochs {
 		t.known[e.name] = struct{}{}
@@ -205,14 +204,14 @@ func (t *tail) beginAt(v *view, page []raw, last int, whole bool) {
 	}
 }
 
-// position is where an entry stands, whatever it holds.
+// position returns the position of an entry, even if the entry cannot be read.
 func position(e *raw, all epochs) (p broker.Position, err error) {
 	entry, err := e.entry(all)
 	return entry.Position, err
 }
 
-// verify proves that nothing is missing between the last entry read and the page. If something is, it says so to the sink, or to
-// the log and so to all nodes; ready is false, and the log has to be read again.
+// verify checks that nothing is missing between the last entry read and the page. If something is, it hands a hole to the sink, or
+// puts one into the log for all nodes. Then ready is false, and the log has to be read again.
 func (t *tail) verify(ctx context.Context, v *view) (ready bool, err error) {
 	what, next, floor := continuity(v, t.progress)
 	for _, e := range v.epochs {
@@ -236,31 +235,31 @@ func (t *tail) verify(ctx context.Context, v *view) (ready bool, err error) {
 	return false, err
 }
 
-// mark opens a new epoch, above floor. That comes back as an entry, to every node.
+// mark opens a new epoch above floor. Every node reads that as an entry, a hole.
 func (t *tail) mark(ctx context.Context, v *view, floor broker.Position) error {
 	at := idOf(floor)
-	t.b.logger.Warn("redis: the log has lost entries that had been stored; clients are told of a gap", "after", at.String())
+	t.b.logger.Warn("redis: the log has lost entries; clients are told of a gap", "after", at.String())
 	_, err := t.b.tail.exec(ctx, markScript, []string{t.b.keys.log, t.b.keys.epochs},
 		[]string{v.epochs[len(v.epochs)-1].String(), newEpoch(), at.String(), strconv.FormatUint(at.ms, 10), at.next().String()})
 	if err == nil {
-		// What was read and then lost is gone from the stream, and what this node has appended may be as well.
+		// Entries that were read are gone from the stream, and entries that this node has appended may be gone as well.
 		t.owes = false
 		t.b.ledger.Forget()
 	}
 	return err
 }
 
-// jump goes to where an epoch begins, whatever came before.
+// jump continues where an epoch begins.
 func (t *tail) jump(e epoch) {
-	t.b.logger.Warn("redis: the log has lost entries that had been stored, or was emptied; clients are told of a gap")
+	t.b.logger.Warn("redis: the log has lost entries, or was emptied; clients are told of a gap")
 	t.b.ledger.Forget()
 	t.ordinal, t.counted = 0, e.from == id{}
 	t.hole(e.start())
 }
 
-// holeBeforeFirst goes to the oldest entry there is.
+// holeBeforeFirst continues with the oldest entry there is.
 func (t *tail) holeBeforeFirst(v *view) {
-	t.b.logger.Warn("redis: the log was trimmed before this node had read it; max_events or max_age are too small, or it is too slow")
+	t.b.logger.Warn("redis: the log was trimmed before this node had read it; max_events or max_age is too small, or the node is too slow")
 	at := v.last
 	if v.length > 0 {
 		at = v.first.before()
@@ -275,7 +274,7 @@ func (t *tail) hole(p broker.Position) {
 	t.sink.Deliver([]broker.Entry{{Position: p, Record: broker.Record{Kind: broker.Hole, Time: time.Now()}}})
 }
 
-// take hands a page on that was proved to follow.
+// take hands on a page that verify has accepted.
 func (t *tail) take(v *view) {
 	t.deliver(v.page, v.epochs)
 	t.ordinal += uint64(len(v.page))
@@ -307,17 +306,17 @@ func (t *tail) deliver(page []raw, all epochs) {
 	}
 }
 
-// bad notes an entry that cannot be read.
+// bad logs an entry that cannot be read.
 func (t *tail) bad(e *raw, err error) {
 	if !errors.Is(err, broker.ErrNewer) {
 		t.junk.add(e.id, err)
 	} else if !t.newer {
 		t.newer = true
-		t.b.logger.Error("redis: the log holds what only a newer version understands; update this node", "entry", e.id.String(), "error", err)
+		t.b.logger.Error("redis: the log has entries that only a newer version can read; update this node", "entry", e.id.String(), "error", err)
 	}
 }
 
-// wait returns when there is something to read, or after a while.
+// wait waits until there is something to read, for at most block.
 func (t *tail) wait(ctx context.Context) error {
 	_, err := t.b.tail.do(ctx, "XREAD", "COUNT", 1, "BLOCK", block.Milliseconds(), "STREAMS", t.b.keys.log, idOf(t.at).String())
 	if ctx.Err() != nil {

@@ -13,17 +13,17 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// view is a part of the log, and how the log stood when it was read.
+// view is a part of the log, with the state of the log at the moment of reading.
 type view struct {
 	now    int64 // milliseconds
 	length uint64
 	added  uint64 // entries that were ever added
 	last   id     // the newest that was ever added
-	first  id     // the oldest that is there; only where length > 0
+	first  id     // the oldest that is there; only if length > 0
 	epochs epochs
-	floor  id // entries behind it are all there, unless trimmed since
+	floor  id // entries after it are all there, unless trimmed since
 	since  uint64
-	sum    uint32 // the checked entry's; 0 where it is not there
+	sum    uint32 // the checksum of the entry that was to be checked; 0 if it is gone
 	page   []raw
 }
 
@@ -52,7 +52,7 @@ func parseView(reply any) (v view, err error) {
 		return v, err
 	}
 	if len(parts) != 9 {
-		return v, errors.New("the script's answer has another form")
+		return v, errors.New("unexpected form of the script's answer")
 	}
 	try := func(f func() error) {
 		if err == nil {
@@ -113,7 +113,7 @@ func parsePage(reply any) ([]raw, error) {
 	for i := range entries {
 		pair, err := redis.Values(entries[i], nil)
 		if err != nil || len(pair) != 2 {
-			return nil, fmt.Errorf("an entry has another form: %w", err)
+			return nil, fmt.Errorf("unexpected form of an entry: %w", err)
 		}
 		name, err := redis.String(pair[0], nil)
 		if err != nil {
@@ -129,7 +129,7 @@ func parsePage(reply any) ([]raw, error) {
 	return page, nil
 }
 
-// standing says how a position stands to the log, after v was read with its entry to be checked.
+// standing returns how a position stands to the log. v was read with the position's entry to be checked.
 func (v *view) standing(p broker.Position) broker.Standing {
 	at, known := idOf(p), v.epochs.find(p.Epoch)
 	switch {
@@ -139,7 +139,7 @@ func (v *view) standing(p broker.Position) broker.Standing {
 		if at.less(v.epochs[known].from) {
 			return broker.Unknown
 		}
-		return broker.Lost // the epoch was over before it came so far
+		return broker.Lost // the epoch ended before this position
 	case v.sum != 0 && (v.sum == p.Check || p.Check == 0):
 		return broker.Exact
 	case v.sum != 0:

@@ -9,11 +9,11 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// wire is one connection of a link, as long as it lasts: one goroutine writes, another reads.
+// wire is one connection of a link. One goroutine writes, another reads.
 type wire struct {
 	engine *engine
 	conn   *conn
-	flying chan *call // sent, and not answered yet, in order
+	flying chan *call // sent and not yet answered, in order
 	over   context.Context
 	end    context.CancelCauseFunc
 
@@ -24,7 +24,7 @@ type wire struct {
 
 var (
 	errSilent  = errors.New("it does not answer")
-	errUnasked = errors.New("it sent what nobody had asked for")
+	errUnasked = errors.New("it sent an answer without a question")
 )
 
 func newWire(ctx context.Context, e *engine, c *conn) *wire {
@@ -35,8 +35,8 @@ func newWire(ctx context.Context, e *engine, c *conn) *wire {
 	return w
 }
 
-// run sends what comes from the queue, and settles what is answered, until the connection breaks or ctx is done. It
-// returns the call that it took and did not send any more, if there is one.
+// run sends the calls of the queue and settles those that are answered, until the connection breaks or ctx is done. It returns
+// a call that it took but did not send, if there is one.
 func (w *wire) run(queue <-chan *call, next *call) (left *call) {
 	stop := context.AfterFunc(w.over, w.conn.close)
 	var work sync.WaitGroup
@@ -56,7 +56,7 @@ func (w *wire) run(queue <-chan *call, next *call) (left *call) {
 	return left
 }
 
-// write sends all there is, and then flushes once.
+// write sends all calls that wait, and then flushes once.
 func (w *wire) write(queue <-chan *call, next *call) (left *call) {
 	for {
 		for next != nil {
@@ -86,7 +86,7 @@ func (w *wire) write(queue <-chan *call, next *call) (left *call) {
 // send reports whether more can be sent.
 func (w *wire) send(c *call) bool {
 	if !c.state.CompareAndSwap(queued, sent) {
-		return true // nobody waits for it any more
+		return true // it was given up
 	}
 	w.owe(1)
 	select {
@@ -118,8 +118,7 @@ func (w *wire) flush() bool {
 	return true
 }
 
-// read settles calls by what comes back. It reads also while nothing is owed, so that a connection that ends is not
-// written to any more.
+// read settles calls with the answers. It also reads while no answer is owed, to notice the end of the connection.
 func (w *wire) read() {
 	for {
 		reply, err := w.conn.Receive()
@@ -142,7 +141,7 @@ func (w *wire) read() {
 	}
 }
 
-// owe notes that n more answers are to come, and watches over those that are.
+// owe notes that n more answers are owed. If the server owes answers and stays silent for too long, the connection ends.
 func (w *wire) owe(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
