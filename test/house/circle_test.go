@@ -20,7 +20,6 @@ const maxCircle = 6
 
 // bounds are those of packages that were there before the rule. They may be lowered, not raised; 1 is no circle at all.
 var bounds = map[string]int{
-	"":                   42,
 	"broker/filebroker":  7,
 	"broker/natsbroker":  11,
 	"broker/redisbroker": 4,

@@ -1,0 +1,43 @@
+package house
+
+import (
+	"go/ast"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Documents name tests that hold what they say. These tests exist.
+func TestDocumentsNameTests(t *testing.T) {
+	_, files := sources(t)
+	var tests []string
+	for _, file := range files {
+		for _, decl := range file.ast.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasSuffix(file.path, "_test.go") {
+				tests = append(tests, f.Name.Name)
+			}
+		}
+	}
+	documents, err := filepath.Glob(filepath.Join(top, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, document := range append(documents, filepath.Join(top, "README.md"), filepath.Join(top, "CONTRIBUTING.md")) {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`").FindAllSubmatch(text, -1) {
+			if found++; !slices.Contains(tests, string(name[1])) {
+				t.Errorf("%s names %s, which is not there: name the test that holds it now", strings.TrimPrefix(document, top+"/"), name[1])
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("the documents name %d tests: are they still written as `TestName`?", found)
+	}
+}
