@@ -86,7 +86,7 @@ func TestInspector(t *testing.T) {
 	if cookie := harness.Eval[string](tab, `document.cookie`); cookie != "" {
 		t.Errorf("a script can read %s", cookie)
 	}
-	tab.Wait(`document.getElementById('none').textContent === 'No connection.'`)
+	tab.Wait(`document.getElementById('none').textContent === 'No connections.'`)
 
 	// A client connects, and its name is only text.
 	const script = `<script>alert(1)</script>`

@@ -126,7 +126,7 @@ const figures = {
 const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
 const arrivals = (s) => (s.catchups.new ?? 0) + (s.catchups.resume ?? 0);
 
-// quantile is a bound of the delay, of what was delivered since an earlier snapshot; null where nothing was.
+// quantile returns a bound of the delays of what was delivered since an earlier snapshot, or null if nothing was.
 function quantile(q, s, before) {
 	const counts = s.delays.map((n, i) => n - before.delays[i]);
 	const total = counts.reduce((a, b) => a + b, 0);
@@ -157,7 +157,7 @@ function took(s) {
 	$('hub').textContent = s.hub;
 	$('hub').hidden = false;
 	state(s.health ? 'bad' : 'live', s.health ? 'Not ready' : s.draining ? 'Draining' : 'Live');
-	const trouble = s.health ? `The hub hears nothing from its broker: ${s.health}` : '';
+	const trouble = s.health ? `The hub cannot reach its broker: ${s.health}` : '';
 	if ($('trouble').textContent !== trouble) $('trouble').textContent = trouble;
 	$('trouble').hidden = !trouble;
 
@@ -179,7 +179,7 @@ function counts(s) {
 		element('div', { 'data-bad': !!bad }, element('dt', {}, name), element('dd', {}, value))));
 }
 
-// said is a sum with its parts.
+// said returns a sum with its parts, as text.
 function said(parts) {
 	const some = Object.entries(parts).filter(([, n]) => n > 0);
 	return some.length ? `${count(sum(parts))} (${some.map(([name, n]) => `${name} ${count(n)}`).join(', ')})` : '0';
@@ -213,7 +213,7 @@ const remote = { title: 'Address', class: 'address', text: (c) => c.remote };
 const lists = {
 	connections: {
 		key: (c) => c.id,
-		none: 'No connection.',
+		none: 'No connections.',
 		columns: [user, id, { title: 'Topics', class: 'topics', text: (c) => few(c.topics) }, remote,
 			{ title: 'Open for', class: 'number', text: (c) => ago(c.since) }, act(ofConnection)],
 	},
@@ -251,7 +251,7 @@ function show(rows, total) {
 	$('total').textContent = total > rows.length ? `${count(rows.length)} of ${count(total)}` : list === 'slowest' ? '' : count(total);
 }
 
-// refresh fetches the list where it may have changed, and not too often.
+// refresh fetches the list if it may have changed, but not too often.
 async function refresh(now) {
 	const seen = `${last?.connections} ${last?.users} ${last && arrivals(last)}`;
 	const age = Date.now() - fetched.at;

@@ -1,4 +1,4 @@
-// What the page is drawn with. Text of clients comes in by textContent alone.
+// Draws the page. Text from clients is set by textContent alone.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -50,7 +50,7 @@ function svg(tag, attributes) {
 	return e;
 }
 
-// Figure is a number with a chart of its last minutes. What is not known is null.
+// Figure is a number with a chart of its last minutes. An unknown value is null.
 export class Figure {
 	constructor(parent, title, format) {
 		this.title = title;
@@ -100,7 +100,7 @@ export class Figure {
 
 // --- tables
 
-// fill shows rows in a table body. A row keeps its element for as long as it is there, and so the focus.
+// fill shows rows in a table body. A row keeps its element while it is listed, and with it the focus.
 export function fill(body, columns, rows, key) {
 	const there = new Map([...body.children].map((tr) => [tr.dataset.key, tr]));
 	let at = body.firstElementChild;
