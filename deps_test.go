@@ -7,8 +7,10 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,37 +48,85 @@ func listPackages(t *testing.T) map[string]listed {
 	}
 }
 
+// floors returns the floor of each package in the map of CONTRIBUTING.md. Packages of tests have none.
+func floors(t *testing.T) map[string]int {
+	t.Helper()
+	b, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (\\d+) \\| `([a-z/]+)` \\|").FindAllStringSubmatch(string(b), -1) {
+		if found[row[2]], err = strconv.Atoi(row[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return found
+}
+
+// Packages for tests, which no other package imports.
+var suites = []string{"internal/hubtest", "internal/sharedlog", "internal/sitetest", "broker/brokertest"}
+
+// Every package has its place in the map of CONTRIBUTING.md, and imports only from the floors below it.
+func TestFloors(t *testing.T) {
+	packages, floors := listPackages(t), floors(t)
+	for name := range floors {
+		if packages[module+"/"+name].ImportPath == "" {
+			t.Errorf("CONTRIBUTING.md has a package %s, which does not exist", name)
+		}
+	}
+	for path, p := range packages {
+		name, ok := strings.CutPrefix(path, module+"/")
+		if !ok || slices.Contains(suites, name) {
+			continue
+		}
+		floor, known := floors[name]
+		if strings.HasPrefix(name, "internal/") && !known {
+			t.Errorf("%s is not in the map of CONTRIBUTING.md", name)
+		}
+		for _, dep := range p.Imports {
+			below, ok := strings.CutPrefix(dep, module+"/")
+			switch {
+			case !ok:
+			case slices.Contains(suites, below):
+				t.Errorf("%s imports %s, which is for tests", name, below)
+			case known && floors[below] >= floor:
+				t.Errorf("%s, on floor %d, imports %s, on floor %d", name, floor, below, floors[below])
+			}
+		}
+	}
+}
+
+// The files that CONTRIBUTING.md names exist.
+func TestMapNamesFiles(t *testing.T) {
+	b, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	if err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if d.IsDir() && d.Name() == "node_modules" {
+			return filepath.SkipDir
+		}
+		files = append(files, "/"+filepath.ToSlash(path))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile("`([a-z_/]+\\.go)`").FindAllStringSubmatch(string(b), -1)
+	if len(names) < 20 {
+		t.Fatalf("only %d files are named", len(names))
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(files, func(path string) bool { return strings.HasSuffix(path, "/"+name[1]) }) {
+			t.Errorf("CONTRIBUTING.md names %s, which does not exist", name[1])
+		}
+	}
+}
+
 // Who may import whom.
 func TestDependencies(t *testing.T) {
 	packages := listPackages(t)
-	for _, path := range []string{
-		"",
-		"/broker",
-		"/broker/brokertest",
-		"/broker/filebroker",
-		"/broker/membroker",
-		"/cmd/caddy",
-		"/internal/api",
-		"/internal/asynclog",
-		"/internal/command",
-		"/internal/fair",
-		"/internal/hub",
-		"/internal/identity",
-		"/internal/instruction",
-		"/internal/metrics",
-		"/internal/pool",
-		"/internal/problem",
-		"/internal/reach",
-		"/internal/rules",
-		"/internal/secret",
-		"/internal/sse",
-		"/internal/stream",
-		"/internal/subscribe",
-	} {
-		if packages[module+path].ImportPath == "" {
-			t.Fatalf("there is no package %s", module+path)
-		}
-	}
 	ours := func(path string) bool { return path == module || strings.HasPrefix(path, module+"/") }
 
 	onlyStandardAnd := func(path string, more ...string) {
@@ -97,32 +147,28 @@ func TestDependencies(t *testing.T) {
 	onlyStandardAnd("/internal/sse")
 	onlyStandardAnd("/internal/rules", "/broker")
 	onlyStandardAnd("/internal/hub", "/broker", "/internal/rules", "/internal/sse")
-	for _, dep := range packages[module+"/internal/problem"].Deps {
-		if strings.HasPrefix(dep, "github.com/caddyserver/") || ours(dep) && dep != module+"/internal/problem" {
-			t.Errorf("internal/problem reaches %s", dep)
-		}
-	}
-	importsOnly := func(path string, below ...string) {
-		for _, dep := range packages[module+path].Imports {
-			if rest, ok := strings.CutPrefix(dep, module+"/"); dep == module || ok && !slices.Contains(below, strings.TrimPrefix(rest, "internal/")) {
-				t.Errorf("%s imports %s", module+path, dep)
+	reachesNone := func(path string, prefixes ...string) {
+		for _, dep := range packages[module+path].Deps {
+			if slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(dep, prefix) }) {
+				t.Errorf("%s reaches %s", path, dep)
 			}
 		}
 	}
-	importsOnly("/internal/api", "broker", "decode", "hub", "identity", "pool", "problem", "publish", "request", "rules")
-	importsOnly("/internal/metrics", "hub")
-	importsOnly("/internal/inspector", "api", "hub", "pool", "problem", "request", "rules", "secret", "sse", "stream")
-	importsOnly("/internal/reach")
-	importsOnly("/internal/upstream", "broker", "decode", "hub", "identity", "instruction", "pool", "problem", "publish", "request", "rules", "sse", "stream", "subscribe")
-	importsOnly("/internal/identity", "fair", "instruction", "jsontext", "placeholder", "problem", "request", "rules", "secret", "sse")
-	importsOnly("/internal/command", "broker", "api", "doctor", "identity", "rules", "secret", "sse") // the hub's answers it has from api
-	importsOnly("/internal/pool", "broker", "asynclog", "hub", "identity", "problem", "rules", "secret", "sse", "stream")
-	importsOnly("/internal/subscribe", "guard", "hub", "identity", "pool", "problem", "request", "rules", "sse", "stream")
-	if slices.Contains(packages[module+"/internal/identity"].Deps, module+"/internal/hub") {
-		t.Error("internal/identity reaches internal/hub")
+	const caddy, theHub, thePool = "github.com/caddyserver/", module + "/internal/hub", module + "/internal/pool"
+	for _, path := range []string{"/internal/decode", "/internal/problem", "/internal/publish", "/internal/stream"} {
+		reachesNone(path, caddy+"caddy/v2/modules/caddyhttp")
 	}
-	if slices.Contains(packages[module+"/internal/hub"].Deps, "net/http") {
-		t.Error("internal/hub reaches net/http")
+	reachesNone("/internal/problem", caddy)
+	reachesNone("/internal/hub", "net/http")
+	reachesNone("/internal/rules", "net/http")
+	reachesNone("/internal/sse", "net/http")
+	reachesNone("/internal/decode", theHub)
+	reachesNone("/internal/identity", theHub, thePool)
+	// It uses the types of the api's answers, and calls no function of a hub.
+	for _, dep := range packages[module+"/internal/command"].Imports {
+		if dep == theHub || dep == thePool {
+			t.Errorf("internal/command imports %s", dep)
+		}
 	}
 
 	for path, p := range packages {
