@@ -11,11 +11,11 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// lookEvery is how often the log looks whether its files are still where it has opened them.
+// lookEvery is how often the log checks that its files are still where it opened them.
 const lookEvery = time.Second
 
-// place is what the log has opened: it must still be found by these names, or what is written is lost with the last
-// open descriptor. The log's mu guards segment and path.
+// place holds the files that the log has opened. If they are no longer found by these names, what is written to them is lost
+// with the last open descriptor. The log's mu guards segment and path.
 type place struct {
 	dir, lock os.FileInfo
 	segment   os.FileInfo // the newest one
@@ -50,7 +50,7 @@ func (l *log) sameFile(path string, opened os.FileInfo, what string) error {
 	return nil
 }
 
-// ail takes note of why nothing can be stored for now, or with nil that it can again, and lets each Tail tell.
+// ail notes why nothing can be stored for now, or with nil that entries can be stored again. Each Tail then reports that.
 func (l *log) ail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,14 +65,14 @@ func (l *log) ail(err error) {
 	l.wakeTails()
 }
 
-// wakeTails has each Tail look at the log's state. The caller holds mu.
+// wakeTails wakes each Tail, so that it looks at the log's state. The caller holds mu.
 func (l *log) wakeTails() {
 	for t := range l.tails {
 		t.push(nil)
 	}
 }
 
-// ailing returns why nothing can be stored, for good or for now.
+// ailing returns why nothing can be stored, for good or for now; nil if entries can be stored.
 func (l *log) ailing() error {
 	if err := l.failure(); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (l *log) ailing() error {
 	return l.ailment
 }
 
-// look checks that the files are in place, and whether what kept events from being stored has passed.
+// look checks that the files are in place, and whether entries can be stored again.
 func (l *log) look() {
 	if l.failure() != nil {
 		return
@@ -109,12 +109,12 @@ func (l *log) probe() error {
 		_, err = w.file.WriteAt(s.header(), 0)
 	}
 	if isFull(err) || errors.Is(err, broker.ErrFull) {
-		return nil // that is another state, which publishers are told of
+		return nil // a full disk is another state, which publishers are told of
 	}
 	return err
 }
 
-// restoreTable writes the table again if somebody has removed it: without it, positions mean nothing after a restart.
+// restoreTable writes the table again if it was removed: without it, positions are unknown after a restart.
 func (l *log) restoreTable() {
 	if !l.writer.started {
 		return

@@ -1,6 +1,6 @@
-// Package filebroker is a durable log for one node: a directory of segments, appended to, checksummed, and removed
-// one by one as they age. What was acknowledged survives a crash of the process, and with Options.Sync at Always
-// one of the machine.
+// Package filebroker is a durable log for one node: a directory of segments, which are appended to, checksummed, and
+// removed one by one as they age. Acknowledged entries survive a crash of the process. If Options.Sync is Always, they
+// survive a crash of the machine as well.
 package filebroker
 
 import (
@@ -15,38 +15,38 @@ import (
 )
 
 const (
-	// Always syncs before an entry is acknowledged. Those that come meanwhile share the next sync.
+	// Always syncs before an entry is acknowledged. Entries that arrive meanwhile share the next sync.
 	Always time.Duration = 0
-	// Never leaves it to the system when to write what.
+	// Never leaves writing to the disk to the system.
 	Never time.Duration = -1
 
-	// DefaultMaxBytes and DefaultMaxAge are what Options has where they are 0.
+	// DefaultMaxBytes and DefaultMaxAge apply if Options has 0.
 	DefaultMaxBytes = 1 << 30
 	DefaultMaxAge   = 24 * time.Hour
-	// MinMaxBytes is the least that MaxBytes may be.
+	// MinMaxBytes is the least value of MaxBytes.
 	MinMaxBytes = 1 << 20
 )
 
 // Options say how a log is kept.
 type Options struct {
-	// Sync is how often what was appended is synced to disk: Always, Never, or each so long. A crash of
-	// the machine loses what was not synced; one of the process alone loses nothing.
+	// Sync is how often entries are synced to disk: Always, Never, or an interval. A crash of the machine loses
+	// entries that were not synced. A crash of the process alone loses nothing.
 	Sync time.Duration
-	// MaxBytes is how much of the disk the log may take, at least MinMaxBytes. Past it, the oldest
-	// segment goes: a 32nd of this, 32 MiB at the most. 0 is DefaultMaxBytes.
+	// MaxBytes is how many bytes of the disk the log may take, at least MinMaxBytes. When it is reached, the oldest
+	// segment is removed: a 32nd of this, and at most 32 MiB. 0 is DefaultMaxBytes.
 	MaxBytes int64
-	// MaxAge is how long entries are kept, and up to a 32nd longer. 0 is DefaultMaxAge.
+	// MaxAge is how long entries are kept. They may be kept up to a 32nd longer. 0 is DefaultMaxAge.
 	MaxAge time.Duration
-	// Log gets what happens to the log apart from its use. nil is slog.Default.
+	// Logger takes messages about the state of the log. nil is slog.Default.
 	Logger *slog.Logger
 
-	segment int64                 // bytes of a segment; 0 for a part of MaxBytes
+	segment int64                 // bytes of a segment; 0: depends on MaxBytes
 	wrap    func(segFile) segFile // lets tests make a segment's file fail
 	clock   func() moment         // the time; nil for the real one
 }
 
-// Broker is a log that is open. All that open the same directory in this process share one log, so that a
-// hub that drains does not keep its successor from starting.
+// Broker is an open log. Brokers that open the same directory in this process share one log, so that a new hub can start
+// while an old one still drains.
 type Broker struct {
 	log  *log
 	life context.Context // done when the broker is closed
@@ -54,14 +54,14 @@ type Broker struct {
 	once sync.Once
 }
 
-// open are the logs of this process, by directory.
+// open holds the logs of this process, by directory.
 var open = struct {
 	sync.Mutex
 	logs map[string]*log
 }{logs: map[string]*log{}}
 
-// Open opens the log in a directory, which it makes where there is none. Where the log is open in this
-// process, its options stay as they are; in another process, that is an error.
+// Open opens the log in a directory, and makes the directory if there is none. If the log is already open in this
+// process, its options stay as they are. If it is open in another process, Open returns an error.
 func Open(dir string, o Options) (*Broker, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -84,7 +84,7 @@ func Open(dir string, o Options) (*Broker, error) {
 
 // Append implements broker.Broker.
 func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.Result {
-	if b.life.Err() != nil { // others may have the log open still
+	if b.life.Err() != nil { // other brokers may still have the log open
 		return failed(records, broker.ErrClosed)
 	}
 	r := newRequest(records)
@@ -125,7 +125,7 @@ func (b *Broker) Tail(ctx context.Context, last int, sink broker.Sink) error {
 	return context.Cause(ctx)
 }
 
-// Read implements broker.Broker. It returns fewer than limit, but not none, where they are large.
+// Read implements broker.Broker. If entries are large, it returns fewer than limit, but at least one.
 func (b *Broker) Read(ctx context.Context, after, upTo broker.Position, limit int) ([]broker.Entry, error) {
 	newest, err := b.log.between(after, upTo)
 	if err != nil || newest <= after.Minor || limit < 1 {

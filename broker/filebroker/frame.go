@@ -9,16 +9,16 @@ import (
 
 // A frame is a record in a segment, in little endian:
 //
-//	checksum  uint32  CRC-32C of all that follows but the end, begun with the log's salt
+//	checksum  uint32  CRC-32C of all that follows except the end, begun with the log's salt
 //	size      uint32  of the record's bytes
 //	seq       uint64
 //	time      int64   nanoseconds since 1970
 //	flags     uint8
-//	record    as broker.Record.Encode writes it, but for its time
+//	record    as broker.Record.Encode writes it, without its time
 //	end       0xA5
 //
-// The salt keeps an event's data from passing as a frame where the frame around it is damaged. The end is never
-// zero, so that what was not written in full can be told from what was damaged later.
+// The salt keeps an event's data from being taken for a frame if the frame around it is damaged. The end is never zero, so
+// that a frame which was not written in full differs from one that was damaged later.
 const (
 	frameHeader   = 4 + 4 + 8 + 8 + 1
 	frameEnd      = 0xA5
@@ -43,7 +43,7 @@ type frame struct {
 
 func (f *frame) end() int64 { return f.at + frameOverhead + int64(len(f.record)) }
 
-// appendTo appends the frame's bytes.
+// appendTo appends the frame's bytes to b.
 func (f *frame) appendTo(b []byte, salt uint32) []byte {
 	start := len(b)
 	b = append(b, 0, 0, 0, 0)
@@ -55,19 +55,19 @@ func (f *frame) appendTo(b []byte, salt uint32) []byte {
 	return append(b, frameEnd)
 }
 
-// walker reads the frames of a segment in order. It passes over what is damaged; a jump in seq tells how much.
+// walker reads the frames of a segment in order. It skips damaged ones; a jump in seq shows how many.
 type walker struct {
 	file    io.ReaderAt
 	salt    uint32
 	at, end int64  // where the next frame should be, and where the frames end
 	next    uint64 // its seq
-	chunk   int    // how much is read at once
+	chunk   int    // how many bytes are read at once
 
-	buf   []byte // what the file holds from bufAt on
+	buf   []byte // the file's bytes from bufAt on
 	bufAt int64
 }
 
-// step returns the next frame, or io.EOF where there is no more: all behind at is unreadable then. The frame is valid until the
+// step returns the next frame, or io.EOF if there is none: then all bytes after at are unreadable. The frame is valid until the
 // next step.
 func (w *walker) step() (frame, error) {
 	f, ok, err := w.frame(w.at)
@@ -81,7 +81,7 @@ func (w *walker) step() (frame, error) {
 	return f, nil
 }
 
-// frame reads the frame at a place, if one begins there that may follow those before.
+// frame reads the frame at a place, if one begins there that can follow those before it.
 func (w *walker) frame(at int64) (f frame, ok bool, err error) {
 	b, err := w.peek(at, frameHeader)
 	if b == nil {
@@ -99,7 +99,7 @@ func (w *walker) frame(at int64) (f frame, ok bool, err error) {
 	return frame{seq: seq, time: int64(le.Uint64(b[16:])), flags: b[24], record: b[frameHeader : len(b)-1], at: at}, true, nil
 }
 
-// resync finds the first frame behind a damaged one.
+// resync finds the first frame after a damaged one.
 func (w *walker) resync() (frame, error) {
 	if b, err := w.peek(w.at, frameHeader); err != nil {
 		return frame{}, err
@@ -116,7 +116,7 @@ func (w *walker) resync() (frame, error) {
 			}
 			return frame{}, err
 		}
-		// A header is not all zero, as the room that was set aside for more frames is.
+		// A header is never all zero, unlike the room that was allocated for more frames.
 		rest := w.buf[at-w.bufAt:]
 		if zeros := len(rest) - len(bytes.TrimLeft(rest, "\x00")); zeros >= frameHeader {
 			at += int64(zeros - frameHeader)
@@ -128,7 +128,7 @@ func (w *walker) resync() (frame, error) {
 	}
 }
 
-// peek returns n bytes, or nil where there are not so many.
+// peek returns n bytes, or nil if there are fewer.
 func (w *walker) peek(at, n int64) ([]byte, error) {
 	if n > w.end-at {
 		return nil, nil

@@ -11,7 +11,7 @@ import (
 const (
 	// KeyWindow is how long an idempotency key is remembered.
 	KeyWindow = 10 * time.Minute
-	// MaxKeys bounds how many are: past it, the oldest is forgotten.
+	// MaxKeys limits how many are remembered. When it is reached, the oldest is forgotten.
 	MaxKeys = 100_000
 )
 
@@ -42,13 +42,13 @@ func realMoment() moment {
 	return moment{now.UnixNano(), now.Sub(started)}
 }
 
-// expired reports whether the key no longer counts. The larger of the ages by both clocks decides, as a key that counts
-// too long swallows a new event.
+// expired reports whether the key has expired. The larger of the ages by both clocks decides: a key that is remembered too
+// long swallows a new event.
 func (u *use) expired(now moment) bool {
 	return now.mono-u.at.mono >= KeyWindow || now.wall-u.at.wall >= int64(KeyWindow)
 }
 
-// find returns the entry that has a record's key; 0 for none.
+// find returns the entry that was stored under a record's key; 0 for none.
 func (k *keys) find(r *broker.Record, now moment) (seq uint64, err error) {
 	k.forget(now, MaxKeys)
 	old, ok := k.byKey[r.Key]
@@ -88,11 +88,11 @@ func (k *keys) undo(seq uint64) {
 	}
 }
 
-// rebuild collects the keys of a log that is opened, segment by segment, the newest first. An entry is no younger than
-// those that follow it: that puts right the times of entries written while the clock was ahead.
+// rebuild collects the keys while a log is opened, segment by segment, the newest first. An entry is not younger than those
+// that follow it: this corrects the times of entries that were written while the clock was ahead.
 type rebuild struct {
 	now    moment
-	before int64 // what is read next was appended at this time or earlier
+	before int64 // the entries read next were appended at this time or earlier
 	uses   []use // newest first
 	found  []use // of the segment being read, oldest first
 	oldest int64 // time of an entry in the segment being read
@@ -102,15 +102,15 @@ func newRebuild(now moment) *rebuild {
 	return &rebuild{now: now, before: now.wall, oldest: math.MaxInt64}
 }
 
-// over reports whether no older entry has a key that still counts.
+// over reports whether the keys of all older entries have expired.
 func (b *rebuild) over() bool {
 	return len(b.uses) >= MaxKeys || b.now.wall-b.before >= int64(KeyWindow)
 }
 
-// pass takes note of the newest time in a segment.
+// pass notes the newest time in a segment.
 func (b *rebuild) pass(newest int64) { b.before = min(b.before, newest) }
 
-// see takes the next frame of the segment being read.
+// see notes the next frame of the segment being read.
 func (b *rebuild) see(f *frame) {
 	b.oldest = min(b.oldest, f.time)
 	for n := len(b.found) - 1; n >= 0 && b.found[n].at.wall > f.time; n-- {
@@ -138,7 +138,7 @@ func (b *rebuild) end() {
 	b.found, b.oldest = b.found[:0], math.MaxInt64
 }
 
-// keys returns what was collected.
+// keys returns the collected keys.
 func (b *rebuild) keys() keys {
 	k := keys{byKey: make(map[string]use, len(b.uses)), uses: b.uses}
 	slices.Reverse(k.uses)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock takes a file for this process; held reports that another one has it. It ends with the file.
+// lock locks a file for this process, until the file is closed. held reports that another process has locked it.
 func lock(f *os.File) (held bool, err error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	return errors.Is(err, unix.EWOULDBLOCK), err

@@ -27,26 +27,26 @@ type log struct {
 
 	table table // set before anything else begins
 
-	broken   chan struct{} // closed where the disk failed so that nothing may be appended any more
+	broken   chan struct{} // closed once the disk has failed so that nothing may be appended any more
 	breaking sync.Once
 	tabling  sync.Mutex  // held while the table is written
 	reason   error       // why; set before broken is closed
 	syncing  sync.Mutex  // held while a file is synced that the writer may be about to close
 	dirty    atomic.Bool // something was written since the last sync
-	faults   faults      // what has been logged of damage
+	faults   faults      // logs damage
 
-	writer writer // the writing goroutine's own
+	writer writer // belongs to the writing goroutine
 
 	mu       sync.Mutex // guards all below, and the segments
 	segments []*segment // oldest first; the last is the one written to, once the writer has one
 	visible  uint64     // the newest entry that may be read
 	tails    map[*tail]struct{}
-	current  segFile // what is to be synced now and then
+	current  segFile // the file to sync now and then
 	place    place
 	ailment  error // why nothing can be stored for now
 }
 
-// openLog opens a directory's log, and makes good what a crash has left.
+// openLog opens a directory's log, and repairs what a crash has left.
 func openLog(dir string, o Options) (_ *log, err error) {
 	defer func() {
 		if err != nil {
@@ -88,10 +88,10 @@ func openLog(dir string, o Options) (_ *log, err error) {
 	return l, nil
 }
 
-// lockName is the file that a process locks to own the directory.
+// lockName is the file that a process locks to have the directory for itself.
 const lockName = "lock"
 
-// take makes the directory this process's own.
+// take locks the directory for this process.
 func (l *log) take() (err error) {
 	if l.lock, err = os.OpenFile(filepath.Join(l.dir, lockName), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (l *log) take() (err error) {
 	return fmt.Errorf("locking: %w", err)
 }
 
-// recover reads what is there, and begins a new life of the log.
+// recover reads the log's files, and begins a new life of the log.
 func (l *log) recover() error {
 	known := false
 	var err error
@@ -141,7 +141,7 @@ func (l *log) recover() error {
 		}
 	}
 	info := l.place.lock
-	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // where there is none, any boot is another one
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without one, each boot counts as another
 	b := string(bytes.TrimSpace(boot))
 	switch t := &l.table; {
 	case !known:
@@ -168,8 +168,8 @@ func (l *log) recover() error {
 	return err
 }
 
-// recoverSegment reads what a segment holds, and the idempotency keys in it that still count. intact is false if the
-// log's end may be missing.
+// recoverSegment reads a segment, and the idempotency keys in it that have not expired. intact is false if the log's end may
+// be missing.
 func (l *log) recoverSegment(i int, keys *rebuild) (intact bool, err error) {
 	s, last := l.segments[i], i == len(l.segments)-1
 	f, err := os.Open(s.path)
@@ -204,9 +204,9 @@ func (l *log) recoverSegment(i int, keys *rebuild) (intact bool, err error) {
 	return l.inspectEnd(f, s)
 }
 
-// inspectEnd looks at what stands behind the last frame of the newest segment. Zeros are room that was set aside. Where
-// something else stands, and ends as a frame does or where one does, an entry has been damaged that may have been
-// acknowledged; otherwise a write was cut short, and nobody has been told that it succeeded.
+// inspectEnd looks at the bytes after the last frame of the newest segment. Zeros are allocated room. Other bytes that end like
+// a frame, or where a frame ends, are an entry that was damaged and may have been acknowledged. Anything else is a write that
+// was cut short, and that was never acknowledged.
 func (l *log) inspectEnd(f *os.File, s *segment) (intact bool, err error) {
 	buf := make([]byte, scanChunk)
 	final, tail, frameTail := byte(0), s.end, int64(0)
@@ -229,7 +229,7 @@ func (l *log) inspectEnd(f *os.File, s *segment) (intact bool, err error) {
 	return final != frameEnd && tail != frameTail, nil
 }
 
-// close ends the log once nobody uses it any more.
+// close ends the log after its last broker was closed.
 func (l *log) close() error {
 	close(l.closing)
 	l.stopped.Wait()
@@ -244,7 +244,7 @@ func (l *log) release() (err error) {
 	return errors.Join(err, l.lock.Close())
 }
 
-// finish leaves the log so that the next life knows it to be whole.
+// finish notes in the table that the log is complete, for the next life.
 func (l *log) finish() error {
 	w := &l.writer
 	if l.failure() != nil || !w.started {
@@ -264,8 +264,8 @@ func (l *log) finish() error {
 	return l.table.write(l.dir)
 }
 
-// fail ends the writing for good: after a failed sync nobody knows what is on the disk, and a second one that succeeds
-// says nothing of what the first one has dropped.
+// fail ends the writing for good. After a failed sync it is not known what is on the disk, and a second sync that succeeds does
+// not cover what the first one dropped.
 func (l *log) fail(err error) {
 	l.breaking.Do(func() {
 		l.logger.Error("the disk failed: nothing is appended any more until the log is opened again", "error", err)
@@ -273,7 +273,7 @@ func (l *log) fail(err error) {
 		l.tabling.Lock()
 		defer l.tabling.Unlock()
 		if l.missing() == nil {
-			t := l.table // so that the next life knows, should the disk take it
+			t := l.table // tell the next life, if the disk takes it
 			t.Boot, t.Synced = "", false
 			_ = t.write(l.dir)
 		}
@@ -284,7 +284,7 @@ func (l *log) fail(err error) {
 	})
 }
 
-// failure is why nothing may be appended, if so.
+// failure returns why nothing may be appended any more; nil if entries may be.
 func (l *log) failure() error {
 	select {
 	case <-l.broken:

@@ -20,20 +20,19 @@ import (
 
 func init() { caddy.RegisterModule(new(Module)) }
 
-// Module keeps events in files, so that clients resume where they were after a crash or a restart. The
-// files belong to one process. What is changed here while the directory stays the same holds from the next
-// start of the process on.
+// Module keeps events in files, so that clients resume where they were after a crash or a restart. The files belong
+// to one process. A change of the options, other than the directory, applies from the next start of the process.
 type Module struct {
-	// The directory, made where there is none; each hub has its own below it. Placeholders are replaced.
+	// The directory. It is made if there is none, and each hub has its own below it. Placeholders are replaced.
 	Dir string `json:"dir"`
-	// How often what was published is synced to disk: "always" before a publish is answered, "never", or each
-	// so long, such as "100ms". A crash of the machine loses what was not synced; one of the process alone
-	// loses nothing. Default: 100ms.
+	// How often events are synced to disk: "always" before a publish is answered, "never", or an interval such as
+	// "100ms". A crash of the machine loses events that were not synced. A crash of the process alone loses nothing.
+	// Default: 100ms.
 	Sync string `json:"sync,omitempty"`
-	// Bytes of the disk that the log of one hub may take, at least 1 MiB. Past it, the oldest events go, a 32nd
-	// of this (at most 32 MiB) at a time. Default: 1 GiB.
+	// Bytes of the disk that the log of one hub may take, at least 1 MiB. When they are reached, the oldest events are
+	// removed, a 32nd of this (at most 32 MiB) at a time. Default: 1 GiB.
 	MaxBytes int64 `json:"max_bytes,omitempty"`
-	// How long events are kept, and up to a 32nd longer. Default: 24h.
+	// How long events are kept. They may be kept up to a 32nd longer. Default: 24h.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
 	options Options
@@ -121,7 +120,7 @@ func (m *Module) provision(logger *slog.Logger) (err error) {
 	return err
 }
 
-// check returns the options as Open wants them.
+// check returns the options for Open.
 func (m *Module) check() (o Options, err error) {
 	switch m.Sync {
 	case "":
@@ -144,15 +143,15 @@ func (m *Module) check() (o Options, err error) {
 	return o, nil
 }
 
-// LogKey names the log: as long as it stays the same, a reload keeps it open.
+// LogKey implements the broker module.
 func (m *Module) LogKey() string { return "file:" + m.Dir }
 
-// Open opens a hub's log.
+// Open implements the broker module.
 func (m *Module) Open(hub string) (broker.Broker, error) {
 	return Open(filepath.Join(m.Dir, dirName(hub)), m.options)
 }
 
-// dirName makes a hub's name that of a directory, so that two hubs have two, on any file system.
+// dirName returns the name of a hub's directory. Two hubs have different names on any file system.
 func dirName(hub string) string {
 	var name strings.Builder
 	for _, c := range []byte(hub) {

@@ -11,12 +11,12 @@ import (
 
 const noteSuffix = ".note"
 
-// Keep implements broker.Keeper. A crash of the machine may leave the note before.
+// Keep implements broker.Keeper. After a crash of the machine, the earlier note may be back.
 func (b *Broker) Keep(name string, note []byte) error {
 	if b.life.Err() != nil {
 		return broker.ErrClosed
 	}
-	if err := b.log.missing(); err != nil { // what stands there now is not ours
+	if err := b.log.missing(); err != nil { // another directory is there now
 		return err
 	}
 	path := filepath.Join(b.log.dir, name+noteSuffix)

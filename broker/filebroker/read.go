@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// readChunk is how much is read from the disk at once.
+	// readChunk is how many bytes are read from the disk at once.
 	readChunk = 64 << 10
-	// maxPage bounds the bytes of what is read at once; one entry is always read.
+	// maxPage limits the bytes of entries that one call reads. At least one entry is read.
 	maxPage = 8 << 20
 )
 
 var chunks = sync.Pool{New: func() any { return new([]byte) }}
 
-// oldest is the oldest entry that may be there. The caller holds mu.
+// oldest returns the oldest entry that may be there. The caller holds mu.
 func (l *log) oldest() uint64 {
 	if len(l.segments) == 0 {
 		return 1
@@ -39,7 +39,7 @@ func (l *log) standing(p broker.Position) broker.Standing {
 	return l.table.standing(p, l.oldest(), l.visible)
 }
 
-// between checks two positions, and returns up to where may be read.
+// between checks two positions, and returns the last entry to read.
 func (l *log) between(after, upTo broker.Position) (newest uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +60,7 @@ func (l *log) between(after, upTo broker.Position) (newest uint64, err error) {
 	return min(upTo.Minor, l.visible), nil
 }
 
-// page is what was read so far.
+// page holds the entries read so far.
 type page struct {
 	log     *log
 	entries []broker.Entry
@@ -80,7 +80,7 @@ func (p *page) add(seq uint64, r broker.Record) {
 	p.next = seq + 1
 }
 
-// lose says that all from next up to seq is not to be had.
+// lose adds a hole for the entries from next up to seq.
 func (p *page) lose(seq uint64) {
 	if seq = min(seq, p.to); seq >= p.next {
 		p.log.faults.lost.say(p.log.logger, slog.LevelError, "entries are damaged or missing: clients are told of a gap",
@@ -89,7 +89,7 @@ func (p *page) lose(seq uint64) {
 	}
 }
 
-// read returns the entries from one up to another, with a Hole for those that are lost, and up to where that is.
+// read returns the entries from one up to another, with a Hole for those that are lost, and the last number that they cover.
 func (l *log) read(ctx context.Context, from, to uint64, limit int) ([]broker.Entry, uint64, error) {
 	p := &page{log: l, limit: limit, next: from, to: to}
 	var err error
@@ -99,12 +99,12 @@ func (l *log) read(ctx context.Context, from, to uint64, limit int) ([]broker.En
 		}
 	}
 	if len(p.entries) > 0 {
-		err = nil // the next call will tell
+		err = nil // the next call returns it
 	}
 	return p.entries, p.next - 1, err
 }
 
-// readSegment reads on in the segment that the page has come to.
+// readSegment reads on in the segment with the page's next entry.
 func (l *log) readSegment(p *page) error {
 	l.mu.Lock()
 	i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].first > p.next }) - 1
@@ -126,7 +126,7 @@ func (l *log) readSegment(p *page) error {
 		if trimmed {
 			return broker.ErrTrimmed
 		}
-		p.lose(through) // somebody has removed it
+		p.lose(through) // it was removed
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
@@ -174,7 +174,7 @@ func (p *page) take(f *frame) {
 		p.add(f.seq, broker.Record{Kind: broker.Hole, Time: r.Time})
 		p.entries[len(p.entries)-1].Err = err
 	case err != nil:
-		p.log.faults.junk.say(p.log.logger, slog.LevelWarn, "an entry is no event: clients are told of a gap", "position", position, "error", err)
+		p.log.faults.junk.say(p.log.logger, slog.LevelWarn, "an entry is not an event: clients are told of a gap", "position", position, "error", err)
 		p.add(f.seq, broker.Record{Kind: broker.Hole, Time: r.Time})
 		p.entries[len(p.entries)-1].Err = err
 	default:
@@ -182,7 +182,7 @@ func (p *page) take(f *frame) {
 	}
 }
 
-// index sees to it that the segment's marks are known.
+// index makes sure that the segment's marks are known.
 func (l *log) index(s *segment, f *os.File) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
@@ -204,7 +204,7 @@ func (l *log) index(s *segment, f *os.File) {
 	s.marks, s.marked = marks, true
 }
 
-// faults are what was found that should not be: each is logged once a minute, with how many there were.
+// faults logs damage: each kind once a minute, with the number of cases.
 type faults struct{ lost, newer, junk, full fault }
 
 type fault struct {

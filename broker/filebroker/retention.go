@@ -36,8 +36,8 @@ func (l *log) openFile(s *segment, flags int) (segFile, error) {
 	return diskFile{f}, nil
 }
 
-// start begins this life of the log: it is put into the table, and the newest segment is written on or a new one begun.
-// On a full disk that fails, and is tried again later.
+// start begins this life of the log: it adds the life to the table, and continues the newest segment or begins a new one. On a
+// full disk it fails, and is called again later.
 func (l *log) start() error {
 	w := &l.writer
 	if w.started {
@@ -74,7 +74,7 @@ func (l *log) takeUp() error {
 	if err != nil {
 		return err
 	}
-	if _, err = f.WriteAt(s.header(), 0); err == nil { // it may have been damaged, or never written
+	if _, err = f.WriteAt(s.header(), 0); err == nil { // it may be damaged, or not written yet
 		err = f.Truncate(s.end)
 	}
 	if err == nil && l.options.Sync != Never {
@@ -94,7 +94,7 @@ func (l *log) takeUp() error {
 	return nil
 }
 
-// setFile makes a segment the one that is written to.
+// setFile makes a segment the one to write to.
 func (l *log) setFile(s *segment, f segFile, info os.FileInfo) {
 	l.writer.segment, l.writer.file, l.writer.end = s, f, s.end
 	l.mu.Lock()
@@ -102,7 +102,7 @@ func (l *log) setFile(s *segment, f segFile, info os.FileInfo) {
 	l.current, l.place.segment, l.place.path = f, info, s.path
 }
 
-// fit sees to it that a record can be staged: in the newest segment, or in a new one.
+// fit makes room for a record, in the newest segment or in a new one.
 func (l *log) fit(size int) error {
 	w := &l.writer
 	end := w.end + int64(len(w.buf))
@@ -118,7 +118,7 @@ func (l *log) roll() error {
 		return err
 	}
 	old, file := l.writer.segment, l.writer.file
-	if err := l.missing(); err != nil { // the same names may be another log's by now
+	if err := l.missing(); err != nil { // another log may have these names by now
 		l.ail(err)
 		return err
 	}
@@ -160,7 +160,7 @@ func (l *log) begin() error {
 	return nil
 }
 
-// seal finishes a segment: its footer is only there to be found fast, but its entries have to be synced.
+// seal finishes a segment. Its footer only makes reading faster, but its entries have to be synced.
 func (l *log) seal(s *segment, f segFile) error {
 	footer := s.footer()
 	size := s.end + int64(len(footer))
@@ -175,20 +175,20 @@ func (l *log) seal(s *segment, f segFile) error {
 	l.mu.Lock()
 	s.full, s.disk = true, size
 	l.mu.Unlock()
-	l.syncing.Lock() // the system reports an error once: whoever syncs the file meanwhile may be the one to hear of it
+	l.syncing.Lock() // the system reports an error only once: to another sync of the file that runs meanwhile, perhaps
 	defer l.syncing.Unlock()
 	if l.options.Sync != Never {
 		if err := f.Sync(); err != nil {
 			l.fail(err)
 		}
 	}
-	if err := f.Close(); err != nil { // some file systems write only now
+	if err := f.Close(); err != nil { // some file systems only write now
 		l.fail(err)
 	}
 	return l.failure()
 }
 
-// overfull is how many of the oldest segments have to go until another one fits in. The caller holds mu.
+// overfull returns how many of the oldest segments have to be removed until another one fits in. The caller holds mu.
 func (l *log) overfull() int {
 	last := len(l.segments) - 1
 	total := l.options.segment + l.segments[last].end
@@ -200,15 +200,15 @@ func (l *log) overfull() int {
 	return 0
 }
 
-// expire removes the segments whose entries are all too old. So that this time comes for the newest one, too, it is
-// finished after a while.
+// expire removes the segments whose entries are all too old. It finishes the newest segment after some time, so that that one
+// can be removed later.
 func (l *log) expire(now time.Time) {
 	if !l.writer.started || l.failure() != nil || l.missing() != nil {
 		return
 	}
 	age := l.options.MaxAge
 	if s := l.writer.segment; s.last >= s.first && s.oldest < now.Add(-age/32).UnixNano() {
-		_ = l.roll() // on a full disk, it is tried again
+		_ = l.roll() // on a full disk, the next call tries again
 	}
 	l.remove(func() (n int) {
 		for n < len(l.segments)-1 && l.segments[n].newest < now.Add(-age).UnixNano() {
@@ -218,7 +218,7 @@ func (l *log) expire(now time.Time) {
 	})
 }
 
-// remove removes as many of the oldest segments as count says, which is called with mu held.
+// remove removes the oldest segments. count returns how many; it is called with mu held.
 func (l *log) remove(count func() int) {
 	l.mu.Lock()
 	n := count()
@@ -232,7 +232,7 @@ func (l *log) remove(count func() int) {
 	}
 }
 
-// syncNowAndThen syncs on a goroutine of its own, so that the writer can go on.
+// syncNowAndThen syncs on a goroutine of its own, so that the writer need not wait.
 func (l *log) syncNowAndThen() {
 	tick := time.NewTicker(l.options.Sync)
 	defer tick.Stop()

@@ -13,8 +13,8 @@ import (
 	"sync"
 )
 
-// A segment is a file named after the seq of its first frame. It has a header, frames, and once it is full a footer:
-// marks and a trailer. Behind an unfinished segment's frames stand zeros.
+// A segment is a file named after the seq of its first frame. It has a header, frames, and, once it is full, a footer of
+// marks and a trailer. In an unfinished segment, zeros follow the frames.
 //
 //	header   magic [8], version uint32, CRC-32C of both; salt uint32, first uint64, CRC-32C of both
 //	marks    each seq uint64, offset uint64: where frames begin, about every 64 KiB
@@ -32,19 +32,19 @@ const (
 	maxSeq         = 1 << 62
 )
 
-// segment is what is known of a file. The log's mu guards all but what never changes.
+// segment describes a segment's file. The log's mu guards all fields except those that never change.
 type segment struct {
 	first uint64 // never changes, as path and salt
 	path  string
 	salt  uint32
 
-	end            int64  // where the frames end that can be read
-	last           uint64 // seq of the last of them; first-1 where there is none
+	end            int64  // where the readable frames end
+	last           uint64 // seq of the last of them; first-1 if there is none
 	oldest, newest int64  // their times; of a finished segment, only newest
 	disk           int64  // bytes of the file
 	full           bool   // it is finished; only the last one is not
 
-	loading sync.Mutex // held while the marks of a finished segment are read, in front of the log's mu
+	loading sync.Mutex // held while the marks of a finished segment are read; locked before the log's mu
 	marks   []mark
 	marked  bool // they are complete
 }
@@ -59,7 +59,7 @@ func segmentPath(dir string, first uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%019d", first)+segmentSuffix)
 }
 
-// listSegments returns the segments of a directory, oldest first, with nothing known of them yet.
+// listSegments returns the segments of a directory, oldest first. Nothing but their names is read yet.
 func listSegments(dir string, salt uint32) (list []*segment, err error) {
 	files, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *segment) headerOf(version uint32) []byte {
 	return le.AppendUint32(b, crc32.Checksum(b[16:], castagnoli))
 }
 
-// readHeader reports whether the header is in order. Where it is, the salt is the one that it names.
+// readHeader reads the salt from the header, and reports whether the header is in order.
 func (s *segment) readHeader(f io.ReaderAt) (ok bool, err error) {
 	var b [headerSize]byte
 	if _, err := f.ReadAt(b[:], 0); err != nil && !errors.Is(err, io.EOF) {
@@ -104,8 +104,8 @@ func (s *segment) readHeader(f io.ReaderAt) (ok bool, err error) {
 	return true, nil
 }
 
-// load gets to know a segment by its header and its trailer. sound is false where the header is not as it was written.
-// A segment that is not full has to be scanned.
+// load reads a segment's header and trailer. sound is false if the header is damaged. A segment that is not full has to be
+// scanned.
 func (s *segment) load(f *os.File) (sound bool, err error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *segment) load(f *os.File) (sound bool, err error) {
 	return sound, err
 }
 
-// scan gets to know a segment frame by frame; each, where it is not nil, sees them.
+// scan reads a segment frame by frame. If each is not nil, it is called with every frame.
 func (s *segment) scan(f io.ReaderAt, end int64, each func(*frame)) error {
 	w := s.walk(f, mark{s.first, headerSize}, end, scanChunk)
 	s.marks, s.end, s.last, s.oldest, s.newest = nil, headerSize, s.first-1, 0, 0
@@ -137,14 +137,14 @@ func (s *segment) scan(f io.ReaderAt, end int64, each func(*frame)) error {
 	}
 }
 
-// scanChunk is how much is read at once where a whole segment is.
+// scanChunk is how many bytes are read at once when a whole segment is read.
 const scanChunk = 1 << 20
 
 func (s *segment) walk(f io.ReaderAt, from mark, end int64, chunk int) *walker {
 	return &walker{file: f, salt: s.salt, at: from.at, end: end, next: from.seq, chunk: chunk}
 }
 
-// add takes note of a frame behind all others.
+// add notes a frame after all others.
 func (s *segment) add(f *frame) {
 	if len(s.marks) == 0 || f.at-s.marks[len(s.marks)-1].at >= markEvery {
 		s.marks = append(s.marks, mark{f.seq, f.at})
@@ -155,7 +155,7 @@ func (s *segment) add(f *frame) {
 	s.last, s.newest, s.end = f.seq, max(s.newest, f.time), f.end()
 }
 
-// footer is what stands behind the frames of a full segment.
+// footer returns the bytes that follow the frames of a full segment.
 func (s *segment) footer() []byte {
 	b := make([]byte, 0, len(s.marks)*markSize+trailerSize)
 	for _, m := range s.marks {
@@ -168,7 +168,7 @@ func (s *segment) footer() []byte {
 	return append(b, trailerMagic...)
 }
 
-// readTrailer takes over what the trailer of a full segment says. It reports whether there is one.
+// readTrailer reads the trailer of a full segment, and reports whether there is one.
 func (s *segment) readTrailer(f io.ReaderAt) bool {
 	b, count := s.trailer(f)
 	if b == nil {
@@ -182,7 +182,7 @@ func (s *segment) readTrailer(f io.ReaderAt) bool {
 	return true
 }
 
-// trailer returns the trailer's bytes, nil where they are not in order, and how many marks stand before it.
+// trailer returns the trailer's bytes, nil if they are not in order, and how many marks precede it.
 func (s *segment) trailer(f io.ReaderAt) (b []byte, marks int64) {
 	b = make([]byte, trailerSize)
 	if s.disk < headerSize+trailerSize {
@@ -213,7 +213,7 @@ func (s *segment) readMarks(f io.ReaderAt) (marks []mark, ok bool) {
 	return marks, true
 }
 
-// nearest is the last mark that is not behind seq.
+// nearest returns the last mark that is not after seq.
 func (s *segment) nearest(seq uint64) mark {
 	i := sort.Search(len(s.marks), func(i int) bool { return s.marks[i].seq > seq })
 	if i == 0 {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// control calls a function of the system until it is not interrupted any more.
+// control calls a function of the system, and again if it was interrupted.
 func control(f *os.File, call func(fd int) error) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
@@ -24,16 +24,16 @@ func control(f *os.File, call func(fd int) error) error {
 	return failed
 }
 
-// syncData makes what was written durable, with no more of what describes the file than it takes to read it.
+// syncData makes written bytes durable, with only as much metadata as is needed to read them.
 func syncData(f *os.File) error {
 	return control(f, unix.Fdatasync)
 }
 
-// allocate sets room aside, and makes the file as long.
+// allocate allocates room on the disk, and makes the file that long.
 func allocate(f *os.File, size int64) error {
 	err := control(f, func(fd int) error { return unix.Fallocate(fd, 0, 0, size) })
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-		return nil // not with this file system
+		return nil // this file system cannot do that
 	}
 	return err
 }

@@ -4,8 +4,8 @@ package filebroker
 
 import "os"
 
-// syncData makes what was written durable.
+// syncData makes written bytes durable.
 func syncData(f *os.File) error { return f.Sync() }
 
-// allocate would set room aside; here the file grows as it is written.
+// allocate does nothing: on this system, the file grows as it is written.
 func allocate(*os.File, int64) error { return nil }

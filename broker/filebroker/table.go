@@ -15,15 +15,15 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// table is what the log's directory says of its lives: a file with a checksum and JSON, replaced as a whole.
+// table describes the log's lives: a file in its directory, with a checksum and JSON, which is replaced as a whole.
 type table struct {
 	Version int     `json:"version"`
 	Salt    uint32  `json:"salt"`
 	Epochs  []epoch `json:"epochs"` // oldest first, the present one last
 
-	// What tells whether the log may have lost entries when it is opened next.
+	// From these, the next life knows whether the log may have lost entries.
 	Boot   string `json:"boot"`   // the machine's boot that it was opened in; "" for not known
-	Inode  uint64 `json:"inode"`  // of the lock file: another one in a copy
+	Inode  uint64 `json:"inode"`  // of the lock file: a copy has another one
 	Synced bool   `json:"synced"` // everything acknowledged was synced
 	Clean  bool   `json:"clean"`  // it was closed, and
 	End    uint64 `json:"end"`    // its last seq was this one
@@ -38,11 +38,11 @@ type epoch struct {
 const (
 	tableName    = "epochs"
 	tableVersion = 1
-	// maxEpochs bounds the lives that are remembered of which no entry is left.
+	// maxEpochs limits how many lives without entries are remembered.
 	maxEpochs = 1000
 )
 
-// readTable reads the table. Where it is missing or damaged, known is false: positions of earlier lives are unknown then.
+// readTable reads the table. If it is missing or damaged, known is false: then positions of earlier lives are unknown.
 func readTable(dir string) (t table, known bool, err error) {
 	path := filepath.Join(dir, tableName)
 	b, err := os.ReadFile(path)
@@ -64,7 +64,7 @@ func readTable(dir string) (t table, known bool, err error) {
 	return table{Version: tableVersion, Salt: binary.LittleEndian.Uint32(salt[:])}, false, nil
 }
 
-// write puts the table into the directory.
+// write writes the table to the directory.
 func (t *table) write(dir string) error {
 	text, err := json.Marshal(t)
 	if err != nil {
@@ -83,22 +83,22 @@ func (t *table) write(dir string) error {
 	if err == nil {
 		return syncDir(dir)
 	}
-	os.Remove(path + ".new") // on a full disk, it may stand in the way of others
+	os.Remove(path + ".new") // on a full disk, it would take room from others
 	return err
 }
 
-// begin adds a new life, whose first entry is next; oldest is the oldest that is left.
+// begin adds a new life, whose first entry is next. oldest is the oldest entry that is left.
 func (t *table) begin(next, oldest uint64) {
 	for len(t.Epochs) > maxEpochs && t.Epochs[1].First < oldest {
 		t.Epochs = t.Epochs[1:]
 	}
 	if n := len(t.Epochs); n > 1 && t.Clean && t.End < t.Epochs[n-1].First {
-		t.Epochs = t.Epochs[:n-1] // it had no entry, so no position of it was ever told
+		t.Epochs = t.Epochs[:n-1] // it had no entry, so no position of it was ever given out
 	}
 	t.Epochs = append(t.Epochs, epoch{broker.NewEpoch(), next})
 }
 
-// position is that of an entry, or of the place before the first one.
+// position returns the position of an entry, or of the place before the first one.
 func (t *table) position(seq uint64) broker.Position {
 	for i := len(t.Epochs) - 1; i >= 0; i-- {
 		if e := t.Epochs[i]; e.First <= seq || i == 0 {
@@ -108,7 +108,7 @@ func (t *table) position(seq uint64) broker.Position {
 	return broker.Position{}
 }
 
-// standing is how a position stands to a log that holds entries from oldest to newest.
+// standing returns how a position stands to a log that holds entries from oldest to newest.
 func (t *table) standing(p broker.Position, oldest, newest uint64) broker.Standing {
 	if p != (broker.Position{Epoch: p.Epoch, Minor: p.Minor}) {
 		return broker.Unknown

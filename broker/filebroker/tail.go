@@ -11,7 +11,7 @@ import (
 const (
 	// tailPage is how many entries are read at once by a Tail that is behind.
 	tailPage = 512
-	// maxQueue bounds what may wait for a Tail in memory, in bytes: past it, the Tail reads from the disk.
+	// maxQueue limits how many bytes may wait for a Tail in memory. When it is reached, the Tail reads from the disk.
 	maxQueue = 16 << 20
 	// readAgain is how long after a failure a Tail tries to read again.
 	readAgain = time.Second
@@ -19,13 +19,13 @@ const (
 
 // tail is a Tail. The log's mu guards it.
 type tail struct {
-	live  bool // what is published comes into queue
+	live  bool // published entries are put into queue
 	queue []broker.Entry
 	bytes int
 	wake  chan struct{}
 }
 
-// push takes what was published. The caller holds the log's mu.
+// push takes published entries. The caller holds the log's mu.
 func (t *tail) push(entries []broker.Entry) {
 	if t.live {
 		for i := range entries {
@@ -72,7 +72,7 @@ func (l *log) tail(ctx context.Context, last int, sink broker.Sink) {
 		if err == nil && (len(batch) > 0 || !t.atEnd(l, next)) {
 			continue
 		}
-		if err == nil && !ready { // what is there can be served, whatever keeps more from being stored
+		if err == nil && !ready { // the log can be read, even if nothing can be stored
 			sink.State(nil)
 			ready, said = true, nil
 		}
@@ -99,15 +99,15 @@ func sameState(a, b error) bool {
 	return a == b || a != nil && b != nil && a.Error() == b.Error()
 }
 
-// atEnd reports whether there is nothing from next on.
+// atEnd reports whether there is no entry from next on.
 func (t *tail) atEnd(l *log, next uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return next > l.visible
 }
 
-// following returns what comes from next on, and up to where that is: from the queue, or from the disk where the
-// queue does not go back so far. spare may be reused.
+// following returns entries from next on, and the last number that they cover. It takes them from the queue, or from the disk
+// if the queue does not go back that far. spare may be reused.
 func (l *log) following(ctx context.Context, t *tail, next uint64, spare []broker.Entry) (batch []broker.Entry, through uint64, err error) {
 	l.mu.Lock()
 	if !t.live && next > l.visible {

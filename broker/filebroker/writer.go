@@ -10,8 +10,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// writer is what the writing goroutine has for itself. Entries are staged, written together, synced if need be, and
-// then published: from then on they can be read.
+// writer is the state of the writing goroutine, which alone uses it. Entries are staged, written together, synced if the
+// options demand it, and then published: from then on they can be read.
 type writer struct {
 	segment *segment // the newest one
 	file    segFile  // its file
@@ -27,21 +27,21 @@ type writer struct {
 	entries []broker.Entry // the same
 
 	trouble error     // why nothing more of this group can be stored
-	full    error     // the disk was full,
-	again   time.Time // and is tried again from then on
+	full    error     // the disk was full
+	again   time.Time // when a full disk is tried again
 }
 
 const (
 	// maxGroup is about how many bytes are written at once.
 	maxGroup = 4 << 20
-	// fullPause is how long after the disk was full it is tried again.
+	// fullPause is how long the writer waits before it tries a full disk again.
 	fullPause = 100 * time.Millisecond
 )
 
-// request is an Append on its way.
+// request is an Append that waits for the writer.
 type request struct {
 	records []broker.Record
-	encoded []byte // the records behind each other
+	encoded []byte // the records, one after the other
 	ends    []int  // where in encoded each one ends
 	seqs    []uint64
 	results []broker.Result
@@ -91,7 +91,7 @@ func (l *log) run() {
 	}
 }
 
-// gather takes the requests that wait already.
+// gather adds the requests that are already waiting.
 func (l *log) gather(group []*request) []*request {
 	for size := len(group[0].encoded); size < maxGroup; {
 		select {
@@ -105,7 +105,7 @@ func (l *log) gather(group []*request) []*request {
 	return group
 }
 
-// commit stores what the requests bring, and answers them.
+// commit stores the records of requests, and answers them.
 func (l *log) commit(group []*request) {
 	w, now := &l.writer, l.options.clock()
 	before := w.written
@@ -135,7 +135,7 @@ func (l *log) commit(group []*request) {
 	}
 }
 
-// writable is nil where entries can be stored.
+// writable returns why entries cannot be stored; nil if they can.
 func (l *log) writable(now time.Time) error {
 	w := &l.writer
 	if err := l.failure(); err != nil {
@@ -156,7 +156,7 @@ func (l *log) writable(now time.Time) error {
 	return nil
 }
 
-// explain makes a failure of the disk one of the contract's errors: nothing was stored.
+// explain turns a failure of the disk into one of the contract's errors. Nothing was stored.
 func (l *log) explain(err error) error {
 	w := &l.writer
 	if !isFull(err) {
@@ -198,7 +198,7 @@ func (l *log) admit(r *request, i int, encoded []byte, now moment) {
 	}
 }
 
-// stage puts a record behind those staged.
+// stage adds a record to those staged.
 func (l *log) stage(r broker.Record, encoded []byte, now moment) {
 	w := &l.writer
 	f := frame{seq: w.next, time: now.wall, record: encoded, at: w.end + int64(len(w.buf))}
@@ -213,8 +213,8 @@ func (l *log) stage(r broker.Record, encoded []byte, now moment) {
 	w.next++
 }
 
-// flush writes what is staged, syncs it if it has to be, and publishes it. Where that fails, nothing of it is stored, or
-// it is not known.
+// flush writes the staged entries, syncs them if the options demand it, and publishes them. If it fails, none of them is
+// stored, or it is not known.
 func (l *log) flush() error {
 	w := &l.writer
 	if len(w.frames) == 0 {
@@ -256,7 +256,8 @@ func (l *log) write() error {
 	return nil
 }
 
-// takeBack cuts off what was written but cannot be acknowledged: it must not be there when what is written next is shorter.
+// takeBack cuts off bytes that were written but cannot be acknowledged: the next write may be shorter and would leave some of
+// them.
 func (l *log) takeBack(err error) error {
 	w := &l.writer
 	if cut := w.file.Truncate(w.end); cut != nil {
@@ -267,7 +268,7 @@ func (l *log) takeBack(err error) error {
 	return l.explain(err)
 }
 
-// publish shows what was written to those who read.
+// publish makes the written entries visible to readers.
 func (l *log) publish() {
 	w := &l.writer
 	l.mu.Lock()
