@@ -11,7 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// needed are the options that a broker cannot do without.
+// needed has the options that each broker requires.
 var needed = map[string]map[string]any{
 	"file": {"dir": "/var/lib/sse_push"}, "redis": {"url": "redis://127.0.0.1:6379"}, "nats": {}, "memory": {},
 }

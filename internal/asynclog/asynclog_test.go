@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A log that takes nothing holds nobody up. What there is no room for is counted, and said.
+// A log that takes nothing does not block its callers. Lines without room are counted, and their number is logged.
 func TestStalledLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
@@ -20,7 +20,7 @@ func TestStalledLog(t *testing.T) {
 		for i := range most + 100 {
 			log.Info("line", "n", i)
 			if i == 0 {
-				synctest.Wait() // it is being written
+				synctest.Wait() // until the first line is being written
 			}
 		}
 		if took := time.Since(begun); took != 0 {
@@ -45,7 +45,7 @@ func TestStalledLog(t *testing.T) {
 func TestFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := new(Queue)
-		q.Flush(time.Hour) // nothing waits
+		q.Flush(time.Hour) // returns at once, as no line waits
 		written := 0
 		for range 10 {
 			q.Put(func() { time.Sleep(time.Second); written++ }, nil)

@@ -109,7 +109,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// What is no stream at all.
+// Answers that are not streams.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -195,7 +195,7 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
-// A hub that is fine shows where the fault is.
+// If the hub itself is fine, the fault is between the client and the hub.
 func TestComparison(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
@@ -213,7 +213,7 @@ func TestComparison(t *testing.T) {
 	if got := r.Findings[0]; got.Where != doctor.AtHub {
 		t.Errorf("%+v", got)
 	}
-	// The hub streams, and the front answers in its place.
+	// The hub streams, but the proxy in front answers in its place.
 	o = doctor.Options{URL: f.URL + "/elsewhere", Hub: f.URL + "/events", Timeout: 300 * time.Millisecond}
 	r = examine(t, o, "cacheable", "no-directive", "status", here)
 	if got := r.Findings[0]; got.Code != "no-directive" || got.Where != doctor.Between || !strings.Contains(got.Seen, f.URL+"/elsewhere") {
@@ -221,7 +221,7 @@ func TestComparison(t *testing.T) {
 	}
 }
 
-// A stream is left alone until it is cut.
+// The end of an idle stream is noticed.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -250,7 +250,7 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// The token goes to the internal route, and nowhere else.
+// The token is sent only to the internal route.
 func TestTokenStaysSecret(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
@@ -276,7 +276,7 @@ func TestTokenStaysSecret(t *testing.T) {
 	}
 }
 
-// Stopped after any request, it leaves no connection behind.
+// If it is stopped after any of its requests, it leaves no connection open.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	for requests := 1; requests <= 12; requests++ {

@@ -18,27 +18,27 @@ import (
 
 const secret = "s3cret-of-the-route"
 
-// fake is a hub, what stands in front of it, and what is wrong with them.
+// fake is a hub with a proxy in front, and faults of both.
 type fake struct {
 	*httptest.Server
 	t *testing.T
 
-	late    time.Duration               // each event
-	clump   int                         // so many events are kept until they can go together
-	sameID  bool                        // each stream is given the first one's id
-	foreign bool                        // the route knows no connection
-	back    func(last string) string    // what a stream that comes back is given, in place of what it has missed
-	headers map[string]string           // of a stream; "" takes one away
+	late    time.Duration               // how late each event comes
+	clump   int                         // how many events are held back and sent together
+	sameID  bool                        // each stream gets the id of the first
+	foreign bool                        // the route knows none of the connections
+	back    func(last string) string    // what a stream that comes back gets, in place of the events that it has missed
+	headers map[string]string           // of a stream; "" removes one
 	route   func(w http.ResponseWriter) // answers for the internal route
 
 	mu    sync.Mutex // guards what follows
-	n     int        // streams that have come
+	n     int        // how many streams were opened
 	open  map[string]chan due
-	log   []sse.Event // for the user
+	log   []sse.Event // the events for the user
 	asked []*http.Request
 }
 
-// due is an event that goes out at a time.
+// due is an event and the time at which it is sent.
 type due struct {
 	sse.Event
 	at time.Time
@@ -57,7 +57,7 @@ func newFake(t *testing.T) *fake {
 	return f
 }
 
-// options are those of a run with all that is known. Streams are not left alone.
+// options returns all options but Idle, so that streams are not left idle.
 func (f *fake) options() doctor.Options {
 	return doctor.Options{URL: f.URL + "/events?ticket=t0ps3cret", Publish: f.URL + "/_sse", Token: secret, Timeout: 700 * time.Millisecond}
 }

@@ -128,7 +128,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Every code says what is felt and what mends it, and the docs have it.
+// Every code says what a user notices and what mends it, and is in the docs.
 func TestKnowledge(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/doctor.md")
 	if err != nil {

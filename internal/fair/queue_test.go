@@ -14,7 +14,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/fair"
 )
 
-// enter waits for a place in the background, and returns what comes of it.
+// enter waits for a place in the background, and returns a channel that gets the result.
 func enter(ctx context.Context, q *fair.Queue, key string) chan error {
 	done := make(chan error, 1)
 	go func() { done <- q.Enter(ctx, key) }()
@@ -27,7 +27,7 @@ func waits(done chan error) bool {
 	return len(done) == 0
 }
 
-// One key alone has all places; a second one gets the next that is free, whatever waits of the first.
+// A key that is alone has all places. A second one gets the next free place, however many callers of the first wait.
 func TestShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := fair.New(4, 1000)
@@ -42,7 +42,7 @@ func TestShares(t *testing.T) {
 		for range 3 {
 			second = append(second, enter(t.Context(), q, "b"))
 		}
-		for i, want := range []chan error{second[0], second[1]} { // until both have two
+		for i, want := range []chan error{second[0], second[1]} { // until both keys have two
 			q.Leave("a")
 			if waits(want) {
 				t.Errorf("%d: the second key waits", i)
@@ -79,7 +79,7 @@ func TestShares(t *testing.T) {
 	})
 }
 
-// A caller that leaves takes nothing with it, whether it waits or is being served.
+// A caller that gives up loses no place, whether it waits or is just being served.
 func TestLeaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := fair.New(1, 10)
@@ -101,7 +101,7 @@ func TestLeaving(t *testing.T) {
 	})
 }
 
-// Where there is no room to wait, the newest of the longest line is turned away.
+// If there is no room to wait, the newest caller of the longest line is turned away.
 func TestFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := fair.New(1, 3)
@@ -133,7 +133,7 @@ func TestFull(t *testing.T) {
 	})
 }
 
-// Never more than the places are taken, and none is lost, whoever leaves and when.
+// Never more places are taken than there are, and none is lost, whichever callers give up and when.
 func TestMany(t *testing.T) {
 	const places = 5
 	q := fair.New(places, 50)

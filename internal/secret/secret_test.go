@@ -33,7 +33,7 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// material returns keys and certificates as DER, by the type of their PEM.
+// material returns keys and certificates as DER, by their PEM type.
 func material(t *testing.T) map[string][]byte {
 	t.Helper()
 	bytes := must[[]byte](t)
@@ -57,7 +57,7 @@ func material(t *testing.T) map[string][]byte {
 	}
 }
 
-// disguises are the ways in which people keep a key in an environment variable, or break it.
+// disguises returns a key in the forms in which people put it into an environment variable, or break it.
 func disguises(kind string, der []byte) map[string]string {
 	name, _, _ := strings.Cut(kind, " P-256")
 	name, _, _ = strings.Cut(name, " Ed25519")
@@ -143,7 +143,7 @@ func TestKeysAreNoSecrets(t *testing.T) {
 		for disguise, text := range disguises(kind, der) {
 			wantRefused(t, kind+", "+disguise, text)
 		}
-		if secret.CheckKey(string(der)) == nil { // asks Check, too
+		if secret.CheckKey(string(der)) == nil { // which calls Check
 			t.Errorf("%s passes for a secret that signs", kind)
 		}
 	}
@@ -219,7 +219,7 @@ func TestAddressesAreNoSecrets(t *testing.T) {
 	}
 }
 
-// Whatever random bytes are written as, they are a secret, whichever character comes first.
+// Random bytes pass in any encoding, whichever character comes first.
 func TestRandomSecretsPass(t *testing.T) {
 	t.Parallel()
 	random := mathrand.NewChaCha8([32]byte{1})
@@ -255,7 +255,7 @@ func TestRandomSecretsPass(t *testing.T) {
 	}
 }
 
-// printable returns as many characters as a password generator uses.
+// printable returns bytes as the characters that password generators use.
 func printable(b []byte) string {
 	out := make([]byte, len(b))
 	for i, c := range b {

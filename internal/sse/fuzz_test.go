@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// Whatever passes the checks comes back as it was, but for the kind of its line ends.
+// An event that passes the checks is read as it was written, except for the kind of its line ends.
 func FuzzRoundTrip(f *testing.F) {
 	f.Add("1-2~a", "order", []byte(`{"n":1}`), int64(1500))
 	f.Add("", "", []byte(""), int64(0))
@@ -37,7 +37,7 @@ func FuzzRoundTrip(f *testing.F) {
 		if name == "" {
 			want.Type = "message"
 		}
-		// Before and after, so that an event is seen to end where its block does.
+		// With other events before and after it, which shows that the event ends where its block does.
 		r := sse.NewReader(io.MultiReader(strings.NewReader(sse.Heartbeat), bytes.NewReader(block), strings.NewReader("data: next\n\n")), 0)
 		if got, err := r.Next(); got != want || err != nil {
 			t.Errorf("%q: got %q, %v, want %q", block, got, err, want)
@@ -51,7 +51,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// However a stream is cut into reads, it says the same; and what it says is what a slow and simple reader makes of it.
+// However a stream is cut into reads, the Reader returns the same events, and these are the ones that a slow and simple reader returns.
 func FuzzReader(f *testing.F) {
 	for _, in := range []string{
 		"",
@@ -121,7 +121,7 @@ func (r *cutReader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n := 1
-	// Of empty reads in a row, no more than a Reader puts up with.
+	// No more empty reads in a row than a Reader accepts.
 	if len(r.cuts) > 0 && r.turn%50 != 0 {
 		n = int(r.cuts[r.turn%len(r.cuts)])
 	}
@@ -131,7 +131,7 @@ func (r *cutReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// interpret has the whole stream at hand, so it need not care for where a line or a CRLF is cut.
+// interpret is that simple reader. It has the whole stream, so that reads cannot cut a line or a CRLF.
 func interpret(stream string) []sse.Message {
 	var all []sse.Message
 	var id, name string

@@ -12,7 +12,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// The first group follows the example streams of WHATWG HTML, section 9.2.6, in other words.
+// The first group is modelled on the example streams of WHATWG HTML, section 9.2.6.
 func TestReader(t *testing.T) {
 	type messages = []sse.Message
 	for _, c := range []struct {
@@ -149,7 +149,7 @@ func TestReader(t *testing.T) {
 func TestReaderRetry(t *testing.T) {
 	for in, want := range map[string]time.Duration{
 		"":                                  0,
-		"retry: 1500\n":                     1500 * time.Millisecond, // in force at once, event or none
+		"retry: 1500\n":                     1500 * time.Millisecond, // applies at once, even without an event
 		"retry:20\nretry: 30\n":             30 * time.Millisecond,
 		"retry: 20\nretry: 0\n":             0,
 		"retry: 007\n":                      7 * time.Millisecond,
@@ -160,7 +160,7 @@ func TestReaderRetry(t *testing.T) {
 		"retry: 20\nretry:  1\n":            20 * time.Millisecond,
 		"retry: 20\nretry: 1s\n":            20 * time.Millisecond,
 		"retry: 20\nretry: ٣\n":             20 * time.Millisecond,
-		"retry: 20\nretry: 9223372036855\n": 20 * time.Millisecond, // a millisecond more than a Duration has
+		"retry: 20\nretry: 9223372036855\n": 20 * time.Millisecond, // a millisecond more than a Duration can hold
 		"retry: 9223372036854\n":            9223372036854 * time.Millisecond,
 		"retry: 20\nretry: " + "9999999999999999999999\n": 20 * time.Millisecond,
 		"retry: 20\nretry: 30":                            20 * time.Millisecond, // not a whole line
@@ -175,7 +175,7 @@ func TestReaderRetry(t *testing.T) {
 	}
 }
 
-// An event must be there before anything behind it is read, also where an LF may yet follow its CR.
+// An event must be returned before anything after it is read, even if an LF may follow its CR.
 func TestReaderDoesNotWait(t *testing.T) {
 	tooEarly := errors.New("read on before the event was returned")
 	for _, blank := range []string{"\n\n", "\r\r", "\r\n\r", "\n\r", "\r\n\r\n"} {
@@ -190,7 +190,7 @@ func TestReaderDoesNotWait(t *testing.T) {
 	}
 }
 
-// stepReader has what is there now, and then its error.
+// stepReader returns its bytes, and then its error.
 type stepReader struct {
 	now string
 	err error

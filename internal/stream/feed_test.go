@@ -9,11 +9,11 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
-const limit = 30 * time.Second // for whatever a test waits for
+const limit = 30 * time.Second // how long a test waits for anything
 
 type connKey struct{}
 
-// feed is a source that a test fills.
+// feed is a source whose frames come from a test.
 type feed struct {
 	closed chan error
 	single bool // Next returns one frame at a time

@@ -21,7 +21,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
-// holder serves streams that are taken over, of the source that pick returns for a request.
+// holder serves streams that are taken over. pick returns the source for a request.
 func holder(t *testing.T, secure bool, timing *stream.Timing, pick func(*http.Request) *feed) *httptest.Server {
 	t.Helper()
 	s := unstarted(t, timing, pick)
@@ -48,7 +48,7 @@ func unstarted(t *testing.T, timing *stream.Timing, pick func(*http.Request) *fe
 	return s
 }
 
-// both runs a test plain and with TLS, at once.
+// both runs a test without and with TLS, at the same time.
 func both(t *testing.T, test func(t *testing.T, secure bool)) {
 	for name, secure := range map[string]bool{"plain": false, "tls": true} {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +85,7 @@ func testHeldBytes(t *testing.T, secure bool) {
 			f.put(frame)
 		}
 	}
-	last := bytes.Repeat([]byte("z"), 1<<20) // a large one comes together with the end
+	last := bytes.Repeat([]byte("z"), 1<<20) // a large frame comes together with the end
 	want.Write(last)
 	f.put(last)
 	resp, err := s.Client().Get(s.URL)
@@ -117,7 +117,7 @@ func TestHeldHTTP10(t *testing.T) {
 	}
 }
 
-// A client that leaves is noticed although nothing is written to it, and its descriptor is closed.
+// The stream of a client that leaves ends although nothing is written to it, and its descriptor is closed.
 func TestHeldLeaver(t *testing.T) { // not beside others, as it counts the process's descriptors
 	t.Run("plain", func(t *testing.T) { testHeldLeaver(t, false) })
 	t.Run("tls", func(t *testing.T) { testHeldLeaver(t, true) })
@@ -140,8 +140,7 @@ func testHeldLeaver(t *testing.T, secure bool) {
 	brokertest.Eventually(t, "descriptors are closed", func() bool { return descriptors(t) <= before })
 }
 
-// A client that reads nothing holds up neither the others nor the end of its own stream; what waits for it is
-// given up after the time-out.
+// A client that reads nothing delays neither other clients nor the end of its own stream. It is given up after the timeout.
 func TestHeldSlowClient(t *testing.T) { t.Parallel(); both(t, testHeldSlowClient) }
 
 func testHeldSlowClient(t *testing.T, secure bool) {
@@ -217,8 +216,8 @@ func testHeldHeartbeat(t *testing.T, secure bool) {
 	f.wait(t)
 }
 
-// Descriptors are used again and again while others are written to: no client ever gets a byte of another, and none of what
-// is still put into the feed of one that has left.
+// Descriptors are reused again and again while others are written to. No client ever gets a byte of another client's stream, even if that
+// client has left and its feed still gets frames.
 func TestHeldDescriptorsAreReused(t *testing.T) { both(t, testHeldDescriptorsAreReused) }
 
 func testHeldDescriptorsAreReused(t *testing.T, secure bool) {
@@ -238,7 +237,7 @@ func testHeldDescriptorsAreReused(t *testing.T, secure bool) {
 			for round := range rounds {
 				name := fmt.Sprintf("[%d.%d]", c, round)
 				f := newFeed()
-				f.single = true // many small writes, in turns with those of other streams
+				f.single = true // many small writes, which alternate with those of other streams
 				feeds.Store("/"+name, f)
 				conn := dial(t, s)
 				fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", name)
@@ -276,7 +275,7 @@ func descriptors(t *testing.T) int {
 	return len(list)
 }
 
-// A change of the timing holds for streams that live.
+// A change of the timing applies to open streams.
 func TestHeldTiming(t *testing.T) { t.Parallel(); both(t, testHeldTiming) }
 
 func testHeldTiming(t *testing.T, secure bool) {

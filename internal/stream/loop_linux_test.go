@@ -13,7 +13,7 @@ type stuck struct {
 
 func (s *stuck) Close(reason error) { s.closed = reason }
 
-// The time for which a process was suspended is not its clients' silence: they could not have been written to.
+// The time for which a process was suspended does not count as its clients' silence: nothing could be written to them.
 func TestSuspensionIsNoSilence(t *testing.T) {
 	l := &loop{wheel: wheel{start: time.Now()}, slots: make([]*held, 1), gens: make([]uint32, 1), count: 1}
 	src := &stuck{}

@@ -2,7 +2,7 @@ package stream
 
 import "testing"
 
-// As many loops as an event can name are made, however many processors there are.
+// There are no more loops than an event can name, however many processors there are.
 func TestLoopsFitIntoAnEvent(t *testing.T) {
 	for processors, want := range map[int]int{1: 1, maxLoops - 1: maxLoops - 1, maxLoops: maxLoops, maxLoops + 1: maxLoops, 1000: maxLoops} {
 		if got := loopsFor(processors); got != want {

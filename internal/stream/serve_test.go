@@ -17,7 +17,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
-// server serves streams on their goroutines, over h1, h1-TLS or h2.
+// server serves streams on their handlers' goroutines, over h1, h1-TLS or h2.
 func server(t *testing.T, protocol string, timing *stream.Timing, pick func(*http.Request) *feed) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +45,7 @@ func overAll(t *testing.T, test func(t *testing.T, protocol string)) {
 	}
 }
 
-// Frames of all sizes, alone and together, come as they are.
+// Frames of all sizes arrive unchanged, alone and together.
 func TestServedBytes(t *testing.T) { overAll(t, testServedBytes) }
 
 func testServedBytes(t *testing.T, protocol string) {
@@ -92,8 +92,8 @@ func testServedHeartbeat(t *testing.T, protocol string) {
 	f.wait(t)
 }
 
-// deaf is a client that takes nothing: it leaves the body of its response alone, and over HTTP/2 there is a window, or,
-// where it is stuck, not even its socket is read.
+// deaf starts a client that takes nothing: it does not read the body of its response, so that over HTTP/2 the window is used up. If it is
+// stuck, it does not even read its socket.
 func deaf(t *testing.T, s *httptest.Server, stuck bool) {
 	t.Helper()
 	if !stuck {
@@ -125,7 +125,7 @@ func eachDeaf(t *testing.T, test func(t *testing.T, protocol string, stuck bool)
 	})
 }
 
-// fill gives a stream more than any client's buffers take, and waits until nothing of it is fetched any more.
+// fill gives a stream more than a client's buffers take, and waits until some of it has been fetched.
 func fill(t *testing.T, f *feed) {
 	t.Helper()
 	big := make([]byte, 1<<20)
@@ -139,7 +139,7 @@ func fill(t *testing.T, f *feed) {
 	})
 }
 
-// Who takes nothing is given up.
+// A client that takes nothing is given up.
 func TestServedTimeout(t *testing.T) { t.Parallel(); eachDeaf(t, testServedTimeout) }
 
 func testServedTimeout(t *testing.T, protocol string, stuck bool) {
@@ -152,7 +152,7 @@ func testServedTimeout(t *testing.T, protocol string, stuck bool) {
 	}
 }
 
-// A stream that is to end does not wait for a client that takes nothing.
+// The end of a source does not wait for a client that takes nothing.
 func TestServedEndsThoughNothingIsRead(t *testing.T) {
 	t.Parallel()
 	eachDeaf(t, testServedEndsThoughNothingIsRead)
@@ -171,7 +171,7 @@ func testServedEndsThoughNothingIsRead(t *testing.T, protocol string, stuck bool
 	}
 }
 
-// A change of the timing holds for streams that live.
+// A change of the timing applies to open streams.
 func TestServedTiming(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, w := newSource(), &recorder{ResponseRecorder: httptest.NewRecorder()}
@@ -196,7 +196,7 @@ func TestServedTiming(t *testing.T) {
 	})
 }
 
-// encoder is a wrapper that changes what goes through it, and says so.
+// encoder is a wrapper that changes the body, and names its encoding.
 type encoder struct{ http.ResponseWriter }
 
 func (e encoder) Unwrap() http.ResponseWriter { return e.ResponseWriter }

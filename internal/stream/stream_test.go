@@ -15,7 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
-// source is a fake: it has what stands in frames, then waits, and ends when frames is closed.
+// source is a fake. It returns the frames of its channel, and ends when that is closed.
 type source struct {
 	frames chan string
 	wake   func()
@@ -49,7 +49,7 @@ func (s *source) Idle() []byte       { return []byte(":\n") }
 func (s *source) Ended() bool        { return false }
 func (s *source) Close(reason error) { s.closed <- reason }
 
-// recorder is a client that has everything at once.
+// recorder is a client that takes everything at once.
 type recorder struct {
 	mu sync.Mutex
 	*httptest.ResponseRecorder
@@ -106,7 +106,7 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// A client that takes nothing is given up, and nothing but its own stream waits for it.
+// A client that takes nothing is given up.
 func TestWriteTimeout(t *testing.T) {
 	t.Parallel()
 	result := make(chan error, 1)

@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
-// wrapped is a connection of a listener wrapper that names what is below it, as that of proxy_protocol does.
+// wrapped is a connection of a listener wrapper that returns the connection below it, as that of proxy_protocol does.
 type wrapped struct{ net.Conn }
 
 func (w wrapped) TCPConn() (*net.TCPConn, bool) {
@@ -77,8 +77,7 @@ func TestNotHeld(t *testing.T) {
 	}
 }
 
-// Where there is no descriptor left to take a connection over with, nothing of it has been touched yet: it is served
-// on its goroutine.
+// If no descriptor is left to take a connection over, Hold has not touched the connection, and it can be served on its handler's goroutine.
 func TestNotHeldWithoutDescriptors(t *testing.T) {
 	f := newFeed()
 	took := make(chan bool, 1)
@@ -113,14 +112,14 @@ func TestNotHeldWithoutDescriptors(t *testing.T) {
 	f.wait(t)
 }
 
-// useUpDescriptors leaves the process none.
+// useUpDescriptors keeps the process from opening descriptors, until release is called.
 func useUpDescriptors(t *testing.T) (release func()) {
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
 		t.Error(err)
 	}
 	few := before
-	few.Cur = 1 // what is open stays open; 0 would be another error
+	few.Cur = 1 // open descriptors stay open; 0 would cause another error
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
 		t.Error(err)
 	}

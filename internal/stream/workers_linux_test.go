@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// once is a source that has one frame, and notes why its stream was closed.
+// once is a source with one frame. It records why its stream was closed.
 type once struct {
 	Source
 	mu     sync.Mutex
@@ -69,7 +69,7 @@ func newCrew(t *testing.T, shared, most int) *crew {
 	return c
 }
 
-// connect returns a connection that has a frame to write, and its client's end, which has read nothing of it.
+// connect returns a connection with a frame to write, and its client's end, which has read nothing of it.
 func (c *crew) connect() (*held, *tls.Conn) {
 	c.t.Helper()
 	a, b := net.Pipe()
@@ -87,7 +87,7 @@ func (c *crew) connect() (*held, *tls.Conn) {
 	}, client
 }
 
-// results are what has come back from workers since the last call.
+// results returns what has come back from workers since the last call.
 func (c *crew) results() (list []returned) {
 	c.loop.mu.Lock()
 	defer c.loop.mu.Unlock()
@@ -95,7 +95,7 @@ func (c *crew) results() (list []returned) {
 	return list
 }
 
-// A write that is stuck occupies a shared worker for 50 ms; past a number of them, the one stuck longest is closed.
+// A stuck write occupies a shared worker for 50 ms. If too many are stuck, the one that is stuck longest is closed.
 func TestStuckWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const shared, most = 2, 3
@@ -119,7 +119,7 @@ func TestStuckWorkers(t *testing.T) {
 			t.Errorf("a client that reads waited %s for those that do not", took)
 		}
 
-		// The next time, each of them takes a place beside the shared ones at once.
+		// In their next turn, connections that were stuck do not get a shared worker.
 		go io.ReadFull(clients[1], make([]byte, 5))
 		synctest.Wait()
 		if list := c.results(); len(list) != 1 || list[0].held != all[1] || list[0].result.state != more {
@@ -156,7 +156,7 @@ func TestStuckWorkers(t *testing.T) {
 	})
 }
 
-// Workers with nothing to write end, and new ones take their place.
+// Workers with nothing to write end, and new ones start when there is something.
 func TestWorkersRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 2, 1)
@@ -188,7 +188,7 @@ func TestWorkersRest(t *testing.T) {
 	})
 }
 
-// A write's time begins when a worker begins it: one that waits for a worker is not given up.
+// A write's time begins when a worker begins it. A write that waits for a worker is not given up.
 func TestQueueIsNoSilence(t *testing.T) {
 	c := newCrew(t, 0, 0)
 	s, client := c.connect()
