@@ -73,7 +73,7 @@ func serveControl(w http.ResponseWriter, r *http.Request, p *pool.Hub, asked Cal
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// audit logs who called, and what for.
+// audit logs the call and its caller.
 func (c control) audit(r *http.Request, log *zap.Logger, wrong *problem.Problem) {
 	peer, _ := request.Peer(r)
 	fields := []zap.Field{

@@ -150,7 +150,7 @@ func pathSegment(name string) string {
 	return url.PathEscape(name)
 }
 
-// adminTask is what a command does that talks to a hub, whose path it is given.
+// adminTask is what a command does that talks to a hub; path is the hub's.
 type adminTask func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error
 
 func admin(f adminTask) func(*cobra.Command, []string) error {

@@ -23,7 +23,7 @@ const tokenVariable = "SSE_PUSH_TOKEN"
 // plainWidth is how many columns a report has if there is no terminal.
 const plainWidth = 80
 
-// doctorCommand is `caddy sse-push doctor`.
+// doctorCommand returns `caddy sse-push doctor`.
 func doctorCommand() *cobra.Command {
 	var o doctor.Options
 	var headers []string

@@ -58,7 +58,7 @@ func newPrinter(cmd *cobra.Command, header ...string) *printer {
 	return p
 }
 
-// terminalWidth is how many columns a terminal has; 0 for what is none.
+// terminalWidth returns how many columns a terminal has, or 0 if w is not a terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {

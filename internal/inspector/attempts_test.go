@@ -32,7 +32,7 @@ func TestAttempts(t *testing.T) {
 		t.Errorf("forgiven: got %s", wait)
 	}
 
-	// Addresses without number share what is left, and take no more memory.
+	// All addresses beyond the limit share one count, and take no more memory.
 	for n := range maxAttempts + 1000 {
 		a.take(fmt.Sprint(n), now)
 	}
