@@ -89,9 +89,9 @@ func (a *App) asked(w http.ResponseWriter, r appRequest) (sub hub.Subscription, 
 		return sub, false
 	}
 	if sub.LastEventID != "" || sub.Replay != 0 {
-		return sub, true // the stream begins here or earlier
+		return sub, true // the client says where its stream begins
 	}
-	// Otherwise the stream begins at the log's present end: it misses nothing that is published while the app decides.
+	// Otherwise it begins at the present end of the log, so that it has what is published while the app decides.
 	position, err := a.hub.Position(r.asked.Context())
 	if err != nil {
 		a.route.Reject(w, r.asked, err)
