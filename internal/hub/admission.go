@@ -93,8 +93,17 @@ func (a *admission) enter(user, address string) error {
 	if a.users[user] == 1 {
 		a.who.arrived(user)
 	}
-	a.joined()
+	if a.calm.begins(a.total) {
+		a.calm.timer = time.AfterFunc(calmAfter, a.settle)
+	}
 	return nil
+}
+
+// settle is called by the timer of a storm.
+func (a *admission) settle() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calm.settle(a.total)
 }
 
 func (a *admission) exit(user, address string) {
@@ -142,4 +151,12 @@ func (a *admission) isClosed() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.closed
+}
+
+// Arrive asks for admission before it is known which user a client is. The error is a *Refusal.
+func (h *Hub) Arrive(address string) error {
+	if ok, again := h.admission.rate.take(address, time.Now()); !ok {
+		return &Refusal{Reason: "rate", Again: again}
+	}
+	return nil
 }

@@ -15,9 +15,6 @@ type Behind struct {
 	CatchingUp bool
 }
 
-// visitChunk is how many connections are looked at while the lock is held.
-const visitChunk = 1_000
-
 // Slowest returns up to limit connections that are behind, the furthest first. It may miss those that come or go meanwhile.
 func (h *Hub) Slowest(limit int) []Behind {
 	type place struct {

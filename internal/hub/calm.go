@@ -20,28 +20,23 @@ type calm struct {
 	timer *time.Timer // nil if there is no storm
 }
 
-// joined is called for each new connection.
-func (a *admission) joined() {
-	c := &a.calm
-	if c.timer == nil && a.total >= max(stormSize, 2*c.after) {
-		c.timer = time.AfterFunc(calmAfter, a.settled)
-	}
-	if c.timer != nil {
+// begins reports whether a storm begins with a new connection, of total now. The caller then sets the timer.
+func (c *calm) begins(total int) bool {
+	begins := c.timer == nil && total >= max(stormSize, 2*c.after)
+	if begins || c.timer != nil {
 		c.grew = time.Now()
 	}
+	return begins
 }
 
-// settled gives memory back, or waits longer if the storm goes on.
-func (a *admission) settled() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c := &a.calm
+// settle gives memory back, or waits longer if the storm goes on.
+func (c *calm) settle(total int) {
 	switch wait := calmAfter - time.Since(c.grew); {
 	case c.timer == nil: // the hub was closed
 	case wait > 0:
 		c.timer.Reset(wait)
 	default:
-		c.after, c.timer = a.total, nil
+		c.after, c.timer = total, nil
 		go debug.FreeOSMemory() // not under the lock
 	}
 }

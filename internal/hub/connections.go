@@ -172,3 +172,36 @@ func (h *Hub) Open(id string) *Conn {
 
 // Shared reports whether there may be other nodes.
 func (h *Hub) Shared() bool { return h.nodes != nil }
+
+func (h *Hub) bookmark(c *Conn) bookmark { return bookmark{c.Since().UnixNano(), c.ID} }
+
+// firstAfter returns the first n connections after a bookmark, oldest first. It keeps only few of them in order, so that a page
+// of a hundred thousand costs less than sorting them all.
+func firstAfter(conns []*Conn, after bookmark, n int) []*Conn {
+	type row struct {
+		bookmark
+		conn *Conn
+	}
+	var rows []row
+	cut := func() {
+		slices.SortFunc(rows, func(a, b row) int { return a.compare(b.bookmark) })
+		rows = rows[:min(n, len(rows))]
+	}
+	full := false
+	for _, c := range conns {
+		at := c.shard.hub.bookmark(c)
+		if at.compare(after) <= 0 || full && at.compare(rows[n-1].bookmark) > 0 {
+			continue
+		}
+		if rows = append(rows, row{at, c}); len(rows) >= 2*n {
+			cut()
+			full = true
+		}
+	}
+	cut()
+	first := make([]*Conn, len(rows))
+	for i, r := range rows {
+		first[i] = r.conn
+	}
+	return first
+}

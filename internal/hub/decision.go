@@ -2,6 +2,17 @@ package hub
 
 import "github.com/sse-push/caddy-sse-push/broker"
 
+// place is where a position stands in relation to the window.
+type place uint8
+
+const (
+	within  place = iota // the window's start, or one of its entries
+	older                // before the window's start
+	newer                // after the window's end
+	between              // by its order inside the window, but none of its entries: the broker knows whether the position ever existed
+	foreign              // of a life of the log that the window has not seen
+)
+
 // decision is what becomes of an id that a client resumes from: whether its stream goes on from there, or the client gets a gap.
 type decision uint8
 

@@ -118,3 +118,6 @@ func coalesceKey(r *broker.Record) string {
 	slices.Sort(parts)
 	return r.Coalesce + "\x00" + strings.Join(parts, "\x00")
 }
+
+// hears reports whether an entry matches the interest.
+func (in interest) hears(e *entry) bool { return in.meets(e.targets) }

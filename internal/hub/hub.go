@@ -261,3 +261,6 @@ func (h *Hub) Each(visit func(*Conn)) {
 		}
 	}
 }
+
+// Tap opens a tap. The caller must Close it.
+func (h *Hub) Tap(f TapFilter) *Tap { return h.taps.open(f) }

@@ -13,9 +13,6 @@ type interest struct {
 	topics   *topics
 }
 
-// hears reports whether an entry matches the interest.
-func (in interest) hears(e *entry) bool { return in.meets(e.targets) }
-
 // meets reports whether one of the targets matches the interest.
 func (in interest) meets(targets []broker.Target) bool {
 	return slices.ContainsFunc(targets, func(t broker.Target) bool {

@@ -9,17 +9,6 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// place is where a position stands in relation to the window.
-type place uint8
-
-const (
-	within  place = iota // the window's start, or one of its entries
-	older                // before the window's start
-	newer                // after the window's end
-	between              // by its order inside the window, but none of its entries: the broker knows whether the position ever existed
-	foreign              // of a life of the log that the window has not seen
-)
-
 // locate finds a position. seq is set only if the position is within the window, or between: it is then the place after which a
 // stream goes on.
 func (w *window) locate(p broker.Position) (seq uint64, at place) {

@@ -94,11 +94,3 @@ func (r *rate) share(address string) *rateShare {
 	}
 	return s
 }
-
-// Arrive asks for admission before it is known which user a client is. The error is a *Refusal.
-func (h *Hub) Arrive(address string) error {
-	if ok, again := h.admission.rate.take(address, time.Now()); !ok {
-		return &Refusal{Reason: "rate", Again: again}
-	}
-	return nil
-}

@@ -8,6 +8,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
+// visitChunk is how many connections are looked at while the lock is held.
+const visitChunk = 1_000
+
 // shard holds part of a hub's connections, with an index of what they hear, and takes entries to them on a goroutine of its
 // own.
 type shard struct {

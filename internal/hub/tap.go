@@ -18,7 +18,7 @@ type Tap struct {
 	// C receives a value when Take has something new.
 	C <-chan struct{}
 
-	hub    *Hub
+	others *taps // of the same hub, with this one
 	filter TapFilter
 	more   chan struct{}
 
@@ -65,27 +65,27 @@ func (t *taps) all() []*Tap {
 	return nil
 }
 
-// Tap opens a tap. The caller must Close it.
-func (h *Hub) Tap(f TapFilter) *Tap {
+// open adds a tap.
+func (t *taps) open(f TapFilter) *Tap {
 	more := make(chan struct{}, 1)
-	t := &Tap{C: more, more: more, hub: h, filter: f}
-	h.taps.mu.Lock()
-	defer h.taps.mu.Unlock()
-	list := append(slices.Clone(h.taps.all()), t)
-	h.taps.list.Store(&list)
-	return t
+	tap := &Tap{C: more, more: more, others: t, filter: f}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := append(slices.Clone(t.all()), tap)
+	t.list.Store(&list)
+	return tap
 }
 
 // Close closes the tap.
 func (t *Tap) Close() {
-	t.hub.taps.mu.Lock()
-	defer t.hub.taps.mu.Unlock()
-	list := slices.DeleteFunc(slices.Clone(t.hub.taps.all()), func(other *Tap) bool { return other == t })
+	t.others.mu.Lock()
+	defer t.others.mu.Unlock()
+	list := slices.DeleteFunc(slices.Clone(t.others.all()), func(other *Tap) bool { return other == t })
 	if len(list) == 0 {
-		t.hub.taps.list.Store(nil)
+		t.others.list.Store(nil)
 		return
 	}
-	t.hub.taps.list.Store(&list)
+	t.others.list.Store(&list)
 }
 
 // Take returns the events since the last call, oldest first, and how many chosen events were lost to the tap.
