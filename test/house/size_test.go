@@ -9,7 +9,7 @@ import (
 
 const (
 	// In lines.
-	maxRoot     = 2100 // 1,600 once it is the Caddy module and nothing else
+	maxRoot     = 1600
 	maxFile     = 400
 	maxFunction = 80
 )
