@@ -10,8 +10,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// additions has an app add topics to a client that comes and goes, from node to node and over restarts, until the records
-// that say so have long left every window. None of their events is lost.
+// additions has an app add topics to a client that reconnects from node to node and over restarts, until the records of that
+// have long left every window. No event of the topics is lost.
 func additions(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	const window = 400
 	c := newCluster(t, r, h, 2, window)
@@ -62,7 +62,7 @@ func additions(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	}
 }
 
-// visitor is a client that the case itself moves.
+// visitor is a client that the case moves by hand.
 type visitor struct {
 	t     testing.TB
 	hub   *hub.Hub
@@ -80,7 +80,7 @@ func visit(t testing.TB, h *hub.Hub, sub hub.Subscription) *visitor {
 	return &visitor{t: t, hub: h, conn: conn, heard: "\n", last: sub.LastEventID}
 }
 
-// own is an event for the connection alone.
+// own returns an event for the connection alone.
 func (v *visitor) own(data string) broker.Record {
 	return broker.Record{Targets: []broker.Target{{Kind: broker.Connection, Name: v.conn.ID}}, Data: []byte(data)}
 }

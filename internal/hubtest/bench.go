@@ -9,12 +9,12 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// Bench measures what an event takes of memory.
+// Bench measures how much memory an event takes.
 func Bench(b *testing.B, h brokertest.Harness) {
 	b.Run("memory", func(b *testing.B) { benchMemory(b, h) })
 }
 
-// benchMemory stores 20,000 entries, and says what one takes: of the engine's memory, or of the disk, and of a hub's
+// benchMemory stores 20,000 entries, and reports how many bytes one takes: of the engine's memory or the disk, and of a hub's
 // window.
 func benchMemory(b *testing.B, h brokertest.Harness) {
 	const entries = 20_000

@@ -14,13 +14,13 @@ import (
 // isOpen reports whether a stream with an id is open on a node.
 func isOpen(h *hub.Hub, id string) bool { return h.Open(id) != nil }
 
-// come has a client that calls itself something connect.
+// come connects a client with an id of its own.
 func come(t testing.TB, h *hub.Hub, id string) (*hub.Conn, error) {
 	return h.Subscribe(t.Context(), hub.Subscription{User: "u", ID: id, Arrived: h.Arrived()})
 }
 
-// claims has clients come again and again under names of their own. On one node that leaves nothing in the log; between two
-// it takes a fortieth of it at most, and the newest stream is the one.
+// claims has clients with ids of their own reconnect again and again. On one node that puts nothing into the log. Between two
+// nodes, it puts records into a fortieth of the log at most, and the newest stream stays open.
 func claims(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	hubs := openHubs(t, h, 2, 400)
 	if !hasRoster(t, h) {
@@ -73,7 +73,7 @@ func claims(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	}
 }
 
-// claimsBesideOlder has a node of a version beside it that makes no claims: it is told by records, as ever.
+// claimsBesideOlder runs beside a node of an older version, which knows no claims. That node still gets records instead.
 func claimsBesideOlder(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	older := openLog(t, h)
 	directory, ok := older.(broker.Roster)

@@ -14,18 +14,17 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// client is an EventSource: it reads its stream, reconnects with the id it had last, to whichever node, and keeps
-// all that it was told.
+// client is an EventSource: it reads its stream, reconnects with its last id to any node, and keeps all that it was told.
 type client struct {
 	name   string
 	user   string
 	topics []string
-	quiet  bool // nothing is published to it, but for what is for all
+	quiet  bool // only events for all are published to it
 	rng    *rand.Rand
 
-	// Its goroutine's alone until it has ended.
+	// Only its goroutine uses these until that has ended.
 	items []item
-	last  string // the id in force
+	last  string // the last id
 	begun bool
 
 	cluster *cluster
@@ -64,7 +63,7 @@ func (c *client) connect(ctx, present context.Context) {
 		pause(ctx, 2*time.Millisecond)
 		return
 	}
-	// As long as the real handler lets it wait for a hub that is not up to date.
+	// As long as the real handler waits for a hub that is not up to date.
 	patience, cancel := context.WithTimeout(ctx, 2*time.Second)
 	conn, err := s.hub.Subscribe(patience, hub.Subscription{User: c.user, Topics: c.topics, LastEventID: c.last})
 	cancel()
@@ -95,7 +94,7 @@ func (c *client) stream(ctx, present context.Context, conn *hub.Conn) {
 		frames, err := conn.Next(nil, 2048)
 		told := parse(frames)
 		select {
-		case <-leave: // cut off anywhere: what is behind the cut never arrived
+		case <-leave: // cut off anywhere: what comes after the cut never arrived
 			c.take(told[:c.rng.IntN(len(told)+1)])
 			return
 		default:

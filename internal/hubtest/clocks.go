@@ -20,7 +20,7 @@ func openAhead(t testing.TB, h brokertest.Harness, p *brokertest.Proxy, d time.D
 	return &shifted{h.Open(t, p), d}
 }
 
-// shifted is a broker as a node sees it whose clock is ahead: by that clock, all that it reads is from long ago.
+// shifted is a broker as seen by a node whose clock is ahead: by that clock, all entries are old.
 type shifted struct {
 	broker.Broker
 	ahead time.Duration
@@ -54,7 +54,7 @@ func (s *shiftedSink) Deliver(batch []broker.Entry) {
 	s.Sink.Deliver(batch)
 }
 
-// clocksApart has nodes that disagree about what time it is, by more than a window's age.
+// clocksApart has nodes whose clocks differ by more than a window's age.
 func clocksApart(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 3, whole)
 	for i, d := range []time.Duration{time.Hour, -time.Hour} {
@@ -64,7 +64,7 @@ func clocksApart(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	}
 	c.audience(10, true)
 	c.audience(5, false)
-	for first := range c.sites { // that one stores it, and the others know its key
+	for first := range c.sites { // that one stores the event, and the others know its key
 		o := c.ledger.add([]broker.Target{{Kind: broker.Broadcast}})
 		for i := range c.sites {
 			s := c.sites[(first+i)%len(c.sites)]
@@ -101,8 +101,8 @@ func clockBack(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	}
 }
 
-// clockBackRolledBack sets the engine back to an earlier state, and its clock to before what was seen of the later one:
-// as a failover to a machine that lags and whose clock is behind.
+// clockBackRolledBack rolls the engine back, and sets its clock back to before the lost entries: as in a failover to a machine
+// that lags and whose clock is slow.
 func clockBackRolledBack(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.keyed = false // a key may be lost with its event
@@ -113,7 +113,7 @@ func clockBackRolledBack(t testing.TB, r brokertest.Reporter, h brokertest.Harne
 	for range 2 {
 		h.ClockBack(t, 5*time.Second)
 		c.quota(50)
-		c.settle() // somebody has seen what is going to be lost
+		c.settle() // clients have seen events that are going to be lost
 		c.ledger.loses()
 		restore()
 		c.quota(20)

@@ -19,7 +19,7 @@ type cluster struct {
 	h      brokertest.Harness
 	window int // events in each hub's
 	ledger ledger
-	keyed  bool // publishers use idempotency keys, and try again until they know
+	keyed  bool // publishers use idempotency keys, and retry until they know the outcome
 
 	mu    sync.RWMutex // guards sites
 	sites []*site
@@ -32,14 +32,14 @@ type cluster struct {
 
 // site is a node: a hub on a broker of its own. While it is down, hub is nil.
 type site struct {
-	proxy *brokertest.Proxy // nil where the engine is not reached by TCP
+	proxy *brokertest.Proxy // nil if the engine is not reached by TCP
 	calls *counted
 	hub   *hub.Hub
 	lag   time.Duration
 	ahead time.Duration // its clock
 }
 
-// newCluster opens sites on the harness's log; one where it cannot be shared.
+// newCluster opens sites on the harness's log, or one if it cannot be shared.
 func newCluster(t testing.TB, r brokertest.Reporter, h brokertest.Harness, sites, window int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, r: r, h: h, window: window, keyed: !h.Forgets}
@@ -81,7 +81,7 @@ func (c *cluster) open(i int) {
 	brokertest.Eventually(c.t, "the hub is ready", func() bool { return well(h) })
 }
 
-// kill ends a site as a process's death does: nothing is said to anybody.
+// kill ends a site as the death of its process would: no client is told.
 func (c *cluster) kill(i int) {
 	c.mu.Lock()
 	h := c.sites[i].hub
@@ -94,7 +94,7 @@ func (c *cluster) kill(i int) {
 	}
 }
 
-// pick returns a site that is up, as it is now; nil where there is none.
+// pick returns a copy of a site that is up; nil if there is none.
 func (c *cluster) pick(rng *rand.Rand) *site {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -119,7 +119,7 @@ func (c *cluster) healthy() bool {
 	return true
 }
 
-// topics that publishers publish to; one more is quiet.
+// topics are those that publishers publish to. One more is quiet.
 var topics = []string{"orders/1", "orders/2", "news"}
 
 // audience adds clients, and waits until each has connected. Every fifth hears a topic that is quiet.
@@ -156,7 +156,7 @@ func (c *cluster) audience(n int, roams bool) {
 	})
 }
 
-// judge ends the cluster's life, and has the oracle look at it.
+// judge stops the cluster, and has the oracle check what the clients were told.
 func (c *cluster) judge(allowed gaps) {
 	c.t.Helper()
 	for _, cl := range c.clients {

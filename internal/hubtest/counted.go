@@ -8,7 +8,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// counted is a broker whose reads are counted, and whose Tail may lag.
+// counted counts the reads of a broker, and can make its Tail lag.
 type counted struct {
 	broker.Broker
 	lag time.Duration
@@ -30,7 +30,7 @@ func (b *counted) Tail(ctx context.Context, last int, sink broker.Sink) error {
 	return b.Broker.Tail(ctx, last, &lagging{sink, ctx, b.lag})
 }
 
-// lagging hands on late.
+// lagging delays deliveries.
 type lagging struct {
 	broker.Sink
 	ctx context.Context

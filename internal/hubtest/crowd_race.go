@@ -2,5 +2,5 @@
 
 package hubtest
 
-// crowd is how many clients a storm has: fewer where the race detector makes each several times as dear.
+// crowd is how many clients a storm has: fewer with the race detector, which makes each several times as expensive.
 const crowd = 2_000

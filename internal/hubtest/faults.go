@@ -8,7 +8,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// kept says which gaps there may be where an engine died and came back with what its disk had.
+// kept returns which gaps are allowed if an engine died and came back with its disk.
 func kept(h brokertest.Harness) gaps {
 	if h.Forgets {
 		return anyGaps
@@ -16,7 +16,7 @@ func kept(h brokertest.Harness) gaps {
 	return noGaps
 }
 
-// engineRestarts kills the engine under load, and starts it with all that it had.
+// engineRestarts kills the engine under load, and starts it again with its disk.
 func engineRestarts(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)
@@ -35,7 +35,7 @@ func engineRestarts(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c.judge(kept(h))
 }
 
-// engineRollsBack sets the engine back to an earlier state, under load, twice to the same.
+// engineRollsBack rolls the engine back under load, twice to the same state.
 func engineRollsBack(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.keyed = false // a key may be lost with its event
@@ -45,7 +45,7 @@ func engineRollsBack(t testing.TB, r brokertest.Reporter, h brokertest.Harness) 
 	restore := h.Engine.Snapshot(t)
 	for range 2 {
 		c.quota(100)
-		c.settle() // somebody has seen what is going to be lost
+		c.settle() // clients have seen events that are going to be lost
 		c.ledger.loses()
 		restore()
 		c.quota(20)
@@ -70,7 +70,7 @@ func engineEmptied(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c.judge(anyGaps)
 }
 
-// engineStops has the engine stand still for a while, as a machine that swaps does.
+// engineStops stops the engine for a while, as on a machine that swaps.
 func engineStops(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)
@@ -84,7 +84,7 @@ func engineStops(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c.judge(noGaps)
 }
 
-// badLine has every node's connections to its engine go bad in every way, one after the other.
+// badLine breaks every node's connections to its engine in every way, one after the other.
 func badLine(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, true)
@@ -110,7 +110,7 @@ func badLine(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c.judge(noGaps)
 }
 
-// oneLine has one node without its engine for a while, in silence and then refused. Its clients catch up.
+// oneLine cuts one node off from its engine: first the connection is silent, then it is refused. Its clients catch up.
 func oneLine(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)

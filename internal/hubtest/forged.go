@@ -8,8 +8,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// forgeries are stored forms that no hub writes, each addressed to everybody who hears the topic news, or meant to end
-// what they have.
+// forgeries returns stored forms that no hub writes. Each is addressed to all clients of the topic news, or would end their
+// streams.
 func forgeries() (all [][]byte) {
 	news := []broker.Target{{Kind: broker.Topic, Name: "news"}}
 	for _, r := range []broker.Record{
@@ -25,11 +25,11 @@ func forgeries() (all [][]byte) {
 		r.Time = time.Now()
 		all = append(all, r.Encode(nil))
 	}
-	return append(all, []byte("\x00forged"), []byte{1, 0, 1}, []byte{1, 0, 1, 1, 0}) // no records at all
+	return append(all, []byte("\x00forged"), []byte{1, 0, 1}, []byte{1, 0, 1, 1, 0}) // not records at all
 }
 
-// forgedRecords puts what no hub has written into the log. No client hears it or is ended by it: each that may miss
-// something is told of a gap, and the node stays healthy and counts it.
+// forgedRecords puts forged records into the log. No client gets them or is ended by them. Clients that may have missed
+// something are told of a gap, and nodes stay healthy and count the records.
 func forgedRecords(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)

@@ -6,7 +6,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// fullForAWhile has publishers refused under load. Clients come and go all the same, and so do nodes.
+// fullForAWhile fills the log under load, so that publishers are refused. Clients and nodes still come and go.
 func fullForAWhile(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)

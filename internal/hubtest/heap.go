@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// heap is how many bytes of this process's memory are in use.
+// heap returns how many bytes of this process's memory are in use.
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // pools let go the second time
+	runtime.GC() // pools are emptied the second time
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// heapPeak watches this process's memory. peak ends that, and says by how many bytes it has grown at most.
+// heapPeak watches this process's memory. peak ends that, and returns by how many bytes it has grown at most.
 func heapPeak() (peak func() int64) {
 	before, end, ended := heap(), make(chan struct{}), make(chan int64)
 	go func() {

@@ -41,8 +41,8 @@ func volume(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c.judge(noGaps)
 }
 
-// smallWindow has clients that come back from before the hub's window. Where the log keeps its entries, they are
-// to be had from there; otherwise only who heard nothing meanwhile can be spared a gap.
+// smallWindow has clients that resume from before the hub's window. If the log keeps its entries, they get them from there.
+// Otherwise only clients that had no events meanwhile can resume without a gap.
 func smallWindow(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, 40)
 	c.audience(15, true)
@@ -69,7 +69,7 @@ func nodesRestart(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	}
 	stop()
 	if h.Keeps {
-		// Who comes back after a restart, before anything else is published, finds his place.
+		// A client that resumes after a restart, before anything else is published, finds its place.
 		c.settle()
 		for i := range c.sites {
 			c.kill(i)
@@ -83,7 +83,7 @@ func nodesRestart(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	}
 }
 
-// awayPastRetention holds a node back while the log goes on and is trimmed. Its clients have to be told.
+// awayPastRetention keeps a node down while the log goes on and is trimmed. Its clients have to be told.
 func awayPastRetention(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 1, whole)
 	c.audience(5, false)
@@ -112,7 +112,7 @@ func awayPastRetention(t testing.TB, r brokertest.Reporter, h brokertest.Harness
 	c.judge(anyGaps)
 }
 
-// trimmedWhileQuiet: everybody has everything, then all of it is trimmed. Nobody has missed anything.
+// trimmedWhileQuiet trims all entries after every client has got them. No client has missed anything.
 func trimmedWhileQuiet(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)

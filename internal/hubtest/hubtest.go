@@ -31,13 +31,13 @@ func Run(t *testing.T, h brokertest.Harness) {
 	}
 }
 
-// RunFaults runs only the cases in which the engine fails: what another version of the same engine may do otherwise. All
-// else that clients notice is the hub's doing, and the same with either.
+// RunFaults runs only the cases in which the engine fails, because another version of the same engine may fail in another way.
+// In all other cases, what clients notice depends on the hub alone.
 func RunFaults(t *testing.T, h brokertest.Harness) {
 	t.Run("faults", func(t *testing.T) { brokertest.RunCases(t, h, faults) })
 }
 
-// hubs are the cases in which the engine is well: what clients get.
+// hubs are the cases in which the engine is well.
 var hubs = []brokertest.Case{
 	{Name: "roulette", Run: roulette},
 	{Name: "volume", Run: volume},
@@ -58,7 +58,7 @@ var hubs = []brokertest.Case{
 	{Name: "additions", Run: additions},
 }
 
-// faults are those in which it is not.
+// faults are the cases in which the engine fails, or is written to by other programs.
 var faults = []brokertest.Case{
 	{Name: "full for a while", Run: fullForAWhile, Needs: fills},
 	{Name: "newer node", Run: newerNode, Needs: takesPut},
@@ -74,8 +74,8 @@ var faults = []brokertest.Case{
 	{Name: "one node's line", Run: oneLine, Needs: func(h brokertest.Harness) bool { return proxied(h) && h.Shared }},
 }
 
-// Main runs the tests of a package, several at a time even where there are few processors: most of them wait, for a server or
-// for a time to pass.
+// Main runs the tests of a package, several at a time even on few processors: most of them wait for a server, or for time to
+// pass.
 func Main(m *testing.M) int {
 	flag.Parse()
 	given := false

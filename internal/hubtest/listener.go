@@ -10,14 +10,14 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-// listener is one stream, read by the case itself: as little at a time as it wants.
+// listener is one stream that the case itself reads, one event at a time.
 type listener struct {
 	t     testing.TB
 	conn  *hub.Conn
 	wake  chan struct{}
 	close func()        // cuts the stream off, once
-	told  []sse.Message // read, and not yet asked for
-	last  string        // the id in force
+	told  []sse.Message // read, and not yet returned by next
+	last  string        // the last id
 }
 
 // listen subscribes, and closes the stream at the end.
@@ -39,7 +39,7 @@ func listen(t testing.TB, h *hub.Hub, sub hub.Subscription) *listener {
 	return l
 }
 
-// next waits for one event. It takes no more than that from the hub.
+// next waits for one event. It takes no more from the hub than it has to.
 func (l *listener) next() sse.Message {
 	l.t.Helper()
 	for deadline := time.After(time.Minute); len(l.told) == 0; {
@@ -91,7 +91,7 @@ func tell(t testing.TB, h *hub.Hub, records ...broker.Record) (positions []broke
 	return positions
 }
 
-// about is an event for a topic.
+// about returns an event for a topic.
 func about(topic, data string) broker.Record {
 	return broker.Record{Targets: []broker.Target{{Kind: broker.Topic, Name: topic}}, Data: []byte(data)}
 }

@@ -15,8 +15,8 @@ import (
 // attempt is how long a publish may take, as in the real hub.
 const attempt = 2 * time.Second
 
-// publish publishes a group of events, on any node, and notes what became of them. With keys, some are published
-// again, as by an app that is not sure.
+// publish publishes a group of events on any node, and notes the outcomes. With keys, some groups are published again, as by an
+// app that does not know the outcome.
 func (c *cluster) publish(rng *rand.Rand, n int) {
 	keyed := c.keyed && rng.IntN(2) == 0
 	var group []*outcome
@@ -82,8 +82,8 @@ func (c *cluster) sendBy(s *site, group []*outcome, keyed bool) (open int) {
 	return open
 }
 
-// load publishes from several sides until stop is called, or each side has published count groups; 0: no bound.
-// stop waits for the publishers.
+// load publishes from several sides until stop is called, or until each side has published count groups; 0: no limit. stop
+// waits for the publishers.
 func (c *cluster) load(sides, count int) (stop func()) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	var publishing sync.WaitGroup
@@ -108,7 +108,7 @@ func (c *cluster) load(sides, count int) (stop func()) {
 	}
 }
 
-// troubled waits until some publishers have been told that it does not work.
+// troubled waits until some publishes have failed.
 func (c *cluster) troubled() {
 	c.t.Helper()
 	_, refusals, unsure := c.ledger.counts()
@@ -140,10 +140,10 @@ func (c *cluster) mark() broker.Position {
 	return o.pos
 }
 
-// catchUp is how long clients have to come to the end. Tests of the suite itself, in which some never do, shorten it.
+// catchUp is how long clients have to catch up. Tests of the suite itself, in which some never do, shorten it.
 var catchUp = time.Minute
 
-// settle publishes an event for all, and waits until every client has come to it.
+// settle publishes an event for all, and waits until every client has got it, or a gap that covers it.
 func (c *cluster) settle() {
 	c.t.Helper()
 	brokertest.Eventually(c.t, "every hub is well", c.healthy)

@@ -9,8 +9,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// newerNode has a node of a later version publish beside the others. Its events reach their clients; of those that
-// are beyond them, everybody is told by a gap.
+// newerNode runs beside a node of a later version that publishes. Its events reach the clients. For those that this version
+// cannot read, every client is told of a gap.
 func newerNode(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 2, whole)
 	c.audience(10, false)
@@ -31,7 +31,7 @@ func newerNode(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	}
 	c.load(2, 20)()
 	o := c.ledger.add([]broker.Target{{Kind: broker.Topic, Name: "news"}})
-	c.ledger.settle(o, broker.Result{Err: broker.ErrUnknownOutcome}) // nobody says where it is
+	c.ledger.settle(o, broker.Result{Err: broker.ErrUnknownOutcome}) // its position is not known
 	put(brokertest.NewerReadable(broker.Record{Targets: o.targets, Data: []byte(strconv.Itoa(o.number))}))
 	c.load(2, 20)()
 	c.settle()

@@ -14,7 +14,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// settings are those of a hub whose window has a number of events.
+// settings returns the settings of a hub whose window holds a number of events.
 func settings(window int) hub.Settings {
 	return hub.Settings{
 		History: hub.History{Events: window, Age: time.Hour, Bytes: 256 << 20},
@@ -30,7 +30,7 @@ func start(t testing.TB, b broker.Broker, name string, s hub.Settings) *hub.Hub 
 	return h
 }
 
-// well reports whether a hub hears from its broker. It may know of a record that is too new for it.
+// well reports whether a hub can read from its broker. It may have met a record that is too new for it.
 func well(h *hub.Hub) bool {
 	err := h.Health()
 	return err == nil || errors.Is(err, broker.ErrNewer)
@@ -48,7 +48,7 @@ func openHub(t testing.TB, h brokertest.Harness, name string, s hub.Settings) *h
 	return one
 }
 
-// openHubs starts n hubs on the log, as processes do: with the log's directory.
+// openHubs starts n hubs on the log, which use the log's directory as separate processes would.
 func openHubs(t testing.TB, h brokertest.Harness, n, window int) (hubs []*hub.Hub) {
 	t.Helper()
 	for i := range n {

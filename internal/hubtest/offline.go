@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// ask publishes an event to a user, and returns what has become of it.
+// ask publishes an event to a user, and returns its delivery.
 func ask(t testing.TB, h *hub.Hub, user, data string) hub.Delivery {
 	t.Helper()
 	record := broker.Record{Targets: []broker.Target{{Kind: broker.User, Name: user}}, Data: []byte(data)}
@@ -34,7 +34,7 @@ func arrive(t testing.TB, h *hub.Hub, user string) *hub.Conn {
 	return c
 }
 
-// offline asks who is there, on the other node than the one that users come to and leave.
+// offline asks on one node about users that connect to the other one and leave it.
 func offline(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	hubs := openHubs(t, h, 2, whole)
 	directory, ok := openLog(t, h).(broker.Roster)
@@ -74,7 +74,7 @@ func offline(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	}
 }
 
-// offlineWhileRoaming has users come and go on both nodes: whoever hears an event was not offline.
+// offlineWhileRoaming has a user come and go on both nodes. If a stream gets an event, the user was not offline.
 func offlineWhileRoaming(t testing.TB, r brokertest.Reporter, hubs []*hub.Hub) {
 	var mu sync.Mutex
 	heard := map[string]bool{}
@@ -128,7 +128,7 @@ func offlineWhileRoaming(t testing.TB, r brokertest.Reporter, hubs []*hub.Hub) {
 	r.Logf("of 150 events %d met nobody, and %d were heard", told, len(heard))
 }
 
-// countsOfEmptied empties the engine: the nodes' counts are there again at once, and nobody is taken for offline.
+// countsOfEmptied empties the engine. The nodes' counts are back within seconds, and no user is taken for offline meanwhile.
 func countsOfEmptied(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	hubs := openHubs(t, h, 2, whole)
 	if !hasRoster(t, h) {

@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// fate is what is known of an event.
+// fate is what is known about an event.
 type fate uint8
 
 const (
@@ -28,7 +28,7 @@ type outcome struct {
 	number  int
 	targets []broker.Target
 	fate    fate
-	pos     broker.Position // where acknowledged
+	pos     broker.Position // if acknowledged
 }
 
 // ledger is what the oracle knows: every event, and the order of the log's lives.
@@ -64,7 +64,7 @@ func (l *ledger) settle(o *outcome, res broker.Result) {
 	case res.Err != nil:
 		o.fate = max(o.fate, refused)
 	case l.forgets && o.fate == acknowledged && o.pos.Epoch != res.Position.Epoch:
-		// Of a group that was under way when a life of such a log ended, all is published anew.
+		// If a life of such a log ends while a group is being published, all of the group is published again.
 	case o.fate == acknowledged && o.pos != res.Position:
 		fault("event %d is acknowledged at %s, and again at %s", o.number, o.pos, res.Position)
 	case o.fate < unknown && res.Repeated:
@@ -77,7 +77,7 @@ func (l *ledger) settle(o *outcome, res broker.Result) {
 	}
 }
 
-// sight notes a position that a client was given.
+// sight notes a position that a client was told.
 func (l *ledger) sight(p broker.Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -118,8 +118,8 @@ func (l *ledger) compare(p, q broker.Position) int {
 	return p.Compare(q)
 }
 
-// covers reports whether a gap says that an event may be missing: one between its ends, or, unless the reason is that the
-// history was trimmed, one of an earlier life of the log, of which nobody knows what was lost.
+// covers reports whether a gap says that an event may be missing: an event between its ends, or, unless the history was
+// trimmed, one of an earlier life of the log, of which it is not known what was lost.
 func (l *ledger) covers(gap *item, p broker.Position) bool {
 	switch {
 	case l.compare(p, gap.pos) > 0:
@@ -133,7 +133,7 @@ func (l *ledger) covers(gap *item, p broker.Position) bool {
 	return earlier && gap.reason != "trimmed"
 }
 
-// counts of what publishers were told.
+// counts returns how many events have each fate.
 func (l *ledger) counts() (acked, refusals, unsure int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -154,7 +154,7 @@ func (l *ledger) counts() (acked, refusals, unsure int) {
 type item struct {
 	kind   itemKind
 	pos    broker.Position // of its id; of a gap: where all is complete again
-	from   broker.Position // of a gap: behind which something may be missing
+	from   broker.Position // of a gap: after which something may be missing
 	reason string          // of a gap
 	number int             // of an event
 	text   string
@@ -169,19 +169,19 @@ const (
 	isGap
 )
 
-// gaps says which clients may be told of a gap.
+// gaps is which clients may be told of a gap.
 type gaps uint8
 
 const (
-	noGaps   gaps = iota // nobody
+	noGaps   gaps = iota // none
 	busyGaps             // those to whom something was published
 	anyGaps
 )
 
-// most is how many problems of one sort are told.
+// most is how many problems of one sort are reported.
 const most = 3
 
-// check compares what clients were told with what was published. It is called when all has come to rest.
+// check compares what clients were told with what was published. It is called after all clients have ended.
 func (l *ledger) check(r brokertest.Reporter, clients []*client, allowed gaps) {
 	r.Helper()
 	l.mu.Lock()
@@ -217,8 +217,8 @@ func (l *ledger) checkClient(r brokertest.Reporter, c *client, acked []*outcome,
 	}
 	var at broker.Position // the client has all up to here
 	var owed []*outcome    // passed over; a gap has to come
-	// What has come from another place than the event's. It was stored twice, unless a gap behind it says that what was there
-	// is lost: a publish that is under way when an engine is put back may be stored once more.
+	// Events that have come from a position other than the acknowledged one. They were stored twice, unless a later gap says that
+	// one of the two is lost: a publish that is under way when an engine is put back may be stored once more.
 	var elsewhere []string
 	problems, gapsSeen := 0, 0
 	report := func(format string, args ...any) {
@@ -226,7 +226,7 @@ func (l *ledger) checkClient(r brokertest.Reporter, c *client, acked []*outcome,
 			r.Errorf("%s: %s", c.name, fmt.Sprintf(format, args...))
 		}
 	}
-	next := 0 // in due, behind at
+	next := 0 // in due, after at
 	pass := func(to broker.Position) {
 		for ; next < len(due) && l.compare(due[next].pos, to) <= 0; next++ {
 			if due[next].pos != to {
@@ -235,8 +235,8 @@ func (l *ledger) checkClient(r brokertest.Reporter, c *client, acked []*outcome,
 		}
 		at = to
 	}
-	missed := func(to broker.Position) { // it has come to a place otherwise than by an event there
-		if to == at { // and was there already: a gap up to there has covered what it had not got
+	missed := func(to broker.Position) { // it has come to a position, but not by an event there
+		if to == at { // it was there already: a gap up to there has covered what it missed
 			return
 		}
 		pass(to)
@@ -267,7 +267,7 @@ func (l *ledger) checkClient(r brokertest.Reporter, c *client, acked []*outcome,
 			default:
 				missed(it.pos)
 			}
-			owed = slices.DeleteFunc(owed, func(o *outcome) bool { // what is behind the gap is due again
+			owed = slices.DeleteFunc(owed, func(o *outcome) bool { // events after the gap are due again
 				return l.compare(o.pos, it.pos) > 0 || l.covers(&it, o.pos)
 			})
 			if it.reason != "trimmed" {
@@ -294,7 +294,7 @@ func (l *ledger) checkClient(r brokertest.Reporter, c *client, acked []*outcome,
 			case o.fate < unknown:
 				report("event %d was refused, and has come at %s", it.number, it.pos)
 			case l.forgets && o.fate == acknowledged && o.pos.Epoch != it.pos.Epoch:
-				// As settle has it: such a log knows no keys of an earlier life.
+				// As in settle: such a log knows no keys of an earlier life.
 			case o.fate == acknowledged && o.pos != it.pos:
 				elsewhere = append(elsewhere, fmt.Sprintf("event %d has come at %s, but was acknowledged at %s: stored twice", it.number, it.pos, o.pos))
 			case o.fate == unknown && !places[it.number].IsZero() && places[it.number] != it.pos:

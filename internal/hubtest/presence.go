@@ -7,7 +7,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// presence is when clients are there at all.
+// presence controls when clients are connected at all.
 type presence struct {
 	mu        sync.Mutex // guards all below
 	connected int
@@ -23,8 +23,8 @@ func (p *presence) begin() {
 	p.back = make(chan struct{})
 }
 
-// enter waits until clients are there, and counts one in. What it returns is done when they have to leave; nil
-// where ctx is.
+// enter waits until clients may connect, and counts one in. It returns a context that is done when they have to leave; nil if
+// ctx is done.
 func (p *presence) enter(ctx context.Context) context.Context {
 	for {
 		p.mu.Lock()
@@ -49,7 +49,7 @@ func (p *presence) leave() {
 	p.connected--
 }
 
-// depart cuts every client off. They stay away until back is called, and then come all at once.
+// depart disconnects all clients. They stay away until back is called, and then reconnect all at once.
 func (c *cluster) depart() (back func()) {
 	c.t.Helper()
 	p := &c.presence

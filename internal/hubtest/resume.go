@@ -11,8 +11,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// manyLives restarts the nodes more often than a window remembers lives of the log. Clients that were away all the time
-// miss nothing, and get nothing twice.
+// manyLives restarts the nodes more often than a window remembers lives of the log. Clients that were away meanwhile miss
+// nothing, and get nothing twice.
 func manyLives(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c := newCluster(t, r, h, 1, whole)
 	c.audience(10, false)
@@ -28,8 +28,8 @@ func manyLives(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	c.judge(noGaps)
 }
 
-// takenAway takes a topic from a client that catches up from the log. It is not heard again, and a client that is cut off
-// at the gap misses nothing of what it still has.
+// takenAway removes a topic from a client that catches up from the log. The client gets no more of its events. One that is cut
+// off at the gap misses nothing of the other topics.
 func takenAway(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	theHub := openHub(t, h, "hub", settings(5))
 	var first broker.Position
@@ -70,8 +70,8 @@ func takenAway(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	}
 }
 
-// excludedAfterReconnect has a client come back under another id, after events that it was excluded from: with others in one
-// batch, alone, and as it catches up.
+// excludedAfterReconnect has a client reconnect under another id, after events that it was excluded from: in one batch with
+// others, alone, and while it catches up.
 func excludedAfterReconnect(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	theHub := openHub(t, h, "hub", settings(1000))
 	topics := []string{"t"}
@@ -103,8 +103,8 @@ func excludedAfterReconnect(t testing.TB, r brokertest.Reporter, h brokertest.Ha
 	}
 }
 
-// pagesInTheBudget has more clients catch up over large events than the hub's memory has room for, and read nothing for a
-// while. Those that are put back get everything in the end, once and in order.
+// pagesInTheBudget has more clients catch up over large events than the hub's memory has room for. For a while they read
+// nothing. Clients that have to wait get everything in the end, once and in order.
 func pagesInTheBudget(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	const budget, clients, events = 2 << 20, 20, 60
 	s := settings(4)

@@ -7,8 +7,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// storms have so many clients come back at once that nothing else should run beside them. From a window, the engine is asked
-// for nothing, so that it does not matter which one it is.
+// storms have so many clients reconnect at once that no other case should run meanwhile. If the window has all that they
+// missed, the engine is asked for nothing: then it does not matter which one it is.
 var storms = []brokertest.Case{
 	{Name: "from the window", Run: stormWithin(whole), Needs: inProcess, Alone: true},
 	{Name: "from the log", Run: stormWithin(40), Needs: keeps, Alone: true},
@@ -21,8 +21,8 @@ func stormWithin(window int) func(testing.TB, brokertest.Reporter, brokertest.Ha
 	return func(t testing.TB, r brokertest.Reporter, h brokertest.Harness) { storm(t, r, h, window) }
 }
 
-// storm has many clients come back at the same moment, from where they were a while ago, all of them to one node: the
-// other is dead. The engine is asked little, or nothing where all that they missed is in the hub's window.
+// storm has many clients resume at the same moment, all of them on one node: the other is dead. The engine is asked for little,
+// or for nothing if the hub's window has all that they missed.
 func storm(t testing.TB, r brokertest.Reporter, h brokertest.Harness, window int) {
 	c := newCluster(t, r, h, 2, window)
 	c.audience(crowd, false)

@@ -14,8 +14,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// Engine is a log server in memory: the smallest thing behind which several nodes can stand. It can do what the
-// suite asks of a real one, and, with a fault planted, what no broker may.
+// Engine is a log server in memory. It can do what the suites ask of a real one, and, with a fault planted, what no broker
+// may do.
 type Engine struct {
 	fault Fault
 
@@ -30,18 +30,18 @@ type Engine struct {
 
 // Fault is what is wrong with an engine, on purpose.
 type Fault struct {
-	Drops   uint64 // every so many entries are acknowledged, and not kept
-	Doubles bool   // a key is not looked up
-	Reuses  bool   // a start begins no new epoch, and no tail looks whether it is still on its log
-	Skips   bool   // what it does not understand is passed over
-	Recalls bool   // a key counts for ever
-	Crams   bool   // what it has no room for is stored all the same
-	Distant bool   // a node passes over what is from long ago by its clock
-	Forgets bool   // what a node was told is stored, and no tail has read, may be lost without a word
-	Unsure  int    // no fault: of so many appends, one is stored and its answer lost
+	Drops   uint64 // every Drops-th entry is acknowledged and not kept
+	Doubles bool   // a repeated key is stored again
+	Reuses  bool   // a start begins no new epoch, and no tail checks whether the log is still the same
+	Skips   bool   // records that it cannot read are skipped without a hole
+	Recalls bool   // keys never expire
+	Crams   bool   // records are refused and stored when the log is full
+	Distant bool   // a node skips entries that are old by its own clock
+	Forgets bool   // acknowledged entries that no tail has read may be lost without a hole
+	Unsure  int    // not a fault: of every Unsure appends, one is stored and its answer lost
 }
 
-// disk is what outlives a start.
+// disk is the part of an engine that outlives a restart.
 type disk struct {
 	epochs  []epoch
 	entries []broker.Entry
@@ -53,7 +53,7 @@ type disk struct {
 // epoch is one life of the log. Every start begins one, so that no number is given out twice.
 type epoch struct {
 	id, first uint64
-	hole      bool // somebody has noticed a loss, and stored a hole
+	hole      bool // a tail has noticed a loss, and stored a hole
 }
 
 type use struct {
@@ -71,7 +71,7 @@ func New(f Fault) *Engine {
 	return e
 }
 
-// signal wakes whoever waits. The caller holds mu, as for all below that are not exported.
+// signal wakes all waiting nodes. The caller holds mu, as for all unexported methods below.
 func (e *Engine) signal() {
 	close(e.changed)
 	e.changed = make(chan struct{})
@@ -122,7 +122,7 @@ func (e *Engine) trim(keep int) {
 	})
 }
 
-// epochOf is the index of the epoch that a number belongs to.
+// epochOf returns the index of the epoch that a number belongs to.
 func (d *disk) epochOf(number uint64) int {
 	for i := len(d.epochs) - 1; i > 0; i-- {
 		if d.epochs[i].first <= number {
@@ -136,7 +136,7 @@ func (d *disk) position(number uint64) broker.Position {
 	return broker.Position{Epoch: d.epochs[d.epochOf(number)].id, Minor: number}
 }
 
-// stands is Resolve.
+// stands returns how a position stands to the log.
 func (d *disk) stands(p broker.Position) broker.Standing {
 	i := slices.IndexFunc(d.epochs, func(e epoch) bool { return e.id == p.Epoch })
 	switch {
@@ -188,8 +188,9 @@ func (e *Engine) put(r broker.Record, now time.Time) broker.Position {
 	return p
 }
 
-// goOn is the number behind which a tail that has all up to p goes on in a new life of the engine. Where p was
-// lost, or acked, the newest that the tail's node was told is stored, that is before the first entry since, and there has to be a hole.
+// goOn returns the number after which a tail that has come to p continues in a new life of the engine. acked is the newest
+// entry that the tail's node was told is stored. If p or acked was lost, the tail continues before the first entry of the
+// life since, and there has to be a hole.
 func (e *Engine) goOn(p broker.Position, acked *broker.Position) uint64 {
 	d := &e.disk
 	there := func(p broker.Position) bool {
@@ -212,7 +213,7 @@ func (e *Engine) goOn(p broker.Position, acked *broker.Position) uint64 {
 	return d.epochs[since].first - 1
 }
 
-// after returns entries behind a number.
+// after returns the entries after a number.
 func (d *disk) after(number uint64, limit int) []broker.Entry {
 	i, _ := slices.BinarySearchFunc(d.entries, number+1, func(e broker.Entry, n uint64) int {
 		return int(int64(e.Position.Minor) - int64(n))
@@ -232,7 +233,7 @@ type node struct {
 	acked broker.Position // the newest entry of its own; the engine's mu guards it
 }
 
-// view is what the node sees of entries.
+// view returns the entries that the node sees.
 func (n *node) view(entries []broker.Entry) []broker.Entry {
 	return slices.DeleteFunc(entries, func(e broker.Entry) bool {
 		return n.engine.fault.Distant && len(e.Record.Targets) == 1 && e.Record.Targets[0].Kind == broker.Topic && time.Now().Add(n.ahead).Sub(e.Record.Time) > time.Minute
@@ -293,7 +294,7 @@ func (n *node) Tail(ctx context.Context, last int, sink broker.Sink) error {
 	var at broker.Position // all up to here has been handed on
 	var next uint64        // the number of that
 	var life int
-	var state error = errAway // not nil, so that the first nil is said
+	var state error = errAway // not nil, so that the first nil is reported
 	told := false
 	for {
 		var begin bool

@@ -14,7 +14,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// attended opens a hub that publishes who comes and goes, with a window of few events.
+// attended opens a hub that publishes presence, with a small window.
 func attended(t testing.TB, b broker.Broker, events int) *hub.Hub {
 	t.Helper()
 	s := settings(events)
@@ -24,7 +24,7 @@ func attended(t testing.TB, b broker.Broker, events int) *hub.Hub {
 	return one
 }
 
-// saying returns what a frame says of a user, "" where it says nothing.
+// saying returns the presence event in a frame as text; "" if there is none.
 func saying(frame []byte) string {
 	_, rest, ok := strings.Cut(string(frame), "event: sse:presence\ndata: ")
 	data, _, _ := strings.Cut(rest, "\n")
@@ -56,7 +56,7 @@ func told(t testing.TB, h *hub.Hub, after broker.Position, n int) (list []string
 	return list
 }
 
-// fill pushes out what the window holds, and returns the last position.
+// fill publishes n events, which push older ones out of the window, and returns the last position.
 func fill(t testing.TB, h *hub.Hub, n int) (last broker.Position) {
 	t.Helper()
 	for range n {
@@ -72,7 +72,7 @@ func fill(t testing.TB, h *hub.Hub, n int) (last broker.Position) {
 	return last
 }
 
-// joinsOnce has users come to two nodes at the same time. Those who read it from the log, too, are told once of each.
+// joinsOnce has users connect to two nodes at the same time. Each join is reported once, also to readers of the log.
 func joinsOnce(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	hubs := []*hub.Hub{attended(t, h.Open(t, nil), 100), attended(t, h.Open(t, nil), 100)}
 	if !hasRoster(t, h) {
@@ -132,7 +132,7 @@ func joinsOnce(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	}
 }
 
-// presenceOverRestart has a node start again after a user has come, whose join its window does not hold any more.
+// presenceOverRestart restarts a node after a user has joined, when the join has left the window.
 func presenceOverRestart(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 	for _, how := range []string{"still there", "left before"} {
 		b := h.Open(t, nil)
@@ -172,7 +172,7 @@ func presenceOverRestart(t testing.TB, r brokertest.Reporter, h brokertest.Harne
 			break
 		}
 		ghost.Close(nil)
-		back := arrive(t, one, "ghost") // and so its leave is said here, like any other
+		back := arrive(t, one, "ghost") // so its leave is reported here, like any other
 		back.Close(nil)
 		if got := told(t, one, last, 1); len(got) != 1 || got[0] != "leave ghost" {
 			r.Errorf("it leaves: %s", got)
