@@ -13,7 +13,6 @@ import (
 
 const (
 	pageEntries = 512
-	pageBytes   = "1048576"
 	// fillBytes limits the history that a tail begins with.
 	fillBytes = 64 << 20
 	// block is how long the tail waits for a new entry before it looks at the log again.

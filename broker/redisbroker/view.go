@@ -13,6 +13,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
+// pageBytes bounds what one view reads.
+const pageBytes = "1048576"
+
 // view is a part of the log, with the state of the log at the moment of reading.
 type view struct {
 	now    int64 // milliseconds
