@@ -11,12 +11,12 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// event is of the size that is usual.
+// event returns an event of a usual size.
 func event(data []byte) broker.Record {
 	return broker.Record{Targets: []broker.Target{{Kind: broker.User, Name: "user-4711"}}, Type: "order", Data: data}
 }
 
-// BenchmarkAppend is goroutines that append records events at a time.
+// BenchmarkAppend appends from several goroutines, several records at a time.
 func BenchmarkAppend(b *testing.B) {
 	for _, c := range []struct {
 		name                string
@@ -117,7 +117,7 @@ func benchmarkGiB(b *testing.B, keyed bool) {
 	_ = os.RemoveAll(dir)
 }
 
-// BenchmarkTail is how fast entries come from Append to the sink.
+// BenchmarkTail measures how fast entries get from Append to the sink.
 func BenchmarkTail(b *testing.B) {
 	log := opened(b, b.TempDir(), Options{Sync: Never})
 	s := follow(b, log, 0)

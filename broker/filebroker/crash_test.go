@@ -107,7 +107,7 @@ func runChild(t *testing.T, dir string, events int) map[broker.Position]string {
 }
 
 // A process that is killed under load loses nothing that it acknowledged, and stores nothing twice. SSE_PUSH_SOAK
-// is for how long that is tried.
+// repeats that for a time.
 func TestKilled(t *testing.T) {
 	soak, err := time.ParseDuration(os.Getenv("SSE_PUSH_SOAK"))
 	if err != nil && os.Getenv("SSE_PUSH_SOAK") != "" {
@@ -183,7 +183,7 @@ func TestSecondProcess(t *testing.T) {
 	put(t, b, "the first one goes on")
 }
 
-// A config that takes a log up while the one before is still draining it shares it.
+// A config that opens a log while the old config still drains it shares the log.
 func TestSameProcess(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

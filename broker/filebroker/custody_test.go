@@ -14,14 +14,14 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// health returns what Tail has said last.
+// health returns the last error that State was called with.
 func (f *follower) health() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.states[len(f.states)-1]
 }
 
-// refuses waits until the log says why it stores nothing, and checks that it does not.
+// refuses waits until the log reports why it stores nothing, and checks that it stores nothing.
 func refuses(t *testing.T, b *Broker, f *follower, why string) {
 	t.Helper()
 	brokertest.Eventually(t, "Tail says: "+why, func() bool {
@@ -46,7 +46,7 @@ func closed(b *Broker) { _ = b.Close() }
 
 var syncModes = map[string]time.Duration{"always": Always, "now and then": time.Millisecond, "never": Never}
 
-// A log whose files are removed while it is open says so, and stores nothing more.
+// A log whose files are removed while it is open reports that, and stores nothing more.
 func TestRemovedWhileOpen(t *testing.T) {
 	t.Parallel()
 	for what, remove := range map[string]func(dir string) error{
@@ -157,8 +157,8 @@ func TestTableRemovedWhileOpen(t *testing.T) {
 	}
 }
 
-// While the disk takes nothing, the log says so. It finds out by itself that the disk is well again: a load balancer
-// may have taken the node out, so that nobody publishes there.
+// While the disk takes nothing, the log reports that. It notices by itself that the disk works again: a load balancer may have
+// taken the node out, so that no publish reaches it.
 func TestAilingDisk(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

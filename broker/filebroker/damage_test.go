@@ -55,7 +55,7 @@ func TestTornTail(t *testing.T) {
 	path := files(t, dir)[0]
 	segment, table := readFile(t, path), readFile(t, filepath.Join(dir, tableName))
 
-	for _, zeros := range []bool{true, false} { // with room set aside behind it, or none
+	for _, zeros := range []bool{true, false} { // with allocated room after it, or none
 		for cut := whole; cut <= last; cut++ {
 			torn := bytes.TrimRight(segment[whole:min(cut, third)], "\x00")
 			if cut > third {
@@ -98,7 +98,7 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-// A flipped bit, whichever, takes only what it is in, and is told.
+// A flipped bit damages only the entry that it is in, and a hole takes its place.
 func TestFlippedBit(t *testing.T) {
 	t.Parallel()
 	for _, full := range []bool{true, false} {
@@ -161,7 +161,7 @@ func TestFlippedBit(t *testing.T) {
 	}
 }
 
-// An event's data that looks like a frame is none, even where the frame around it is damaged.
+// An event's data that looks like a frame is not taken for one, even if the frame around it is damaged.
 func TestForgedFrame(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -224,7 +224,7 @@ func TestNewerVersion(t *testing.T) {
 	}
 }
 
-// Without its table, the log is still readable, but nobody's position is known.
+// Without its table, the log can still be read, but no position is known.
 func TestTableMissing(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(path string){
@@ -249,7 +249,7 @@ func TestTableMissing(t *testing.T) {
 	}
 }
 
-// Whatever is in a segment, recovery ends, and what it finds can be read.
+// Whatever a segment holds, recovery ends, and the entries that it finds can be read.
 // Fuzz it with -fuzzminimizetime 1x: what the goroutines of a log cover differs from run to run.
 func FuzzSegment(f *testing.F) {
 	s := segment{first: 1, salt: 7}

@@ -171,7 +171,7 @@ func TestFailingSync(t *testing.T) {
 	}
 }
 
-// Where what was half written cannot be taken back, the log must not go on.
+// If a half written entry cannot be cut off, the log must not go on.
 func TestFailingCut(t *testing.T) {
 	t.Parallel()
 	d := &disk{}
@@ -232,7 +232,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// A real file system that is full, by others and by ourselves.
+// A real file system is full, because of other files and of the log itself.
 func TestFullFileSystem(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -282,7 +282,7 @@ func TestUnusableDirectory(t *testing.T) {
 	}
 }
 
-// onceFailing is a disk whose error is told to whoever syncs first, as Linux does.
+// onceFailing is a disk that reports an error only to the first sync, as Linux does.
 type onceFailing struct {
 	armed          sync.Mutex // locked: no sync fails
 	syncs, release chan struct{}
@@ -302,7 +302,7 @@ func (f onceFailingFile) Sync() error {
 	return syscall.EIO
 }
 
-// A sync in the background meets an error while the writer finishes the same segment: its own sync hears nothing of it.
+// A sync in the background meets an error while the writer finishes the same segment: its own sync does not report it.
 func TestFailingSyncOfASealedSegment(t *testing.T) {
 	t.Parallel()
 	d := &onceFailing{syncs: make(chan struct{}), release: make(chan struct{})}
@@ -350,7 +350,7 @@ func TestFailingSyncOfASealedSegment(t *testing.T) {
 	}
 }
 
-// What a close meets is an error of the disk, too: some file systems write only then.
+// An error on close is an error of the disk, too: some file systems write only then.
 func TestFailingClose(t *testing.T) {
 	t.Parallel()
 	d := &disk{}

@@ -39,7 +39,7 @@ func opened(t testing.TB, dir string, o Options) *Broker {
 	return b
 }
 
-// crash lets go of a log as SIGKILL would: nothing is written any more.
+// crash ends a log as SIGKILL would: nothing more is written.
 func crash(t testing.TB, b *Broker) {
 	t.Helper()
 	b.once.Do(func() {
@@ -78,20 +78,20 @@ func numbered(prefix string, n int) (texts []string) {
 	return texts
 }
 
-// rest is what comes behind a position: the texts of the events, and "-" for a hole.
+// rest returns the entries after a position: the texts of the events, and "-" for a hole.
 func rest(t testing.TB, b *Broker, after broker.Position) (texts []string) {
 	t.Helper()
 	for at, end := after, b.tip(); ; {
 		entries, err := b.Read(t.Context(), at, end, 100)
 		if err != nil {
-			t.Fatalf("reading behind %s: %v", at, err)
+			t.Fatalf("reading after %s: %v", at, err)
 		}
 		if len(entries) == 0 {
 			return texts
 		}
 		for _, e := range entries {
 			if e.Position.Minor <= at.Minor {
-				t.Fatalf("%s comes behind %s", e.Position, at)
+				t.Fatalf("%s comes after %s", e.Position, at)
 			}
 			at = e.Position
 			if e.Record.Kind == broker.Hole {
@@ -112,14 +112,14 @@ func standing(t testing.TB, b *Broker, p broker.Position) broker.Standing {
 	return s
 }
 
-// start is the position before the first entry that is left.
+// start returns the position before the first entry that is left.
 func (b *Broker) start() broker.Position {
 	b.log.mu.Lock()
 	defer b.log.mu.Unlock()
 	return b.log.table.position(b.log.oldest() - 1)
 }
 
-// tip is the newest entry's position.
+// tip returns the newest entry's position.
 func (b *Broker) tip() broker.Position {
 	b.log.mu.Lock()
 	defer b.log.mu.Unlock()

@@ -43,7 +43,7 @@ func TestRecordComesBack(t *testing.T) {
 	}
 }
 
-// After a restart, a client comes back before anything is published: nothing is missing, and nothing is said to be.
+// After a restart, a client comes back before anything is published: nothing is missing, and no gap is reported.
 func TestResumeAfterRestart(t *testing.T) {
 	t.Parallel()
 	for _, killed := range []bool{true, false} {
@@ -132,7 +132,7 @@ func TestRestoredCopy(t *testing.T) {
 	}
 }
 
-// What a crash of the machine may have taken is said; where all had been synced, nothing is.
+// Entries that a crash of the machine may have lost are reported as a hole. If all were synced, there is no hole.
 func TestMachineCrash(t *testing.T) {
 	t.Parallel()
 	for sync, want := range map[time.Duration][]string{Always: nil, Never: {"-"}} {
@@ -201,7 +201,7 @@ func diskUse(t *testing.T, dir string) (n int64) {
 	return n
 }
 
-// A missing or unreadable segment is a hole, and what is newer is there.
+// A missing or unreadable segment is a hole, and newer entries are there.
 func TestSegmentMissing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

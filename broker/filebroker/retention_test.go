@@ -44,7 +44,7 @@ func TestMaxBytes(t *testing.T) {
 		crash(t, b)
 		b = opened(t, dir, o)
 	}
-	// An event larger than all of the log is kept as long as nothing comes behind it.
+	// An event larger than the whole log is kept as long as nothing comes after it.
 	p := put(t, b, "before")
 	put(t, b, strings.Repeat("y", 2*MinMaxBytes))
 	if got := rest(t, b, p); len(got) != 1 {
@@ -57,7 +57,7 @@ func TestMaxBytes(t *testing.T) {
 	}
 }
 
-// All is trimmed by age while nobody publishes. That is no gap for who had it all.
+// All entries are trimmed by age while nothing is published. A reader that had them all sees no gap.
 func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

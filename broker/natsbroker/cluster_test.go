@@ -122,7 +122,7 @@ func TestClusterLosesItsLeader(t *testing.T) {
 				}
 				if by, _, _ := strings.Cut(name, "/"); !unsure[name] {
 					if name < last[by] {
-						t.Errorf("node %d: %s behind %s", i, name, last[by])
+						t.Errorf("node %d: %s after %s", i, name, last[by])
 					}
 					last[by] = name
 				}

@@ -19,7 +19,7 @@ func TestConformance(t *testing.T) {
 	hubtest.Run(t, h)
 }
 
-// The server that distributions have is older. What does not depend on the server is tested on the current one.
+// The server that distributions have is older. Cases that do not depend on the server run on the current one only.
 func TestConformanceOfInstalled(t *testing.T) {
 	t.Parallel()
 	h := harness(installed(t))
@@ -43,7 +43,7 @@ func harness(binary string) brokertest.Harness {
 	}
 }
 
-// fresh is a harness on a server of its own.
+// fresh returns a harness on a server of its own.
 func fresh(t testing.TB, binary string) brokertest.Harness {
 	s := start(t, binary, "")
 	h := harness(binary)
@@ -88,8 +88,8 @@ func (s *server) change(t testing.TB, change func(*jetstream.StreamConfig)) {
 	}
 }
 
-// fill lets the stream take no more. A bound below what it holds would have some servers trim it, and publishers may be at
-// work: it is set above that, and other messages take the rest.
+// fill fills the stream. A limit below what it holds would make some servers trim it, and publishers may be at work: the limit is
+// set above that, and other messages take the rest.
 func (s *server) fill(t testing.TB) (again func()) {
 	var most int64
 	held := int64(s.stream(t, "sse_push-hub").CachedInfo().State.Msgs)
@@ -137,7 +137,7 @@ func (s *server) shorten(t testing.TB, window time.Duration) {
 	}
 }
 
-// bytes is what the stream takes of the disk.
+// bytes returns how many bytes of the disk the stream takes.
 func (s *server) bytes(t testing.TB) int64 {
 	return int64(s.stream(t, "sse_push-hub").CachedInfo().State.Bytes)
 }

@@ -222,7 +222,7 @@ func checkServer(s string) error {
 		return errors.New("the host is missing; write: nats://host:4222")
 	}
 	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return fmt.Errorf("%q: nothing may stand behind the host", u.Path)
+		return fmt.Errorf("%q: nothing may follow the host", u.Path)
 	}
 	return nil
 }

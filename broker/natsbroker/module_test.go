@@ -58,7 +58,7 @@ func TestCaddyfile(t *testing.T) {
 		"nats redis://s3cret@host":                   `scheme is "redis"`,
 		"nats nats://":                               "host is missing",
 		"nats nats://:s3cret@a:port":                 "not a URL",
-		"nats nats://a/path":                         "nothing may stand behind",
+		"nats nats://a/path":                         "nothing may follow",
 		"nats {env.NATS_TEST_NOT_THERE}":             "server 1",
 		"nats {\ntoken {env.NATS_TEST_NOT_THERE}\n}": "token",
 		"nats {\ncolour red\n}":                      `"colour" is not known here; known are user, token`,

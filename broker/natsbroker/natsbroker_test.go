@@ -18,7 +18,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/natsbroker"
 )
 
-// sink keeps what Tail says.
+// sink keeps what Tail hands on.
 type sink struct {
 	mu      sync.Mutex // guards all below
 	begun   broker.Position
@@ -55,7 +55,7 @@ func (s *sink) well(t testing.TB) {
 	})
 }
 
-// ill waits until State says something like that.
+// ill waits until State is called with an error that contains a text.
 func (s *sink) ill(t testing.TB, text string) {
 	t.Helper()
 	brokertest.Eventually(t, "a state with "+text, func() bool {
@@ -65,7 +65,7 @@ func (s *sink) ill(t testing.TB, text string) {
 	})
 }
 
-// has waits until what was delivered reads so; a hole is "-".
+// has waits for exactly these entries; a hole is "-".
 func (s *sink) has(t testing.TB, want string) {
 	t.Helper()
 	var got string
@@ -127,7 +127,7 @@ func standing(t testing.TB, b *natsbroker.Broker, p broker.Position, want broker
 	}
 }
 
-// A stream that was deleted is another log, though its numbers are the same again.
+// A stream that was deleted and made again is another log, although its numbers are the same.
 func TestStreamDeleted(t *testing.T) {
 	each(t, func(t *testing.T, binary string) {
 		s := start(t, binary, "")
@@ -150,7 +150,7 @@ func TestStreamDeleted(t *testing.T) {
 	})
 }
 
-// A consumer may vanish under a node that sits still.
+// A consumer may vanish while a node reads nothing.
 func TestConsumerDeleted(t *testing.T) {
 	each(t, func(t *testing.T, binary string) {
 		s := start(t, binary, "")
@@ -169,7 +169,7 @@ func TestConsumerDeleted(t *testing.T) {
 	})
 }
 
-// Entries that were taken out of the middle are known to be lost.
+// Entries that were deleted from the middle are known as lost.
 func TestMessageDeleted(t *testing.T) {
 	each(t, func(t *testing.T, binary string) {
 		s := start(t, binary, "")
@@ -188,7 +188,7 @@ func TestMessageDeleted(t *testing.T) {
 	})
 }
 
-// What other programs put there is passed over, and said once.
+// Messages of other programs are skipped, and logged once.
 func TestJunk(t *testing.T) {
 	each(t, func(t *testing.T, binary string) {
 		s := start(t, binary, "")
@@ -248,7 +248,7 @@ func TestWrongPassword(t *testing.T) {
 	})
 }
 
-// A stream that takes no more says so, and one with other settings is given ours.
+// A stream that cannot be used is refused, and one with other settings is given those of the options.
 func TestExistingStream(t *testing.T) {
 	each(t, func(t *testing.T, binary string) {
 		s := start(t, binary, "")
@@ -300,7 +300,7 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// Hubs whose names differ have logs that do.
+// Hubs with different names have different logs.
 func TestNames(t *testing.T) {
 	s := start(t, current(t), "")
 	var hubs []*natsbroker.Broker

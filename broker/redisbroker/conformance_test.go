@@ -46,7 +46,7 @@ func harness(s *server) brokertest.Harness {
 	}
 }
 
-// fill leaves Redis no memory for more.
+// fill leaves Redis no memory for new entries.
 func (s *server) fill(t testing.TB) (again func()) {
 	s.do(t, "CONFIG", "SET", "maxmemory", "1")
 	return func() { s.do(t, "CONFIG", "SET", "maxmemory", "0") }
@@ -72,12 +72,12 @@ func (s *server) later(t testing.TB, d time.Duration) {
 	}
 }
 
-// clockBack makes the log one whose newest entry is from a time that the clock will only come to.
+// clockBack appends an entry with a later time, so that the clock has gone back from there.
 func (s *server) clockBack(t testing.TB, d time.Duration) {
 	s.do(t, "XADD", keysOf("h").log, fmt.Sprintf("%d-0", time.Now().Add(d).UnixMilli()), "user", "nobody", "data", "x")
 }
 
-// memory is what the stream takes.
+// memory returns how many bytes the stream takes.
 func (s *server) memory(t testing.TB) int64 {
 	n, err := redis.Int64(s.do(t, "MEMORY", "USAGE", keysOf("h").log, "SAMPLES", "0"), nil)
 	if err != nil {

@@ -106,7 +106,7 @@ func TestClusterMovesSlot(t *testing.T) {
 	}
 }
 
-// The Sentinels name another master, and the one that was, which is cut off from them, has not heard of it.
+// The Sentinels name another master. The old one, which is cut off from them, does not know that.
 func TestSentinelMovesOn(t *testing.T) {
 	t.Parallel()
 	first, second := start(t), start(t)
@@ -152,7 +152,7 @@ func TestSentinelMovesOn(t *testing.T) {
 	who("second")
 }
 
-// Behind an address there is another server in the meantime.
+// An address leads to another server meanwhile.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -175,7 +175,7 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// The commands that the package's documentation says are enough.
+// The commands listed in the package's documentation are enough.
 func TestACL(t *testing.T) {
 	t.Parallel()
 	const scripts = "TIME LINDEX RPUSH XLEN XINFO SET GET XADD XRANGE XREVRANGE LRANGE LTRIM XTRIM DEL SREM HDEL HSET PEXPIRE SADD"
@@ -193,7 +193,7 @@ func TestACL(t *testing.T) {
 // A connection that is being made ends with the broker.
 func TestCloseWhileConnecting(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts, nobody answers
+	l, err := net.Listen("tcp", "127.0.0.1:0") // no connection is accepted or answered
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// Every caller gets the answer to its own command, though there are more than a link takes at once, and some give up.
+// Every caller gets the answer to its own command, although there are more than a link takes at once, and some give up.
 func TestLinkManyCallers(t *testing.T) {
 	t.Parallel()
 	l := linkTo(t, engine{addresses: []string{start(t).addr}})
@@ -47,7 +47,7 @@ func TestLinkManyCallers(t *testing.T) {
 	}
 }
 
-// What could not be sent says so, and why.
+// The error of a command that could not be sent says so, and why.
 func TestLinkUnsent(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -82,7 +82,7 @@ func TestLinkUnsent(t *testing.T) {
 	refused(t.Context())
 }
 
-// What was sent and not answered may have been run; the next one goes out again.
+// A command that was sent and not answered may have been run. The next one is sent again.
 func TestLinkBreaks(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, func(command string) string {

@@ -21,7 +21,7 @@ func standing(t testing.TB, b *Broker, p broker.Position) broker.Standing {
 	return s
 }
 
-// After a rollback, the id of what was lost names something else.
+// After a rollback, the id of a lost entry names another one.
 func TestRollbackToTheSameID(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -50,7 +50,7 @@ func TestRollbackToTheSameID(t *testing.T) {
 	tail.comes(t, "kept lost hole next")
 }
 
-// A rollback to a server whose clock is behind: no id may come twice, and nothing may be passed over.
+// A rollback to a server whose clock is slow: no id may come twice, and no entry may be skipped.
 func TestRollbackAndClockBack(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -80,7 +80,7 @@ func TestRollbackAndClockBack(t *testing.T) {
 	}
 }
 
-// What was acknowledged and lost before any tail had read it is a hole as well.
+// An entry that was acknowledged, and lost before any tail had read it, is a hole as well.
 func TestRollbackOfUnreadAppend(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -142,7 +142,7 @@ func TestStreamDeleted(t *testing.T) {
 	started(t, s.node(t), 10).comes(t, "hole new")
 }
 
-// A node that is too slow is told that it has missed something, and only then.
+// A node that is too slow gets a hole, and only then.
 func TestTrimmedUnderSlowNode(t *testing.T) {
 	t.Parallel()
 	s := start(t)

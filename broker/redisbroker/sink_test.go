@@ -89,7 +89,7 @@ func (s *sink) hold() (release func()) {
 	})
 }
 
-// state is what was said last; false: nothing.
+// state returns what State was called with last; false: it was not called.
 func (s *sink) state() (error, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +134,7 @@ func (s *sink) comes(t testing.TB, want string) {
 	brokertest.Eventually(t, "entries: "+want, func() bool { return s.texts() == want })
 }
 
-// logs is a logger's output.
+// logs keeps a logger's output.
 type logs struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -13,7 +13,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
-// try appends for so long.
+// try appends, for at most a time.
 func try(t testing.TB, b *Broker, wait time.Duration, r broker.Record) broker.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wait)
@@ -137,8 +137,7 @@ func TestJunk(t *testing.T) {
 	later.comes(t, "first good last")
 }
 
-// What a node has appended, or somebody who passes for one, is not passed over where it cannot be read: an event may be
-// missing.
+// An entry in the form of a node is not skipped if it cannot be read: an event may be missing.
 func TestDamagedRecord(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -201,7 +200,7 @@ func TestNewerRecord(t *testing.T) {
 	}
 }
 
-// Nodes an hour apart agree on when an event was, each by its own clock.
+// Nodes whose clocks differ by an hour agree on the time of an event, each by its own clock.
 func TestClocksApart(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -245,7 +244,7 @@ func TestFrozen(t *testing.T) {
 	}
 }
 
-// An attempt that is made twice, or that the network had held back, stores nothing twice.
+// An attempt that is repeated, or that the network has held back, stores nothing twice.
 func TestAttempts(t *testing.T) {
 	t.Parallel()
 	s := start(t)
