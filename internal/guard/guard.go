@@ -74,7 +74,7 @@ func (g *Guard) Check(r *http.Request) *problem.Problem {
 		reason = forwarded
 	case len(g.tokens) > 0:
 		reason = g.checkToken(r.Header)
-	case !isFromBrowser(r.Header) && !request.OwnHost(r):
+	case !isFromBrowser(r.Header) && !request.IsOwnHost(r):
 		reason = strangeHost // may be a browser, which sends no Sec-Fetch headers to insecure hosts
 	}
 	if reason == "" {

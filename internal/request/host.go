@@ -12,10 +12,10 @@ import (
 // localSuffixes are the suffixes of names that cannot be registered, so that no page of a stranger has such a host.
 var localSuffixes = []string{".localhost", ".internal", ".local"}
 
-// OwnHost reports whether a request asks for this server by a name that no stranger can own: an address, a name that only a
+// IsOwnHost reports whether a request asks for this server by a name that no stranger can own: an address, a name that only a
 // local resolver knows, or the name of one of the server's sites. DNS rebinding fails this check: its page asks for the
 // name that the attacker has pointed here.
-func OwnHost(r *http.Request) bool {
+func IsOwnHost(r *http.Request) bool {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

@@ -12,11 +12,11 @@ import (
 // rewritten the host, one that the browser calls same-origin.
 func IsOwnOrigin(r *http.Request) bool {
 	origins := r.Header["Origin"]
-	return len(origins) == 1 && (ownOrigin(origins[0], r.Host) || IsSameOrigin(r))
+	return len(origins) == 1 && (isOriginOf(origins[0], r.Host) || IsSameOrigin(r))
 }
 
-// ownOrigin reports whether an origin has this host. It ignores the scheme, since a proxy in front may have ended TLS.
-func ownOrigin(origin, host string) bool {
+// isOriginOf reports whether an origin has a host. It ignores the scheme, since a proxy in front may have ended TLS.
+func isOriginOf(origin, host string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || defaultPorts[u.Scheme] == "" {
 		return false
@@ -42,7 +42,7 @@ var defaultPorts = map[string]string{"http": "80", "https": "443"}
 func CheckOrigin(o string) error {
 	u, err := url.Parse(o)
 	if err != nil || u.Scheme == "" || u.Host == "" || !strings.EqualFold(u.Scheme+"://"+u.Host, o) || strings.ContainsAny(o, "*{}") {
-		return fmt.Errorf("%q must be of the form scheme://host[:port], with nothing behind it", o)
+		return fmt.Errorf("%q must be of the form scheme://host[:port], with nothing after it", o)
 	}
 	switch {
 	case len(o) > MaxOrigin:

@@ -1,4 +1,3 @@
-// Package request reads from a request what the routes need to know: path, peer, host, origin, cookies, parameters.
 package request
 
 import (
