@@ -22,7 +22,7 @@ const maxCircle = 6
 var bounds = map[string]int{
 	"broker/filebroker":  7,
 	"broker/natsbroker":  11,
-	"broker/redisbroker": 4,
+	"broker/redisbroker": 3,
 	"internal/doctor":    1,
 	"internal/hub":       45,
 	"internal/sse":       1,
