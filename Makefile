@@ -13,11 +13,11 @@ build:
 run: build
 	@sh examples/run.sh
 
-# The times are those of two cores. go test prints a package when all of its tests have run, and the packages before it.
+# The times are of two cores. go test prints a package when it and those listed before it are done, so it may be silent for minutes.
 test: deps lint
-	@echo "Unit tests and tests of sites, with the race detector: FIVE minutes, and nothing is printed at first"
+	@echo "Go tests with the race detector: about 5 minutes, and a few more the first time, to compile"
 	$(GO) test -race -timeout 15m ./...
-	@echo "End-to-end tests, with PHP, nginx, Redis, NATS and Chromium: ONE minute"
+	@echo "End-to-end tests with PHP, nginx, Redis, NATS and Chromium: about a minute"
 	cd test && $(GO) test -count=1 -timeout 15m ./... # never from the cache, which does not know of the binaries it runs
 	@echo "Tests of the benchmark and of the clients: seconds"
 	cd bench && $(GO) test ./...
@@ -28,6 +28,7 @@ bench:
 	cd bench && $(GO) run . -write
 
 lint:
+	@echo "go vet, gofmt and staticcheck: about a minute"
 	$(GO) vet ./...
 	cd test && $(GO) vet ./...
 	cd bench && $(GO) vet ./...
