@@ -147,7 +147,7 @@ func (r *Ref) Get(ctx context.Context) (*Hub, error) {
 	}
 }
 
-// Arrived returns what Subscription.Arrived is for a client that comes now; 0 if the hub is not open.
+// Arrived returns the hub.Subscription.Arrived of a client that comes now; 0 if the hub is not open.
 func (r *Ref) Arrived() uint64 {
 	select {
 	case <-r.ready:
@@ -174,8 +174,8 @@ func (r *Ref) Enter(ctx context.Context, network string, needsRoom bool) error {
 	return theHub.Arrive(network)
 }
 
-// Admit subscribes a client that came by a route, and returns its connection with what the stream is held by. sub.ID is what
-// the client calls itself, or "".
+// Admit subscribes a client that came by a route, and returns its connection and the timing of its stream. sub.ID is
+// the name that the client gives itself, or "".
 func (r *Ref) Admit(ctx context.Context, route Route, a *Arrival, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()

@@ -22,7 +22,7 @@ func WithConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// Begin subscribes a client, and returns what its stream is written from.
+// Begin subscribes a client, and returns its connection and the timing of its stream.
 func (route *Route) Begin(r *http.Request, id identity.Identity, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
 	sub.User = id.User
 	return route.hub.Admit(r.Context(), route, route.arrival(r, id), sub)

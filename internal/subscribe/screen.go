@@ -8,14 +8,14 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
-// Screen answers requests that no client may subscribe by: preflights, those of pages of other origins, and a question to the
-// app that has come back. It reports whether it has answered.
+// Screen answers requests that cannot subscribe: preflights, those of pages of other origins, and a question to the app that has
+// come back. It reports whether it has answered.
 func (route *Route) Screen(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if identity.IsQuestion(r) {
 		problem.New(http.StatusLoopDetected, "who a client is cannot be asked here").Write(w)
 		return true
 	}
-	answered, p := route.Preflight(w, r)
+	answered, p := route.HandleCORS(w, r)
 	if answered {
 		return true
 	}
@@ -28,8 +28,8 @@ func (route *Route) Screen(w http.ResponseWriter, r *http.Request) (answered boo
 	return p != nil
 }
 
-// Preflight sets the answer's CORS headers, and answers a preflight request. If the page is of an origin that may not
+// HandleCORS sets the answer's CORS headers, and answers a preflight request. If the page is of an origin that may not
 // subscribe, it returns the problem.
-func (route *Route) Preflight(w http.ResponseWriter, r *http.Request) (answered bool, p *problem.Problem) {
+func (route *Route) HandleCORS(w http.ResponseWriter, r *http.Request) (answered bool, p *problem.Problem) {
 	return route.cors.Handle(w, r)
 }

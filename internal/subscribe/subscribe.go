@@ -45,7 +45,7 @@ func (route *Route) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *s
 		problem.MethodNotAllowed(allowed...).Write(w)
 		return nil, nil
 	}
-	sub := route.Asked(r) // before the body is read
+	sub := route.NewSubscription(r) // before the body is read
 	id, p := route.subscription(w, r, &sub)
 	if p != nil {
 		if p.Again != "" {
@@ -68,9 +68,9 @@ func (route *Route) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *s
 	return conn, timing
 }
 
-// Asked returns what every subscription takes from its request. It must be called before the client is identified: what is
-// revoked from the user from then on is revoked from this client as well.
-func (route *Route) Asked(r *http.Request) hub.Subscription {
+// NewSubscription returns the subscription that a request asks for, without its parameters and its user. It must be called before
+// the client is identified: what is revoked from the user from then on is revoked from this client as well.
+func (route *Route) NewSubscription(r *http.Request) hub.Subscription {
 	sub := hub.Subscription{
 		Arrived: route.hub.Arrived(),
 		Retry:   jitter(route.retryMin, route.retryMax), Protocol: uint8(r.ProtoMajor), Old: !r.ProtoAtLeast(1, 1),
@@ -106,7 +106,7 @@ func (route *Route) subscription(w http.ResponseWriter, r *http.Request, sub *hu
 			return id, problem.Field("topic", "%v", err)
 		}
 	}
-	if p = Since(sub, r.Header, params); p != nil {
+	if p = ReadResume(sub, r.Header, params); p != nil {
 		return id, p
 	}
 	id, p = route.chain.Identify(r, params, enter)

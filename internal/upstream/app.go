@@ -45,16 +45,16 @@ func New(c Config) *App {
 }
 
 // appRequest is a request that belongs to a route of the proxy and is passed on to the app. Its two views are one request, with
-// one header map and one body: an instruction that is removed from toApp is gone from asked as well. A body that has been
+// one header map and one body: an instruction that is removed from toApp is gone from onRoute as well. A body that has been
 // read through one view is given back to toApp only.
 type appRequest struct {
-	asked *http.Request // with the URL by which it belongs to the route
-	toApp *http.Request // with the URL that it has now: the site may have rewritten it
+	onRoute *http.Request // with the URL by which it belongs to the route
+	toApp   *http.Request // with the URL that it has now: the site may have rewritten it
 }
 
 // newAppRequest returns both views of r. own is the URL by which it belongs to the route.
 func newAppRequest(r *http.Request, own *url.URL) appRequest {
-	return appRequest{asked: request.WithURL(r, own), toApp: r}
+	return appRequest{onRoute: request.WithURL(r, own), toApp: r}
 }
 
 func (a *App) complain(level zapcore.Level, message string, fields ...zap.Field) {

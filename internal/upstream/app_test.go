@@ -21,7 +21,7 @@ func TestBothViewsOfARequestShareItsHeaders(t *testing.T) {
 			}
 			both := newAppRequest(r, u)
 			stripRequest(both.toApp)
-			for view, r := range map[string]*http.Request{own: both.asked, "/index.php": both.toApp} {
+			for view, r := range map[string]*http.Request{own: both.onRoute, "/index.php": both.toApp} {
 				if r.URL.String() != view || r.Header.Get("X-SSE-User") != "" || r.Header.Get("Accept") == "" {
 					t.Errorf("got %s, %v", r.URL, r.Header)
 				}

@@ -28,7 +28,7 @@ func (a *App) Subscribe(w http.ResponseWriter, r *http.Request, own *url.URL, ne
 	both := newAppRequest(r, own)
 	conn, timing, err := a.admit(w, both, next)
 	if conn != nil {
-		a.route.Hold(w, both.asked, conn, timing)
+		a.route.Hold(w, both.onRoute, conn, timing)
 	}
 	return err
 }
@@ -36,10 +36,10 @@ func (a *App) Subscribe(w http.ResponseWriter, r *http.Request, own *url.URL, ne
 // admit answers requests that get no stream, and returns the connection of one that does. It is a function of its own, so
 // that a stream does not keep its stack.
 func (a *App) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (*hub.Conn, *stream.Timing, error) {
-	if a.route.Screen(w, r.asked) {
+	if a.route.Screen(w, r.onRoute) {
 		return nil, nil, nil
 	}
-	sub, ok := a.asked(w, r)
+	sub, ok := a.subscription(w, r)
 	if !ok {
 		return nil, nil, nil
 	}
@@ -47,16 +47,16 @@ func (a *App) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler)
 	if answer == nil {
 		return nil, nil, err
 	}
-	if r.asked.Context().Err() != nil { // the client has left: the app has not failed
+	if r.onRoute.Context().Err() != nil { // the client has left: the app has not failed
 		return nil, nil, nil
 	}
 	removeBodyHeaders(w.Header())
-	g, ok := a.admitted(answer)
+	g, ok := a.grant(answer)
 	if !ok {
-		a.route.Reject(w, r.asked, errUpstream)
+		a.route.Reject(w, r.onRoute, errUpstream)
 		return nil, nil, nil
 	}
-	if r.asked.Method == http.MethodHead {
+	if r.onRoute.Method == http.MethodHead {
 		stream.SetHeaders(w)
 		w.WriteHeader(http.StatusOK)
 		return nil, nil, nil
@@ -65,24 +65,25 @@ func (a *App) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler)
 		a.complain(zap.WarnLevel, "the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
 	sub.Topics, sub.First = g.Topics, answer.first.frames()
-	conn, timing, err := a.route.Begin(r.asked, identity.Identity{User: g.User, Grant: g}, sub)
+	conn, timing, err := a.route.Begin(r.onRoute, identity.Identity{User: g.User, Grant: g}, sub)
 	if err != nil {
-		a.route.Reject(w, r.asked, err)
+		a.route.Reject(w, r.onRoute, err)
 		return nil, nil, nil
 	}
 	return conn, timing, nil
 }
 
-// asked reads where a stream is to begin. It reports false if it has answered the request itself.
-func (a *App) asked(w http.ResponseWriter, r appRequest) (sub hub.Subscription, ok bool) {
-	if err := a.route.Enter(r.asked); err != nil {
-		a.route.Reject(w, r.asked, err)
+// subscription admits a client, and reads from its request where the stream begins. It reports false if it has answered the
+// request itself.
+func (a *App) subscription(w http.ResponseWriter, r appRequest) (sub hub.Subscription, ok bool) {
+	if err := a.route.Enter(r.onRoute); err != nil {
+		a.route.Reject(w, r.onRoute, err)
 		return sub, false
 	}
-	params, p := request.ParamsForApp(w, r.asked, r.toApp)
-	sub = a.route.Asked(r.asked)
+	params, p := request.ParamsForApp(w, r.onRoute, r.toApp)
+	sub = a.route.NewSubscription(r.onRoute)
 	if p == nil {
-		p = subscribe.Since(&sub, r.asked.Header, params)
+		p = subscribe.ReadResume(&sub, r.onRoute.Header, params)
 	}
 	if p != nil {
 		p.Write(w)
@@ -92,9 +93,9 @@ func (a *App) asked(w http.ResponseWriter, r appRequest) (sub hub.Subscription, 
 		return sub, true // the client says where its stream begins
 	}
 	// Otherwise it begins at the present end of the log, so that it has what is published while the app decides.
-	position, err := a.hub.Position(r.asked.Context())
+	position, err := a.hub.Position(r.onRoute.Context())
 	if err != nil {
-		a.route.Reject(w, r.asked, err)
+		a.route.Reject(w, r.onRoute, err)
 		return sub, false
 	}
 	sub.LastEventID = position.String()
@@ -113,7 +114,7 @@ type appAnswer struct {
 // ask passes a subscribe request on to the app. It returns nil if the client has got the app's answer: one that asks for no
 // stream, unless it is an error at which an EventSource would give up for good.
 func (a *App) ask(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (*appAnswer, error) {
-	streams := strings.Contains(r.asked.Header.Get("Accept"), "text/event-stream")
+	streams := strings.Contains(r.onRoute.Header.Get("Accept"), "text/event-stream")
 	stripRequest(r.toApp)
 	r.toApp.Header.Del("Accept-Encoding") // first events must be readable
 	answer := &appAnswer{}
@@ -125,7 +126,7 @@ func (a *App) ask(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (
 		switch texts := taken[instruction.Publish]; {
 		case len(texts) == 0:
 		case a.publish != nil:
-			a.publishAnswer(r.asked.Context(), texts, status, header)
+			a.publishAnswer(r.onRoute.Context(), texts, status, header)
 		case isInner(r.toApp) && instruction.WhyCached(status, header) == "":
 			header[instruction.Publish] = texts // for the directive around this one
 		}
@@ -152,9 +153,9 @@ func (a *appAnswer) holds() bool {
 	return a.status == http.StatusOK && a.instructions.Get(instruction.Hold) == "stream"
 }
 
-// admitted returns what the app grants the client that it lets in. It reports false, and logs the reason, if the
-// answer is an error, comes from a cache, or cannot be read.
-func (a *App) admitted(answer *appAnswer) (*identity.Grant, bool) {
+// grant returns what the app's answer grants the client. It reports false, and logs the reason, if the answer is an error, comes
+// from a cache, or cannot be read.
+func (a *App) grant(answer *appAnswer) (*identity.Grant, bool) {
 	if !answer.holds() {
 		a.complain(zap.WarnLevel, "the app behind the subscribe route failed", zap.Int("status", answer.status), zap.Error(answer.err))
 		return nil, false

@@ -33,17 +33,17 @@ func (a *App) PostsTo(u *url.URL) string {
 // posts. own is the URL that names the connection.
 func (a *App) Post(w http.ResponseWriter, r *http.Request, own *url.URL, next caddyhttp.Handler) error {
 	both := newAppRequest(r, own)
-	answered, p := a.route.Preflight(w, both.asked)
+	answered, p := a.route.HandleCORS(w, both.onRoute)
 	if answered {
 		return nil
 	}
-	if p == nil && !a.isOwnPage(both.asked) {
+	if p == nil && !a.isOwnPage(both.onRoute) {
 		p = problem.New(http.StatusForbidden, "send the Origin of this host, or one of cors_origins: other pages may not post here")
 	}
 	var user string
 	id := a.PostsTo(own)
 	if p == nil {
-		user, p = a.poster(both.asked, id)
+		user, p = a.poster(both.onRoute, id)
 	}
 	if p != nil {
 		if p.Again != "" {

@@ -10,8 +10,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// Since reads where a stream is to begin, and what the client calls itself.
-func Since(sub *hub.Subscription, header http.Header, params url.Values) *problem.Problem {
+// ReadResume reads into sub what a client that resumes says: the name that it gives itself, the ids that it goes on from, and how
+// many past events it asks for.
+func ReadResume(sub *hub.Subscription, header http.Header, params url.Values) *problem.Problem {
 	if client, ok := params["client"]; ok {
 		if err := pool.CheckClient(client); err != nil {
 			return problem.Field("client", "%v", err)
