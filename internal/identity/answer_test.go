@@ -51,7 +51,7 @@ func TestAuthorizeAnswers(t *testing.T) {
 				w.Header().Set("Set-Cookie", "session=stolen")
 				w.WriteHeader(test.status)
 			})})
-			g, err := v.Verify(arriving(asClient("id=1"), nil, "/events"))
+			g, err := v.verify(arriving(asClient("id=1"), nil, "/events"))
 			wantRefusal(t, err, test.refused, test.public, test.cause)
 			if test.user == "" {
 				if g != nil {

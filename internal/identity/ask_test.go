@@ -52,7 +52,7 @@ func TestAuthorizeFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := authorizerOf(t, Authorize{Target: target, Timeout: caddy.Duration(300 * time.Millisecond)})
-			if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); g != nil || !isSoft(err, "authorize") {
+			if g, err := v.verify(arriving(asClient("id=1"), nil, "/events")); g != nil || !isSoft(err, "authorize") {
 				t.Errorf("got %+v, %v", g, err)
 			}
 			if n := v.queue.Keys(); n != 0 {
@@ -74,7 +74,7 @@ func TestAuthorizeOverSocket(t *testing.T) {
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close() })
 	v := authorizerOf(t, Authorize{Target: "unix://" + socket + ":/whoami"})
-	if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.User != "of /whoami" {
+	if g, err := v.verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.User != "of /whoami" {
 		t.Errorf("got %+v, %v", g, err)
 	}
 }
@@ -99,7 +99,7 @@ func TestAuthorizeSiteHandlers(t *testing.T) {
 			v := authorizerOf(t, Authorize{Target: "/whoami", Timeout: caddy.Duration(300 * time.Millisecond)})
 			r := asClient("id=1")
 			r = r.WithContext(context.WithValue(r.Context(), caddyhttp.ServerCtxKey, http.Handler(handler)))
-			if g, err := v.Verify(arriving(r, nil, "/events")); g != nil || !isSoft(err, "authorize") {
+			if g, err := v.verify(arriving(r, nil, "/events")); g != nil || !isSoft(err, "authorize") {
 				t.Errorf("got %+v, %v", g, err)
 			}
 		})

@@ -164,11 +164,11 @@ type kept struct {
 	until time.Time
 }
 
-// Vouches implements Verifier.
-func (v *authorizer) Vouches(by string) bool { return by == v.name }
+// vouches implements verifier.
+func (v *authorizer) vouches(by string) bool { return by == v.name }
 
-// Verify implements Verifier. A client that sends something for the app is admitted before the app is asked.
-func (v *authorizer) Verify(r *Request) (*Grant, error) {
+// verify implements verifier. A client that sends something for the app is admitted before the app is asked.
+func (v *authorizer) verify(r *attempt) (*Grant, error) {
 	q, size := v.question(r.Request)
 	if len(q.header) == 0 {
 		return nil, nil
@@ -179,8 +179,8 @@ func (v *authorizer) Verify(r *Request) (*Grant, error) {
 	if size > maxAsked {
 		return nil, invalid("cookies and headers are too long")
 	}
-	q.asksFor(r.Params["topic"])
-	key := q.key(r.Route)
+	q.asksFor(r.params["topic"])
+	key := q.key(r.route)
 	g, purges := v.known(key)
 	if g != nil {
 		return g, nil

@@ -18,8 +18,8 @@ func authorizerOf(t *testing.T, config Authorize) *authorizer {
 }
 
 // arriving returns a request to a subscribe route in the form that verifiers take.
-func arriving(r *http.Request, params url.Values, route string) *Request {
-	return &Request{Request: r, Params: params, Route: route}
+func arriving(r *http.Request, params url.Values, route string) *attempt {
+	return &attempt{Request: r, params: params, route: route}
 }
 
 // app serves a handler, and returns the URL at which an authorizer can ask it.
@@ -51,13 +51,13 @@ func TestAuthorizeForgetsRefusals(t *testing.T) {
 	})})
 	for _, s := range []int64{401, 500, 200} {
 		status.Store(s)
-		g, err := v.Verify(arriving(asClient("id=1"), nil, "/events"))
+		g, err := v.verify(arriving(asClient("id=1"), nil, "/events"))
 		if (s == 200) != (err == nil && g != nil) {
 			t.Errorf("%d: got %+v, %v", s, g, err)
 		}
 	}
 	status.Store(401)
-	if g, _ := v.Verify(arriving(asClient("id=1"), nil, "/events")); g == nil {
+	if g, _ := v.verify(arriving(asClient("id=1"), nil, "/events")); g == nil {
 		t.Error("an answer is not kept")
 	}
 }

@@ -37,12 +37,12 @@ func checkCarriers(from []Carrier) error {
 }
 
 // carried returns what the first carrier that holds anything holds; "" if none does.
-func carried(from []Carrier, r *Request) (string, error) {
+func carried(from []Carrier, r *attempt) (string, error) {
 	for _, c := range from {
 		var values []string
 		switch c.In {
 		case "query":
-			values = r.Params[c.Name]
+			values = r.params[c.Name]
 		case "cookie":
 			values = request.Cookies(r.Request, c.Name)
 		case "header":

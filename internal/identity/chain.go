@@ -60,7 +60,7 @@ func (c *Chain) Identify(r *http.Request, params url.Values, enter func() *probl
 	if params == nil {
 		params = r.URL.Query()
 	}
-	req := &Request{Request: r, Params: params, Route: c.path, admit: enter}
+	req := &attempt{Request: r, params: params, route: c.path, admit: enter}
 	id, p := c.find(req, repl)
 	if p != nil {
 		return Identity{}, p
@@ -79,10 +79,10 @@ func (c *Chain) Identify(r *http.Request, params url.Values, enter func() *probl
 }
 
 // find returns the user that the first source which knows one names, with its proof; an empty Identity if none does.
-func (c *Chain) find(r *Request, repl *caddy.Replacer) (Identity, *problem.Problem) {
+func (c *Chain) find(r *attempt, repl *caddy.Replacer) (Identity, *problem.Problem) {
 	for _, s := range c.sources {
 		if s.verifier != nil {
-			g, err := s.verifier.Verify(r)
+			g, err := s.verifier.verify(r)
 			if err != nil {
 				return Identity{}, c.refused(s, r, err)
 			}
@@ -107,7 +107,7 @@ func (c *Chain) find(r *Request, repl *caddy.Replacer) (Identity, *problem.Probl
 }
 
 // refused turns a verifier's error into an answer, and logs its cause.
-func (c *Chain) refused(s *source, r *Request, err error) *problem.Problem {
+func (c *Chain) refused(s *source, r *attempt, err error) *problem.Problem {
 	var stopped *problem.Problem
 	if errors.As(err, &stopped) { // the client was not admitted
 		return stopped
@@ -143,7 +143,7 @@ func (c *Chain) Vouches(g *Grant) bool {
 	case g.by == byUpstream:
 		return c.upstream
 	}
-	return slices.ContainsFunc(c.sources, func(s *source) bool { return s.verifier != nil && s.verifier.Vouches(g.by) })
+	return slices.ContainsFunc(c.sources, func(s *source) bool { return s.verifier != nil && s.verifier.vouches(g.by) })
 }
 
 // MayGrant reports whether a client of the route can be granted a topic: by the route's topics, or by a proof that grants

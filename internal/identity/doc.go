@@ -3,7 +3,7 @@
 // A Chain, one for each subscribe route, turns a request into an Identity:
 //
 //  1. It asks the route's user sources (UserSource) in order. A header, query parameter, cookie or placeholder names the user
-//     by itself. A Ticket, a JWT or an Authorize proves the user: its Verifier returns a Grant.
+//     by itself. A Ticket, a JWT or an Authorize proves the user: its verifier returns a Grant.
 //  2. A source that is absent from the request passes on to the next one. One that is present but invalid ends the search
 //     with a refusal, which becomes a problem (RFC 9457) and a line of the log.
 //  3. Without a user the client is refused, unless the route lets anonymous clients in.

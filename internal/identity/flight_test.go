@@ -62,7 +62,7 @@ func TestAuthorizeCrowd(t *testing.T) {
 					if address[0] == '[' {
 						address = fmt.Sprintf(address, i)
 					}
-					all.Go(func() { _, _ = v.Verify(arriving(fromAddress(ctx, fmt.Sprint("crowd=", i), address), nil, "/events")) })
+					all.Go(func() { _, _ = v.verify(arriving(fromAddress(ctx, fmt.Sprint("crowd=", i), address), nil, "/events")) })
 				}
 				synctest.Wait()
 				if test.leaves {
@@ -74,7 +74,7 @@ func TestAuthorizeCrowd(t *testing.T) {
 				var others sync.WaitGroup
 				for i := range honest {
 					others.Go(func() {
-						g, err := v.Verify(arriving(fromAddress(t.Context(), fmt.Sprint("honest=", i), fmt.Sprintf("192.0.2.%d:1", i)), nil, "/events"))
+						g, err := v.verify(arriving(fromAddress(t.Context(), fmt.Sprint("honest=", i), fmt.Sprintf("192.0.2.%d:1", i)), nil, "/events"))
 						if took := time.Since(began); err != nil || g.User != fmt.Sprint("honest=", i) || took > test.within {
 							t.Errorf("client %d: got %+v, %v after %s", i, g, err, took)
 							return
@@ -113,7 +113,7 @@ func TestAuthorizeWaiting(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 3 {
 			all.Go(func() {
-				if g, err := v.Verify(arriving(asClient(fmt.Sprint("id=", i)), nil, "/events")); err != nil || g == nil {
+				if g, err := v.verify(arriving(asClient(fmt.Sprint("id=", i)), nil, "/events")); err != nil || g == nil {
 					t.Errorf("client %d: got %+v, %v", i, g, err)
 				}
 			})
@@ -122,23 +122,23 @@ func TestAuthorizeWaiting(t *testing.T) {
 
 		ctx, leave := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer leave()
-		if _, err := v.Verify(arriving(fromAddress(ctx, "id=left", "192.0.2.1:1"), nil, "/events")); !isSoft(err, "authorize") {
+		if _, err := v.verify(arriving(fromAddress(ctx, "id=left", "192.0.2.1:1"), nil, "/events")); !isSoft(err, "authorize") {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(time.Second)
 		n := asked.Load()
-		if g, err := v.Verify(arriving(asClient("id=left"), nil, "/events")); err != nil || g.User != "id=left" || asked.Load() != n {
+		if g, err := v.verify(arriving(asClient("id=left"), nil, "/events")); err != nil || g.User != "id=left" || asked.Load() != n {
 			t.Errorf("got %+v, %v; asked %d times more", g, err, asked.Load()-n)
 		}
 
 		// One of several clients that wait for the same answer leaves: the others get it.
 		ctx, leave = context.WithCancel(t.Context())
 		v.forgetUser("")
-		all.Go(func() { _, _ = v.Verify(arriving(asClient("id=first"), nil, "/events")) })
+		all.Go(func() { _, _ = v.verify(arriving(asClient("id=first"), nil, "/events")) })
 		synctest.Wait()
-		all.Go(func() { _, _ = v.Verify(arriving(fromAddress(ctx, "id=both", "192.0.2.1:1"), nil, "/events")) })
+		all.Go(func() { _, _ = v.verify(arriving(fromAddress(ctx, "id=both", "192.0.2.1:1"), nil, "/events")) })
 		all.Go(func() {
-			if g, err := v.Verify(arriving(asClient("id=both"), nil, "/events")); err != nil || g == nil {
+			if g, err := v.verify(arriving(asClient("id=both"), nil, "/events")); err != nil || g == nil {
 				t.Errorf("got %+v, %v", g, err)
 			}
 		})
@@ -169,7 +169,7 @@ func TestAuthorizeStorm(t *testing.T) {
 	for i := range clients {
 		wg.Go(func() {
 			user := fmt.Sprint("u", i%users)
-			g, err := v.Verify(arriving(asClient("id="+user), nil, "/events"))
+			g, err := v.verify(arriving(asClient("id="+user), nil, "/events"))
 			if err != nil || g.User != user {
 				t.Errorf("client %d: got %+v, %v", i, g, err)
 			}
@@ -191,14 +191,14 @@ func TestAuthorizeStormOnASlowApp(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
-			if g, err := v.Verify(arriving(asClient(fmt.Sprint("id=", i)), nil, "/events")); g != nil || !isSoft(err, "authorize") {
+			if g, err := v.verify(arriving(asClient(fmt.Sprint("id=", i)), nil, "/events")); g != nil || !isSoft(err, "authorize") {
 				t.Errorf("got %+v, %v", g, err)
 			}
 		})
 	}
 	wg.Wait()
 	close(release)
-	if g, err := v.Verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.User != "u" {
+	if g, err := v.verify(arriving(asClient("id=1"), nil, "/events")); err != nil || g.User != "u" {
 		t.Errorf("later: got %+v, %v", g, err)
 	}
 }
@@ -212,7 +212,7 @@ func TestAuthorizePurgeInFlight(t *testing.T) {
 	})})
 	users := make(chan string, 2)
 	ask := func() {
-		g, err := v.Verify(arriving(asClient("id=1"), nil, "/events"))
+		g, err := v.verify(arriving(asClient("id=1"), nil, "/events"))
 		if err != nil {
 			t.Error(err)
 			return

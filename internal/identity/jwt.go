@@ -222,15 +222,15 @@ type jwtVerifier struct {
 	set          *keySet // instead of keys
 }
 
-// Vouches implements Verifier.
-func (v *jwtVerifier) Vouches(by string) bool {
+// vouches implements verifier.
+func (v *jwtVerifier) vouches(by string) bool {
 	return v.set != nil && by == v.setName() || v.keys.has(by)
 }
 
 func (v *jwtVerifier) setName() string { return "jwt " + v.set.url + " " + v.rules }
 
-// Verify implements Verifier.
-func (v *jwtVerifier) Verify(r *Request) (*Grant, error) {
+// verify implements verifier.
+func (v *jwtVerifier) verify(r *attempt) (*Grant, error) {
 	text, err := carried(v.from, r)
 	if err != nil || text == "" {
 		return nil, err

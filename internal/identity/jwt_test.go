@@ -308,7 +308,7 @@ func TestJWTVouches(t *testing.T) {
 		"another claim": {JWT{Keys: []string{public}, UserClaim: "uid"}, false},
 		"another place": {JWT{Keys: []string{public}, From: []Carrier{{"cookie", "jwt"}}}, true},
 	} {
-		if got := newTokens(t, test.config).Vouches(g.by); got != test.want {
+		if got := newTokens(t, test.config).vouches(g.by); got != test.want {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}

@@ -28,7 +28,7 @@ func TestAuthorizeQuestion(t *testing.T) {
 	r := asClient("a=b; PHPSESSID=s1; PHPSESSIDX=no; c=d", "Authorization", "Bearer t", "X-App", "1", "X-Other", "no",
 		"X-SSE-User", "admin", "X-SSE-Topics", "**", "X-Forwarded-For", "10.0.0.1", "Accept-Encoding", "gzip")
 	start := time.Now()
-	g, err := v.Verify(arriving(r, url.Values{"topic": {"b", "a\n", "a"}, "ticket": {"no"}}, "/events"))
+	g, err := v.verify(arriving(r, url.Values{"topic": {"b", "a\n", "a"}, "ticket": {"no"}}, "/events"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,10 +47,10 @@ func TestAuthorizeQuestion(t *testing.T) {
 		}
 	}
 	got = nil
-	if g, err := v.Verify(arriving(asClient("a=b", "X-Other", "x"), nil, "/events")); g != nil || err != nil || got != nil {
+	if g, err := v.verify(arriving(asClient("a=b", "X-Other", "x"), nil, "/events")); g != nil || err != nil || got != nil {
 		t.Error("a client that sends nothing for the app counts as absent, and costs no question")
 	}
-	if _, err := v.Verify(arriving(asClient("PHPSESSID="+strings.Repeat("a", maxAsked)), nil, "/events")); err == nil || got != nil {
+	if _, err := v.verify(arriving(asClient("PHPSESSID="+strings.Repeat("a", maxAsked)), nil, "/events")); err == nil || got != nil {
 		t.Error("the app was asked about a cookie without end")
 	}
 }
@@ -85,21 +85,21 @@ func TestAuthorizeKeepsApart(t *testing.T) {
 	}
 	for round := range 2 {
 		for i, a := range different {
-			g, err := v.Verify(arriving(a.r, url.Values{"topic": a.topics}, a.route))
+			g, err := v.verify(arriving(a.r, url.Values{"topic": a.topics}, a.route))
 			if err != nil || g.User != fmt.Sprint("u", i+1) {
 				t.Errorf("round %d, %d: got %+v, %v", round, i, g, err)
 			}
 		}
 	}
 	same := from(asClient("x=9; id=1", "Last-Event-Id", "p7"), "192.0.2.1:999", "site.example")
-	if g, _ := v.Verify(arriving(same, url.Values{"topic": {"u", "t"}}, "/a")); g.User != "u5" {
+	if g, _ := v.verify(arriving(same, url.Values{"topic": {"u", "t"}}, "/a")); g.User != "u5" {
 		t.Errorf("the same in another order: got %+v", g)
 	}
 	v.forgetUser("u1")
-	if g, _ := v.Verify(arriving(different[0].r, nil, "/a")); g.User != "u12" {
+	if g, _ := v.verify(arriving(different[0].r, nil, "/a")); g.User != "u12" {
 		t.Errorf("after a purge: got %+v", g)
 	}
-	if g, _ := v.Verify(arriving(different[1].r, nil, "/a")); g.User != "u2" {
+	if g, _ := v.verify(arriving(different[1].r, nil, "/a")); g.User != "u2" {
 		t.Errorf("another's purge: got %+v", g)
 	}
 }
@@ -145,7 +145,7 @@ func TestAuthorizeKeepsConnectionsApart(t *testing.T) {
 	v := authorizerOf(t, Authorize{Target: path})
 	for round := range 2 {
 		for i, c := range different {
-			if g, err := v.Verify(arriving(request(c), nil, "/events")); err != nil || g.User != fmt.Sprint("u", i+1) {
+			if g, err := v.verify(arriving(request(c), nil, "/events")); err != nil || g.User != fmt.Sprint("u", i+1) {
 				t.Errorf("round %d, %d: got %+v, %v", round, i, g, err)
 			}
 		}
@@ -153,14 +153,14 @@ func TestAuthorizeKeepsConnectionsApart(t *testing.T) {
 	again := different[8]
 	again.peer = "192.0.2.1:1001"
 	again.tls = &tls.ConnectionState{PeerCertificates: cert("ann's"), DidResume: true, TLSUnique: []byte("another")}
-	if g, err := v.Verify(arriving(request(again), nil, "/events")); err != nil || g.User != "u9" {
+	if g, err := v.verify(arriving(request(again), nil, "/events")); err != nil || g.User != "u9" {
 		t.Errorf("another connection of one client: got %+v, %v", g, err)
 	}
 
 	// An app that is asked over the network sees nothing of a connection.
 	overNetwork := authorizerOf(t, Authorize{Target: app(t, site)})
 	for _, i := range []int{0, 1, 3} {
-		if g, err := overNetwork.Verify(arriving(request(different[i]), nil, "/events")); err != nil || g.User != "u12" {
+		if g, err := overNetwork.verify(arriving(request(different[i]), nil, "/events")); err != nil || g.User != "u12" {
 			t.Errorf("over the network, %d: got %+v, %v", i, g, err)
 		}
 	}

@@ -105,7 +105,7 @@ func (s *UserSource) checkProof() error {
 type source struct {
 	UserSource
 	from     request.Prefixes
-	verifier Verifier    // of a ticket, a jwt, an authorize; nil: the client's word is taken
+	verifier verifier    // of a ticket, a jwt, an authorize; nil: the client's word is taken
 	app      *authorizer // of an authorize
 }
 
@@ -134,7 +134,7 @@ func newSource(user UserSource, log *zap.Logger) (*source, error) {
 }
 
 // user returns the user that a request names; "" if it names none.
-func (s *source) user(r *Request, repl *caddy.Replacer) (string, error) {
+func (s *source) user(r *attempt, repl *caddy.Replacer) (string, error) {
 	var values []string
 	switch s.Source {
 	case "header":
@@ -145,7 +145,7 @@ func (s *source) user(r *Request, repl *caddy.Replacer) (string, error) {
 		}
 		values = r.Header[s.Name]
 	case "query":
-		values = r.Params[s.Name]
+		values = r.params[s.Name]
 	case "cookie":
 		values = request.Cookies(r.Request, s.Name)
 	case "placeholder":

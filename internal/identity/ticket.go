@@ -82,11 +82,11 @@ type ticketVerifier struct {
 	maxAge  time.Duration
 }
 
-// Vouches implements Verifier.
-func (v *ticketVerifier) Vouches(by string) bool { return slices.Contains(v.names, by) }
+// vouches implements verifier.
+func (v *ticketVerifier) vouches(by string) bool { return slices.Contains(v.names, by) }
 
-// Verify implements Verifier.
-func (v *ticketVerifier) Verify(r *Request) (*Grant, error) {
+// verify implements verifier.
+func (v *ticketVerifier) verify(r *attempt) (*Grant, error) {
 	text, err := carried(v.from, r)
 	if err != nil || text == "" {
 		return nil, err

@@ -180,7 +180,7 @@ func TestTicketCarriers(t *testing.T) {
 			if test.header != nil {
 				r.Header = test.header
 			}
-			g, err := v.Verify(arriving(r, r.URL.Query(), "/events"))
+			g, err := v.verify(arriving(r, r.URL.Query(), "/events"))
 			wantRefusal(t, err, http.StatusUnauthorized, "invalid", test.cause)
 			if want := !test.absent && test.cause == ""; (g != nil) != want {
 				t.Errorf("got %+v", g)
@@ -197,10 +197,10 @@ func TestTicketVouches(t *testing.T) {
 	if strings.Contains(g.by, secretA) {
 		t.Error("the secret is kept with each connection")
 	}
-	if !newTickets(t, Ticket{Secrets: []string{secretB, secretA}}).Vouches(g.by) {
+	if !newTickets(t, Ticket{Secrets: []string{secretB, secretA}}).vouches(g.by) {
 		t.Error("a secret that stays is believed no more")
 	}
-	if newTickets(t, Ticket{Secrets: []string{secretB}}).Vouches(g.by) {
+	if newTickets(t, Ticket{Secrets: []string{secretB}}).vouches(g.by) {
 		t.Error("a secret that is gone is believed still")
 	}
 }
