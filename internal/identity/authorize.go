@@ -190,7 +190,7 @@ func (v *authorizer) verify(r *attempt) (*Grant, error) {
 	return v.wait(r.Context(), v.board(id, q, key, purges))
 }
 
-// known returns the answer that is kept for a key, or nil, and the number of purges.
+// known returns the kept answer for a key, or nil, and the number of purges so far.
 func (v *authorizer) known(key answerKey) (*Grant, uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -39,7 +39,7 @@ func (v *authorizer) board(id string, q *question, key answerKey, purges uint64)
 	return f
 }
 
-// alight takes a client that has left from a flight. A question for which no client waits any more is not asked; one that
+// alight removes a client that has left from a flight. A question for which no client waits any more is not asked; one that
 // has been asked goes on, since the app works on it all the same.
 func (v *authorizer) alight(f *flight) {
 	v.mu.Lock()

@@ -52,7 +52,7 @@ func kindOf(key any) string {
 	return ""
 }
 
-// namedKeys holds the keys and secrets of a config. The keys behind a URL are chosen by keySet.key.
+// namedKeys holds the keys and secrets of a config. keySet holds those of a URL.
 type namedKeys []namedKey
 
 type namedKey struct {
@@ -61,14 +61,14 @@ type namedKey struct {
 }
 
 // has reports whether a key has a name.
-func (r namedKeys) has(name string) bool {
-	return slices.ContainsFunc(r, func(k namedKey) bool { return k.name == name })
+func (keys namedKeys) has(name string) bool {
+	return slices.ContainsFunc(keys, func(k namedKey) bool { return k.name == name })
 }
 
 // choose returns the key that has signed a token, and its name. If none has, it returns any of the right kind, and the check
 // of the signature fails. signed is the text of the token before the signature.
-func (r namedKeys) choose(token *jwt.Token, signed string) (key any, name string) {
-	for _, k := range r {
+func (keys namedKeys) choose(token *jwt.Token, signed string) (key any, name string) {
+	for _, k := range keys {
 		if kindOf(k.key) != algorithms[token.Method.Alg()] {
 			continue
 		}

@@ -70,8 +70,8 @@ func newKeySet(url string, refresh time.Duration, log *zap.Logger) *keySet {
 	}}
 }
 
-// key returns the keys that may have signed a token, as a jwt.VerificationKeySet, and the set that holds them.
-func (s *keySet) key(ctx context.Context, token *jwt.Token) (any, *fetchedKeys, error) {
+// choose returns the keys that may have signed a token, as a jwt.VerificationKeySet, and the set that holds them.
+func (s *keySet) choose(ctx context.Context, token *jwt.Token) (any, *fetchedKeys, error) {
 	id, named := token.Header["kid"].(string)
 	keys, err := s.find(ctx, id, named)
 	if err != nil {
@@ -109,8 +109,8 @@ func (s *keySet) current() *fetchedKeys {
 	return s.keys
 }
 
-// missed is called for a token without a key id that no key of the set tried has signed. It fetches the set if it may. It
-// returns nil if there is a newer set to try, or else why the token is refused.
+// missed looks for a newer set, after no key of the set tried has signed a token that names no key. It fetches the set if it may.
+// It returns nil if there is a newer set to try, and otherwise why the token is refused.
 func (s *keySet) missed(ctx context.Context, token string, tried *fetchedKeys) error {
 	_, err := s.find(ctx, unnamed+token, true)
 	if s.current() != tried {
@@ -153,9 +153,9 @@ func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys,
 			case <-deadline.C:
 			case <-ctx.Done():
 			}
-			return nil, away("its answer takes too long", 0)
+			return nil, unavailable("its answer takes too long", 0)
 		case failed != nil:
-			return nil, away(failed.Error(), next)
+			return nil, unavailable(failed.Error(), next)
 		}
 		e := invalid("signed with an unknown key (kid)")
 		if !final {
@@ -168,8 +168,8 @@ func (s *keySet) find(ctx context.Context, id string, named bool) (*fetchedKeys,
 	}
 }
 
-// away returns a refusal for now, until the set may be fetched again.
-func away(why string, again time.Duration) *refusal {
+// unavailable returns a refusal for now, until the set may be fetched again.
+func unavailable(why string, again time.Duration) *refusal {
 	return &refusal{public: "auth", cause: "the key set cannot be fetched", detail: why, again: max(0, again)}
 }
 

@@ -68,7 +68,7 @@ func (v *jwtVerifier) parse(ctx context.Context, text string) (g *Grant, claims 
 		}
 		if v.set != nil {
 			g.by = v.setName()
-			key, keys, err := v.set.key(ctx, token)
+			key, keys, err := v.set.choose(ctx, token)
 			if _, named := token.Header["kid"].(string); !named {
 				tried = keys
 			}
