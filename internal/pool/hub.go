@@ -40,11 +40,12 @@ func (p *Hub) Explain(q hub.Question) (hub.Explanation, error) {
 	return p.Hub.Explain(q)
 }
 
-// Destruct drains and closes the hub in the background, since Caddy holds its config's lock meanwhile.
+// Destruct implements caddy.Destructor. It drains and closes the hub in the background, since Caddy holds the lock of its config
+// meanwhile.
 func (p *Hub) Destruct() error {
 	go func() {
 		p.Drain(p.config.Load().settings.drain())
-		_ = p.Close() // the memory broker has nothing to report
+		_ = p.Close() // the hub is gone, whatever its broker says
 	}()
 	return nil
 }

@@ -21,8 +21,8 @@ func (s *Settings) Conflict(other *Settings) string {
 	return ""
 }
 
-// Merge takes over the settings that other gives.
-func (s *Settings) Merge(other *Settings) {
+// merge takes over the settings that other gives.
+func (s *Settings) merge(other *Settings) {
 	for _, both := range s.overlay(other) {
 		both.own.Set(both.other)
 	}

@@ -65,8 +65,8 @@ func TestEverySettingIsMerged(t *testing.T) {
 			t.Errorf("%s: the conflict is %q", key, got)
 		}
 		merged := Settings{Hub: "h"}
-		merged.Merge(&one)
-		merged.Merge(&Settings{Hub: "another"})
+		merged.merge(&one)
+		merged.merge(&Settings{Hub: "another"})
 		if !reflect.DeepEqual(merged, one) {
 			t.Errorf("%s: merged into %+v", key, merged)
 		}

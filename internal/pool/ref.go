@@ -60,7 +60,7 @@ func (r *Ref) Join(s *Settings, broker BrokerModule) error {
 	if key := r.config.settings.Conflict(s); key != "" {
 		return fmt.Errorf("%s of hub %q differs from the one in another handler: give it in one of them", key, r.config.settings.Hub)
 	}
-	r.config.settings.Merge(s)
+	r.config.settings.merge(s)
 	if broker != nil {
 		r.broker = broker
 	}
@@ -167,7 +167,7 @@ func (r *Ref) Enter(ctx context.Context, network string, needsRoom bool) error {
 		return err
 	}
 	if needsRoom {
-		if err := theHub.hasRoom(network); err != nil {
+		if err := theHub.checkRoom(network); err != nil {
 			return err
 		}
 	}

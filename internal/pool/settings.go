@@ -246,7 +246,3 @@ func orElse[N int | int64 | time.Duration](n, fallback N) N {
 	}
 	return max(n, 0)
 }
-
-// mostStreams returns how many streams there may be in all, for hubs whose config does not limit connections. The rest of the
-// descriptors is for the internal route, and for all else that Caddy serves.
-func mostStreams() int { return descriptors() / 5 * 4 }

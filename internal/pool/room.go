@@ -10,14 +10,18 @@ import (
 // openStreams counts the streams of all hubs, since descriptors are a limit of the process.
 var openStreams atomic.Int64
 
-// exceeds reports whether there would be too many streams. A hub whose config limits its connections is not bounded here.
+// mostStreams returns how many streams there may be in all, for hubs whose config does not limit connections. The rest of the
+// descriptors is for the internal route, and for all else that Caddy serves.
+func mostStreams() int { return descriptors() / 5 * 4 }
+
+// exceeds reports whether streams are too many for the process. A hub whose config limits its connections is not bounded here.
 func (p *Hub) exceeds(streams int64) bool {
 	limits := p.config.Load().settings.Limits
 	return (limits == nil || limits.Connections == 0) && streams > int64(mostStreams())
 }
 
-// hasRoom returns a refusal if there is no place for another client of a network.
-func (p *Hub) hasRoom(network string) error {
+// checkRoom returns a refusal if there is no room for another client of a network.
+func (p *Hub) checkRoom(network string) error {
 	if p.exceeds(openStreams.Load() + 1) {
 		return &hub.Refusal{Reason: "connections"}
 	}
