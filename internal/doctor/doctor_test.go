@@ -58,22 +58,25 @@ func TestFaults(t *testing.T) {
 		set  func(f *fake, o *doctor.Options)
 		want []string
 	}{
-		"clumps":        {func(f *fake, _ *doctor.Options) { f.clump = 2 }, []string{"buffered"}},
-		"late":          {func(f *fake, o *doctor.Options) { f.late = 1100 * time.Millisecond; o.Timeout = 3 * time.Second }, []string{"delayed"}},
-		"lost probes":   {func(f *fake, _ *doctor.Options) { f.late = time.Hour }, []string{"buffered"}},
-		"another hub":   {func(f *fake, _ *doctor.Options) { f.late, f.foreign = time.Hour, true }, []string{"other-hub"}},
+		"clumps":        {func(f *fake, o *doctor.Options) { f.clump, o.Timeout = 2, haste }, []string{"buffered"}},
+		"late":          {func(f *fake, o *doctor.Options) { f.late = 1100 * time.Millisecond; o.Timeout = patience }, []string{"delayed"}},
+		"lost probes":   {func(f *fake, o *doctor.Options) { f.late, o.Timeout = time.Hour, haste }, []string{"buffered"}},
+		"another hub":   {func(f *fake, o *doctor.Options) { f.late, f.foreign, o.Timeout = time.Hour, true, haste }, []string{"other-hub"}},
 		"one id":        {func(f *fake, _ *doctor.Options) { f.sameID = true }, []string{"cached"}},
 		"cache says so": {func(f *fake, _ *doctor.Options) { f.headers = map[string]string{"X-Cache": "Hit from cloudfront"} }, []string{"cached"}},
 		"age":           {func(f *fake, _ *doctor.Options) { f.headers = map[string]string{"Age": "7"} }, []string{"cached"}},
 		"may be cached": {func(f *fake, _ *doctor.Options) { f.headers = map[string]string{"Cache-Control": ""} }, []string{"cacheable"}},
-		"brotli":        {func(f *fake, _ *doctor.Options) { f.headers = map[string]string{"Content-Encoding": "br"} }, []string{"compressed"}},
-		"Last-Event-ID taken away": {func(f *fake, _ *doctor.Options) {
+		"brotli": {func(f *fake, o *doctor.Options) {
+			f.headers, o.Timeout = map[string]string{"Content-Encoding": "br"}, haste
+		}, []string{"compressed"}},
+		"Last-Event-ID taken away": {func(f *fake, o *doctor.Options) {
+			o.Timeout = haste
 			f.back = func(string) string { return "event: sse:connected\ndata: {\"connection\":\"x\"}\nid: 99\n\n" }
 		}, []string{"resume-header"}},
 		"gap": {func(f *fake, _ *doctor.Options) {
 			f.back = func(string) string { return "HELLOevent: sse:gap\ndata: {\"reason\":\"trimmed\"}\n\n" }
 		}, []string{"resume-gap"}},
-		"missed event lost": {func(f *fake, _ *doctor.Options) { f.back = func(string) string { return "HELLO" } }, []string{"resume-lost"}},
+		"missed event lost": {func(f *fake, o *doctor.Options) { f.back, o.Timeout = func(string) string { return "HELLO" }, haste }, []string{"resume-lost"}},
 		"route refuses": {func(f *fake, _ *doctor.Options) {
 			f.route = func(w http.ResponseWriter) { http.Error(w, "", http.StatusNotFound) }
 			f.back = func(string) string { return "HELLOevent: sse:gap\ndata: {}\n\n" }
@@ -83,7 +86,7 @@ func TestFaults(t *testing.T) {
 			f.back = func(string) string { return "HELLOevent: sse:gap\ndata: {}\n\n" }
 		}, []string{"publish-unreachable"}},
 		"no route, Last-Event-ID taken away": {func(f *fake, o *doctor.Options) {
-			o.Publish, o.Token = "", ""
+			o.Publish, o.Token, o.Timeout = "", "", haste
 			f.back = func(string) string { return "HELLO" }
 		}, []string{"resume-header"}},
 		"no CORS": {func(_ *fake, o *doctor.Options) { o.Origin = "https://app.example" }, []string{"cors-refused", "cors-preflight"}},
@@ -174,7 +177,7 @@ func TestAnswers(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewServer(c.answer)
 			defer server.Close()
-			r := examine(t, doctor.Options{URL: server.URL + "/x?ticket=t0ps3cret", Timeout: 300 * time.Millisecond}, c.want...)
+			r := examine(t, doctor.Options{URL: server.URL + "/x?ticket=t0ps3cret", Timeout: haste}, c.want...)
 			if text := asJSON(t, r); !strings.Contains(text, c.seen) || strings.Contains(text, "s3cret") || strings.Contains(text, "pw@") {
 				t.Errorf("want %q and no secrets in %s", c.seen, text)
 			}
@@ -201,12 +204,12 @@ func TestComparison(t *testing.T) {
 	f := newFake(t)
 	front := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer front.Close()
-	o := doctor.Options{URL: front.URL + "/events", Hub: f.URL, Timeout: 300 * time.Millisecond}
+	o := doctor.Options{URL: front.URL + "/events", Hub: f.URL, Timeout: haste}
 	r := examine(t, o, "buffered")
 	if got := r.Findings[0]; got.Where != doctor.Between || !strings.Contains(got.Seen, "though the hub itself") {
 		t.Errorf("%+v", got)
 	}
-	o = doctor.Options{URL: f.URL + "/events", Hub: f.URL, Timeout: 300 * time.Millisecond}
+	o = doctor.Options{URL: f.URL + "/events", Hub: f.URL, Timeout: patience}
 	f.headers = map[string]string{"Cache-Control": "public"}
 	f.back = func(string) string { return "HELLOevent: sse:gap\ndata: {}\n\n" }
 	r = examine(t, o, "cacheable", here)
@@ -214,7 +217,7 @@ func TestComparison(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	// The hub streams, but the proxy in front answers in its place.
-	o = doctor.Options{URL: f.URL + "/elsewhere", Hub: f.URL + "/events", Timeout: 300 * time.Millisecond}
+	o = doctor.Options{URL: f.URL + "/elsewhere", Hub: f.URL + "/events", Timeout: patience}
 	r = examine(t, o, "cacheable", "no-directive", "status", here)
 	if got := r.Findings[0]; got.Code != "no-directive" || got.Where != doctor.Between || !strings.Contains(got.Seen, f.URL+"/elsewhere") {
 		t.Errorf("%+v", got)
@@ -235,11 +238,11 @@ func TestIdle(t *testing.T) {
 		}
 		select {
 		case <-r.Context().Done():
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(2 * time.Second):
 		}
 	}))
 	defer cut.Close()
-	o := doctor.Options{URL: cut.URL, Timeout: 200 * time.Millisecond, Idle: 5 * time.Second}
+	o := doctor.Options{URL: cut.URL, Timeout: patience, Idle: time.Minute}
 	begin := time.Now()
 	r := examine(t, o, "cached", "idle-cut", here)
 	if time.Since(begin) > o.Idle {
@@ -259,7 +262,9 @@ func TestTokenStaysSecret(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 		_ = json.NewEncoder(w).Encode(map[string]string{"detail": "not " + secret + "\x1b[31m"})
 	}
-	r := examine(t, f.options(), "cacheable", "compressed", here)
+	o := f.options()
+	o.Timeout = haste
+	r := examine(t, o, "cacheable", "compressed", here)
 	var text strings.Builder
 	if err := r.WriteText(&text, 80, true); err != nil {
 		t.Fatal(err)

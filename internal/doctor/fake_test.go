@@ -18,6 +18,13 @@ import (
 
 const secret = "s3cret-of-the-route"
 
+const (
+	// patience is the timeout of examinations to which all comes that is waited for, however busy the machine is.
+	patience = 20 * time.Second
+	// haste is the timeout of those that wait for what does not come.
+	haste = time.Second
+)
+
 // fake is a hub with a proxy in front, and faults of both.
 type fake struct {
 	*httptest.Server
@@ -59,7 +66,7 @@ func newFake(t *testing.T) *fake {
 
 // options returns all options but Idle, so that streams are not left idle.
 func (f *fake) options() doctor.Options {
-	return doctor.Options{URL: f.URL + "/events?ticket=t0ps3cret", Publish: f.URL + "/_sse", Token: secret, Timeout: 700 * time.Millisecond}
+	return doctor.Options{URL: f.URL + "/events?ticket=t0ps3cret", Publish: f.URL + "/_sse", Token: secret, Timeout: patience}
 }
 
 func (f *fake) stream(w http.ResponseWriter, r *http.Request) {
