@@ -9,10 +9,10 @@ import "time"
 // and reads the window or the log from its cursor. Every connection begins by catching up: a new one, one that resumes, and one
 // that was too slow.
 type Conn struct {
-	ID     string
-	User   string // "" if there is none
-	Remote string
-	Route  Route // as given to Subscribe; may be nil
+	ID       string
+	User     string // "" if there is none
+	Remote   string
+	Attached Attachment // as given to Subscribe; may be nil
 
 	shard   *shard
 	address string        // the key for limits per address
@@ -36,7 +36,7 @@ type Conn struct {
 	extra *extra // nil for most
 
 	place    int32 // in index.all
-	own      int32 // bytes that its Route takes; here it does not enlarge Conn
+	own      int32 // bytes that its Attachment takes; here it does not enlarge Conn
 	protocol uint8 // major version of HTTP
 	old      bool  // the client used HTTP/1.0
 	named    bool  // the client named itself, and comes back with the same id

@@ -39,7 +39,7 @@ var verdicts = []Verdict{
 type Question struct {
 	Who     string // a connection's id or a user's name; "" for all that the event was for
 	Event   string // an event's id; "" for none
-	Granted func(route Route, user, topic string) bool
+	Granted func(attached Attachment, user, topic string) bool
 }
 
 // Account is what became of an event on one connection.
@@ -253,7 +253,7 @@ func standingDetail(v Verdict) string {
 }
 
 // judge returns the account of a connection for an event that the window has.
-func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Route, string, string) bool) Account {
+func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Attachment, string, string) bool) Account {
 	open := t.until.IsZero()
 	passed, sure := false, true
 	if e.void(now) {
@@ -294,14 +294,14 @@ func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Route, str
 }
 
 // unheard returns the account of a connection that does not hear an event.
-func (t *trail) unheard(e *entry, granted func(Route, string, string) bool) Account {
+func (t *trail) unheard(e *entry, granted func(Attachment, string, string) bool) Account {
 	var topics []string
 	for _, target := range e.targets {
 		if target.Kind != broker.Topic {
 			continue
 		}
 		topics = append(topics, target.Name)
-		if granted != nil && granted(t.route, t.user, target.Name) {
+		if granted != nil && granted(t.attached, t.user, target.Name) {
 			return t.account(NotSubscribed, "the topic %s is granted, but the client has not asked for it", target.Name)
 		}
 	}

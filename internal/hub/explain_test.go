@@ -18,7 +18,7 @@ import (
 // explained checks the verdict on an event for a user or connection, and that its detail has a word.
 func explained(t *testing.T, h *hub.Hub, who, event string, want hub.Verdict, word string) hub.Explanation {
 	t.Helper()
-	x, err := h.Explain(hub.Question{Who: who, Event: event, Granted: func(_ hub.Route, user, topic string) bool {
+	x, err := h.Explain(hub.Question{Who: who, Event: event, Granted: func(_ hub.Attachment, user, topic string) bool {
 		return strings.HasPrefix(topic, "granted/"+user+"/")
 	}})
 	if err != nil {
@@ -245,18 +245,18 @@ func TestTraceIsBounded(t *testing.T) {
 	explained(t, h, "0", "", hub.NotConnected, "no user or connection of that name")
 	explained(t, h, "9999", "", hub.NotConnected, "ended")
 
-	// What a route keeps counts as well.
+	// What is attached to a connection counts as well.
 	for range 1000 {
-		subscribe(t, h, hub.Subscription{Route: route(100 << 10)}).conn.Close(nil)
+		subscribe(t, h, hub.Subscription{Attached: attachment(100 << 10)}).conn.Close(nil)
 	}
 	if n, _ := h.Traced(); n > 500 {
 		t.Errorf("%d are kept", n)
 	}
 }
 
-type route int
+type attachment int
 
-func (r route) Bytes() int { return int(r) }
+func (a attachment) Bytes() int { return int(a) }
 
 // A hub's lists can be read page by page, while connections come and go.
 func TestPages(t *testing.T) {

@@ -7,7 +7,7 @@ const (
 	keepTopic = 160
 )
 
-// keep returns how many bytes a connection is charged for as long as it lives. own is the size of its Route. If there are other
+// keep returns how many bytes a connection is charged for as long as it lives. own is the size of its Attachment. If there are other
 // nodes, the names of topics are in the reports to them as well. Shared topics are charged to each connection, as it is up to
 // clients whether they are shared.
 func (h *Hub) keep(own int64, topics []string) int64 {

@@ -14,7 +14,7 @@ import (
 // BenchmarkConnectionMemory measures the heap that an idle connection takes, in B/conn.
 func BenchmarkConnectionMemory(b *testing.B) {
 	const clients = 20_000
-	route := route(0)
+	attached := attachment(0)
 	for name, topics := range map[string][]string{"no topics": nil, "one shared topic": {"public/news"}} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
@@ -23,7 +23,7 @@ func BenchmarkConnectionMemory(b *testing.B) {
 				for i := range clients {
 					address := fmt.Sprintf("10.1.%d.%d", i/250, i%250)
 					c, err := h.Subscribe(b.Context(), hub.Subscription{
-						User: fmt.Sprintf("u%d", i), Topics: append([]string(nil), topics...), Remote: address, Address: address, Route: route, Protocol: 1,
+						User: fmt.Sprintf("u%d", i), Topics: append([]string(nil), topics...), Remote: address, Address: address, Attached: attached, Protocol: 1,
 					})
 					if err != nil {
 						b.Fatal(err)

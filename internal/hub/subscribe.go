@@ -22,15 +22,15 @@ type Subscription struct {
 	OtherIDs    []string // more such ids: the newest that resolves counts
 	Replay      int      // for a new client, how many of the last matching events it gets
 	Retry       time.Duration
-	Remote      string // the client's address, for lists
-	Address     string // the key for limits per address; "" if they do not apply
-	Protocol    uint8  // major version of HTTP
-	Old         bool   // the client used HTTP/1.0
-	Route       Route  // kept with the connection
-	First       []byte // frames that come before all events
-	ID          string // the connection's id if the client has named itself; "" to generate one
-	Keeps       int64  // bytes that the caller keeps for the connection: its Route, and a request that stays
-	Arrived     uint64 // from Hub.Arrived, called before the client was looked up; 0 if that does not matter
+	Remote      string     // the client's address, for lists
+	Address     string     // the key for limits per address; "" if they do not apply
+	Protocol    uint8      // major version of HTTP
+	Old         bool       // the client used HTTP/1.0
+	Attached    Attachment // kept with the connection
+	First       []byte     // frames that come before all events
+	ID          string     // the connection's id if the client has named itself; "" to generate one
+	Keeps       int64      // bytes that the caller keeps for the connection: its Attachment, and a request that stays
+	Arrived     uint64     // from Hub.Arrived, called before the client was looked up; 0 if that does not matter
 }
 
 // Subscribe admits a client, and finds the place that its stream starts from. The error is ErrDenied or a *Refusal, which is
@@ -70,7 +70,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{
-		ID: cmp.Or(sub.ID, newID()), User: sub.User, Remote: sub.Remote, Route: sub.Route,
+		ID: cmp.Or(sub.ID, newID()), User: sub.User, Remote: sub.Remote, Attached: sub.Attached,
 		address: sub.Address, since: time.Since(h.began), protocol: min(sub.Protocol, 3), old: sub.Old,
 		named: sub.ID != "", shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: topics, own: int32(sub.Keeps),
 	}

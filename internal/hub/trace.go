@@ -28,7 +28,7 @@ const (
 // trail is what a trace knows of a connection, open or ended: it was given everything it hears after from, up to upTo.
 type trail struct {
 	id, user     string
-	route        Route
+	attached     Attachment
 	topics       *topics
 	since, until time.Time // until is zero if it is open
 	reason       string    // why it has ended
@@ -42,8 +42,8 @@ func (t *trail) interest() interest { return interest{t.id, t.user, t.topics} }
 // bytes returns about how much memory the trail takes.
 func (t *trail) bytes() int {
 	n := 256 + len(t.user)
-	if t.route != nil {
-		n += t.route.Bytes()
+	if t.attached != nil {
+		n += t.attached.Bytes()
 	}
 	for _, topic := range t.topics.list() {
 		n += 16 + len(topic)
@@ -132,7 +132,7 @@ func (t *trace) left(c *Conn, reason error) {
 func (c *Conn) trail() trail {
 	pending := c.pending()
 	t := trail{
-		id: c.ID, user: c.User, route: c.Route, topics: c.topics, since: c.Since(),
+		id: c.ID, user: c.User, attached: c.Attached, topics: c.topics, since: c.Since(),
 		from: c.from, upTo: c.cursor, live: c.live, pending: len(pending),
 	}
 	switch {

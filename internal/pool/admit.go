@@ -11,7 +11,7 @@ var errOverLimit = errors.New("over the limit that came with its grant")
 
 // admit subscribes a client within what it was granted. The stream ends with the grant.
 func (p *Hub) admit(ctx context.Context, a *Arrival, sub hub.Subscription) (*hub.Conn, error) {
-	sub.Route, sub.Keeps = a, a.size()
+	sub.Attached, sub.Keeps = a, a.size()
 	if a.Grant == nil {
 		return p.subscribe(ctx, sub)
 	}

@@ -20,7 +20,7 @@ type config struct {
 // recheck applies the config to a connection that was admitted under an earlier one, and reports whether it may stay. If
 // several sites have a route of the same path, the connection may have what any of them allows.
 func (cfg *config) recheck(c *hub.Conn) (stays bool) {
-	a, ok := c.Route.(*Arrival)
+	a, ok := c.Attached.(*Arrival)
 	if !ok {
 		return true
 	}
@@ -45,9 +45,9 @@ func (cfg *config) recheck(c *hub.Conn) (stays bool) {
 	return true
 }
 
-// grants reports whether a connection that came by a route may have a topic.
-func (cfg *config) grants(route hub.Route, user, topic string) bool {
-	a, ok := route.(*Arrival)
+// grants reports whether a user's connection may have a topic, by what is attached to the connection.
+func (cfg *config) grants(attached hub.Attachment, user, topic string) bool {
+	a, ok := attached.(*Arrival)
 	return ok && slices.ContainsFunc(cfg.routes, func(route Route) bool {
 		return route.Path() == a.Path && route.Grants(a, user).Granted(topic)
 	})

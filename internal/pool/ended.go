@@ -17,7 +17,7 @@ import (
 // must not wait for a log.
 func (p *Hub) ended(c *hub.Conn, reason error) {
 	openStreams.Add(-1)
-	if a, ok := c.Route.(*Arrival); ok {
+	if a, ok := c.Attached.(*Arrival); ok {
 		a.leave()
 	}
 	log := p.Log()
@@ -49,7 +49,7 @@ func endReason(c *hub.Conn, reason error) string {
 	case c.Draining():
 		return "the hub is draining"
 	}
-	if a, ok := c.Route.(*Arrival); ok && a.Grant != nil && !a.Grant.Expires.IsZero() && !time.Now().Before(a.Grant.Expires) {
+	if a, ok := c.Attached.(*Arrival); ok && a.Grant != nil && !a.Grant.Expires.IsZero() && !time.Now().Before(a.Grant.Expires) {
 		return "expired"
 	}
 	return "disconnected"

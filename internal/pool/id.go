@@ -52,7 +52,7 @@ func (p *Hub) Owns(id, route, user string) bool {
 	if c == nil {
 		return p.Shared() && p.owns(id, route, user)
 	}
-	a, ok := c.Route.(*Arrival)
+	a, ok := c.Attached.(*Arrival)
 	return ok && a.Path == route && c.User == user
 }
 
