@@ -17,7 +17,7 @@ import (
 // App owns the hubs of a config. It needs no configuration: handlers name the hubs.
 type App struct {
 	hubs    map[string]*group
-	unnamed []byte // the handler that names no hub, as JSON; nil: none
+	unnamed []byte // the handler that names no hub, as JSON; nil if all name theirs
 	ctx     caddy.Context
 }
 

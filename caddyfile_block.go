@@ -35,7 +35,8 @@ func (o *option) name() string {
 	return name
 }
 
-// checker checks all that has been read, of which the option at a place is the last. With an error it returns the name of the option at fault.
+// checker checks all options that have been read. The last of them is at a place. With an error it returns the name of the option at
+// fault.
 type checker func(place) (string, error)
 
 // parseBlock reads the block after d's line, if there is one, and returns the first place of each of its options. It calls check

@@ -21,21 +21,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	switch route {
 	case subscribeRoute:
 		if h.Upstream && subscribe.IsStreamMethod(r.Method) {
-			return h.app.Subscribe(w, r, own, next)
+			return h.upstream.Subscribe(w, r, own, next)
 		}
 		h.subscribe.ServeHTTP(w, request.WithURL(r, own))
 		return nil
 	case internalRoute:
 		return h.serveInternal(w, request.WithURL(r, own))
 	case twoWayRoute:
-		return h.app.Post(w, r, own, next)
+		return h.upstream.Post(w, r, own, next)
 	case inspectorRoute:
 		return h.inspector.Serve(w, request.WithURL(r, own))
 	}
-	if h.app == nil {
+	if h.upstream == nil {
 		return next.ServeHTTP(w, r)
 	}
-	return h.app.PassOn(w, r, next)
+	return h.upstream.PassOn(w, r, next)
 }
 
 const (
@@ -46,8 +46,8 @@ const (
 	inspectorRoute
 )
 
-// route returns the route that a request belongs to, and the URL by which it does. It is a function of its own, since it needs
-// much of the stack, which a stream over HTTP/2 would keep.
+// route returns the route that a request belongs to, and the URL by which it does. It is not part of ServeHTTP, since it needs much
+// of the stack, which a stream over HTTP/2 would keep.
 func (h *Handler) route(r *http.Request) (int, *url.URL) {
 	// A site-wide try_files or rewrite runs earlier, so the URL that the client sent counts as well.
 	urls := []*url.URL{r.URL}
@@ -56,15 +56,14 @@ func (h *Handler) route(r *http.Request) (int, *url.URL) {
 	}
 	if h.Internal != nil {
 		for _, u := range urls {
-			// Both as it stands and cleaned: the next handlers may use either.
-			if request.IsBelow(u.Path, h.Internal.Prefix) || request.IsBelow(path.Clean("/"+u.Path), h.Internal.Prefix) {
+			if isBelow(u, h.Internal.Prefix) {
 				return internalRoute, u
 			}
 		}
 	}
 	if h.Inspector != nil {
 		for _, u := range urls {
-			if request.IsBelow(u.Path, h.Inspector.Path) || request.IsBelow(path.Clean("/"+u.Path), h.Inspector.Path) {
+			if isBelow(u, h.Inspector.Path) {
 				return inspectorRoute, u
 			}
 		}
@@ -77,13 +76,18 @@ func (h *Handler) route(r *http.Request) (int, *url.URL) {
 		}
 		if h.TwoWay && upstream.IsPost(r) {
 			for _, u := range urls {
-				if h.app.PostsTo(u) != "" {
+				if h.upstream.PostsTo(u) != "" {
 					return twoWayRoute, u
 				}
 			}
 		}
 	}
 	return noRoute, r.URL
+}
+
+// isBelow reports whether a URL's path is at or below a prefix, as it stands or cleaned: the next handlers may use either.
+func isBelow(u *url.URL, prefix string) bool {
+	return request.IsBelow(u.Path, prefix) || request.IsBelow(path.Clean("/"+u.Path), prefix)
 }
 
 // serveInternal answers all requests below the internal prefix: none is passed on.

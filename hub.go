@@ -11,13 +11,13 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 )
 
-// group is a hub of a config, with the handlers that have a subscribe route for it.
+// group is a hub of a config with its handlers.
 type group struct {
 	ref    *pool.Ref
-	routes []*Handler
+	routes []*Handler // those with a subscribe route
 }
 
-// join adds a handler to its hub, with the settings and the broker that the handler gives, and returns the hub. The hub opens
+// join adds a handler to its hub, with the settings and the broker that the handler gives, and returns the reference to the hub. The hub opens
 // when the app starts. source is the handler as JSON: if a site has two listeners, its one directive comes as two handlers
 // that are the same.
 func (a *App) join(h *Handler, s pool.Settings, broker pool.BrokerModule, source []byte) (*pool.Ref, error) {

@@ -79,11 +79,10 @@ type Handler struct {
 	hub       *pool.Ref
 	chain     *identity.Chain
 	subscribe *subscribe.Route // nil without a path
-	app       *upstream.App    // nil unless the app behind may steer the proxy
-	guard     *guard.Guard
+	upstream  *upstream.App    // nil unless the app behind may steer the proxy
+	guard     *guard.Guard     // nil without an internal route
+	inspector *inspector.Page  // nil without an inspector
 	log       *zap.Logger
-
-	inspector *inspector.Page
 }
 
 // CaddyModule returns the Caddy module information.
@@ -144,7 +143,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.subscribe = subscribe.New(subscribe.Config{Path: h.Path, Timing: h.Timing, Chain: h.chain, CORS: policy, Hub: h.hub, Log: h.log})
 	}
 	if h.PublishHeader != nil || h.Upstream || h.TwoWay {
-		h.app = upstream.New(upstream.Config{
+		h.upstream = upstream.New(upstream.Config{
 			PublishHeader: h.PublishHeader, Route: h.subscribe, Hub: h.hub, Origins: h.CORSOrigins, Log: h.log, Complaints: complaints,
 		})
 	}

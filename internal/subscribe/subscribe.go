@@ -30,8 +30,8 @@ func (route *Route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit answers requests that get no stream, and returns the connection of one that does. It is a function of its own, so
-// that a stream does not keep its stack.
+// admit answers requests that get no stream, and returns the connection of one that does. It is not part of
+// ServeHTTP, so that a stream does not keep its stack.
 func (route *Route) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *stream.Timing) {
 	if route.Screen(w, r) {
 		return nil, nil

@@ -33,8 +33,8 @@ func (a *App) Subscribe(w http.ResponseWriter, r *http.Request, own *url.URL, ne
 	return err
 }
 
-// admit answers requests that get no stream, and returns the connection of one that does. It is a function of its own, so
-// that a stream does not keep its stack.
+// admit answers requests that get no stream, and returns the connection of one that does. It is not part of
+// Subscribe, so that a stream does not keep its stack.
 func (a *App) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (*hub.Conn, *stream.Timing, error) {
 	if a.route.Screen(w, r.onRoute) {
 		return nil, nil, nil
