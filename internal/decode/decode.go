@@ -25,16 +25,15 @@ const (
 
 // Decoder reads the events of a publish request.
 type Decoder struct {
-	Batch bool // the body may hold many events; otherwise it holds exactly one
+	Batch    bool // the body may hold many events; otherwise it holds exactly one
+	Answered bool // set by the caller: the publisher gets an answer, and may wait for delivery
+	Wait     Wait // of the item that Next returned last
 
 	maxEvent int64
 	key      string // of the header Idempotency-Key
 	index    int    // of the next item
 	done     bool
-
-	Answered bool // set by the caller: the publisher gets an answer, and may wait for delivery
 	waits    Wait // from the query
-	Wait     Wait // of the item that Next returned last
 	waited   int  // how many items have a Wait
 
 	// One of these holds the events.
@@ -55,7 +54,7 @@ func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
 	}
 	fields := &form{maxEvent: maxEvent}
 	if kind != "text/plain" {
-		rest, p := d.waits.takeWait(r.URL.RawQuery)
+		rest, p := d.waits.take(r.URL.RawQuery)
 		if p == nil {
 			p = refuseQuery(rest)
 		}
@@ -102,6 +101,7 @@ func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
 // maxItem returns the limit of an encoded event: a byte of data may take three in JSON and in forms.
 func (d *Decoder) maxItem() int64 { return 3*d.maxEvent + 64<<10 }
 
+// contentType returns the media type of a body and its parameters, and refuses a body that is encoded or not in UTF-8.
 func contentType(h http.Header) (kind string, params map[string]string, p *problem.Problem) {
 	refuse := func(format string, args ...any) (string, map[string]string, *problem.Problem) {
 		return "", nil, problem.New(http.StatusUnsupportedMediaType, format, args...)
@@ -144,6 +144,7 @@ func (d *Decoder) takeKey(h http.Header) *problem.Problem {
 	return nil
 }
 
+// refuseQuery refuses a query that has any parameter.
 func refuseQuery(query string) *problem.Problem {
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair == "" {
@@ -233,10 +234,10 @@ func (d *Decoder) Next() (rec broker.Record, p *problem.Problem, ok bool) {
 		p = fillFromJSON(&pub, d.items[d.index])
 	}
 	if p == nil {
-		p = d.giveKey(&pub.rec)
+		p = d.setKey(&pub.rec)
 	}
 	if p == nil {
-		p = d.expect(pub.wait)
+		p = d.setWait(pub.wait)
 	}
 	if p == nil {
 		rec, p = pub.record()
@@ -274,8 +275,8 @@ func (d *Decoder) nextLine() ([]byte, *problem.Problem) {
 	}
 }
 
-// giveKey sets the idempotency key of the header.
-func (d *Decoder) giveKey(rec *broker.Record) *problem.Problem {
+// setKey gives a record the idempotency key of the header.
+func (d *Decoder) setKey(rec *broker.Record) *problem.Problem {
 	switch {
 	case d.key == "":
 	case rec.Key == "" && d.Batch:

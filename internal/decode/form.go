@@ -105,6 +105,7 @@ func (f *form) parseMultipart(body io.Reader, boundary string) *problem.Problem 
 	}
 }
 
+// multipartProblem returns the problem of an error in reading a multipart body.
 func multipartProblem(err error) *problem.Problem {
 	p := problem.OfBody(err)
 	if p.Status == http.StatusBadRequest {
@@ -113,6 +114,7 @@ func multipartProblem(err error) *problem.Problem {
 	return p
 }
 
+// rootName returns the name of the field that a name such as data[a][b] belongs to.
 func rootName(name string) string {
 	root, _, _ := strings.Cut(name, "[")
 	return root
@@ -171,6 +173,7 @@ func (v *formValue) put(path, text string) error {
 	return nil
 }
 
+// child returns the value under a key of an array, and creates it if there is none.
 func (v *formValue) child(key string) *formValue {
 	if v.byKey == nil {
 		v.byKey, v.list = make(map[string]*formValue), true

@@ -73,6 +73,7 @@ func (p *publication) set(name string, v value) *problem.Problem {
 	return nil
 }
 
+// target sets one kind of targets.
 func (p *publication) target(v value, f *rules.Field) error {
 	if v.IsNull() {
 		return errors.New("must not be null: a target that is named has to be given")

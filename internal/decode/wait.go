@@ -53,8 +53,8 @@ func (w Wait) or(other Wait) Wait {
 	return w
 }
 
-// takeWait removes wait and timeout from a query, sets them, and returns the rest of it.
-func (w *Wait) takeWait(query string) (rest string, p *problem.Problem) {
+// take sets w from the wait and timeout of a query, and returns the rest of the query.
+func (w *Wait) take(query string) (rest string, p *problem.Problem) {
 	if query == "" {
 		return "", nil
 	}
@@ -81,8 +81,8 @@ func (w *Wait) takeWait(query string) (rest string, p *problem.Problem) {
 	return strings.Join(others, "&"), nil
 }
 
-// expect sets the Wait of an item, completed from the query, and checks it against the limits of a request.
-func (d *Decoder) expect(own Wait) *problem.Problem {
+// setWait sets the Wait of an item, completed from the query, and checks it against the limits of a request.
+func (d *Decoder) setWait(own Wait) *problem.Problem {
 	d.Wait = own.or(d.waits)
 	switch {
 	case d.Wait.Until == "" && d.Wait.Timeout == 0:
@@ -90,7 +90,7 @@ func (d *Decoder) expect(own Wait) *problem.Problem {
 	case d.Wait.Until == "":
 		return problem.Field("timeout", "goes with wait")
 	case !d.Answered:
-		return problem.Field("wait", "there is nobody to be told")
+		return problem.Field("wait", "cannot be used here: the publisher gets no answer")
 	case d.waited == maxWaits:
 		return problem.Field("wait", "a request must not ask it for more than %d events", maxWaits)
 	}

@@ -55,6 +55,7 @@ func (c *CORS) Allows(origin string) bool {
 	return c.cors.OriginAllowed(&http.Request{Header: http.Header{"Origin": {origin}}})
 }
 
+// CheckCORS reports what is wrong with a policy: it lists origins, or `*` alone.
 func CheckCORS(origins []string) error {
 	if slices.Contains(origins, "*") {
 		if len(origins) > 1 {

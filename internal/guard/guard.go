@@ -87,6 +87,7 @@ func (g *Guard) Check(r *http.Request) *problem.Problem {
 	return problem.New(http.StatusNotFound, "")
 }
 
+// checkToken returns the reason to refuse a request by its token, or "" if the token is right.
 func (g *Guard) checkToken(h http.Header) string {
 	values := h["Authorization"]
 	if len(values) == 0 {
@@ -99,6 +100,7 @@ func (g *Guard) checkToken(h http.Header) string {
 	return ""
 }
 
+// isFromBrowser reports whether a request has a header by which browsers are known.
 func isFromBrowser(h http.Header) bool {
 	_, origin := h["Origin"]
 	_, site := h[request.HeaderSite]
@@ -121,6 +123,7 @@ func (g *Guard) isListed(r *http.Request) bool {
 	return r.TLS == nil && slices.Contains(g.origins, "http://"+r.Host)
 }
 
+// warn logs a refusal with what to change if the peer may call.
 func (g *Guard) warn(addr netip.Addr, reason string) {
 	more, due := g.complaints.Take(reason, g.now())
 	if !due {

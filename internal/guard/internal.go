@@ -26,6 +26,7 @@ type Internal struct {
 	Origins []string `json:"origins,omitempty"`
 }
 
+// Check reports what is wrong with the settings.
 func (i *Internal) Check() error {
 	if err := request.CheckPrefix(i.Prefix); err != nil {
 		return fmt.Errorf("prefix: %w", err)

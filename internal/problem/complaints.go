@@ -14,7 +14,7 @@ const Every = time.Minute
 // Complaints logs events that clients can cause, each kind at most once in Every. The kinds must be few: details that differ
 // between requests belong in a line's fields. The zero value is ready to use.
 type Complaints struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards made
 	made map[string]*complaint
 }
 

@@ -73,6 +73,7 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail)
 }
 
+// Write sends the problem as an answer.
 func (p *Problem) Write(w http.ResponseWriter) {
 	body, err := json.Marshal(p)
 	if err != nil { // no value of these types fails
@@ -107,6 +108,7 @@ func Clip(s string) string {
 	return strings.ToValidUTF8(s[:end], "\uFFFD") + "…"
 }
 
+// OfBody returns the problem of an error in reading a body.
 func OfBody(err error) *Problem {
 	var limit *http.MaxBytesError
 	switch {
@@ -118,6 +120,7 @@ func OfBody(err error) *Problem {
 	return New(http.StatusBadRequest, "the body is cut off or cannot be read")
 }
 
+// TooLarge returns a 413 for a body of more than most bytes.
 func TooLarge(most int64) *Problem {
 	return New(http.StatusRequestEntityTooLarge, "the body must not be longer than %d bytes", most)
 }

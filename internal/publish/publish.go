@@ -76,6 +76,7 @@ func All(ctx context.Context, theHub *hub.Hub, d *decode.Decoder, permits func(*
 	}
 }
 
+// answerTo returns the answer for an event that the broker has stored or refused. index is its place in the batch.
 func answerTo(r broker.Result, d *decode.Decoder, index int) Answer {
 	if r.Err == nil {
 		return Answer{ID: r.Position.String()}

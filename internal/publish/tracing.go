@@ -19,6 +19,7 @@ const (
 	maxTraced = 256
 )
 
+// traced holds an item for each delivery that is followed.
 var traced = make(chan struct{}, maxTraced)
 
 // store calls Hub.Publish. If Caddy's tracing has begun a span for the request, it adds spans: "sse_push publish" until the

@@ -179,5 +179,7 @@ func TestWaitInHeader(t *testing.T) {
 	if a := s.Do("GET", "/", ""); a.Body != "page" {
 		t.Fatalf("got %d %s", a.Status, a.Body)
 	}
-	brokertest.Eventually(t, "the log says so", func() bool { return strings.Contains(s.Log(), "wait: there is nobody to be told") })
+	brokertest.Eventually(t, "the log says so", func() bool {
+		return strings.Contains(s.Log(), "wait: cannot be used here: the publisher gets no answer")
+	})
 }
