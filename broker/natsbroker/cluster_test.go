@@ -32,7 +32,7 @@ cluster { name: "c", listen: "127.0.0.1:%d", routes: ["nats://127.0.0.1:%d", "na
 // The stream's leader is killed under load, again and again: all nodes see one sequence, and in it all that was
 // acknowledged, once and where it was said to be.
 func TestClusterLosesItsLeader(t *testing.T) {
-	inTurn(t, func(t *testing.T, binary string) {
+	alone(t, func(t *testing.T, binary string) {
 		servers := cluster(t, binary)
 		var urls []string
 		for _, s := range servers {
