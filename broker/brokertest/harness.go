@@ -81,7 +81,6 @@ func keeps(h Harness) bool     { return h.Keeps }
 func trims(h Harness) bool     { return h.Trim != nil && h.Keeps }
 func shared(h Harness) bool    { return h.Shared }
 func hasEngine(h Harness) bool { return h.Engine != nil }
-func proxied(h Harness) bool   { return h.Addr != "" }
 func fills(h Harness) bool     { return h.Full != nil }
 func takesPut(h Harness) bool  { return h.Put != nil }
 func ages(h Harness) bool      { return h.Later != nil || h.InProcess }

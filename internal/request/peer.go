@@ -77,7 +77,8 @@ func (p Prefixes) Contains(addr netip.Addr) bool {
 // plain returns an address in the form in which addresses are compared: not mapped into IPv6, and without a zone.
 func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
 
-// Peer returns the address of a request's direct peer, whatever its headers say, and reports whether it is known. A peer on a Unix socket counts as 127.0.0.1.
+// Peer returns the address of a request's direct peer, whatever its headers say, and reports whether it is known. A peer on a Unix
+// socket counts as 127.0.0.1.
 func Peer(r *http.Request) (netip.Addr, bool) {
 	here := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	// A client may bind its own end of a Unix socket to any path, such as "10.0.0.1:80", so the address of the

@@ -81,20 +81,3 @@ func appendData(dst, data []byte) []byte {
 		data = data[end+1:]
 	}
 }
-
-// Size returns an upper bound of the number of bytes that Append adds. It is exact if the data has neither an empty line nor a CRLF, and there
-// is no Retry.
-func (e Event) Size() int {
-	n := len("data: \n\n") + len(e.Data)
-	n += len("data: ") * (bytes.Count(e.Data, []byte{'\n'}) + bytes.Count(e.Data, []byte{'\r'}))
-	if e.Type != "" && e.Type != defaultType {
-		n += len("event: \n") + len(e.Type)
-	}
-	if e.Retry >= time.Millisecond {
-		n += len("retry: 9223372036854\n") // the longest Duration
-	}
-	if e.ID != "" {
-		n += len("id: \n") + len(e.ID)
-	}
-	return n
-}
