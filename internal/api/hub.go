@@ -30,7 +30,7 @@ type HubList struct {
 	Next  string    `json:"next,omitempty"`
 }
 
-// viewHub describes a hub.
+// viewHub returns the description of a hub.
 func viewHub(h *hub.Hub) HubInfo {
 	s := h.Stats()
 	info := HubInfo{

@@ -9,10 +9,11 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// How many rows an answer with a list has.
 const (
+	// defaultRows is how many rows an answer with a list has unless the call asks for another number.
 	defaultRows = 1_000
-	MaxRows     = 10_000
+	// MaxRows is how many rows a call may ask for.
+	MaxRows = 10_000
 )
 
 // CheckCall refuses a request whose method or parameters a call does not have.

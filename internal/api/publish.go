@@ -12,8 +12,8 @@ import (
 // Published is the answer to a publish, or to one event of a batch.
 type Published = publish.Answer
 
-// servePublish stores what an app sends, and answers when the broker has it. If the app asks what becomes of an event, it
-// answers once that is known.
+// servePublish stores what an app sends, and answers when the broker has it. If the app waits for an event's delivery, it answers
+// once that is known, or the wait is over.
 func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEvent int64) {
 	if r.Method != http.MethodPost {
 		problem.MethodNotAllowed(http.MethodPost).Write(w)

@@ -40,7 +40,7 @@ type Tail struct {
 	Gap    bool        `json:"gap,omitempty"` // events before these are missing
 }
 
-// Tailed describes an event.
+// Tailed returns an event as a tail shows it.
 func Tailed(e *hub.Tapped) TailEvent {
 	l := TailEvent{
 		ID: e.Position.String(), Event: e.Type, Time: e.Time.UTC(), More: e.More, Data: string(e.Data), Size: e.Size,

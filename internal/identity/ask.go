@@ -22,6 +22,7 @@ const maxUnread = 64 << 10
 // under way any more, which may be after it has returned.
 type asker func(ctx context.Context, q *question, done func()) (int, http.Header, error)
 
+// newAsker returns the asker for a path of the site, a URL or a Unix socket.
 func newAsker(target string) asker {
 	if strings.HasPrefix(target, "/") {
 		return askSite(target)

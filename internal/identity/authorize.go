@@ -159,6 +159,7 @@ type authorizer struct {
 // answerKey is a hash of all that the app sees of a request, so that no cookie is kept.
 type answerKey [sha256.Size]byte
 
+// kept is an answer that is reused for a moment.
 type kept struct {
 	grant *Grant
 	until time.Time
@@ -241,6 +242,7 @@ func (v *authorizer) forgetUser(user string) {
 	}
 }
 
+// failing returns the refusal for now of a client about which the app has not decided.
 func failing(cause string) *refusal { return &refusal{public: "authorize", cause: cause} }
 
 // get asks the app. The caller has entered the queue; get leaves it when nothing of the question is under way any more.

@@ -115,6 +115,7 @@ func CheckPublicKey(key string) error {
 	return err
 }
 
+// checkHTTP reports why a text is not the URL of an HTTP server.
 func checkHTTP(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
@@ -211,6 +212,7 @@ func (v *jwtVerifier) add(key any, text string) {
 	v.keys = append(v.keys, namedKey{key, "jwt " + secret.Fingerprint([]byte(strings.TrimSpace(text))) + " " + v.rules})
 }
 
+// jwtVerifier verifies JSON Web Tokens.
 type jwtVerifier struct {
 	from         []Carrier
 	issuers      []string
@@ -227,6 +229,7 @@ func (v *jwtVerifier) vouches(by string) bool {
 	return v.set != nil && by == v.setName() || v.keys.has(by)
 }
 
+// setName names the key set, with the rules that a token has to meet, in grants.
 func (v *jwtVerifier) setName() string { return "jwt " + v.set.url + " " + v.rules }
 
 // verify implements verifier.

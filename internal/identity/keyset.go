@@ -51,6 +51,7 @@ type keySet struct {
 	unknown  unknownKeys
 }
 
+// fetchedKeys are the usable keys of a set, as one fetch brought them.
 type fetchedKeys struct {
 	keyfunc keyfunc.Keyfunc
 	ids     map[string]bool

@@ -31,6 +31,7 @@ type question struct {
 	remote, network string // the client's address, and the network by which clients take turns
 }
 
+// scheme returns the scheme of the URL that the client asked for.
 func (q *question) scheme() string {
 	if q.r.TLS != nil {
 		return "https"
@@ -118,7 +119,7 @@ func (v *authorizer) question(r *http.Request) (q *question, size int) {
 			size += len(value)
 		}
 	}
-	if cookies := v.shown(r); cookies != "" {
+	if cookies := v.cookiesOf(r); cookies != "" {
 		q.header.Set("Cookie", cookies)
 		size += len(cookies)
 	}
@@ -135,8 +136,8 @@ func (q *question) asksFor(topics []string) {
 	}
 }
 
-// shown returns the Cookie header for the app.
-func (v *authorizer) shown(r *http.Request) string {
+// cookiesOf returns the Cookie header for the app.
+func (v *authorizer) cookiesOf(r *http.Request) string {
 	var pairs []string
 	for name, pair := range request.CookiePairs(r) {
 		if len(v.cookies) == 0 || slices.Contains(v.cookies, name) {

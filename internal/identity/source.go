@@ -149,7 +149,7 @@ func (s *source) user(r *attempt, repl *caddy.Replacer) (string, error) {
 	case "cookie":
 		values = request.Cookies(r.Request, s.Name)
 	case "placeholder":
-		// A text is as absent as any of its placeholders: "tenant-" of "tenant-{…}" names no user.
+		// The user is absent if any of the placeholders is: "tenant-" of "tenant-{…}" names no user.
 		if user, err := repl.ReplaceOrErr(s.Name, true, true); err == nil {
 			values = []string{user}
 		}
@@ -157,7 +157,7 @@ func (s *source) user(r *attempt, repl *caddy.Replacer) (string, error) {
 	if !slices.ContainsFunc(values, func(v string) bool { return v != "" }) {
 		return "", nil
 	}
-	// Which of several counts differs from one reader to the next: a way around a check in front.
+	// Readers differ in which of several counts. That would be a way around a check by a proxy in front.
 	if len(values) > 1 {
 		return "", errors.New("is given more than once")
 	}

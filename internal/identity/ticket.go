@@ -75,6 +75,7 @@ func newTicketVerifier(t *Ticket) *ticketVerifier {
 	return v
 }
 
+// ticketVerifier verifies tickets.
 type ticketVerifier struct {
 	from    []Carrier
 	secrets [][]byte

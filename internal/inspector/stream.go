@@ -133,6 +133,7 @@ func (p *Page) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.H
 	return nil
 }
 
+// snapshotOf returns a snapshot without the slowest clients.
 func snapshotOf(theHub *hub.Hub) snapshot {
 	stats := theHub.Stats()
 	s := snapshot{
@@ -154,6 +155,7 @@ func snapshotOf(theHub *hub.Hub) snapshot {
 	return s
 }
 
+// slowestOf returns the slowest clients.
 func slowestOf(theHub *hub.Hub) []slowClient {
 	list := []slowClient{}
 	for _, b := range theHub.Slowest(maxSlowest) {
@@ -162,12 +164,13 @@ func slowestOf(theHub *hub.Hub) []slowClient {
 	return list
 }
 
-// tail is what the hub has delivered.
+// tail is what the hub has delivered since the last tail.
 type tail struct {
 	Events []api.TailEvent `json:"events"`
 	Missed uint64          `json:"missed"` // events that came too fast to show
 }
 
+// tailOf takes what the tap has.
 func tailOf(tap *hub.Tap) tail {
 	events, missed := tap.Take()
 	t := tail{make([]api.TailEvent, len(events)), missed}

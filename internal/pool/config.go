@@ -9,7 +9,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 )
 
-// config is what one config says about a hub.
+// config is what one config of Caddy says about a hub.
 type config struct {
 	generation uint64 // a newer config has a greater one
 	settings   Settings

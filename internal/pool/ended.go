@@ -13,8 +13,8 @@ import (
 )
 
 // ended cleans up after a connection, and logs its end in one line. The line goes to the log of the config in force, since the
-// config that admitted the connection may be long gone. It is written later, since the caller serves other streams as well, which
-// must not wait for a log.
+// config that admitted the connection may be long gone. It is written in the background, since the caller serves other streams as
+// well, which must not wait for a log.
 func (p *Hub) ended(c *hub.Conn, reason error) {
 	openStreams.Add(-1)
 	if a, ok := c.Attached.(*Arrival); ok {

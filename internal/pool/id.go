@@ -86,6 +86,7 @@ func (p *Hub) idKey() []byte {
 	return p.ownKey
 }
 
+// randomKey returns a key for ids that lasts as long as the process.
 func randomKey() []byte {
 	key := make([]byte, sha256.Size)
 	rand.Read(key)

@@ -31,7 +31,7 @@ func (s *Settings) merge(other *Settings) {
 // setting is one setting, as two handlers have it.
 type setting struct{ own, other reflect.Value }
 
-// overlay ranges over the settings that other gives, by their JSON keys. The hub's name is none of them.
+// overlay ranges over the settings that other gives, by their JSON keys. It leaves out the hub's name.
 func (s *Settings) overlay(other *Settings) iter.Seq2[string, setting] {
 	return func(yield func(string, setting) bool) {
 		a, b := reflect.ValueOf(s).Elem(), reflect.ValueOf(other).Elem()
@@ -54,6 +54,7 @@ func same(a, b any) bool {
 	return ok && sameJSON(x, y)
 }
 
+// sameJSON reports whether two texts are the same JSON value.
 func sameJSON(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true

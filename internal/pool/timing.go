@@ -6,7 +6,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
-// timing returns the durations that hold for the streams of a route. A reload changes them for open streams as well.
+// timing returns the Timing that the streams of a route share. A reload changes it for open streams as well.
 func (p *Hub) timing(route Route) *stream.Timing {
 	t, ok := p.timings.Load(route.Path())
 	if !ok {
