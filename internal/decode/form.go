@@ -306,6 +306,13 @@ func writeJSONString(b *bytes.Buffer, s string) {
 	b.Truncate(b.Len() - 1) // the newline
 }
 
+// LooksLikeJSON reports whether a body of another type seems to be JSON.
+func LooksLikeJSON(b []byte) bool {
+	b = bytes.TrimLeft(b, " \t\r\n")
+	return len(b) > 0 && (b[0] == '{' || b[0] == '[')
+}
+
+// jsonAsForm returns the problem of a form that looks like JSON.
 func jsonAsForm() *problem.Problem {
 	return problem.New(http.StatusBadRequest, "the body looks like JSON but was sent as a form: send Content-Type: application/json")
 }

@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -249,12 +248,6 @@ func unknownField(name string) *problem.Problem {
 
 func dataTooLong(most int64) *problem.Problem {
 	return problem.New(http.StatusRequestEntityTooLarge, "data: must not be longer than %d bytes", most).OfField("data")
-}
-
-// LooksLikeJSON reports whether a body of another type seems to be JSON.
-func LooksLikeJSON(b []byte) bool {
-	b = bytes.TrimLeft(b, " \t\r\n")
-	return len(b) > 0 && (b[0] == '{' || b[0] == '[')
 }
 
 // fillFromJSON sets the fields of an event.

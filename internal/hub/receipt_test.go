@@ -18,7 +18,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// serveConn is a writer: it takes what its connection has until the stream ends, or stop is closed.
+// serve is a writer: it takes what its connection has until the stream ends, or stop is closed.
 func (r *reader) serve(stop <-chan struct{}) {
 	defer r.conn.Close(nil)
 	for {
