@@ -25,7 +25,8 @@ const (
 	bodyTimeout = 10 * time.Second
 )
 
-// Params returns the parameters of the URL and, if the method has one, of the body. All topics are under `topic`.
+// Params returns the parameters of the URL and, if the method has one, of the body. All topics are under `topic`,
+// and those that have another name under that name as well.
 func Params(w http.ResponseWriter, r *http.Request) (url.Values, *problem.Problem) {
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -45,16 +46,16 @@ func Params(w http.ResponseWriter, r *http.Request) (url.Values, *problem.Proble
 	return params, gatherTopics(params)
 }
 
-// ParamsForApp returns the parameters of a request that the app answers. The body belongs to the app, which is given it
-// again, so values that are not parameters are no error.
-func ParamsForApp(w http.ResponseWriter, r, asIs *http.Request) (url.Values, *problem.Problem) {
+// ParamsForApp returns the parameters of a request that the app answers: those of the URL of r, and of the body of toApp. The body
+// belongs to the app, so toApp gets it again, and values that are not parameters are no error.
+func ParamsForApp(w http.ResponseWriter, r, toApp *http.Request) (url.Values, *problem.Problem) {
 	params := r.URL.Query()
-	body, p := readParamsBody(w, asIs)
+	body, p := readParamsBody(w, toApp)
 	if p != nil || len(body) == 0 {
 		return params, p
 	}
-	asIs.Body, asIs.ContentLength, asIs.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
-	asIs.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	toApp.Body, toApp.ContentLength, toApp.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	toApp.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method == http.MethodPost || r.Method == "QUERY" {
 		if more, p := bodyParams(r, body, true); p == nil {
 			addParams(params, more)
@@ -63,6 +64,7 @@ func ParamsForApp(w http.ResponseWriter, r, asIs *http.Request) (url.Values, *pr
 	return params, nil
 }
 
+// addParams adds the values of more to params.
 func addParams(params, more url.Values) {
 	for name, values := range more {
 		params[name] = append(params[name], values...)
