@@ -173,12 +173,11 @@ func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *pro
 		return nil, p
 	}
 	for _, name := range slices.Sorted(maps.Keys(params)) {
-		field, _, _ := strings.Cut(name, "[")
-		if field != "topic" && field != "topics" {
+		if field, _, _ := strings.Cut(name, "["); field != "topic" && field != "topics" {
 			return nil, problem.Field(name, "is not a parameter of this call")
 		}
-		topics = append(topics, params[name]...)
 	}
+	topics = params["topic"] // those under other names are there as well
 	if len(topics) == 0 {
 		return nil, problem.Field("topic", "is missing")
 	}

@@ -7,8 +7,9 @@ import (
 
 // attempts bounds how often each client address may try a token: a few times at once, then every few seconds.
 type attempts struct {
-	mu sync.Mutex           // guards by
-	by map[string]time.Time // when all that an address has tried is forgotten
+	mu    sync.Mutex           // guards all below
+	by    map[string]time.Time // when all that an address has tried is forgotten
+	swept time.Time            // when those that were due were last removed
 }
 
 const (
@@ -25,11 +26,7 @@ func (a *attempts) take(address string, now time.Time) (wait time.Duration) {
 		a.by = map[string]time.Time{}
 	}
 	if _, known := a.by[address]; !known && len(a.by) >= maxAttempts {
-		for other, until := range a.by {
-			if !now.Before(until) {
-				delete(a.by, other)
-			}
-		}
+		a.sweep(now)
 		if len(a.by) >= maxAttempts {
 			address = ""
 		}
@@ -44,6 +41,20 @@ func (a *attempts) take(address string, now time.Time) (wait time.Duration) {
 	}
 	a.by[address] = until.Add(attemptInterval)
 	return 0
+}
+
+// sweep removes the addresses whose attempts are forgotten, at most once in attemptInterval: a flood of addresses does not pay
+// for a walk over all of them each time.
+func (a *attempts) sweep(now time.Time) {
+	if now.Sub(a.swept) < attemptInterval {
+		return
+	}
+	a.swept = now
+	for address, until := range a.by {
+		if !now.Before(until) {
+			delete(a.by, address)
+		}
+	}
 }
 
 // forgive forgets the attempts of an address.

@@ -39,8 +39,11 @@ func TestAttempts(t *testing.T) {
 	if len(a.by) > maxAttempts+1 {
 		t.Errorf("%d addresses are remembered", len(a.by))
 	}
-	if wait := a.take("one more", now); wait == 0 {
-		t.Error("one more need not wait")
+	if !a.swept.Equal(now) {
+		t.Errorf("the last sweep was at %s", a.swept)
+	}
+	if wait := a.take("one more", now.Add(time.Second)); wait == 0 || !a.swept.Equal(now) {
+		t.Errorf("one more waits %s, the last sweep was at %s", wait, a.swept)
 	}
 	if wait := a.take("one more", now.Add(time.Hour)); wait != 0 || len(a.by) > 10 {
 		t.Errorf("an hour later: got %s, %d remembered", wait, len(a.by))

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -42,6 +43,7 @@ func TestControlTopics(t *testing.T) {
 		wantTopics(c, "orders/42", "room")
 		c.Want("1")
 		steer(s, "POST", "users/a%2Fb/topics", url.Values{"topics[0]": {"x/*"}, "topics[1]": {"y"}}.Encode())
+		steer(s, "POST", "users/a%2Fb/topics", strings.Repeat("topics[]=y&", identity.MaxTopics)) // counted once, whatever their name
 		s.Publish("topic", "x/1", "data", "2")
 		wantTopics(c, "orders/42", "room", "x/*", "y")
 		c.Want("2")
