@@ -32,7 +32,7 @@ cluster { name: "c", listen: "127.0.0.1:%d", routes: ["nats://127.0.0.1:%d", "na
 // The stream's leader is killed under load, again and again: all nodes see one sequence, and in it all that was
 // acknowledged, once and where it was said to be.
 func TestClusterLosesItsLeader(t *testing.T) {
-	alone(t, func(t *testing.T, binary string) {
+	inTurn(t, func(t *testing.T, binary string) {
 		servers := cluster(t, binary)
 		var urls []string
 		for _, s := range servers {
@@ -83,12 +83,14 @@ func TestClusterLosesItsLeader(t *testing.T) {
 			before := count()
 			brokertest.Eventually(t, "publishes", func() bool { return count() > before+200 })
 			var leader string
-			brokertest.Eventually(t, "a leader", func() bool {
+			// Two of three make a quorum, so the one that was killed has to be back first.
+			brokertest.Eventually(t, "a leader, and two that follow", func() bool {
 				info := servers[0].stream(t, "sse_push-h").CachedInfo()
-				if info.Cluster != nil {
-					leader = info.Cluster.Leader
+				if info.Cluster == nil || len(info.Cluster.Replicas) != 2 {
+					return false
 				}
-				return leader != ""
+				leader = info.Cluster.Leader
+				return leader != "" && info.Cluster.Replicas[0].Current && info.Cluster.Replicas[1].Current
 			})
 			killed := servers[leader[1]-'0']
 			killed.Kill(t)

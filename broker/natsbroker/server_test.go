@@ -50,20 +50,22 @@ var built = sync.OnceValues(func() (string, error) {
 // binaries find each server's program.
 var binaries = map[string]func(testing.TB) string{"installed": installed, "current": current}
 
-// each runs a test against both servers, at the same time, and beside other tests.
+// each runs a test against both servers, at the same time.
 func each(t *testing.T, test func(t *testing.T, binary string)) {
 	t.Parallel()
-	alone(t, test)
-}
-
-// alone runs a test against both servers, at the same time, but beside no other test. Clusters elect leaders by timeouts, and
-// older servers may lose acknowledged messages when they are starved of processor time meanwhile.
-func alone(t *testing.T, test func(t *testing.T, binary string)) {
 	for name, find := range binaries {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, find(t))
 		})
+	}
+}
+
+// inTurn runs a test against one server after the other, and beside no other test. Clusters elect leaders by timeouts, and
+// older servers may lose acknowledged messages when they are starved of processor time meanwhile.
+func inTurn(t *testing.T, test func(t *testing.T, binary string)) {
+	for name, find := range binaries {
+		t.Run(name, func(t *testing.T) { test(t, find(t)) })
 	}
 }
 
