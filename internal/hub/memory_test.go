@@ -58,9 +58,9 @@ func TestPagesAreInTheBudget(t *testing.T) {
 		large, every int
 		budget       int64
 	}{
-		{"large events", 1 << 20, 1, 16 << 20},
+		{"large events", 256 << 10, 1, 4 << 20},
 		{"middling events", 100_000, 1, 4 << 20},
-		{"some large events", 1 << 20, 16, 16 << 20},
+		{"some large events", 256 << 10, 16, 4 << 20},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := logOf(events)
