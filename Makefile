@@ -15,9 +15,9 @@ run: build
 
 # The times are of two cores. go test prints a package when it and those listed before it are done, so it may be silent for minutes.
 test: deps lint
-	@echo "Go tests with the race detector: about 5 minutes, and a few more the first time, to compile"
+	@echo "Go tests with the race detector: about 6 minutes"
 	$(GO) test -race -timeout 15m ./...
-	@echo "End-to-end tests with PHP, nginx, Redis, NATS and Chromium: about a minute"
+	@echo "End-to-end tests with PHP, nginx, Redis, NATS and Chromium: about 2 minutes"
 	cd test && $(GO) test -count=1 -timeout 15m ./... # never from the cache, which does not know of the binaries it runs
 	@echo "Tests of the benchmark and of the clients: seconds"
 	cd bench && $(GO) test ./...
@@ -28,7 +28,7 @@ bench:
 	cd bench && $(GO) run . -write
 
 lint:
-	@echo "go vet, gofmt and staticcheck: about a minute"
+	@echo "go vet, gofmt and staticcheck: about 2 minutes"
 	$(GO) vet ./...
 	cd test && $(GO) vet ./...
 	cd bench && $(GO) vet ./...
