@@ -218,7 +218,7 @@ func (s *served) because(err error) error {
 		return nil
 	case s.late, errors.Is(err, syscall.ETIMEDOUT):
 		return errTimeout
-	case time.Since(s.begun) >= s.kernel-lastChance:
+	case time.Since(s.begun) >= max(s.kernel-lastChance, s.kernel/2): // of 1s, the shortest, nothing would be left
 		// The kernel reports its timeout once. If net/http reads in the background, that read gets it. This write then gets EPIPE, or,
 		// over HTTP/2, whatever error a closed connection has there.
 		return errTimeout
