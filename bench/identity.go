@@ -62,9 +62,5 @@ func newIdentity(dir string) (*identity, error) {
 
 // files returns what a server needs, and what its clients need.
 func (id *identity) files(p protocol) (certificate, key string, client *tls.Config) {
-	next := "http/1.1"
-	if p == h2 {
-		next = "h2"
-	}
-	return id.certificate, id.key, &tls.Config{RootCAs: id.roots, ServerName: "localhost", NextProtos: []string{next}}
+	return id.certificate, id.key, &tls.Config{RootCAs: id.roots, ServerName: "localhost", NextProtos: []string{p.alpn()}}
 }

@@ -3,85 +3,113 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 )
 
+const idleNote = "The proportional set size (PSS) of all processes of the server, before and after, divided by the connections. Memory of the kernel\n" +
+	"is not in it. sse_push gives memory back 5 s after the last of many connections."
+
 var idle = scenario{
-	name: "idle",
-	title: func(b *bench) string {
-		return fmt.Sprintf("Idle: memory per connection, %v after connecting", b.idleWait)
-	},
-	note: "The proportional set size (PSS) of all processes of the server, before and after, divided by the connections. Memory of the kernel\n" +
-		"is not in it. Growth: what each further connection costs once the first are there.",
-	protocols: every,
-	columns: func(b *bench) (names []string) {
-		for _, n := range b.idle {
-			names = append(names, "of "+number(n))
+	name:      "idle",
+	title:     func(*bench) string { return "Idle: memory per connection" },
+	note:      idleNote + " With limits, each client has an address and a user of its own.",
+	protocols: []protocol{h1, h1TLS, h2},
+	servers: append(slices.Clone(servers),
+		newCaddy("before, `per_user` and `per_ip`", caddy{before: true, streams: true, limits: true}, h1),
+		newCaddy("sse_push, `per_user` and `per_ip`", caddy{streams: true, limits: true}, h1)),
+	columns: func(b *bench) []string { return idleColumns(b.idle, b.idleWaits) },
+	measure: func(ctx context.Context, r *session) (row, error) { return measureIdle(ctx, r, r.idle) },
+	goal: func(g *goals) {
+		const first, late, last = 0, 2, 3
+		switch {
+		case g.row.server.variant == "limits":
+			g.most(last, 0.9)
+		case g.row.protocol == h1:
+			g.most(first, 2)
+			g.most(last, 1)
+		case g.row.protocol == h1TLS:
+			g.most(last, 8)
+		case g.row.protocol == h2:
+			g.most(late, 24)
+			g.most(last, 14)
 		}
-		return append(names, fmt.Sprintf("growth from %s to %s", number(b.growFrom), number(b.idle[len(b.idle)-1])))
-	},
-	measure: measureIdle,
-	goal: func(r row, _ []row) (string, verdict) {
-		first, last := r.values[0]/1024, r.values[len(r.values)-2]/1024
-		switch r.protocol {
-		case h1TLS:
-			return "≤ 12 KiB", judge(last <= 12)
-		case h2:
-			return "≤ 80 KiB", judge(last <= 80)
-		}
-		return "≤ 2 KiB, ≤ 1 KiB", judge(first <= 2 && last <= 1)
 	},
 }
 
-func measureIdle(ctx context.Context, r *session) (row, error) {
-	var result row
-	for i, n := range r.idle {
-		t, err := r.start(ctx)
-		if err != nil {
-			return row{}, err
-		}
-		s, err := r.swarm(t)
-		if err != nil {
-			return row{}, err
-		}
-		if err := sleep(ctx, r.settle); err != nil {
-			return row{}, err
-		}
-		before, err := t.memory()
-		if err != nil {
-			return row{}, err
-		}
-		after := func(clients int) (int64, error) {
-			if err := s.mustConnect(ctx, clients); err != nil {
-				return 0, err
-			}
-			if err := sleep(ctx, r.idleWait); err != nil {
-				return 0, err
-			}
-			if n := s.snapshot().closed; n > 0 {
-				return 0, fmt.Errorf("%d clients were closed", n)
-			}
-			return t.memory()
-		}
-		grown, first := int64(0), 0
-		if i == len(r.idle)-1 {
-			first = min(r.growFrom, n-1)
-			if grown, err = after(first); err != nil {
-				return row{}, err
-			}
-		}
-		end, err := after(n - first)
-		if err != nil {
-			return row{}, err
-		}
-		result.values = append(result.values, float64(end-before)/float64(n))
-		if first > 0 {
-			result.values = append(result.values, float64(end-grown)/float64(n-first))
-		}
-		s.close()
-		t.stop()
+var idleH3 = scenario{
+	name:      "idle-h3",
+	title:     func(*bench) string { return "Idle: memory per connection over HTTP/3" },
+	note:      "Clients keep their connections alive by a packet every 15 s, as browsers do. nginx has HTTP/3 from 1.25 on.",
+	protocols: []protocol{h3},
+	columns:   func(b *bench) []string { return idleColumns(b.idleH3, b.idleWaits) },
+	measure:   func(ctx context.Context, r *session) (row, error) { return measureIdle(ctx, r, r.idleH3) },
+	goal:      func(g *goals) { g.times(3, 0.85, "before") },
+}
+
+func idleColumns(numbers []int, waits []time.Duration) (names []string) {
+	last := len(numbers) - 1
+	for _, n := range numbers[:last] {
+		names = append(names, fmt.Sprintf("of %s, after %v", number(n), waits[1]))
 	}
-	for _, v := range result.values {
-		result.cells = append(result.cells, kib(v))
+	for _, wait := range waits {
+		names = append(names, fmt.Sprintf("of %s, after %v", number(numbers[last]), wait))
+	}
+	return names
+}
+
+// measureIdle connects more and more clients, and looks at each number once and at the last one several times.
+func measureIdle(ctx context.Context, r *session, numbers []int) (row, error) {
+	t, err := r.start(ctx)
+	if err != nil {
+		return row{}, err
+	}
+	s, err := r.swarm(t)
+	if err != nil {
+		return row{}, err
+	}
+	if err := sleep(ctx, r.settle); err != nil {
+		return row{}, err
+	}
+	before, err := t.memory()
+	if err != nil {
+		return row{}, err
+	}
+	var result row
+	for i, n := range numbers {
+		if err := s.mustConnect(ctx, n-len(s.clients)); err != nil {
+			return row{}, err
+		}
+		waits := r.idleWaits
+		if i < len(numbers)-1 {
+			waits = waits[1:2]
+		}
+		after, err := r.memoryAfter(ctx, t, s, waits)
+		if err != nil {
+			return row{}, err
+		}
+		for _, memory := range after {
+			result.cells = append(result.cells, kib(memory-before, n))
+		}
 	}
 	return result, nil
+}
+
+// memoryAfter returns the server's memory at several times after clients have connected.
+func (r *session) memoryAfter(ctx context.Context, t *target, s *swarm, waits []time.Duration) (after []int64, err error) {
+	connected := time.Now()
+	for _, wait := range waits {
+		if err := sleep(ctx, time.Until(connected.Add(wait))); err != nil {
+			return nil, err
+		}
+		if n := s.snapshot().closed; n > 0 {
+			return nil, fmt.Errorf("%d clients were closed", n)
+		}
+		memory, err := t.memory()
+		if err != nil {
+			return nil, err
+		}
+		after = append(after, memory)
+	}
+	return after, nil
 }

@@ -161,19 +161,15 @@ func (l *loop) dial(i int) error {
 	c := &l.clients[i]
 	c.fd = fd
 	if size := l.swarm.smallBuffer; size > 0 && c.tally == &l.swarm.slow {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
-			return err
-		}
-		// With the segments of loopback, the kernel would keep megabytes for the server before it is full.
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, internetSegment); err != nil {
+		if err := shrink(fd, size); err != nil {
 			return err
 		}
 	}
-	if n := i / perSource; n > 0 {
+	if source := l.swarm.target.source(i); source != [4]byte{127, 0, 0, 1} {
 		if err := unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 			return err
 		}
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(1 + n)}}); err != nil {
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: source}); err != nil {
 			return err
 		}
 	}

@@ -39,8 +39,10 @@ func exit(err error) {
 type bench struct {
 	sizes
 	quick        bool
+	repeat       int    // how many times each row is measured
 	dir          string // of all files
-	caddy        string // the binary, once it is built
+	build        *build // once it is built
+	before       *build // or nil
 	profiles     string // a directory for CPU profiles, or none
 	nchanWorkers string
 	identity     *identity
@@ -49,14 +51,16 @@ type bench struct {
 
 func run() error {
 	b := new(bench)
-	var only, names string
+	var only, names, caddy, before string
 	var write bool
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.BoolVar(&b.quick, "quick", false, "small numbers, to see that all works; the figures mean nothing")
 	flags.BoolVar(&write, "write", false, "write the tables to RESULTS.md too")
 	flags.StringVar(&only, "only", "", "the scenarios, with commas between: "+strings.Join(scenarioNames(), ","))
 	flags.StringVar(&names, "servers", "", "the servers, with commas between: "+strings.Join(serverNames(), ","))
-	flags.StringVar(&b.caddy, "caddy", "", "a Caddy to measure instead of building one")
+	flags.StringVar(&caddy, "caddy", "", "a Caddy to measure instead of building one")
+	flags.StringVar(&before, "before", "", "a commit, or a Caddy, to measure beside it as \"before\"")
+	flags.IntVar(&b.repeat, "repeat", 1, "how many times to measure each row, servers taking turns; tables have the medians")
 	flags.StringVar(&b.profiles, "profile", "", "a directory to save CPU profiles of sse_push to; they slow it down")
 	flags.StringVar(&b.nchanWorkers, "nchan-workers", "auto", "nginx's worker_processes")
 	if err := flags.Parse(os.Args[1:]); err != nil {
@@ -70,6 +74,9 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	if before == "" {
+		wanted = slices.DeleteFunc(wanted, func(name string) bool { return name == "before" })
+	}
 	if write && b.quick {
 		return errors.New("-quick has no figures that are worth to -write")
 	}
@@ -77,6 +84,7 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	debug.SetGCPercent(400)
+	os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") // a row has one client a socket
 	if b.descriptors, err = raiseDescriptors(); err != nil {
 		return err
 	}
@@ -87,14 +95,10 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
-	for _, path := range []*string{&b.caddy, &b.profiles} {
-		if *path != "" {
-			if *path, err = filepath.Abs(*path); err != nil {
-				return err
-			}
-		}
-	}
 	if b.profiles != "" {
+		if b.profiles, err = filepath.Abs(b.profiles); err != nil {
+			return err
+		}
 		if err := os.MkdirAll(b.profiles, 0o755); err != nil {
 			return err
 		}
@@ -109,7 +113,22 @@ func run() error {
 	b.sizes.fit(int(b.descriptors))
 
 	if slices.Contains(wanted, "ssepush") {
-		if err := b.build(ctx); err != nil {
+		if caddy != "" {
+			b.build, err = built(ctx, caddy)
+		} else {
+			b.build, err = b.buildNow(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if slices.Contains(wanted, "before") {
+		if isFile(before) {
+			b.before, err = built(ctx, before)
+		} else {
+			b.before, err = b.buildBefore(ctx, before)
+		}
+		if err != nil {
 			return err
 		}
 	}

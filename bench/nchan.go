@@ -81,7 +81,7 @@ func startNchan(ctx context.Context, b *bench, s *scenario, p protocol) (*target
 		certificate, key, config := b.identity.files(p)
 		t.tls, t.host = config, "localhost"
 		listen = " ssl"
-		if p == h2 {
+		if p.alpn() == "h2" {
 			listen = " ssl http2"
 		}
 		listen += fmt.Sprintf(";\n\t\tssl_certificate %s;\n\t\tssl_certificate_key %s", certificate, key)

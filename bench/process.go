@@ -160,6 +160,45 @@ func (p *process) memory() (total int64, err error) {
 	return total, nil
 }
 
+// resident returns the memory that the server has in use, or had when it had most, in bytes. What processes share is counted for each.
+func (p *process) resident(field string) (total int64, err error) {
+	for _, pid := range p.pids() {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return 0, err
+		}
+		_, text, _ = bytes.Cut(text, []byte("\n"+field+":"))
+		fields := strings.Fields(string(text))
+		if len(fields) == 0 {
+			return 0, fmt.Errorf("process %d: no %s in status", pid, field)
+		}
+		kib, err := strconv.ParseInt(fields[0], 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		total += kib << 10
+	}
+	return total, nil
+}
+
+// watchPeak returns a function that says by how many bytes the server's memory has grown at most since.
+func (p *process) watchPeak() (func() (int64, error), error) {
+	for _, pid := range p.pids() {
+		// 5 sets VmHWM to VmRSS (proc_pid_clear_refs(5)).
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
+			return nil, err
+		}
+	}
+	before, err := p.resident("VmRSS")
+	if err != nil {
+		return nil, err
+	}
+	return func() (int64, error) {
+		peak, err := p.resident("VmHWM")
+		return peak - before, err
+	}, nil
+}
+
 // freeAddress returns a loopback address with a port that nobody has, below those that the kernel gives to clients.
 func freeAddress() (string, error) {
 	for range 100 {

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 )
@@ -16,7 +14,7 @@ import (
 type publisher struct {
 	target  *target
 	conn    net.Conn
-	in      *bufio.Reader
+	in      *responses
 	out     []byte
 	hasten  func() bool
 	refused int // events that the server would not take at first
@@ -29,7 +27,7 @@ func (t *target) publisher(ctx context.Context) (*publisher, error) {
 	}
 	// A request that is under way ends with the context.
 	hasten := context.AfterFunc(ctx, func() { conn.Close() })
-	return &publisher{target: t, conn: conn, in: bufio.NewReaderSize(conn, 64<<10), hasten: hasten}, nil
+	return &publisher{target: t, conn: conn, in: newResponses(conn), hasten: hasten}, nil
 }
 
 func (p *publisher) close() {
@@ -72,7 +70,7 @@ func (p *publisher) publish(ctx context.Context, events ...event) error {
 
 // answer reads one response, and returns the events that are to be sent again.
 func (p *publisher) answer(events []event) (again []event, err error) {
-	status, body, err := p.response()
+	status, body, err := p.in.next()
 	if err != nil {
 		return nil, err
 	}
@@ -103,64 +101,4 @@ func (p *publisher) answer(events []event) (again []event, err error) {
 		again = append(again, events[i])
 	}
 	return again, nil
-}
-
-// response reads one HTTP/1.1 response. The body is good until the next.
-func (p *publisher) response() (status int, body []byte, err error) {
-	line, err := p.in.ReadSlice('\n')
-	if err != nil {
-		return 0, nil, err
-	}
-	code, found := bytes.CutPrefix(line, []byte("HTTP/1.1 "))
-	n, ok := digits(code[:min(len(code), 3)])
-	if !found || !ok {
-		return 0, nil, fmt.Errorf("status line %q", line)
-	}
-	status = int(n)
-	length, chunked := 0, false
-	for {
-		if line, err = p.in.ReadSlice('\n'); err != nil {
-			return 0, nil, err
-		}
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			break
-		}
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimSpace(value)
-		switch {
-		case bytes.EqualFold(name, []byte("Content-Length")):
-			n, ok := digits(value)
-			if !ok {
-				return 0, nil, fmt.Errorf("Content-Length %q", value)
-			}
-			length = int(n)
-		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
-			chunked = true
-		}
-	}
-	if status == 204 {
-		return status, nil, nil
-	}
-	if !chunked {
-		body = make([]byte, length)
-		_, err = io.ReadFull(p.in, body)
-		return status, body, err
-	}
-	for {
-		if line, err = p.in.ReadSlice('\n'); err != nil {
-			return 0, nil, err
-		}
-		n, ok := hex(bytes.TrimSpace(line))
-		if !ok {
-			return 0, nil, fmt.Errorf("chunk size %q", line)
-		}
-		piece := make([]byte, n+2) // with the line's end
-		if _, err := io.ReadFull(p.in, piece); err != nil {
-			return 0, nil, err
-		}
-		if n == 0 {
-			return status, body, nil
-		}
-		body = append(body, piece[:n]...)
-	}
 }

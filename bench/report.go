@@ -33,16 +33,25 @@ func (b *bench) heading() string {
 	}
 	var out strings.Builder
 	out.WriteString("# Benchmark\n\nMade by `make bench`. Server and load generator run on the same machine, over loopback; each row is a server started afresh.\n\n")
-	for _, line := range [][2]string{
+	lines := [][2]string{
 		{"date", time.Now().UTC().Format(time.DateOnly)},
 		{"processor", fmt.Sprintf("%s, %d cores", processor(), runtime.NumCPU())},
 		{"kernel", kernel},
 		{"Go", runtime.Version()},
 		{"nchan", nchanVersion()},
 		{"descriptors", number(int(b.descriptors))},
-	} {
+	}
+	if b.before != nil {
+		lines = append(lines, [2]string{"before", b.before.name + "; (×…) is a figure of sse_push as a multiple of it"})
+	}
+	if b.repeat > 1 {
+		lines = append(lines, [2]string{"figures", fmt.Sprintf("medians of %d, servers taking turns", b.repeat)})
+	}
+	for _, line := range lines {
 		fmt.Fprintf(&out, "- %s: %s\n", line[0], line[1])
 	}
+	out.WriteString("\nClients of HTTP/2 and HTTP/3 have the windows of Chrome (6 MiB a stream, 15 MiB a connection, granted again at half), unless Go's are\n" +
+		"named (granted again at 4 KiB). \"sse_push, wrapper\" has `servers { listener_wrappers { sse_push } }` in its Caddyfile.\n")
 	if b.quick {
 		out.WriteString("\n**A quick run: its figures mean nothing.**\n")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,15 +34,6 @@ type session struct {
 	wg       sync.WaitGroup // of the profile that is under way
 }
 
-// row is a line of a table.
-type row struct {
-	server   string
-	protocol protocol
-	cells    []string
-	values   []float64 // what goals look at; what they mean is the scenario's own
-	problem  string    // instead of cells
-}
-
 // table measures a scenario with all servers. It is not ok if one failed that is installed.
 func (b *bench) table(ctx context.Context, s *scenario, wanted []string) (table string, ok bool) {
 	if s.whole != nil {
@@ -51,31 +43,52 @@ func (b *bench) table(ctx context.Context, s *scenario, wanted []string) (table 
 		}
 		return table, err == nil
 	}
+	candidates := s.servers
+	if candidates == nil {
+		candidates = servers
+	}
 	ok = true
 	var rows []row
 	for _, p := range s.protocols {
-		for _, server := range append(slices.Clone(servers), s.also...) {
-			if !slices.Contains(wanted, server.key) || !slices.Contains(server.protocols, p) || ctx.Err() != nil {
-				continue
-			}
-			began, used := time.Now(), ownCPU()
-			r, err := b.row(ctx, s, server, p)
-			progress("%s: %s, %s: took %.1f s, and %.1f s of CPU of this process", s.name, server.name, p,
-				time.Since(began).Seconds(), (ownCPU() - used).Seconds())
-			if err != nil {
-				r = row{problem: firstLine(err)}
-				if !errors.Is(err, errMissing) {
-					ok = false
-					progress("%s: %s, %s: %v", s.name, server.name, p, err)
+		runs := map[*server][]row{}
+		measured := slices.DeleteFunc(slices.Clone(candidates), func(server *server) bool {
+			return !slices.Contains(wanted, server.key) || !slices.Contains(server.protocols, p)
+		})
+		for range b.repeat {
+			for _, server := range measured {
+				if ctx.Err() != nil {
+					return "", false
 				}
+				r, err := b.row(ctx, s, server, p)
+				ok = ok && (err == nil || errors.Is(err, errMissing))
+				runs[server] = append(runs[server], r)
 			}
-			r.server, r.protocol = server.name, p
-			rows = append(rows, r)
+		}
+		for _, server := range measured {
+			rows = append(rows, medians(runs[server]))
 		}
 	}
 	return s.markdown(b, rows), ok
 }
 
+// medians returns one row of several that measured the same.
+func medians(runs []row) row {
+	merged := runs[0]
+	merged.cells = slices.Clone(merged.cells)
+	for i := range merged.cells {
+		var cells []cell
+		for _, r := range runs {
+			cells = append(cells, r.cell(i))
+		}
+		merged.cells[i] = median(cells)
+	}
+	for _, r := range runs {
+		merged.problem = cmp.Or(merged.problem, r.problem)
+	}
+	return merged
+}
+
+// row measures a scenario with one server.
 func (b *bench) row(ctx context.Context, s *scenario, server *server, p protocol) (row, error) {
 	longest := rowTime
 	if b.quick {
@@ -83,19 +96,38 @@ func (b *bench) row(ctx context.Context, s *scenario, server *server, p protocol
 	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
+	began, used := time.Now(), ownCPU()
 	r := &session{bench: b, scenario: s, server: server, protocol: p}
-	defer r.stop()
 	result, err := s.measure(ctx, r)
 	if n := len(r.targets); err != nil && n > 0 && r.targets[n-1].ended() { // those before it were stopped on purpose
 		err = fmt.Errorf("%w; the server ended: %s", err, r.targets[n-1].lastWords())
 	}
+	r.stop()
+	progress("%s: %s, %s: took %.1f s, and %.1f s of CPU of this process", s.name, server.name, p,
+		time.Since(began).Seconds(), (ownCPU() - used).Seconds())
+	if err != nil {
+		if !errors.Is(err, errMissing) {
+			progress("%s: %s, %s: %v", s.name, server.name, p, err)
+		}
+		result = row{problem: firstLine(err)}
+	}
+	result.server, result.protocol, result.label = server, p, b.label(server, p)
 	return result, err
+}
+
+// label names a server and what is in its configuration.
+func (b *bench) label(server *server, p protocol) string {
+	if server.wrapped != nil && server.wrapped(b, p) {
+		return server.name + ", wrapper"
+	}
+	return server.name
 }
 
 // start runs the server. It is stopped with the session, unless it is stopped before.
 func (r *session) start(ctx context.Context) (*target, error) {
 	t, err := r.server.start(ctx, r.bench, r.scenario, r.protocol)
 	if t != nil && t.process != nil {
+		t.protocol = r.protocol
 		r.targets = append(r.targets, t)
 	}
 	return t, err
@@ -118,6 +150,14 @@ func (r *session) stop() {
 	for _, s := range r.swarms {
 		s.close()
 	}
+}
+
+// fit returns how many of n clients there are over the session's protocol: those of HTTP/3 take most of the machine themselves.
+func (r *session) fit(n int) int {
+	if r.protocol == h3 {
+		return min(n, r.h3Clients)
+	}
+	return n
 }
 
 // ready starts a server with n clients.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // scenario is one table.
@@ -14,31 +13,54 @@ type scenario struct {
 	note  string
 
 	protocols   []protocol
-	also        []*server // beside the usual ones
+	servers     []*server // those of the package if nil
 	broadcasts  bool      // events go to everybody
 	slowClients bool
+	files       bool // the site has a file, and takes uploads
 
 	columns func(b *bench) []string
 	measure func(ctx context.Context, r *session) (row, error)
-	// goal says what DESIGN.md asks of a row, and whether the row is as good. All rows may be looked at.
-	goal func(r row, all []row) (text string, v verdict)
+	// goal adds what is asked of a row of sse_push. It may be nil.
+	goal func(g *goals)
 
 	// whole makes the table instead of all of the above.
 	whole func(ctx context.Context, b *bench) (string, error)
 }
 
 var (
-	plain = []protocol{h1}
-	every = []protocol{h1, h1TLS, h2}
+	// every is for what depends on how bytes reach a client.
+	every = []protocol{h1, h1TLS, h2, h3}
+	// paces adds clients whose windows are those of Go: they are updated after every 4 KiB.
+	paces = []protocol{h1, h1TLS, h2, h2Go, h3}
+	// browsers is for what depends on it less: plain HTTP behind another proxy, and what browsers speak.
+	browsers = []protocol{h1, h2, h3}
 )
 
-var scenarios = []*scenario{&idle, &paced, &saturated, &oneUser, &batches, &connectStorm, &resumeStorm, &slowClients, &goBenchmarks}
+var scenarios = []*scenario{&idle, &idleH3, &furtherStreams, &paced, &saturated, &oneUser, &batches, &connectStorm, &resumeStorm,
+	&slowClients, &ordinary, &goBenchmarks}
 
 func scenarioNames() (names []string) {
 	for _, s := range scenarios {
 		names = append(names, s.name)
 	}
 	return names
+}
+
+// row is a line of a table.
+type row struct {
+	server   *server
+	label    string // the server and its configuration
+	protocol protocol
+	cells    []cell
+	problem  string // instead of cells
+}
+
+// cell returns a figure, or the zero value if the row is shorter.
+func (r row) cell(i int) cell {
+	if i >= len(r.cells) {
+		return cell{}
+	}
+	return r.cells[i]
 }
 
 // markdown writes the table.
@@ -48,72 +70,25 @@ func (s *scenario) markdown(b *bench, rows []row) string {
 	fmt.Fprintf(&out, "\n## %s\n\n%s\n\n", s.title(b), s.note)
 	fmt.Fprintf(&out, "| server | protocol | %s | goal |\n|---|---|%s---|\n", strings.Join(columns, " | "), strings.Repeat("---:|", len(columns)))
 	for _, r := range rows {
-		cells := make([]string, len(columns))
-		copy(cells, r.cells)
+		texts := make([]string, len(columns))
+		before := row{}
+		if r.server.key == "ssepush" {
+			before, _ = find(rows, "before", r.server.variant, r.protocol)
+		}
+		for i := range texts {
+			texts[i] = r.cell(i).against(before.cell(i))
+		}
 		if r.problem != "" {
-			cells[0] = r.problem
+			clear(texts)
+			texts[0] = r.problem
 		}
 		goal := ""
-		if r.server == "sse_push" && r.problem == "" {
-			text, v := s.goal(r, rows)
-			goal = text
-			if !b.quick {
-				goal += string(v)
-			}
+		if r.server.key == "ssepush" && r.server.judged && r.problem == "" && s.goal != nil && !b.quick {
+			g := &goals{row: r, all: rows}
+			s.goal(g)
+			goal = g.String()
 		}
-		fmt.Fprintf(&out, "| %s | %s | %s | %s |\n", r.server, r.protocol, strings.Join(cells, " | "), goal)
+		fmt.Fprintf(&out, "| %s | %s | %s | %s |\n", r.label, r.protocol, strings.Join(texts, " | "), goal)
 	}
 	return out.String()
 }
-
-// of finds another server's row.
-func of(rows []row, server string, p protocol) (row, bool) {
-	for _, r := range rows {
-		if r.server == server && r.protocol == p && r.problem == "" {
-			return r, true
-		}
-	}
-	return row{}, false
-}
-
-// verdict is what a goal ends with.
-type verdict string
-
-const (
-	unknown verdict = ""
-	met     verdict = ": met"
-	missed  verdict = ": **missed**"
-)
-
-func judge(good bool) verdict {
-	if good {
-		return met
-	}
-	return missed
-}
-
-func noGoal(row, []row) (string, verdict) { return "", unknown }
-
-// number has thousands apart.
-func number(n int) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
-}
-
-func micros(d time.Duration, of int) float64 {
-	if of == 0 {
-		return 0
-	}
-	return float64(d) / float64(of) / float64(time.Microsecond)
-}
-
-func inMicros(v float64) string { return fmt.Sprintf("%.1f µs", v) }
-
-func inMillis(d time.Duration) string {
-	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
-}
-
-func kib(bytes float64) string { return fmt.Sprintf("%.2f KiB", bytes/1024) }

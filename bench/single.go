@@ -21,7 +21,7 @@ var oneUser = scenario{
 	note: fmt.Sprintf("%d publishers, each with one connection and one request at a time. CPU per publish, delivery and answer included. The floor is\n"+
 		"told over a bare connection; `respond` is the same Caddy answering the same POST without delivering anything. Rate and delays are\n"+
 		"those with most clients.", posters),
-	protocols: plain, also: []*server{respond},
+	protocols: browsers, servers: append(slices.Clone(servers), respond),
 	columns: func(b *bench) (names []string) {
 		for _, n := range b.users {
 			names = append(names, "of "+number(n))
@@ -29,19 +29,19 @@ var oneUser = scenario{
 		return append(names, "publishes/s", "p50", "p99", "lost", "gaps")
 	},
 	measure: measureOneUser,
-	goal: func(r row, all []row) (string, verdict) {
-		first, last := r.values[0], r.values[len(r.values)-1]
-		text := "≤ 55 µs, flat"
-		if floor, ok := of(all, respond.name, h1); ok {
-			text += fmt.Sprintf(" (`respond` %.0f µs)", floor.values[0])
+	goal: func(g *goals) {
+		last := len(g.row.cells) - 6
+		if least, ok := find(g.all, respond.key, respond.variant, h1); ok && g.row.protocol == h1 {
+			g.multiple(0, 0, 1.30, least)
+			g.multiple(last, 0, 1.30, least)
+			g.add(g.row.cell(last).value <= 1.10*g.row.cell(0).value, "growth ≤ 1.10")
 		}
-		worst := 0.0
-		for _, v := range r.values {
-			worst = max(worst, v)
-		}
-		return text, judge(worst <= 55 && last <= 1.15*first)
+		g.none("none lost, no gap", last+4, last+5)
 	},
 }
+
+// respond is the same Caddy with a site that only answers: the least that a POST costs.
+var respond = newCaddy("Caddy `respond`", caddy{}, h1)
 
 func measureOneUser(ctx context.Context, r *session) (row, error) {
 	t, err := r.start(ctx)
@@ -57,8 +57,13 @@ func measureOneUser(ctx context.Context, r *session) (row, error) {
 	}
 	var result row
 	sent := make([]uint32, r.users[len(r.users)-1])
-	total, rate := 0, 0.0
+	total, answered := 0, time.Duration(0)
+	each := r.posts / posters
 	for _, n := range r.users {
+		if n > r.fit(n) {
+			result.cells = append(result.cells, cell{})
+			continue
+		}
 		if subscribes {
 			if err := s.mustConnect(ctx, n-len(s.clients)); err != nil {
 				return row{}, err
@@ -72,7 +77,6 @@ func measureOneUser(ctx context.Context, r *session) (row, error) {
 		if err != nil {
 			return row{}, err
 		}
-		each := r.posts / posters
 		if _, err = t.together(ctx, posters, func(ctx context.Context, p *publisher, i int) error {
 			// A user is always the same publisher's, so that the numbers are in order.
 			own := (n - i + posters - 1) / posters
@@ -87,7 +91,7 @@ func measureOneUser(ctx context.Context, r *session) (row, error) {
 		}); err != nil {
 			return row{}, err
 		}
-		answered := time.Duration(now() - m.at)
+		answered = time.Duration(now() - m.at)
 		total += each * posters
 		if subscribes {
 			if err := s.settled(ctx, total); err != nil {
@@ -103,46 +107,49 @@ func measureOneUser(ctx context.Context, r *session) (row, error) {
 				progress("user: %s clients have been sent %s positions in all", number(n), number(sum.positions))
 			}
 		}
-		rate = float64(each*posters) / answered.Seconds()
-		result.values = append(result.values, micros(cpu, each*posters))
-		result.cells = append(result.cells, inMicros(micros(cpu, each*posters)))
+		result.cells = append(result.cells, micros(cpu, each*posters, inMicros))
 		if !subscribes {
-			result.cells = append(result.cells, slices.Repeat([]string{"–"}, len(r.users)-1)...)
+			result.cells = append(result.cells, make([]cell, len(r.users)-1)...)
 			break
 		}
 	}
-	result.cells = append(result.cells, number(int(rate)))
+	result.cells = append(result.cells, rate(each*posters, answered))
 	if !subscribes {
-		result.cells = append(result.cells, "–", "–", "–", "–")
 		return result, nil
 	}
 	sum := s.snapshot()
-	result.cells = append(result.cells, inMillis(sum.delays.quantile(0.5)), inMillis(sum.delays.quantile(0.99)),
-		number(total-sum.delivered), number(sum.gaps))
+	result.cells = append(result.cells, millis(sum.delays.quantile(0.5)), millis(sum.delays.quantile(0.99)),
+		count(total-sum.delivered), count(sum.gaps))
 	return result, nil
 }
 
 var batches = scenario{
 	name: "batch",
 	title: func(b *bench) string {
-		return fmt.Sprintf("Batches: %s events to single users of %s, %d in a request", number(b.batched), number(b.clients), batch)
+		return fmt.Sprintf("Batches: %s events to single users of %s (%s over HTTP/3), %d in a request", number(b.batched),
+			number(b.clients), number(b.h3Clients), batch)
 	},
 	note: fmt.Sprintf("%d publishers, each with one connection. nchan cannot take events for different users in one request: it gets one POST\n"+
 		"each, %d pipelined.", posters, pipelined),
-	protocols: plain,
+	protocols: browsers,
 	columns: func(*bench) []string {
 		return []string{"events/s", "CPU per event", "p50", "p99", "lost", "gaps", "refused"}
 	},
 	measure: measureBatches,
-	goal: func(r row, _ []row) (string, verdict) {
-		return "≥ 200,000", judge(r.values[0] >= 200_000)
+	goal: func(g *goals) {
+		if g.row.protocol == h1 {
+			g.least(0, 200_000)
+			g.growth(0, 1.35, "before")
+		}
+		g.none("none lost, no gap", 4, 5)
 	},
 }
 
 const batch = 500
 
 func measureBatches(ctx context.Context, r *session) (row, error) {
-	t, s, err := r.ready(ctx, r.clients)
+	clients := r.fit(r.clients)
+	t, s, err := r.ready(ctx, clients)
 	if err != nil {
 		return row{}, err
 	}
@@ -156,7 +163,7 @@ func measureBatches(ctx context.Context, r *session) (row, error) {
 		return row{}, err
 	}
 	refused, err := t.together(ctx, posters, func(ctx context.Context, p *publisher, i int) error {
-		own := (r.clients - i + posters - 1) / posters
+		own := (clients - i + posters - 1) / posters
 		sent := make([]uint32, own)
 		var events []event
 		for k := range each {
@@ -183,10 +190,7 @@ func measureBatches(ctx context.Context, r *session) (row, error) {
 		return row{}, err
 	}
 	sum := s.snapshot()
-	rate := float64(sum.delivered) / time.Duration(sum.last-m.at).Seconds()
-	return row{
-		cells: []string{number(int(rate)), inMicros(micros(cpu, sum.delivered)), inMillis(sum.delays.quantile(0.5)),
-			inMillis(sum.delays.quantile(0.99)), number(each*posters - sum.delivered), number(sum.gaps), number(refused)},
-		values: []float64{rate},
-	}, nil
+	return row{cells: []cell{rate(sum.delivered, time.Duration(sum.last-m.at)), micros(cpu, sum.delivered, inMicros),
+		millis(sum.delays.quantile(0.5)), millis(sum.delays.quantile(0.99)), count(each*posters - sum.delivered), count(sum.gaps),
+		count(refused)}}, nil
 }

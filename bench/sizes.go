@@ -4,10 +4,14 @@ import "time"
 
 // sizes are the numbers of a run.
 type sizes struct {
-	idle     []int         // clients; the last number is reached from growFrom
-	growFrom int           // clients
-	idleWait time.Duration // from connecting to looking
-	settle   time.Duration // from connecting to publishing
+	idle      []int           // clients
+	idleH3    []int           // the same, over HTTP/3
+	idleWaits []time.Duration // from connecting to looking: before the collection that follows a storm, and twice after it
+	settle    time.Duration   // from connecting to publishing
+
+	h3Clients   int // the most clients over HTTP/3 in all other scenarios
+	streamConns int // connections that carry several streams
+	streams     int // further streams on each of them
 
 	clients       int // of the scenarios that say no other number
 	paceEvery     time.Duration
@@ -21,29 +25,39 @@ type sizes struct {
 	slowBefore    time.Duration
 	slowFor       time.Duration
 	slowEventSize int
+
+	requests int // small ones
+	files    int // downloads and uploads
+	parked   int // connections that hold a stream, each of which has a request once a second
+	rounds   int // of these requests
+	round    time.Duration
 }
 
 var fullSizes = sizes{
-	idle: []int{5_000, 15_000}, growFrom: 1_000, idleWait: 8 * time.Second, settle: time.Second,
+	idle: []int{5_000, 15_000}, idleH3: []int{1_000, 3_000}, idleWaits: []time.Duration{4 * time.Second, 8 * time.Second, 16 * time.Second},
+	settle: time.Second, h3Clients: 1_000, streamConns: 100, streams: 100,
 	clients: 2_000, paceEvery: 100 * time.Millisecond, paceFor: 10 * time.Second, saturated: 2_000,
 	users: []int{1_000, 2_000, 10_000, 15_000}, posts: 20_000, batched: 200_000, storm: 10_000, missed: 50,
 	slowBefore: 5 * time.Second, slowFor: 10 * time.Second, slowEventSize: 4 << 10,
+	requests: 20_000, files: 4_000, parked: 200, rounds: 5, round: time.Second,
 }
 
 var quickSizes = sizes{
-	idle: []int{100, 300}, growFrom: 50, idleWait: 100 * time.Millisecond, settle: 100 * time.Millisecond,
+	idle: []int{100, 300}, idleH3: []int{20, 50}, idleWaits: []time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond},
+	settle: 100 * time.Millisecond, h3Clients: 50, streamConns: 10, streams: 20,
 	clients: 100, paceEvery: 50 * time.Millisecond, paceFor: 500 * time.Millisecond, saturated: 100,
 	users: []int{50, 100}, posts: 400, batched: 4_000, storm: 300, missed: 50,
 	slowBefore: 300 * time.Millisecond, slowFor: 600 * time.Millisecond, slowEventSize: 4 << 10,
+	requests: 400, files: 40, parked: 20, rounds: 2, round: 200 * time.Millisecond,
 }
 
 // fit makes do with the descriptors that a process may have. Of sse_push's, a fifth is kept for other things.
 func (s *sizes) fit(descriptors int) {
 	most := descriptors / 4 * 3
-	for _, numbers := range [][]int{s.idle, s.users} {
+	for _, numbers := range [][]int{s.idle, s.idleH3, s.users} {
 		for i := range numbers {
 			numbers[i] = min(numbers[i], most)
 		}
 	}
-	s.growFrom, s.clients, s.storm = min(s.growFrom, most), min(s.clients, most), min(s.storm, most)
+	s.clients, s.storm = min(s.clients, most), min(s.storm, most)
 }

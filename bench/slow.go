@@ -9,33 +9,35 @@ import (
 var slowClients = scenario{
 	name: "slow",
 	title: func(b *bench) string {
-		return fmt.Sprintf("Slow clients: 10 %% of %s stop reading for %v", number(b.clients), b.slowFor)
+		return fmt.Sprintf("Slow clients: 10 %% of %s (%s over HTTP/3) stop reading for %v", number(b.clients), number(b.h3Clients), b.slowFor)
 	},
 	note: fmt.Sprintf("Paced broadcasts of 4 KiB, at first while all read, then while a tenth does not, which has a receive buffer of %d bytes. Delays\n"+
 		"are those of the others. Memory: PSS that the server took on for each slow client. At the end the slow ones read again: complete are\n"+
 		"those that then have had every event, told those that were given a gap, lost those that were given neither. The floor drops whoever is slow.",
 		smallBuffer),
-	protocols: plain, broadcasts: true, slowClients: true,
+	protocols: browsers, broadcasts: true, slowClients: true,
 	columns: func(*bench) []string {
 		return []string{"p50 before", "p99 before", "p50", "p99", "lost by others", "memory per slow client", "complete", "told", "lost", "closed"}
 	},
 	measure: measureSlow,
-	goal: func(r row, _ []row) (string, verdict) {
-		return "the others notice nothing; nobody loses anything unsaid",
-			judge(r.values[1] <= 2*r.values[0]+float64(10*time.Millisecond) && r.values[2] == 0)
+	goal: func(g *goals) {
+		calm, p99 := g.row.cell(1).value, g.row.cell(3).value
+		g.add(p99 <= 2*calm+10, "the others notice nothing")
+		g.none("nothing is lost unsaid", 4, 8)
 	},
 }
 
 const smallBuffer = 4 << 10
 
 func measureSlow(ctx context.Context, r *session) (row, error) {
-	quick := r.clients / 10 * 9
+	clients := r.fit(r.clients)
+	quick := clients / 10 * 9
 	t, s, err := r.ready(ctx, quick)
 	if err != nil {
 		return row{}, err
 	}
 	s.nextSlow, s.smallBuffer = true, smallBuffer
-	if err := s.mustConnect(ctx, r.clients-quick); err != nil {
+	if err := s.mustConnect(ctx, clients-quick); err != nil {
 		return row{}, err
 	}
 	if err := sleep(ctx, r.settle); err != nil {
@@ -84,14 +86,9 @@ func measureSlow(ctx context.Context, r *session) (row, error) {
 		return row{}, err
 	}
 	complete, told, missed, closed := fates(slow, total)
-	calm99, p99 := calm.delays.quantile(0.99), sum.delays.quantile(0.99)
-	othersLost := lost(s.clients[:quick], total)
-	return row{
-		cells: []string{inMillis(calm.delays.quantile(0.5)), inMillis(calm99), inMillis(sum.delays.quantile(0.5)), inMillis(p99),
-			number(othersLost), kib(float64(grown-memory) / float64(len(slow))),
-			number(complete), number(told), number(missed), number(closed)},
-		values: []float64{float64(calm99), float64(p99), float64(othersLost + missed)},
-	}, nil
+	return row{cells: []cell{millis(calm.delays.quantile(0.5)), millis(calm.delays.quantile(0.99)),
+		millis(sum.delays.quantile(0.5)), millis(sum.delays.quantile(0.99)), count(lost(s.clients[:quick], total)),
+		kib(grown-memory, len(slow)), count(complete), count(told), count(missed), count(closed)}}, nil
 }
 
 // fates sorts slow clients by what has become of them.

@@ -21,6 +21,7 @@ type swarm struct {
 	first       [maxPublishers]uint32 // the numbers that clients should see first
 	smallBuffer int                   // receive buffer in bytes of the next clients, if not 0
 	nextSlow    bool                  // the next clients count as slow
+	further     bool                  // the next clients share the connections that are there (HTTP/2)
 	keepID      bool
 
 	mu       sync.Mutex
@@ -47,7 +48,7 @@ func (t *target) swarm() (*swarm, error) {
 	if t.tls == nil {
 		s.driver, err = newLoop(s)
 	} else {
-		s.driver = newTLSDriver(s)
+		s.driver = newConnDriver(s)
 	}
 	return s, err
 }

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+// caddyfile has streams at the site and the internal route at an address of its own, as the documentation has it for an app on
+// the same host. Every setting that is not here has its default. Heartbeats are put off, since nchan sends none unless asked to.
+var caddyfile = template.Must(template.New("Caddyfile").Parse(`{
+	admin {{or .Admin "off"}}
+	persist_config off
+	auto_https disable_redirects
+	servers {
+		protocols {{.Protocols}}
+{{- if .Wrapper}}
+		listener_wrappers {
+			sse_push
+		}
+{{- end}}
+	}
+	log {
+		level ERROR
+	}
+}
+{{if .Certificate}}https{{else}}http{{end}}://{{.Host}} {
+	bind 127.0.0.1
+{{- if .Certificate}}
+	tls {{.Certificate}} {{.Key}}
+{{- end}}
+{{- if .Streams}}
+	sse_push /events {
+		hub main
+		user query userId
+		heartbeat 5m
+{{- if .Limits}}
+		limits {
+			per_user 5
+			per_ip 5
+		}
+{{- end}}
+	}
+{{- end}}
+{{- if .Files}}
+	root {{.Files}}
+	file_server
+	respond /small "ok"
+	vars /upload body {http.request.body}
+	respond /upload "ok"
+{{- end}}
+}
+http://{{.Control}} {
+{{- if .Streams}}
+	sse_push {
+		hub main
+		internal /_sse {
+			allow loopback
+		}
+	}
+{{- else}}
+	respond "ok"
+{{- end}}
+}
+`))
+
+// caddy is a Caddy that can be measured.
+type caddy struct {
+	before  bool // whether it is the build before
+	streams bool // whether sse_push is in the config; if not, publishers are answered and nothing else happens
+	limits  bool // whether the clients of one address and of one user are counted
+}
+
+// newCaddy returns a Caddy as a server, for all protocols unless some are named.
+func newCaddy(name string, c caddy, protocols ...protocol) *server {
+	if protocols == nil {
+		protocols = allProtocols
+	}
+	s := &server{key: "ssepush", name: name, protocols: protocols, judged: c.streams && !c.before, start: c.start, wrapped: c.wrapped}
+	if c.before {
+		s.key = "before"
+	}
+	switch {
+	case !c.streams:
+		s.variant = name // so that it has no row to be compared with
+	case c.limits:
+		s.variant = "limits"
+	}
+	return s
+}
+
+func (c *caddy) start(ctx context.Context, b *bench, s *scenario, p protocol) (*target, error) {
+	build := b.build
+	if c.before {
+		build = b.before
+	}
+	t := &target{batches: c.streams, encode: encodeSSEPush, addresses: c.limits}
+	site := struct {
+		Admin, Protocols, Host, Certificate, Key, Control, Files string
+		Wrapper, Streams, Limits                                 bool
+	}{Protocols: "h1 h2", Wrapper: c.wrapped(b, p), Streams: c.streams, Limits: c.limits}
+	if c.streams {
+		t.path = func(user int) string { return "/events?userId=" + userName(user) }
+	}
+	if s.files {
+		site.Files = filepath.Join(b.dir, "files")
+		if err := writeFiles(site.Files); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	for _, address := range []*string{&t.address, &t.control} {
+		if *address, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	if b.profiles != "" && c.streams && !c.before {
+		if site.Admin, err = freeAddress(); err != nil {
+			return nil, err
+		}
+		t.pprof = "http://" + site.Admin + "/debug/pprof/profile"
+	}
+	t.host = t.address
+	if p != h1 {
+		site.Certificate, site.Key, t.tls = b.identity.files(p)
+		t.host = "localhost" + t.address[len("127.0.0.1"):]
+	}
+	if p == h3 {
+		site.Protocols += " h3"
+	}
+	site.Host, site.Control = t.host, t.control
+
+	dir := filepath.Join(b.dir, "home")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	var config strings.Builder
+	if err := caddyfile.Execute(&config, site); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(config.String()), 0o600); err != nil {
+		return nil, err
+	}
+	env := []string{"HOME=" + dir, "XDG_DATA_HOME=" + dir, "XDG_CONFIG_HOME=" + dir}
+	if t.process, err = startProcess(filepath.Join(dir, "log"), env, build.path, "run", "--config", file, "--adapter", "caddyfile"); err != nil {
+		return nil, err
+	}
+	return t, t.listening(ctx, t.address, t.control)
+}
+
+// wrapped reports whether the listener wrapper is in the config: for TLS, if the build has it.
+func (c *caddy) wrapped(b *bench, p protocol) bool {
+	build := b.build
+	if c.before {
+		build = b.before
+	}
+	return c.streams && p != h1 && build.wrapper
+}
+
+// encodeSSEPush writes one POST: of JSON for one event, of a line of JSON for each of many.
+func encodeSSEPush(dst []byte, events []event) ([]byte, int) {
+	kind := "application/json"
+	if len(events) > 1 {
+		kind = "application/x-ndjson"
+	}
+	var body []byte
+	at := now()
+	for _, e := range events {
+		if e.user < 0 {
+			body = append(body, `{"broadcast":true,"data":"`...)
+		} else {
+			body = append(body, `{"user":"u`...)
+			body = strconv.AppendInt(body, int64(e.user), 10)
+			body = append(body, `","data":"`...)
+		}
+		body = appendPayload(body, e, at)
+		body = append(body, "\"}\n"...)
+	}
+	return appendPost(dst, "127.0.0.1", "/_sse/publish", kind, body), 1
+}
