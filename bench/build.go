@@ -17,13 +17,13 @@ type build struct {
 	wrapper bool   // whether it has the listener wrapper
 }
 
-// buildNow builds the directory above.
+// buildNow builds Caddy from the directory above.
 func (b *bench) buildNow(ctx context.Context) (*build, error) {
 	progress("building Caddy")
 	return compile(ctx, "..", filepath.Join(b.dir, "caddy"))
 }
 
-// buildBefore builds a commit of the repository above, from a clone.
+// buildBefore builds Caddy from a commit of this repository, in a clone of it.
 func (b *bench) buildBefore(ctx context.Context, commit string) (*build, error) {
 	top, err := output(ctx, "..", "git", "rev-parse", "--show-toplevel")
 	if err != nil {
@@ -55,7 +55,7 @@ func compile(ctx context.Context, dir, path string) (*build, error) {
 	return built(ctx, path)
 }
 
-// built looks at what a Caddy has.
+// built returns an existing Caddy as a build.
 func built(ctx context.Context, path string) (*build, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {

@@ -67,14 +67,14 @@ http://{{.Control}} {
 }
 `))
 
-// caddy is a Caddy that can be measured.
+// caddy is the configuration of a Caddy to measure.
 type caddy struct {
-	before  bool // whether it is the build before
-	streams bool // whether sse_push is in the config; if not, publishers are answered and nothing else happens
-	limits  bool // whether the clients of one address and of one user are counted
+	before  bool // run the build before
+	streams bool // configure sse_push; without it, publishes are answered and nothing is delivered
+	limits  bool // limit the clients of each address and user
 }
 
-// newCaddy returns a Caddy as a server, for all protocols unless some are named.
+// newCaddy returns a Caddy as a server, for all protocols if none are named.
 func newCaddy(name string, c caddy, protocols ...protocol) *server {
 	if protocols == nil {
 		protocols = allProtocols
@@ -85,7 +85,7 @@ func newCaddy(name string, c caddy, protocols ...protocol) *server {
 	}
 	switch {
 	case !c.streams:
-		s.variant = name // so that it has no row to be compared with
+		s.variant = name // it is compared with no other row
 	case c.limits:
 		s.variant = "limits"
 	}

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// exchange is an ordinary request, and what its answer should be.
+// exchange is an ordinary request and the size of the expected response.
 type exchange struct {
 	method, path string
 	body         []byte
-	size         int // of the answer's body
+	size         int // of the response's body
 }
 
-// caller is a browser that makes ordinary requests over one connection, one at a time.
+// caller makes ordinary requests over one connection, one at a time, as a browser does.
 type caller interface {
 	do(e *exchange) error
 	// hold opens an event stream beside the requests.
@@ -91,7 +91,7 @@ func (c *h1Caller) do(e *exchange) error {
 	return err
 }
 
-// hold does nothing: a stream takes a connection of its own.
+// hold does nothing: over HTTP/1.1, a stream takes a connection of its own.
 func (c *h1Caller) hold(int) error { return nil }
 
 // h2Caller speaks HTTP/2.
@@ -134,7 +134,7 @@ func (c *h2Caller) fields(method, path string) []hpack.HeaderField {
 	return fields
 }
 
-// answer is an h2Stream that counts a response. That of a stream is done with its head, others with their end.
+// answer is an h2Stream that counts the bytes of a response. An event stream is done at its head, others at their end.
 type answer struct {
 	stream bool
 	size   int

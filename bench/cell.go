@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// cell is one figure of a row. The zero value stands for a figure that there is none of.
+// cell is one figure of a row. The zero value is written as a dash.
 type cell struct {
 	value float64
 	unit  *unit
 }
 
-// unit says how a figure is written, and how it is compared with that of the build before.
+// unit says how a figure is written, and whether it is compared with that of the build before.
 type unit struct {
 	text  func(v float64) string
 	ratio bool
@@ -30,10 +30,10 @@ var (
 
 func count(n int) cell { return cell{float64(n), inCount} }
 
-// rate returns how many came in each second.
+// rate returns n divided by the seconds of d.
 func rate(n int, d time.Duration) cell { return cell{float64(n) / d.Seconds(), inRate} }
 
-// micros returns the part of d that falls to each of n.
+// micros returns d divided by n.
 func micros(d time.Duration, n int, u *unit) cell {
 	if n == 0 {
 		return cell{}
@@ -45,7 +45,7 @@ func millis(d time.Duration) cell { return cell{float64(d) / float64(time.Millis
 
 func seconds(d time.Duration) cell { return cell{d.Seconds(), inSeconds} }
 
-// kib returns the part of some bytes that falls to each of n.
+// kib returns bytes divided by n.
 func kib(bytes int64, n int) cell { return cell{float64(bytes) / float64(n) / 1024, inKiB} }
 
 // String writes the figure.
@@ -56,7 +56,7 @@ func (c cell) String() string {
 	return c.unit.text(c.value)
 }
 
-// against writes the figure, and what multiple it is of the same figure of the build before.
+// against writes the figure, followed by its ratio to that of the build before.
 func (c cell) against(before cell) string {
 	if c.unit == nil || !c.unit.ratio || before.unit == nil || before.value == 0 {
 		return c.String()
@@ -64,7 +64,7 @@ func (c cell) against(before cell) string {
 	return fmt.Sprintf("%v (×%.2f)", c, c.value/before.value)
 }
 
-// median returns the middle one of the same figure of several runs.
+// median returns the median of a figure over several runs. It ignores runs without the figure.
 func median(cells []cell) cell {
 	cells = slices.DeleteFunc(slices.Clone(cells), func(c cell) bool { return c.unit == nil })
 	if len(cells) == 0 {
@@ -86,7 +86,7 @@ func median(cells []cell) cell {
 	return middle
 }
 
-// number has thousands apart.
+// number writes n with commas between thousands.
 func number(n int) string {
 	text := fmt.Sprint(n)
 	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// gate holds up the reads of clients that have stopped reading. The zero value lets them pass.
+// gate blocks the reads of slow clients while it is shut. The zero value is open.
 type gate struct {
 	mu     sync.Mutex // guards opened
 	opened chan struct{}
@@ -49,7 +49,7 @@ func (c gatedConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// gatedPackets is the same for a UDP socket. It hides what else the socket can do, so that every packet is read by ReadFrom.
+// gatedPackets is the same for a UDP socket. It hides the socket's other methods, so that every packet is read by ReadFrom.
 type gatedPackets struct {
 	net.PacketConn
 	gate *gate

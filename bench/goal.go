@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// goals are what a row of sse_push is asked for. Those that need a row of another server hold only if that row is there.
+// goals collects what a row of sse_push should reach. A goal relative to another server is left out if that server has no row.
 type goals struct {
 	row  row
 	all  []row
@@ -13,19 +13,19 @@ type goals struct {
 	bad  bool
 }
 
-// most asks for a figure of at most a limit.
+// most requires that figure i is at most limit.
 func (g *goals) most(i int, limit float64) {
 	c := g.row.cell(i)
 	g.add(c.value <= limit, "≤ %v", cell{limit, c.unit})
 }
 
-// least asks for a figure of at least a limit.
+// least requires that figure i is at least limit.
 func (g *goals) least(i int, limit float64) {
 	c := g.row.cell(i)
 	g.add(c.value >= limit, "≥ %v", cell{limit, c.unit})
 }
 
-// none asks for figures of 0.
+// none requires that all the figures are 0.
 func (g *goals) none(what string, figures ...int) {
 	sum := 0.0
 	for _, i := range figures {
@@ -34,14 +34,14 @@ func (g *goals) none(what string, figures ...int) {
 	g.add(sum == 0, "%s", what)
 }
 
-// times asks for a figure of at most a multiple of another server's.
+// times requires that figure i is at most limit times that of another server.
 func (g *goals) times(i int, limit float64, server string) {
 	if other, ok := g.other(server); ok {
 		g.multiple(i, i, limit, other)
 	}
 }
 
-// multiple is times for a figure that stands elsewhere in the other row.
+// multiple requires that figure i is at most limit times figure elsewhere of another row.
 func (g *goals) multiple(i, elsewhere int, limit float64, other row) {
 	if c := other.cell(elsewhere); c.value > 0 {
 		multiple := g.row.cell(i).value / c.value
@@ -49,7 +49,7 @@ func (g *goals) multiple(i, elsewhere int, limit float64, other row) {
 	}
 }
 
-// growth asks for a figure of at least a multiple of another server's.
+// growth requires that figure i is at least limit times that of another server.
 func (g *goals) growth(i int, limit float64, server string) {
 	if other, ok := g.other(server); ok && other.cell(i).value > 0 {
 		multiple := g.row.cell(i).value / other.cell(i).value
@@ -62,12 +62,12 @@ func (g *goals) add(good bool, format string, args ...any) {
 	g.bad = g.bad || !good
 }
 
-// other finds the row of another server that was asked for the same, over the same protocol.
+// other returns the row of another server with the same variant and protocol.
 func (g *goals) other(server string) (row, bool) {
 	return find(g.all, server, g.row.server.variant, g.row.protocol)
 }
 
-// String writes the goals and whether all are met.
+// String lists the goals and says whether all of them are met.
 func (g *goals) String() string {
 	switch {
 	case len(g.text) == 0:
@@ -78,7 +78,7 @@ func (g *goals) String() string {
 	return strings.Join(g.text, ", ") + ": met"
 }
 
-// find finds a server's row.
+// find returns the row of a server, variant and protocol.
 func find(rows []row, server, variant string, p protocol) (row, bool) {
 	for _, r := range rows {
 		if r.server.key == server && r.server.variant == variant && r.protocol == p && r.problem == "" {

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// windows are how much a client of HTTP/2 lets a server send ahead, and how much it reads before it grants more.
+// windows are the flow-control windows of an HTTP/2 client, and how many bytes it reads before it sends an update.
 type windows struct {
 	stream, connection             int
 	updateStream, updateConnection int
 }
 
 var (
-	// chromeWindows are those of Chrome and of what is built on it.
+	// chromeWindows are those of Chrome and browsers built on it.
 	chromeWindows = windows{6 << 20, 15 << 20, 3 << 20, 15 << 19}
 	// goWindows are those of Go's net/http.
 	goWindows = windows{4 << 20, 1 << 30, 4 << 10, 4 << 10}
@@ -33,11 +33,11 @@ func (p protocol) windows() windows {
 }
 
 const (
-	// firstWindow is how much either side may send before it knows the other's settings (RFC 9113, section 6.9.2).
+	// firstWindow is every window before the first settings and updates (RFC 9113, section 6.9.2).
 	firstWindow = 65_535
-	// frameSize is the most that every peer takes in a frame.
+	// frameSize is the largest frame that every peer accepts.
 	frameSize = 16 << 10
-	// headerTable is how large a table of header fields Chrome has.
+	// headerTable is the size of Chrome's HPACK table.
 	headerTable = 64 << 10
 )
 
@@ -55,7 +55,7 @@ type h2Conn struct {
 	conn    net.Conn
 	windows windows
 	framer  *http2.Framer // writes to out
-	unsent  int           // what has been read and not been granted again; the reader's own
+	unsent  int           // bytes read since the last update; the reader's own
 
 	mu      sync.Mutex // guards what follows, and the writing side of framer
 	room    *sync.Cond // there may be room to send
@@ -76,7 +76,7 @@ type h2Open struct {
 	window int // what may be sent; the connection's mu guards it
 }
 
-// newH2Conn prepares a connection. Its preface goes out with the first request.
+// newH2Conn returns a client on a connection. It sends its preface with the first request.
 func newH2Conn(conn net.Conn, w windows) *h2Conn {
 	c := &h2Conn{conn: conn, windows: w, streams: map[uint32]*h2Open{}, next: 1, window: firstWindow, initial: firstWindow}
 	c.room = sync.NewCond(&c.mu)
@@ -108,8 +108,8 @@ func (c *h2Conn) subscribe(s *swarm, a *attempt) error {
 	return c.open(a, fields, nil)
 }
 
-// open sends a request, and returns once its body is sent or its stream has ended. It returns an error only if it has not opened
-// the stream, which then is not told of its end.
+// open sends a request, and returns once its body is sent or its stream has ended. It returns an error only if it could not open
+// the stream; end is not called then.
 func (c *h2Conn) open(s h2Stream, fields []hpack.HeaderField, body []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,7 +141,7 @@ func (c *h2Conn) open(s h2Stream, fields []hpack.HeaderField, body []byte) error
 	return nil
 }
 
-// flush sends what has been written. The reader notices if that fails.
+// flush sends what has been written. If that fails, it closes the connection, which ends serve.
 func (c *h2Conn) flush() {
 	if c.err != nil {
 		c.out.Reset()
@@ -217,7 +217,7 @@ func (c *h2Conn) read(frame http2.Frame) error {
 	return nil
 }
 
-// readData gives data to its stream, and grants more.
+// readData passes data to its stream, and sends window updates.
 func (c *h2Conn) readData(id uint32, f *http2.DataFrame) error {
 	s := c.stream(id)
 	if s != nil && len(f.Data()) > 0 {
@@ -254,7 +254,7 @@ func (c *h2Conn) readData(id uint32, f *http2.DataFrame) error {
 	return nil
 }
 
-// readSettings does what the server asks for, and says so.
+// readSettings applies and acknowledges the server's settings.
 func (c *h2Conn) readSettings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// quicConfig has the windows of Chrome, which also keeps a connection alive as long as it has a stream.
+// quicConfig has the windows of Chrome, and keeps connections with open streams alive as Chrome does.
 var quicConfig = &quic.Config{
 	InitialStreamReceiveWindow: 6 << 20, MaxStreamReceiveWindow: 6 << 20,
 	InitialConnectionReceiveWindow: 15 << 20, MaxConnectionReceiveWindow: 15 << 20,

@@ -83,7 +83,7 @@ func measureOrdinary(ctx context.Context, r *session) (row, error) {
 	return result, err
 }
 
-// callers connects browsers.
+// callers connects n callers.
 func (t *target) callers(ctx context.Context, n int) (callers []caller, err error) {
 	for i := range n {
 		c, err := t.caller(ctx, i)
@@ -108,7 +108,7 @@ func (t *target) hold(callers []caller, user int) error {
 	return nil
 }
 
-// requestsCost makes n requests as fast as they are answered, a few before which do not count.
+// requestsCost makes n requests as fast as they are answered, after a tenth as many to warm up. It returns the CPU per request.
 func (r *session) requestsCost(ctx context.Context, t *target, browsers []caller, e *exchange, n int) (cell, error) {
 	each := n / len(browsers)
 	all := func(each int) error {
@@ -143,7 +143,8 @@ func (r *session) requestsCost(ctx context.Context, t *target, browsers []caller
 	return micros(cpu, each*len(browsers), inMicros), err
 }
 
-// wakingCost makes requests on many connections that hold a stream and have been quiet for a while.
+// wakingCost makes requests on many connections that hold a stream and have been idle for a while. It returns the CPU and the
+// median delay of a request.
 func (r *session) wakingCost(ctx context.Context, t *target, e *exchange) (cpu, p50 cell, err error) {
 	quiet, err := t.callers(ctx, r.parked)
 	if err == nil {
@@ -181,7 +182,7 @@ func (r *session) wakingCost(ctx context.Context, t *target, e *exchange) (cpu, 
 	return micros(spent, r.rounds*len(quiet), inMicros), millis(delays.quantile(0.5)), err
 }
 
-// writeFiles makes what the site serves.
+// writeFiles writes the file that the site serves.
 func writeFiles(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

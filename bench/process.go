@@ -160,7 +160,8 @@ func (p *process) memory() (total int64, err error) {
 	return total, nil
 }
 
-// resident returns the memory that the server has in use, or had when it had most, in bytes. What processes share is counted for each.
+// resident returns the sum of a field of /proc/*/status (VmRSS or VmHWM) over the server's processes, in bytes. Shared memory counts
+// once for each process.
 func (p *process) resident(field string) (total int64, err error) {
 	for _, pid := range p.pids() {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -181,7 +182,7 @@ func (p *process) resident(field string) (total int64, err error) {
 	return total, nil
 }
 
-// watchPeak returns a function that says by how many bytes the server's memory has grown at most since.
+// watchPeak returns a function that reports the largest growth of the server's resident memory since this call, in bytes.
 func (p *process) watchPeak() (func() (int64, error), error) {
 	for _, pid := range p.pids() {
 		// 5 sets VmHWM to VmRSS (proc_pid_clear_refs(5)).

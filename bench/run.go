@@ -115,7 +115,7 @@ func (b *bench) row(ctx context.Context, s *scenario, server *server, p protocol
 	return result, err
 }
 
-// label names a server and what is in its configuration.
+// label returns the name of a server with its configuration.
 func (b *bench) label(server *server, p protocol) string {
 	if server.wrapped != nil && server.wrapped(b, p) {
 		return server.name + ", wrapper"

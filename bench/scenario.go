@@ -20,7 +20,7 @@ type scenario struct {
 
 	columns func(b *bench) []string
 	measure func(ctx context.Context, r *session) (row, error)
-	// goal adds what is asked of a row of sse_push. It may be nil.
+	// goal adds the goals of a row of sse_push. It may be nil.
 	goal func(g *goals)
 
 	// whole makes the table instead of all of the above.
@@ -28,11 +28,11 @@ type scenario struct {
 }
 
 var (
-	// every is for what depends on how bytes reach a client.
+	// every is for scenarios whose cost is mostly that of the connections.
 	every = []protocol{h1, h1TLS, h2, h3}
-	// paces adds clients whose windows are those of Go: they are updated after every 4 KiB.
+	// paces adds clients with Go's windows, which send an update for every 4 KiB.
 	paces = []protocol{h1, h1TLS, h2, h2Go, h3}
-	// browsers is for what depends on it less: plain HTTP behind another proxy, and what browsers speak.
+	// browsers is for all others: plain HTTP, as behind another proxy, and what browsers speak to a public server.
 	browsers = []protocol{h1, h2, h3}
 )
 
