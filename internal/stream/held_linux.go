@@ -40,11 +40,18 @@ func (s *held) wake() {
 	}
 }
 
-// limitKernel makes the kernel wait as long as the stream does for a client that does not answer.
+// limitKernel makes the kernel wait as long as the stream does for a client that does not answer, unless other streams share the
+// connection.
 func (s *held) limitKernel() {
-	if ms := userTimeout(s.timing.WriteTimeout()); ms != s.kernelTimeout {
-		s.kernelTimeout = ms
+	ms := userTimeout(s.timing.WriteTimeout())
+	if ms == s.kernelTimeout {
+		return
+	}
+	s.kernelTimeout = ms
+	if !s.adopted() {
 		limitKernel(int(s.fd), ms)
+	} else if o, ok := s.via.outlet.(interface{ limitKernel(ms uint32) }); ok {
+		o.limitKernel(ms)
 	}
 }
 

@@ -7,21 +7,33 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sse-push/caddy-sse-push/internal/transport"
 )
 
 // Hold takes over the connection of an HTTP/1 request without a body, plain or with TLS, and reports whether it did. If so, the
 // handler must return at once and no longer use w. If not, Hold has touched neither w nor conn, and the error says what failed, if
 // anything did. conn is the request's connection; w's headers are set.
 func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *Timing) (bool, error) {
+	switch c := carrier(conn).(type) {
+	case Splitter:
+		if r.ProtoMajor == 2 {
+			return c.Hold(w, r, src, t)
+		}
+	case *transport.Conn:
+		if r.ProtoMajor == 1 && r.ContentLength == 0 {
+			return holdSecure(w, r, c, src, t)
+		}
+	}
 	secure, _ := conn.(*tls.Conn)
 	if secure != nil {
 		conn = secure.NetConn()
 	}
-	tcp, ok := tcpOf(conn)
+	tcp, ok := transport.TCP(conn)
 	if !ok || r.ProtoMajor != 1 || r.ContentLength != 0 {
 		return false, nil
 	}
-	inner, ok := innermost(w).(http.Hijacker)
+	inner, ok := Innermost(w).(http.Hijacker)
 	if !ok {
 		return false, nil
 	}

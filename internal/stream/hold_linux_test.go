@@ -18,18 +18,15 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+	"github.com/sse-push/caddy-sse-push/internal/listener"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
 // holder serves streams that are taken over. pick returns the source for a request.
-func holder(t *testing.T, secure bool, timing *stream.Timing, pick func(*http.Request) *feed) *httptest.Server {
+func holder(t *testing.T, kind string, timing *stream.Timing, pick func(*http.Request) *feed) *httptest.Server {
 	t.Helper()
 	s := unstarted(t, timing, pick)
-	if secure {
-		s.StartTLS()
-	} else {
-		s.Start()
-	}
+	start(s, kind)
 	return s
 }
 
@@ -48,12 +45,31 @@ func unstarted(t *testing.T, timing *stream.Timing, pick func(*http.Request) *fe
 	return s
 }
 
-// both runs a test without and with TLS, at the same time.
-func both(t *testing.T, test func(t *testing.T, secure bool)) {
-	for name, secure := range map[string]bool{"plain": false, "tls": true} {
-		t.Run(name, func(t *testing.T) {
+// start starts a server: without TLS ("plain"), with that of the standard library ("tls"), or with the listener wrapper ("wrapped").
+func start(s *httptest.Server, kind string) {
+	switch kind {
+	case "plain":
+		s.Start()
+	case "tls":
+		s.StartTLS()
+	case "wrapped":
+		other := httptest.NewUnstartedServer(nil) // has a certificate
+		other.StartTLS()
+		other.Close()
+		s.TLS = other.TLS
+		s.Listener = listener.Wrap(tls.NewListener(s.Listener, s.TLS), listener.Config{TLS: s.TLS, Linger: time.Second})
+		s.Start()
+		s.URL = strings.Replace(s.URL, "http:", "https:", 1)
+		s.Client().Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	}
+}
+
+// onAll runs a test on all kinds of connections at the same time.
+func onAll(t *testing.T, test func(t *testing.T, kind string)) {
+	for _, kind := range []string{"plain", "tls", "wrapped"} {
+		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			test(t, secure)
+			test(t, kind)
 		})
 	}
 }
@@ -71,11 +87,11 @@ func dial(t *testing.T, s *httptest.Server) net.Conn {
 	return conn
 }
 
-func TestHeldBytes(t *testing.T) { both(t, testHeldBytes) }
+func TestHeldBytes(t *testing.T) { onAll(t, testHeldBytes) }
 
-func testHeldBytes(t *testing.T, secure bool) {
+func testHeldBytes(t *testing.T, kind string) {
 	f := newFeed()
-	s := holder(t, secure, held, func(*http.Request) *feed { return f })
+	s := holder(t, kind, held, func(*http.Request) *feed { return f })
 	var want bytes.Buffer
 	sizes := []int{1, 0, 5, 16 << 10, 16<<10 + 1, 1 << 20, 3, 100_000, 7}
 	for i := range 60 {
@@ -105,7 +121,7 @@ func testHeldBytes(t *testing.T, secure bool) {
 
 func TestHeldHTTP10(t *testing.T) {
 	f := newFeed()
-	s := holder(t, false, held, func(*http.Request) *feed { return f })
+	s := holder(t, "plain", held, func(*http.Request) *feed { return f })
 	conn := dial(t, s)
 	f.put([]byte("data: raw\n\n"))
 	f.end()
@@ -119,13 +135,14 @@ func TestHeldHTTP10(t *testing.T) {
 
 // The stream of a client that leaves ends although nothing is written to it, and its descriptor is closed.
 func TestHeldLeaver(t *testing.T) { // not beside others, as it counts the process's descriptors
-	t.Run("plain", func(t *testing.T) { testHeldLeaver(t, false) })
-	t.Run("tls", func(t *testing.T) { testHeldLeaver(t, true) })
+	t.Run("plain", func(t *testing.T) { testHeldLeaver(t, "plain") })
+	t.Run("tls", func(t *testing.T) { testHeldLeaver(t, "tls") })
+	t.Run("wrapped", func(t *testing.T) { testHeldLeaver(t, "wrapped") })
 }
 
-func testHeldLeaver(t *testing.T, secure bool) {
+func testHeldLeaver(t *testing.T, kind string) {
 	f := newFeed()
-	s := holder(t, secure, held, func(*http.Request) *feed { return f })
+	s := holder(t, kind, held, func(*http.Request) *feed { return f })
 	before := descriptors(t)
 	conn := dial(t, s)
 	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -141,11 +158,11 @@ func testHeldLeaver(t *testing.T, secure bool) {
 }
 
 // A client that reads nothing delays neither other clients nor the end of its own stream. It is given up after the timeout.
-func TestHeldSlowClient(t *testing.T) { t.Parallel(); both(t, testHeldSlowClient) }
+func TestHeldSlowClient(t *testing.T) { t.Parallel(); onAll(t, testHeldSlowClient) }
 
-func testHeldSlowClient(t *testing.T, secure bool) {
+func testHeldSlowClient(t *testing.T, kind string) {
 	slow, fast := newFeed(), newFeed()
-	s := holder(t, secure, stream.NewTiming(time.Hour, time.Second), func(r *http.Request) *feed {
+	s := holder(t, kind, stream.NewTiming(time.Hour, time.Second), func(r *http.Request) *feed {
 		if r.URL.Path == "/slow" {
 			return slow
 		}
@@ -177,12 +194,12 @@ func testHeldSlowClient(t *testing.T, secure bool) {
 
 func TestHeldEndsThoughNothingIsRead(t *testing.T) {
 	t.Parallel()
-	both(t, testHeldEndsThoughNothingIsRead)
+	onAll(t, testHeldEndsThoughNothingIsRead)
 }
 
-func testHeldEndsThoughNothingIsRead(t *testing.T, secure bool) {
+func testHeldEndsThoughNothingIsRead(t *testing.T, kind string) {
 	f := newFeed()
-	s := holder(t, secure, held, func(*http.Request) *feed { return f })
+	s := holder(t, kind, held, func(*http.Request) *feed { return f })
 	conn := dial(t, s)
 	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	big := make([]byte, 1<<20)
@@ -198,11 +215,11 @@ func testHeldEndsThoughNothingIsRead(t *testing.T, secure bool) {
 	f.wait(t)
 }
 
-func TestHeldHeartbeat(t *testing.T) { t.Parallel(); both(t, testHeldHeartbeat) }
+func TestHeldHeartbeat(t *testing.T) { t.Parallel(); onAll(t, testHeldHeartbeat) }
 
-func testHeldHeartbeat(t *testing.T, secure bool) {
+func testHeldHeartbeat(t *testing.T, kind string) {
 	f := newFeed()
-	s := holder(t, secure, stream.NewTiming(time.Second, time.Minute), func(*http.Request) *feed { return f })
+	s := holder(t, kind, stream.NewTiming(time.Second, time.Minute), func(*http.Request) *feed { return f })
 	resp, err := s.Client().Get(s.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -218,16 +235,16 @@ func testHeldHeartbeat(t *testing.T, secure bool) {
 
 // Descriptors are reused again and again while others are written to. No client ever gets a byte of another client's stream, even if that
 // client has left and its feed still gets frames.
-func TestHeldDescriptorsAreReused(t *testing.T) { both(t, testHeldDescriptorsAreReused) }
+func TestHeldDescriptorsAreReused(t *testing.T) { onAll(t, testHeldDescriptorsAreReused) }
 
-func testHeldDescriptorsAreReused(t *testing.T, secure bool) {
+func testHeldDescriptorsAreReused(t *testing.T, kind string) {
 	const clients, most = 8, 100
 	rounds := 60
-	if secure {
+	if kind != "plain" {
 		rounds = 20 // handshakes take long
 	}
 	var feeds sync.Map
-	s := holder(t, secure, held, func(r *http.Request) *feed {
+	s := holder(t, kind, held, func(r *http.Request) *feed {
 		f, _ := feeds.LoadAndDelete(r.URL.Path)
 		return f.(*feed)
 	})
@@ -276,12 +293,12 @@ func descriptors(t *testing.T) int {
 }
 
 // A change of the timing applies to open streams.
-func TestHeldTiming(t *testing.T) { t.Parallel(); both(t, testHeldTiming) }
+func TestHeldTiming(t *testing.T) { t.Parallel(); onAll(t, testHeldTiming) }
 
-func testHeldTiming(t *testing.T, secure bool) {
+func testHeldTiming(t *testing.T, kind string) {
 	timing := stream.NewTiming(time.Hour, 8*time.Second) // looked at every two seconds
 	silent, slow := newFeed(), newFeed()
-	s := holder(t, secure, timing, func(r *http.Request) *feed {
+	s := holder(t, kind, timing, func(r *http.Request) *feed {
 		if r.URL.Path == "/slow" {
 			return slow
 		}

@@ -20,12 +20,13 @@ type loop struct {
 	dirty   []*held    // streams with something to do
 	events  []event    // what the poller has seen
 	results []returned // the turns that workers have finished
+	notices []notice   // what outlets have said
 	slots   []*held    // all streams, by slot
 	gens    []uint32   // how often each slot was taken or freed
 	free    []uint32   // slots without a stream
 	count   int        // of streams
 
-	wake chan struct{} // signalled if dirty, events or results has grown
+	wake chan struct{} // signalled if one of the lists above has grown
 
 	wheel
 	writer
@@ -77,17 +78,32 @@ func (l *loop) enter(s *held) (gen uint32) {
 	return l.gens[s.slot]
 }
 
+// leave frees a stream's slot, if it has one.
+func (l *loop) leave(s *held) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count--
+	if s.adopted() {
+		return
+	}
+	l.gens[s.slot]++ // so that an event under way is ignored
+	l.slots[s.slot] = nil
+	l.free = append(l.free, s.slot)
+}
+
 // run is the goroutine of a loop. It never ends.
 func (l *loop) run() {
 	var dirty []*held
 	var events []event
 	var results []returned
+	var notices []notice
 	timer := time.NewTimer(0)
 	for {
 		l.mu.Lock()
 		dirty, l.dirty = l.dirty, dirty[:0]
 		events, l.events = l.events, events[:0]
 		results, l.results = l.results, results[:0]
+		notices, l.notices = l.notices, notices[:0]
 		for _, s := range dirty {
 			s.queued = false
 		}
@@ -101,12 +117,16 @@ func (l *loop) run() {
 		for _, e := range events {
 			l.seen(e)
 		}
+		for _, n := range notices {
+			l.noted(n)
+		}
 		for _, s := range dirty {
 			l.attend(s)
 		}
-		busy := len(dirty)+len(events)+len(results) > 0
+		busy := len(dirty)+len(events)+len(results)+len(notices) > 0
 		clear(dirty)
 		clear(results)
+		clear(notices)
 		switch {
 		case busy:
 		case count == 0:
@@ -150,11 +170,11 @@ func (l *loop) attend(s *held) {
 		l.hasten(s)
 	case s.blocked:
 		l.hasten(s)
-	case s.tls == nil:
-		l.done(s, l.writer.run(&s.pipe))
-	default:
+	case s.lent():
 		s.busy = true
 		l.poller.workers.put(s)
+	default:
+		l.done(s, l.writer.run(&s.pipe))
 	}
 }
 
@@ -214,20 +234,15 @@ func (l *loop) close(s *held, reason error) {
 	}
 	s.closed, s.backlog = true, nil
 	l.unlink(s)
-	s.shut()
-	l.mu.Lock()
-	l.gens[s.slot]++ // so that an event under way is ignored
-	l.slots[s.slot] = nil
-	l.free = append(l.free, s.slot)
-	l.count--
-	l.mu.Unlock()
+	s.shut(reason)
+	l.leave(s)
 	s.src.Close(reason)
 }
 
 // look breaks a stream's silence, and gives up a client that takes nothing.
 func (l *loop) look(s *held) {
 	s.limitKernel()
-	if s.busy && s.tls.moved() {
+	if s.busy && s.via.moved() {
 		s.wrote = l.now
 	}
 	silent, timeout := l.now-s.wrote, s.timeout()

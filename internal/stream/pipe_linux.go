@@ -8,16 +8,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipe is a source and the connection that it is written to.
+// pipe is a source and what it is written to.
 type pipe struct {
 	src     Source
-	tls     *secured // nil for a plain connection
+	via     *via     // nil for a plain connection
 	backlog *backlog // what a full socket has left; nil if that is nothing
 
-	fd      int32
-	chunked bool // false for HTTP/1.0
-	idle    bool // the next turn breaks the stream's silence
+	fd      int32 // -1 for outlets
+	chunked bool  // only with HTTP/1.1
+	over    bool  // the last chunk was written, or is in backlog
+	idle    bool  // the next turn breaks the stream's silence
 }
+
+// via is what a stream is written to if that is no plain connection: an outlet, or a connection with TLS.
+type via struct {
+	outlet Outlet // nil for a connection with TLS
+	secured
+}
+
+// lent reports whether workers write to the stream.
+func (p *pipe) lent() bool { return p.via != nil && p.via.outlet == nil }
+
+// adopted reports whether the stream is written to an outlet.
+func (p *pipe) adopted() bool { return p.via != nil && p.via.outlet != nil }
 
 // secured is what a connection with TLS has more than a plain one.
 type secured struct {
@@ -51,8 +64,11 @@ type backlog struct {
 
 // write makes one attempt that does not wait.
 func (p *pipe) write(b []byte) (int, error) {
-	if p.tls == nil {
+	switch {
+	case p.via == nil:
 		return unix.Write(int(p.fd), b)
+	case p.adopted():
+		return p.via.outlet.Write(b)
 	}
 	// crypto/tls waits for a full socket, so ask first whether the socket has room for a record.
 	poll := []unix.PollFd{{Fd: p.fd, Events: unix.POLLOUT}}
@@ -61,17 +77,20 @@ func (p *pipe) write(b []byte) (int, error) {
 	} else if n == 0 {
 		return 0, unix.EAGAIN
 	}
-	return p.tls.Write(b[:min(len(b), maxBatch)])
+	return p.via.Write(b[:min(len(b), maxBatch)])
 }
 
 // hurry ends a write that waits all the same.
-func (p *pipe) hurry() { _ = p.tls.SetWriteDeadline(time.Unix(1, 0)) }
+func (p *pipe) hurry() { _ = p.via.SetWriteDeadline(time.Unix(1, 0)) }
 
-// shut closes the descriptor, which also removes it from the epoll.
-func (p *pipe) shut() {
-	if p.tls != nil {
-		_ = p.tls.NetConn().Close() // without the alert that ends a TLS connection, which could wait
-		return
+// shut ends an outlet, or closes the descriptor, which also removes it from the epoll.
+func (p *pipe) shut(reason error) {
+	switch {
+	case p.via == nil:
+		_ = unix.Close(int(p.fd))
+	case p.adopted():
+		p.via.outlet.End(reason)
+	default:
+		_ = p.via.NetConn().Close() // without the alert that ends a TLS connection, which could wait
 	}
-	_ = unix.Close(int(p.fd))
 }

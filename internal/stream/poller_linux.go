@@ -53,17 +53,21 @@ func newPoller(processors int) (*poller, error) {
 	return p, nil
 }
 
+// pick returns the loop of the next stream.
+func (p *poller) pick() *loop {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next++
+	return p.loops[int(p.next)%len(p.loops)]
+}
+
 // hold gives a connection to a loop, which closes fd when the stream has ended.
 func (p *poller) hold(fd int, conn *tls.Conn, chunked bool, src Source, t *Timing) {
 	limitSocket(fd, conn == nil)
-	p.mu.Lock()
-	p.next++
-	l := p.loops[int(p.next)%len(p.loops)]
-	p.mu.Unlock()
-
+	l := p.pick()
 	s := &held{pipe: pipe{src: src, fd: int32(fd), chunked: chunked}, loop: l, timing: t, queued: true}
 	if conn != nil {
-		s.tls = &secured{Conn: conn}
+		s.via = &via{secured: secured{Conn: conn}}
 	}
 	s.limitKernel()
 	// Before the loop has the stream, so that nothing is lost that comes after the loop's first look.

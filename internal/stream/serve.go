@@ -35,7 +35,7 @@ func Serve(ctx context.Context, w http.ResponseWriter, conn net.Conn, src Source
 	s := &served{src: src, timing: t, conn: conn, w: w, wake: make(chan struct{}, 1)}
 	// From here on past the wrappers: each of them costs a call for a write, and some set deadlines, which over HTTP/2 are messages to
 	// another goroutine. But if one of them encodes the body, all has to go through it.
-	if inner := innermost(w); inner.Header().Get("Content-Encoding") == "" {
+	if inner := Innermost(w); inner.Header().Get("Content-Encoding") == "" {
 		s.w = inner
 	}
 	s.rc = http.NewResponseController(s.w)

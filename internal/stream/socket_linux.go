@@ -6,24 +6,33 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sse-push/caddy-sse-push/internal/transport"
 )
 
 const (
 	// sendBuffer bounds what the kernel keeps for a client that does not read; the kernel doubles it. A socket counts as writable
-	// only if a third of it is free, which is room for a TLS record of maxBatch bytes.
+	// only if a third of it is free, which is room for the TLS record of maxBatch bytes that a worker writes.
 	sendBuffer = 64 << 10
-	// notSent is how many bytes may wait to be sent before a plain socket counts as full.
+	// notSent is how many bytes may wait to be sent before a socket counts as full that no worker writes to.
 	notSent = 16 << 10
 )
 
 // limitSocket bounds what the kernel keeps for a held connection.
-func limitSocket(fd int, plain bool) {
+func limitSocket(fd int, lowWater bool) {
 	set := func(level, name, value int) {
 		_ = unix.SetsockoptInt(fd, level, name, value) // an error is ignored: streams work without the limit
 	}
 	set(unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
-	if plain {
+	if lowWater {
 		set(unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent)
+	}
+}
+
+// limitSecure does the same for a connection whose TLS does not wait.
+func limitSecure(conn syscall.Conn) {
+	if c, err := conn.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { limitSocket(int(fd), true) })
 	}
 }
 
@@ -50,6 +59,12 @@ func limitSharedKernel(conn net.Conn, d time.Duration) {
 // setShared sets a TCP option on a connection, whatever wraps it. If there is no TCP connection below or the option cannot be set,
 // nothing changes: streams work without these limits.
 func setShared(conn net.Conn, name, value int) {
+	if conn == nil {
+		return
+	}
+	if c, ok := carrier(conn).(*transport.Conn); ok {
+		conn = c
+	}
 	for {
 		if raw, ok := conn.(syscall.Conn); ok {
 			if c, err := raw.SyscallConn(); err == nil {
@@ -57,7 +72,7 @@ func setShared(conn net.Conn, name, value int) {
 			}
 			return
 		}
-		if tcp, ok := tcpOf(conn); ok {
+		if tcp, ok := transport.TCP(conn); ok {
 			conn = tcp
 			continue
 		}
@@ -67,16 +82,4 @@ func setShared(conn net.Conn, name, value int) {
 		}
 		conn = wrapper.NetConn()
 	}
-}
-
-// tcpOf returns the TCP connection that a connection reads from and writes to. A listener wrapper that only reads something ahead
-// of the first byte, as that of proxy_protocol does, has a method TCPConn that returns it.
-func tcpOf(conn net.Conn) (*net.TCPConn, bool) {
-	switch c := conn.(type) {
-	case *net.TCPConn:
-		return c, true
-	case interface{ TCPConn() (*net.TCPConn, bool) }:
-		return c.TCPConn()
-	}
-	return nil, false
 }

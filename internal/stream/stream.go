@@ -60,8 +60,8 @@ const (
 
 var errTimeout = errors.New("the client took nothing for too long")
 
-// innermost returns the writer below all wrappers.
-func innermost(w http.ResponseWriter) http.ResponseWriter {
+// Innermost returns the writer below all wrappers.
+func Innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {

@@ -28,17 +28,13 @@ func (w wrapper) Accept() (net.Conn, error) {
 	return wrapped{conn}, err
 }
 
-func TestHeldBehindAWrapper(t *testing.T) { both(t, testHeldBehindAWrapper) }
+func TestHeldBehindAWrapper(t *testing.T) { onAll(t, testHeldBehindAWrapper) }
 
-func testHeldBehindAWrapper(t *testing.T, secure bool) {
+func testHeldBehindAWrapper(t *testing.T, kind string) {
 	f := newFeed()
 	s := unstarted(t, held, func(*http.Request) *feed { return f })
 	s.Listener = wrapper{s.Listener}
-	if secure {
-		s.StartTLS()
-	} else {
-		s.Start()
-	}
+	start(s, kind)
 	resp, err := s.Client().Get(s.URL)
 	if err != nil {
 		t.Fatal(err)

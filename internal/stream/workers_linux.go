@@ -59,7 +59,7 @@ func newWorkers(shared, most int) *workers {
 func (p *workers) put(s *held) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.tls.slow && p.stuck.Len() < p.most {
+	if s.via.slow && p.stuck.Len() < p.most {
 		go p.apart(p.begin(s, &p.stuck))
 		return
 	}
@@ -186,7 +186,7 @@ func (p *workers) note(t *turn) {
 	if t.in != nil {
 		t.in.Remove(t.place)
 	}
-	t.held.tls.slow = time.Since(t.begun) >= stuckAfter
+	t.held.via.slow = time.Since(t.begun) >= stuckAfter
 }
 
 // watch schedules a call of check if the queue waits for a turn that may be stuck. The caller holds mu.

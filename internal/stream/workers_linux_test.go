@@ -82,7 +82,7 @@ func (c *crew) connect() (*held, *tls.Conn) {
 	}
 	src := &once{frame: []byte("hello"), closed: make(chan error, 1)}
 	return &held{
-		pipe: pipe{src: src, fd: int32(c.room), tls: &secured{Conn: server}},
+		pipe: pipe{src: src, fd: int32(c.room), via: &via{secured: secured{Conn: server}}},
 		loop: c.loop, timing: NewTiming(time.Hour, time.Minute), due: 1, busy: true,
 	}, client
 }
@@ -202,16 +202,16 @@ func TestQueueIsNoSilence(t *testing.T) {
 		}
 	}
 	deadline := func() bool {
-		_, err := s.tls.Conn.Write([]byte("x"))
+		_, err := s.via.Conn.Write([]byte("x"))
 		return errors.Is(err, os.ErrDeadlineExceeded)
 	}
 	l.turn(l.look)
 	s.wrote = l.now
 	l.schedule(s)
 	pass(10 * time.Minute) // in the queue
-	s.tls.writes.Add(1)
+	s.via.writes.Add(1)
 	pass(50 * time.Second)
-	if s.tls.writes.Load() != 1 || l.now-s.wrote > ticks(time.Minute) {
+	if s.via.writes.Load() != 1 || l.now-s.wrote > ticks(time.Minute) {
 		t.Error("given up before its time")
 	}
 	pass(30 * time.Second)

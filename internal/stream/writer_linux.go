@@ -47,11 +47,11 @@ type writer struct {
 const slice = 10 * time.Millisecond
 
 // late reports whether a turn of a connection with TLS has used up its slice.
-func (w *writer) late(p *pipe) bool { return p.tls != nil && time.Since(w.begun) > slice }
+func (w *writer) late(p *pipe) bool { return p.lent() && time.Since(w.begun) > slice }
 
 // run writes what the source has, as far as the socket takes it.
 func (w *writer) run(p *pipe) (r result) {
-	if p.tls != nil {
+	if p.lent() {
 		w.begun = time.Now()
 	}
 	if r.begun = p.backlog == nil; !r.begun {
@@ -73,7 +73,8 @@ func (w *writer) run(p *pipe) (r result) {
 			clear(frames)
 		}
 		r.state, r.err = w.flush(p, &w.out, &r.wrote)
-		if end != nil && r.state == quiet && p.chunked {
+		if end != nil && r.state == quiet && p.chunked && !p.over {
+			p.over = true
 			w.out.rest = append(w.scratch[:0], "0\r\n\r\n"...)
 			r.state, r.err = w.flush(p, &w.out, &r.wrote)
 		}
@@ -139,10 +140,12 @@ func (w *writer) flush(p *pipe, l *backlog, wrote *bool) (state, error) {
 			return quiet, nil
 		}
 		n, err := p.write(*b)
+		if n > 0 { // an outlet may take some and return EAGAIN for the rest
+			*b, *wrote = (*b)[n:], true
+		}
 		switch err {
 		case nil:
-			*wrote = true
-			if *b = (*b)[n:]; w.late(p) && (len(l.rest)+len(l.body) > 0 || l.crlf) {
+			if w.late(p) && (len(l.rest)+len(l.body) > 0 || l.crlf) {
 				return more, nil
 			}
 		case unix.EINTR:
