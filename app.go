@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/sse-push/caddy-sse-push/internal/listener"
 	"github.com/sse-push/caddy-sse-push/internal/metrics"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 )
@@ -17,7 +18,9 @@ import (
 // App owns the hubs of a config. It needs no configuration: handlers name the hubs.
 type App struct {
 	hubs    map[string]*group
-	unnamed []byte // the handler that names no hub, as JSON; nil if all name theirs
+	unnamed []byte                     // the handler that names no hub, as JSON; nil if all name theirs
+	serves  map[*caddyhttp.Server]bool // the servers with a subscribe route
+	wrapped map[*caddyhttp.Server]bool // those with the listener wrapper
 	ctx     caddy.Context
 }
 
@@ -32,6 +35,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the app.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.hubs = ctx, map[string]*group{}
+	a.serves, a.wrapped = map[*caddyhttp.Server]bool{}, map[*caddyhttp.Server]bool{}
 	if err := metrics.Register(ctx.GetMetricsRegistry(), pool.All); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
@@ -61,6 +65,9 @@ func (a *App) Start() error {
 	return nil
 }
 
+// Wrapped records that a server has the listener wrapper.
+func (a *App) Wrapped(s *caddyhttp.Server) { a.wrapped[s] = true }
+
 // started puts the config in force for its hubs: only now is it certain that Caddy keeps this config.
 func (a *App) started() {
 	for _, g := range a.hubs {
@@ -72,6 +79,9 @@ func (a *App) started() {
 	if site, err := a.ctx.AppIfConfigured("http"); err == nil {
 		for _, server := range site.(*caddyhttp.App).Servers {
 			warnUnreachable(server.Routes)
+			if a.serves[server] && !a.wrapped[server] {
+				listener.Advise(server, a.ctx.Logger())
+			}
 		}
 	}
 }

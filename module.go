@@ -15,6 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/inspector"
+	"github.com/sse-push/caddy-sse-push/internal/listener"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
@@ -24,6 +25,7 @@ import (
 func init() {
 	caddy.RegisterModule(App{})
 	caddy.RegisterModule(Handler{})
+	caddy.RegisterModule(listener.Wrapper{})
 }
 
 // Handler serves the subscribe route, on which browsers hold an EventSource, and the internal route, on
@@ -149,6 +151,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && h.Path != "" {
 		srv.RegisterConnContext(subscribe.WithConn)
+		app.(*App).serves[srv] = true
 	}
 	for _, w := range h.Settings.Warnings() {
 		h.log.Warn(w)

@@ -27,37 +27,3 @@ func (h Handle) Room() { h.held.loop.note(notice{held: h.held}) }
 
 // Left says that the client has left, which ends the stream. The outlet's End is not called.
 func (h Handle) Left(reason error) { h.held.loop.note(notice{h.held, reason}) }
-
-// notice is what an outlet has said.
-type notice struct {
-	held *held
-	left error // why the client has left; nil if there is room
-}
-
-// note passes on what an outlet has said.
-func (l *loop) note(n notice) {
-	l.mu.Lock()
-	l.notices = append(l.notices, n)
-	l.mu.Unlock()
-	l.signal()
-}
-
-// noted handles a notice. The stream may have ended in the meantime.
-func (l *loop) noted(n notice) {
-	s := n.held
-	switch {
-	case s.closed:
-	case n.left != nil:
-		s.via.outlet = departed{}
-		l.close(s, n.left)
-	case s.blocked:
-		s.blocked = false
-		l.attend(s)
-	}
-}
-
-// departed is the outlet of a client that has left.
-type departed struct{}
-
-func (departed) Write([]byte) (int, error) { return 0, errLeft }
-func (departed) End(error)                 {}

@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
-	"github.com/sse-push/caddy-sse-push/internal/listener"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
+	"github.com/sse-push/caddy-sse-push/internal/transport"
 )
 
 // holder serves streams that are taken over. pick returns the source for a request.
@@ -57,11 +57,32 @@ func start(s *httptest.Server, kind string) {
 		other.StartTLS()
 		other.Close()
 		s.TLS = other.TLS
-		s.Listener = listener.Wrap(tls.NewListener(s.Listener, s.TLS), listener.Config{TLS: s.TLS, Linger: time.Second})
+		s.Listener = shaken{s.Listener, s.TLS}
 		s.Start()
 		s.URL = strings.Replace(s.URL, "http:", "https:", 1)
 		s.Client().Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	}
+}
+
+// shaken is a listener whose connections have a transport of ours, and have shaken hands.
+type shaken struct {
+	net.Listener
+	config *tls.Config
+}
+
+func (l shaken) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c, err := transport.Server(conn, l.config)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Handshake(context.Background(), limit); err != nil {
+		return nil, err
+	}
+	return c.Blocking(), nil
 }
 
 // onAll runs a test on all kinds of connections at the same time.

@@ -1,0 +1,132 @@
+package listener
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"net"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// Wrapper is a listener wrapper that makes streams over HTTPS cheaper. Connections with TLS get a transport whose writes do not
+// wait, so that a stream needs no goroutine. It belongs after the `tls` wrapper, if the server has that, and has no options. On
+// systems other than Linux it changes nothing, and so it does to connections without TLS.
+type Wrapper struct {
+	server *caddyhttp.Server
+	ctx    caddy.Context
+}
+
+// CaddyModule returns the Caddy module information.
+func (Wrapper) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "caddy.listeners.sse_push",
+		New: func() caddy.Module { return new(Wrapper) },
+	}
+}
+
+// Provision finds the server that the wrapper belongs to.
+func (w *Wrapper) Provision(ctx caddy.Context) error {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return errors.New("the listener wrapper sse_push is for HTTP servers only")
+	}
+	if names := wrapperNames(server); slices.Index(names, "tls") > slices.Index(names, "sse_push") {
+		return errors.New("listener_wrappers: sse_push must come after tls, as it is for connections with TLS")
+	}
+	app, err := ctx.App("sse_push")
+	if err != nil {
+		return err
+	}
+	if k, ok := app.(keeper); ok {
+		k.Wrapped(server)
+	}
+	w.server, w.ctx = server, ctx
+	return nil
+}
+
+// keeper is the app, which advises servers without the wrapper to have it.
+type keeper interface {
+	Wrapped(*caddyhttp.Server)
+}
+
+// wrapperNames returns the names of a server's listener wrappers. Caddy forgets them once they are loaded.
+func wrapperNames(s *caddyhttp.Server) (names []string) {
+	for _, raw := range s.ListenerWrappersRaw {
+		var wrapper struct {
+			Name string `json:"wrapper"`
+		}
+		_ = json.Unmarshal(raw, &wrapper) // Caddy has done so before
+		names = append(names, wrapper.Name)
+	}
+	return names
+}
+
+// WrapListener implements caddy.ListenerWrapper.
+func (w *Wrapper) WrapListener(ln net.Listener) net.Listener {
+	if len(w.server.TLSConnPolicies) == 0 {
+		return ln
+	}
+	return Wrap(ln, Config{
+		TLS:     w.server.TLSConnPolicies.TLSConfig(w.ctx),
+		Timeout: shortest(w.server.ReadHeaderTimeout, w.server.ReadTimeout, w.server.WriteTimeout),
+		Linger:  w.linger(),
+	})
+}
+
+// lingerAfterClose is for how long net/http, too, lets a connection without a request live on after its listener was closed.
+const lingerAfterClose = caddy.Duration(5 * time.Second)
+
+// linger returns for how long handshakes may go on after the listener was closed.
+func (w *Wrapper) linger() time.Duration {
+	app, err := w.ctx.AppIfConfigured("http")
+	if err != nil {
+		return time.Duration(lingerAfterClose)
+	}
+	return shortest(app.(*caddyhttp.App).GracePeriod, lingerAfterClose)
+}
+
+// shortest returns the shortest of the durations that are greater than 0; 0 if none is.
+func shortest(durations ...caddy.Duration) (d time.Duration) {
+	for _, other := range durations {
+		if other > 0 {
+			d = min(cmp.Or(d, time.Duration(other)), time.Duration(other))
+		}
+	}
+	return d
+}
+
+// Advise logs that a server without the wrapper may have streams over HTTPS that it would make cheaper.
+func Advise(s *caddyhttp.Server, log *zap.Logger) {
+	if runtime.GOOS == "linux" && len(s.TLSConnPolicies) > 0 {
+		log.Info("streams over HTTPS take more memory and CPU than they need to; the listener wrapper sse_push changes that, "+
+			"in the global options: servers { listener_wrappers { sse_push } }", zap.String("server", s.Name()))
+	}
+}
+
+// UnmarshalCaddyfile sets up the wrapper from Caddyfile tokens. Syntax:
+//
+//	sse_push
+func (w *Wrapper) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the wrapper's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	if d.NextBlock(0) {
+		return d.Errf("sse_push has no options here: the directive in the site has them")
+	}
+	return nil
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner     = (*Wrapper)(nil)
+	_ caddy.ListenerWrapper = (*Wrapper)(nil)
+	_ caddyfile.Unmarshaler = (*Wrapper)(nil)
+)
