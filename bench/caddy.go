@@ -121,7 +121,7 @@ func (c *caddy) start(ctx context.Context, b *bench, s *scenario, p protocol) (*
 		if site.Admin, err = freeAddress(); err != nil {
 			return nil, err
 		}
-		t.pprof = "http://" + site.Admin + "/debug/pprof/profile"
+		t.pprof = "http://" + site.Admin + "/debug/pprof/"
 	}
 	t.host = t.address
 	if p != h1 {

@@ -91,6 +91,7 @@ func newH2Conn(conn net.Conn, w windows) *h2Conn {
 		http2.Setting{ID: http2.SettingHeaderTableSize, Val: headerTable},
 		http2.Setting{ID: http2.SettingEnablePush, Val: 0},
 		http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(w.stream)},
+		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: 256 << 10},
 	)
 	_ = c.framer.WriteWindowUpdate(0, uint32(w.connection-firstWindow))
 	return c
@@ -124,7 +125,8 @@ func (c *h2Conn) open(s h2Stream, fields []hpack.HeaderField, body []byte) error
 	for _, f := range fields {
 		_ = c.fields.WriteField(f)
 	}
-	_ = c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.block.Bytes(), EndStream: len(body) == 0, EndHeaders: true})
+	_ = c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.block.Bytes(), EndStream: len(body) == 0, EndHeaders: true,
+		Priority: http2.PriorityParam{Exclusive: true, Weight: 255}}) // as Chrome has it
 	c.flush()
 	for len(body) > 0 {
 		for min(c.window, open.window) <= 0 && c.streams[id] != nil && c.err == nil {

@@ -111,5 +111,6 @@ func (r *session) memoryAfter(ctx context.Context, t *target, s *swarm, waits []
 		}
 		after = append(after, memory)
 	}
+	r.heap(ctx, t)
 	return after, nil
 }

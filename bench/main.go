@@ -1,5 +1,6 @@
 // Command bench measures Server-Sent Events servers side by side on loopback: a floor that does nothing but write, this
-// project in the Caddy that is built from the directory above, and nchan where it is installed.
+// project in the Caddy that is built from the directory above, the same from an earlier commit (-before), and nchan if it is
+// installed.
 //
 // Every server runs as a process of its own, one at a time, and is started afresh for each row. This process is the load: it
 // connects, publishes, reads and checks what it reads. What a server used is asked of the kernel.
@@ -43,7 +44,7 @@ type bench struct {
 	dir          string // of all files
 	build        *build // once it is built
 	before       *build // or nil
-	profiles     string // a directory for CPU profiles, or none
+	profiles     string // a directory for profiles, or none
 	nchanWorkers string
 	identity     *identity
 	descriptors  uint64
@@ -61,7 +62,7 @@ func run() error {
 	flags.StringVar(&caddy, "caddy", "", "a Caddy to measure instead of building one")
 	flags.StringVar(&before, "before", "", "a commit, or a Caddy, to measure beside it as \"before\"")
 	flags.IntVar(&b.repeat, "repeat", 1, "how many times to measure each row, servers taking turns; tables have the medians")
-	flags.StringVar(&b.profiles, "profile", "", "a directory to save CPU profiles of sse_push to; they slow it down")
+	flags.StringVar(&b.profiles, "profile", "", "a directory to save CPU and heap profiles of sse_push to; they slow it down")
 	flags.StringVar(&b.nchanWorkers, "nchan-workers", "auto", "nginx's worker_processes")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
@@ -73,6 +74,9 @@ func run() error {
 	wanted, err := choose(names, serverNames())
 	if err != nil {
 		return err
+	}
+	if before == "" && names != "" && slices.Contains(wanted, "before") {
+		return errors.New("-servers before needs -before")
 	}
 	if before == "" {
 		wanted = slices.DeleteFunc(wanted, func(name string) bool { return name == "before" })

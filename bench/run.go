@@ -201,13 +201,28 @@ func (r *session) profile(ctx context.Context, t *target) {
 		return
 	}
 	r.wg.Wait() // there can be one at a time
-	r.profiled++
-	name := filepath.Join(r.profiles, fmt.Sprintf("%s-%s-%d.pprof", r.scenario.name, r.protocol, r.profiled))
+	name := r.profileName("cpu")
 	r.wg.Go(func() {
-		if err := download(ctx, t.pprof+"?seconds=4", name); err != nil {
+		if err := download(ctx, t.pprof+"profile?seconds=4", name); err != nil {
 			progress("profile: %v", err)
 		}
 	})
+}
+
+// heap saves what the server's memory holds.
+func (r *session) heap(ctx context.Context, t *target) {
+	if t.pprof == "" {
+		return
+	}
+	if err := download(ctx, t.pprof+"heap", r.profileName("heap")); err != nil {
+		progress("profile: %v", err)
+	}
+}
+
+func (r *session) profileName(kind string) string {
+	r.profiled++
+	name := fmt.Sprintf("%s-%s-%s-%s-%d.pprof", r.scenario.name, r.protocol, r.server.variant, kind, r.profiled)
+	return filepath.Join(r.profiles, strings.NewReplacer(", ", "-", " ", "-", "'", "", "--", "-").Replace(name))
 }
 
 func download(ctx context.Context, url, name string) error {

@@ -38,7 +38,7 @@ type target struct {
 	host     string
 	control  string // of publishers
 	tls      *tls.Config
-	pprof    string // where a CPU profile may be had, if it may
+	pprof    string // the URL of its profiles, or empty
 
 	// path returns what a client asks for to hear a user's events and those for everybody. It is nil if there are no streams.
 	path func(user int) string
