@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,26 +26,17 @@ import (
 
 // The tests run against two servers: the one that the distribution has, and the current one, built from its module.
 
-var buildDir string
+func TestMain(m *testing.M) { os.Exit(hubtest.Main(m)) }
 
-func TestMain(m *testing.M) {
-	var err error
-	if buildDir, err = os.MkdirTemp("", "natsbroker"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := hubtest.Main(m)
-	_ = os.RemoveAll(buildDir)
-	os.Exit(code)
-}
-
+// built returns the path of the current server, which go keeps in its cache.
 var built = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(buildDir, "nats-server")
-	cmd := exec.Command("go", "build", "-C", filepath.Join("..", "..", "test"), "-o", path, "github.com/nats-io/nats-server/v2")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "tool", "-n", "github.com/nats-io/nats-server/v2")
+	cmd.Dir = filepath.Join("..", "..", "test")
+	out, err := cmd.Output()
+	if err != nil {
 		return "", fmt.Errorf("building nats-server: %w: %s", err, out)
 	}
-	return path, nil
+	return strings.TrimSpace(string(out)), nil
 })
 
 // binaries find each server's program.

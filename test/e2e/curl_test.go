@@ -103,19 +103,19 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// The bound is for a person who waits; a machine that is busy may miss it now and then.
+// The bound is for a person who waits. A machine that is busy may miss it often, but not always.
 func TestCurlConnectsAtOnce(t *testing.T) {
 	const enough = 100 * time.Millisecond
 	url := example(t)
 	best := time.Hour
-	for range 10 {
+	for tries := 0; best > enough && tries < 100; tries++ {
 		begin := time.Now()
 		lines := curlStream(t, url+"/events?userId=u1")
 		await(t, lines, "event: sse:connected")
 		best = min(best, time.Since(begin))
 	}
 	if best > enough {
-		t.Errorf("of 10 connects the best took %v, want at most %v", best, enough)
+		t.Errorf("the best of 100 connects took %v, want at most %v", best, enough)
 	}
 }
 

@@ -22,14 +22,16 @@ func TestMakeRun(t *testing.T) {
 			t.Fatalf("something listens on 127.0.0.1:%s, where `make run` has %s: stop it first", port, what)
 		}
 	}
+	// `make test` may be above.
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "MAKE") || strings.HasPrefix(e, "MFLAGS=") })
+	harness.BuildCaddy(t)
 	build := exec.Command(harness.Program(t, "make"), "build") // apart, as it may take minutes
-	build.Dir = harness.Root()
+	build.Dir, build.Env = harness.Root(), env
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("make build: %v\n%s", err, out)
 	}
 	run := exec.Command(harness.Program(t, "make"), "run")
-	run.Dir = harness.Root()
-	run.Env = slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "MAKE") }) // `make test` may be above
+	run.Dir, run.Env = harness.Root(), env
 	p := harness.Start(t, "make run", run)
 
 	answers := func(url, want string) {

@@ -208,6 +208,7 @@ func TestReadmeQuickStart(t *testing.T) {
 // Every other command line of the README.
 func TestReadmeCommands(t *testing.T) {
 	t.Parallel()
+	harness.BuildCaddy(t) // which one of them does
 	address, pair := quickStart(t)
 	u1 := harness.Open(t, "http://"+address+"/events?userId=u1")
 	u1.Connected()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -18,8 +19,6 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
-
-	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // browser is one Chromium for all tests of a run; each Profile of it is a stranger to the others.
@@ -250,11 +249,18 @@ func (tab *Tab) Press(selector, keys string) {
 func (tab *Tab) Wait(expression string) {
 	tab.t.Helper()
 	var err error
-	if !brokertest.Until(func() (ok bool) {
-		ok, err = eval[bool](tab, "!!("+expression+")")
-		return ok && err == nil
-	}) {
-		tab.t.Fatalf("waited in vain for the page: %s (%v)", expression, err)
+	deadline := time.After(2 * Patience)
+	// Less often than brokertest.Until looks: each look costs the browser more than the pause.
+	for pause := 4 * time.Millisecond; ; pause = min(pause+pause/2, 100*time.Millisecond) {
+		var ok bool
+		if ok, err = eval[bool](tab, "!!("+expression+")"); ok && err == nil {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-deadline:
+			tab.t.Fatalf("waited in vain for the page: %s (%v)", expression, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -144,7 +145,15 @@ func caddyCommand(t testing.TB, dir string, env []string, args ...string) *exec.
 	return cmd
 }
 
-// caddyBinary builds Caddy once for all tests of a run.
+// BuildCaddy builds Caddy, once for all tests of a run, and leaves it in the repository's top folder: what tests build there as
+// users do is then up to date.
+func BuildCaddy(t testing.TB) {
+	t.Helper()
+	if err := leaveCaddy(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 var caddyBinary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(workDir, "caddy")
 	cmd := exec.Command("go", "build", raceFlag, "-o", path, "./cmd/caddy")
@@ -153,6 +162,29 @@ var caddyBinary = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("building ./cmd/caddy: %w\n%s", err, out)
 	}
 	return path, nil
+})
+
+// leaveCaddy copies Caddy to where `make build` puts it.
+var leaveCaddy = sync.OnceValue(func() error {
+	binary, err := caddyBinary()
+	if err != nil {
+		return err
+	}
+	from, err := os.Open(binary)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.CreateTemp(Root(), "*.test") // a name that git ignores
+	if err != nil {
+		return err
+	}
+	defer os.Remove(to.Name()) // unless it has its name
+	_, err = io.Copy(to, from)
+	if err := errors.Join(err, to.Chmod(0o755), to.Close()); err != nil {
+		return err
+	}
+	return os.Rename(to.Name(), filepath.Join(Root(), "caddy"))
 })
 
 // File reads a file of the repository and replaces what the pairs say: what must differ here, such as ports. Each old text has to

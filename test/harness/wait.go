@@ -25,13 +25,14 @@ var (
 	ports   = map[int]bool{}
 )
 
-// Port is free on 127.0.0.1, and given out once. It lies below those that the system takes for outgoing connections.
+// Port returns a port that is free on 127.0.0.1, each once. It lies below those that the system takes for outgoing connections,
+// and above those of brokertest, whose suites may run at the same time.
 func Port(t testing.TB) string {
 	t.Helper()
 	portsMu.Lock()
 	defer portsMu.Unlock()
 	for range 1000 {
-		port := 10000 + rand.IntN(22000)
+		port := 30_000 + rand.IntN(2_700)
 		if ports[port] || !PortIsFree(fmt.Sprint(port)) {
 			continue
 		}
