@@ -5,7 +5,7 @@
 
 GO ?= go
 
-.PHONY: run test bench lint deps build
+.PHONY: run test race beside static e2e clients bench lint vet deps build
 
 build:
 	$(GO) build -o caddy ./cmd/caddy
@@ -13,25 +13,42 @@ build:
 run: build
 	@sh examples/run.sh
 
-# The times are of two cores. go test prints a package when it and those listed before it are done, so it may be silent for minutes.
-test: deps lint
-	@echo "Go tests with the race detector: about 6 minutes"
-	$(GO) test -race -timeout 15m ./...
-	@echo "End-to-end tests with PHP, nginx, Redis, NATS and Chromium: about 2 minutes"
-	cd test && $(GO) test -count=1 -timeout 15m ./... # never from the cache, which does not know of the binaries it runs
-	@echo "Tests of the benchmark and of the clients: seconds"
-	cd bench && $(GO) test ./...
+# Tests with the race detector run beside all else, as much of both is waiting. Each part's output comes when it ends. If one
+# fails, make says which, lets the other end, and fails.
+test: deps
+	@echo "Go tests with the race detector run beside staticcheck, end-to-end tests and tests of the clients, for about 6 minutes on"
+	@echo "two cores. Each of these prints when it ends."
+	@$(MAKE) --no-print-directory -j2 -Otarget race beside
+
+# Packages that take longest begin first. Each is vetted as it is tested.
+race:
+	$(GO) test -race -vet=all -p 3 -timeout 15m ./broker/natsbroker ./internal/sitetest ./internal/hub ./...
+
+beside:
+	@$(MAKE) static
+	@$(MAKE) e2e
+	@$(MAKE) clients
+
+# Never from the cache, which does not know of the binaries that they run.
+e2e:
+	cd test && $(GO) test -vet=all -count=1 -timeout 15m ./...
+
+clients:
+	cd bench && $(GO) test -vet=all ./...
 	php clients/php/tests/run.php
 	cd clients/js && node --test
 
 bench:
 	cd bench && $(GO) run . -write
 
-lint:
-	@echo "go vet, gofmt and staticcheck: about 2 minutes"
+lint: vet static
+
+vet:
 	$(GO) vet ./...
 	cd test && $(GO) vet ./...
 	cd bench && $(GO) vet ./...
+
+static:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	$(GO) tool -modfile=test/go.mod staticcheck ./...
 	cd test && $(GO) tool staticcheck ./...
