@@ -22,7 +22,7 @@ test: deps
 
 # Packages that take longest begin first. Each is vetted as it is tested.
 race:
-	$(GO) test -race -vet=all -p 3 -timeout 15m ./broker/natsbroker ./internal/sitetest ./internal/hub ./...
+	$(GO) test -race -vet=all -timeout 15m ./broker/natsbroker ./internal/sitetest ./internal/hub ./...
 
 beside:
 	@$(MAKE) static
