@@ -14,7 +14,7 @@ import (
 // Large events go to many clients that do not read: what waits for them stays under the budget. A client that reads gets
 // everything, and the others get it from the history, or a gap.
 func TestMemoryBudget(t *testing.T) {
-	for name, history := range map[string]int64{"all in the window": 1 << 30, "small window": 600 << 10} {
+	for name, history := range map[string]int64{"all in the window": 1 << 30, "small window": 120 << 10} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { testMemoryBudget(t, history) })
 		})
@@ -22,8 +22,8 @@ func TestMemoryBudget(t *testing.T) {
 }
 
 func testMemoryBudget(t *testing.T, history int64) {
-	const clients, events, budget = 50, 4, 1 << 20
-	s := settings(1000, 512<<10)
+	const clients, events, budget = 50, 4, 200 << 10
+	s := settings(1000, 100<<10)
 	s.History.Bytes, s.Limits.Memory = history, budget
 	h := newHub(t, s)
 	slow := make([]*reader, clients)
@@ -33,7 +33,7 @@ func testMemoryBudget(t *testing.T, history int64) {
 	}
 	fast := subscribe(t, h, hub.Subscription{User: "fast", Topics: []string{"all"}})
 	fast.poll()
-	filler := strings.Repeat("x", 100_000)
+	filler := strings.Repeat("x", 20_000)
 	for n := range events {
 		for i := range clients {
 			one := user(strconv.Itoa(i), fmt.Sprint(n, filler))

@@ -93,7 +93,7 @@ func TestPagesAreInTheBudget(t *testing.T) {
 				t.Errorf("%d clients that read nothing take %d bytes", clients, took)
 			}
 			for i, r := range readers {
-				if i%13 > 0 || i == 0 { // the others read nothing to the end
+				if i%13 > 0 || i < 26 { // the others read nothing to the end
 					continue
 				}
 				for n := 4*i + 2; n < events; n++ {
