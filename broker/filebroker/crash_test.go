@@ -116,7 +116,7 @@ func TestKilled(t *testing.T) {
 	dir, begin, rounds, total := t.TempDir(), time.Now(), 0, 0
 	o := quiet(Options{MaxAge: time.Hour, segment: 16 << 10})
 	var last broker.Position
-	for ; rounds < 24 || time.Since(begin) < soak; rounds++ {
+	for ; rounds < 8 || time.Since(begin) < soak; rounds++ {
 		acked := runChild(t, dir, 1+rand.IntN(1000))
 		total += len(acked)
 		b, err := Open(dir, o) // and not opened, which would keep all of them
