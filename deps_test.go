@@ -56,7 +56,7 @@ func floors(t *testing.T) map[string]int {
 		t.Fatal(err)
 	}
 	found := map[string]int{}
-	for _, row := range regexp.MustCompile("(?m)^\\| (\\d+) \\| `([a-z/]+)` \\|").FindAllStringSubmatch(string(b), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| (\\d+) \\| `([a-z0-9/]+)` \\|").FindAllStringSubmatch(string(b), -1) {
 		if found[row[2]], err = strconv.Atoi(row[1]); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,206 @@
+package http2
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+const (
+	// maxQueued is how much of the inner server's output is queued before it has to wait.
+	maxQueued = 64 << 10
+	// maxHeldQueued is how much may be queued when a held stream writes. It is more, as what the inner server sends would leave nothing.
+	maxHeldQueued = 2 * maxQueued
+	// linger is how long a connection stays open after a GOAWAY, until the client has got it.
+	linger = time.Second
+	// restAfter is how long a connection without any stream is parked before it gets an inner server, which has the idle timeout.
+	restAfter = 10 * time.Second
+)
+
+// Conn is a client's connection.
+//
+// Locks: wire, then mu. Neither is held while anything waits.
+type Conn struct {
+	transport Transport
+	server    *Server
+	addr      net.Addr
+
+	// wire makes frames that are written follow each other.
+	wire   sync.Mutex
+	midway bool // a frame or a header block of the inner server's has not been written to its end
+
+	// mu guards what follows.
+	mu     sync.Mutex
+	state  state
+	inner  *inner // nil while there is none
+	reader *inner // the inner server's connection that reads frames; nil while none does
+	parked bool   // a goroutine reads frames while there is no inner server
+	again  bool   // that one has to look once more
+	watch  bool   // the transport is watched
+	closed bool
+	last   bool        // the server shuts down
+	timer  *time.Timer // to let the inner server go, or to make one for an idle connection
+	pause  time.Duration
+	rested time.Time // when the inner server was let go
+
+	in frames // the client's frames. It belongs to what reads them.
+}
+
+// newConn returns a Conn for a client's connection that has not sent anything yet, and the first inner server's end of it.
+func newConn(server *Server, t Transport) (*Conn, *inner) {
+	c := &Conn{transport: t, server: server, state: newState(), pause: server.pause}
+	c.addr = &address{t.RemoteAddr(), c}
+	c.in.preface = len(http2.ClientPreface)
+	in := newInner(c)
+	in.ready, in.first = true, true
+	c.inner, c.reader = in, in
+	return c, in
+}
+
+// address is the client's address. It leads from a connection that others have wrapped to the Conn.
+type address struct {
+	net.Addr
+	conn *Conn
+}
+
+// Carrier returns the Conn.
+func (a *address) Carrier() any { return a.conn }
+
+// settle does what the state has left to do. The caller holds no lock.
+func (c *Conn) settle() {
+	c.flush()
+	c.mu.Lock()
+	s := &c.state
+	left, came, broken := s.left, s.came, s.broken && !c.closed
+	s.left, s.came = nil, nil
+	lost := make([]Feed, len(left))
+	for i, e := range left {
+		e.stream.reason = e.reason
+		lost[i] = e.stream.feed
+	}
+	wake := c.unblock()
+	c.plan()
+	over := s.goneAway && !s.live && s.held == 0 && !c.closed
+	c.closed = c.closed || broken || over
+	inner := c.inner
+	c.mu.Unlock()
+	for _, one := range came {
+		close(one.came)
+	}
+	for _, feed := range wake {
+		feed.Room()
+	}
+	for i, feed := range lost {
+		if feed != nil {
+			feed.Left(left[i].reason)
+		}
+	}
+	if broken || over {
+		if inner != nil {
+			inner.rouse()
+		}
+		c.server.forget(c)
+		c.transport.Finish(linger)
+	}
+}
+
+// flush writes the state's own frames, unless the inner server is in the middle of one.
+func (c *Conn) flush() {
+	c.wire.Lock()
+	defer c.wire.Unlock()
+	if c.midway {
+		return
+	}
+	if out := c.takeOut(); len(out) > 0 {
+		_, _ = c.transport.Write(out) // an error is reported by Gone, too
+	}
+}
+
+// takeOut returns the state's own frames for the client.
+func (c *Conn) takeOut() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.state.out
+	c.state.out = nil
+	if s := &c.state; s.broken && !c.closed {
+		out = appendGoAway(out, s.highest, s.failed)
+	}
+	return out
+}
+
+// unblock returns the feeds that waited for room. The caller holds mu.
+func (c *Conn) unblock() (wake []Feed) {
+	s := &c.state
+	if s.roomy = false; s.held == 0 || s.windows.room() == 0 {
+		return nil
+	}
+	for _, st := range s.streams {
+		if st.blocked && st.window > 0 {
+			st.blocked = false
+			wake = append(wake, st.feed)
+		}
+	}
+	return wake
+}
+
+// Readable is called by the transport.
+func (c *Conn) Readable() {
+	c.mu.Lock()
+	reader := c.reader
+	if reader != nil {
+		reader.readable = true
+	}
+	c.mu.Unlock()
+	if reader != nil {
+		reader.rouse()
+		return
+	}
+	c.readParked()
+}
+
+// Writable is called by the transport.
+func (c *Conn) Writable() {
+	if c.transport.Queued() > maxHeldQueued {
+		return
+	}
+	c.mu.Lock()
+	wake := c.unblock()
+	c.mu.Unlock()
+	for _, feed := range wake {
+		feed.Room()
+	}
+}
+
+// Gone is called by the transport.
+func (c *Conn) Gone(err error) { c.lose(err) }
+
+// lose closes a connection that is of no more use.
+func (c *Conn) lose(err error) {
+	c.mu.Lock()
+	c.closed = true
+	c.state.abandon(err)
+	inner := c.inner
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.mu.Unlock()
+	c.server.forget(c)
+	_ = c.transport.Close()
+	if inner != nil {
+		inner.rouse()
+	}
+	c.settle()
+}
+
+// shutdown tells the client to open no more streams. Held streams go on until they end, and the connection is closed after the last one.
+func (c *Conn) shutdown() {
+	c.mu.Lock()
+	c.last = true
+	if s := &c.state; !s.live && !s.goneAway { // the inner server does it itself
+		s.goAway(http2.ErrCodeNo, s.highest)
+	}
+	c.mu.Unlock()
+	c.settle()
+}

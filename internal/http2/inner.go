@@ -1,0 +1,280 @@
+package http2
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// maxForward is how much of the inner server's output is looked at at once.
+const maxForward = 32 << 10
+
+// inner is the connection that an inner server sees. The server's goroutines do all the work: the one that reads takes in the client's
+// frames, and the one that writes sends the server's.
+type inner struct {
+	conn  *Conn
+	wake  chan struct{} // what the reader waits for
+	first bool
+
+	// These belong to the reader.
+	before []byte // goes to the server before anything else
+	ready  bool   // the server knows the client's settings
+	polled bool   // the reader waits for Readable, not in the transport
+
+	out output // belongs to the one that has conn.wire
+
+	dead   atomic.Bool // the server has closed the connection, or was let go
+	inside atomic.Bool // the reader is in Read, and will see dead
+
+	// conn.mu guards these.
+	readable bool // there is more to read
+	waiting  bool // the reader waits for that, between two frames
+	failed   bool // the client's connection cannot be read
+}
+
+func newInner(c *Conn) *inner { return &inner{conn: c, wake: make(chan struct{}, 1)} }
+
+// secured is an inner of a client that uses TLS.
+type secured struct {
+	*inner
+	state func() tls.ConnectionState
+}
+
+func (s secured) ConnectionState() tls.ConnectionState { return s.state() }
+
+func (in *inner) netConn() net.Conn {
+	if t, ok := in.conn.transport.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		return secured{in, t.ConnectionState}
+	}
+	return in
+}
+
+func (in *inner) LocalAddr() net.Addr  { return in.conn.transport.LocalAddr() }
+func (in *inner) RemoteAddr() net.Addr { return in.conn.addr }
+
+func (in *inner) SetDeadline(t time.Time) error {
+	return errors.Join(in.SetReadDeadline(t), in.SetWriteDeadline(t))
+}
+
+// SetReadDeadline has an effect on the first inner server only, which has to wait for the client's preface. All later ones get it at
+// once, and set no deadline after it.
+func (in *inner) SetReadDeadline(t time.Time) error {
+	if in.first {
+		return in.conn.transport.SetReadDeadline(t)
+	}
+	return nil
+}
+
+func (in *inner) SetWriteDeadline(t time.Time) error { return in.conn.transport.SetWriteDeadline(t) }
+
+// rouse makes the reader look what has happened.
+func (in *inner) rouse() {
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Read returns what the server gets to see of the client's frames.
+func (in *inner) Read(b []byte) (int, error) {
+	in.inside.Store(true)
+	defer in.inside.Store(false)
+	n, err := in.read(b)
+	if in.dead.Load() {
+		in.quit()
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+func (in *inner) read(b []byte) (int, error) {
+	f := &in.conn.in
+	for len(b) > 0 {
+		switch {
+		case in.dead.Load():
+			return 0, io.EOF
+		case len(in.before) > 0:
+			n := copy(b, in.before)
+			in.before = in.before[n:]
+			return n, nil
+		case !in.ready:
+			if err := in.settings(); err != nil {
+				return 0, err
+			}
+		case f.pending:
+			f.pending = false
+			in.before = f.buf
+		case f.preface > 0:
+			n, err := in.fetch(b[:min(len(b), f.preface)])
+			if err == nil {
+				err = f.greet(b[:n])
+			}
+			if f.preface == 0 {
+				f.begin()
+			}
+			return n, err
+		case f.rest > 0 && !f.drop:
+			n, err := in.fetch(b[:min(uint32(len(b)), f.rest)])
+			f.rest -= uint32(n)
+			return n, err
+		default:
+			if err := in.frame(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return 0, nil
+}
+
+// settings gives a fresh server the client's settings, one frame after the other, and then lets it see frames.
+func (in *inner) settings() error {
+	c := in.conn
+	c.mu.Lock()
+	in.before, c.state.toInner = c.state.toInner, nil
+	in.ready = !c.state.replaying
+	closed := c.closed
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return io.EOF
+	case len(in.before) == 0 && !in.ready:
+		<-in.wake
+	}
+	return nil
+}
+
+// frame reads frames up to one that the server gets to see.
+func (in *inner) frame() error {
+	c, f := in.conn, &in.conn.in
+	h, prefix, err := f.next(in.fetch)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if in.dead.Load() || c.closed { // the frame is judged by what reads next
+		c.mu.Unlock()
+		return nil
+	}
+	f.judge(&c.state, h, prefix)
+	in.before, c.state.toInner = c.state.toInner, nil
+	in.polled = in.polled || c.watch && c.state.tableAcked
+	settled := c.state.settled()
+	c.mu.Unlock()
+	if !settled {
+		c.settle()
+	}
+	return nil
+}
+
+// fetch reads what the client has sent.
+func (in *inner) fetch(b []byte) (int, error) {
+	c := in.conn
+	for {
+		read := c.transport.Read
+		if in.polled {
+			read = c.transport.TryRead
+			c.mu.Lock()
+			in.readable = false
+			over := in.dead.Load() || c.closed
+			c.mu.Unlock()
+			if over {
+				return 0, io.EOF
+			}
+		}
+		n, err := read(b)
+		if n > 0 {
+			return n, nil
+		}
+		if !in.polled || !errors.Is(err, syscall.EAGAIN) {
+			c.mu.Lock()
+			in.failed = true
+			c.mu.Unlock()
+			return n, err
+		}
+		c.mu.Lock()
+		in.waiting = !in.readable
+		wait := in.waiting && !in.dead.Load() && !c.closed
+		c.mu.Unlock()
+		if wait {
+			if err := c.transport.AwaitRead(); err != nil {
+				return 0, err
+			}
+			<-in.wake
+			c.mu.Lock()
+			in.waiting = false
+			c.mu.Unlock()
+		}
+	}
+}
+
+// quit ends the reader. From here on frames are read while there is no inner server, or by the next one.
+func (in *inner) quit() {
+	c := in.conn
+	c.mu.Lock()
+	mine := c.reader == in
+	if mine {
+		c.reader = nil
+	}
+	c.mu.Unlock()
+	if mine {
+		c.readParked()
+	}
+}
+
+// Write sends the server's frames.
+func (in *inner) Write(b []byte) (int, error) {
+	for done := 0; done < len(b); {
+		n := min(len(b)-done, maxForward)
+		if err := in.conn.forward(in, b[done:done+n]); err != nil {
+			return done, err
+		}
+		if done += n; in.conn.transport.Queued() > maxQueued {
+			if err := in.conn.transport.Drain(maxQueued); err != nil {
+				return done, err
+			}
+		}
+	}
+	return len(b), nil
+}
+
+// forward sends what an inner server has written.
+func (c *Conn) forward(in *inner, b []byte) error {
+	c.wire.Lock()
+	c.mu.Lock()
+	if in.dead.Load() || c.closed {
+		c.mu.Unlock()
+		c.wire.Unlock()
+		return net.ErrClosed
+	}
+	var p parts
+	replaying := c.state.replaying
+	in.out.split(&c.state, b, &p)
+	c.midway = in.out.midway() || c.state.serverBlock != 0
+	c.state.roomy = c.state.roomy || !c.midway // held streams may have waited for that
+	settled := c.state.settled()
+	c.mu.Unlock()
+	err := p.send(c.transport)
+	c.wire.Unlock()
+	if replaying {
+		in.rouse()
+	}
+	if !settled {
+		c.settle()
+	}
+	return err
+}
+
+// Close ends the connection for the server, and for the client too unless it has held streams that can go on.
+func (in *inner) Close() error {
+	if in.dead.Load() {
+		return nil
+	}
+	if !in.conn.part(in) {
+		in.conn.lose(errClosed)
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+package http2
+
+import (
+	"errors"
+	"slices"
+	"syscall"
+	"time"
+)
+
+const (
+	// minPause is how long nothing but held streams has to be open before the inner server is let go. maxPause is that for a connection
+	// that often needs a new one soon.
+	minPause = 100 * time.Millisecond
+	maxPause = 30 * time.Second
+	// soon is after how many pauses a new inner server is not soon any more.
+	soon = 8
+)
+
+// plan sets the timer. The caller holds mu.
+func (c *Conn) plan() {
+	s := &c.state
+	switch {
+	case c.timer != nil || c.closed:
+	case s.mayRelease():
+		c.timer = time.AfterFunc(c.pause, c.release)
+	case !s.live && s.held == 0 && !s.goneAway:
+		c.timer = time.AfterFunc(restAfter, c.rest)
+	}
+}
+
+// release lets the inner server go, if it has nothing to do.
+func (c *Conn) release() {
+	c.wire.Lock() // so that the server is not in the middle of a write
+	c.mu.Lock()
+	c.timer = nil
+	in, s := c.inner, &c.state
+	switch {
+	case in == nil || c.closed || !s.mayRelease():
+	case !in.waiting || in.readable || !in.out.between():
+		c.timer = time.AfterFunc(c.pause, c.release)
+	default:
+		c.drop(in)
+		if c.last && !s.goneAway {
+			s.goAway(0, s.highest)
+		}
+		c.rested = time.Now()
+	}
+	c.mu.Unlock()
+	c.wire.Unlock()
+	c.settle()
+}
+
+// drop ends an inner server's connection without ending the client's. The caller holds wire and mu.
+func (c *Conn) drop(in *inner) {
+	c.inner = nil
+	c.state.release()
+	in.dead.Store(true)
+	in.rouse()
+}
+
+// part lets the inner server go, which has closed its connection, if the held streams can go on without it. That is so after a GOAWAY
+// without an error.
+func (c *Conn) part(in *inner) bool {
+	c.wire.Lock()
+	c.mu.Lock()
+	s := &c.state
+	ok := !c.closed && !in.failed && !s.broken && s.held > 0 && s.goneAway && in.out.between() && s.clientBlock == 0 &&
+		s.serverBlock == 0 && !slices.ContainsFunc(s.streams, func(st *Stream) bool { return st.inner })
+	if ok {
+		c.drop(in)
+	}
+	c.mu.Unlock()
+	c.wire.Unlock()
+	if ok {
+		if !in.inside.Load() { // the server may not read any more
+			in.quit()
+		}
+		c.settle()
+	}
+	return ok
+}
+
+// rest gives a connection without any stream an inner server, which closes it after its idle timeout.
+func (c *Conn) rest() {
+	c.mu.Lock()
+	c.timer = nil
+	s := &c.state
+	switch {
+	case c.closed || s.live || s.held > 0 || s.goneAway:
+	case c.reader != nil || c.parked:
+		c.timer = time.AfterFunc(restAfter, c.rest)
+	default:
+		s.wake()
+		c.renew()
+	}
+	c.mu.Unlock()
+}
+
+// renew makes the connection of a new inner server, after state.wake. The caller holds mu, and nothing reads frames.
+func (c *Conn) renew() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+	if time.Since(c.rested) < soon*c.pause {
+		c.pause = min(2*c.pause, maxPause)
+	} else {
+		c.pause = c.server.pause
+	}
+	in := newInner(c)
+	in.polled = true
+	c.inner, c.reader = in, in
+	go func() {
+		if !c.server.accept(in.netConn()) {
+			c.refused(in)
+		}
+	}()
+}
+
+// refused undoes renew, as no server accepts connections any more.
+func (c *Conn) refused(in *inner) {
+	c.mu.Lock()
+	if c.reader != in {
+		c.mu.Unlock()
+		return
+	}
+	in.dead.Store(true)
+	c.inner, c.reader = nil, nil
+	c.state.sleep()
+	c.in.drop, c.in.pending = true, false
+	c.mu.Unlock()
+	c.settle()
+	c.readParked()
+}
+
+// readParked reads frames while there is no inner server, until there is nothing to read. It does not wait.
+func (c *Conn) readParked() {
+	for {
+		c.mu.Lock()
+		if c.reader != nil || c.closed || c.parked {
+			c.again = true
+			c.mu.Unlock()
+			return
+		}
+		c.parked, c.again = true, false
+		c.mu.Unlock()
+		err := c.parse()
+		c.mu.Lock()
+		c.parked = false
+		again := c.again
+		c.mu.Unlock()
+		switch {
+		case err != nil && !errors.Is(err, syscall.EAGAIN):
+			c.lose(err)
+			return
+		case err == nil || !again && c.transport.AwaitRead() == nil:
+			return
+		}
+	}
+}
+
+// parse takes in frames until there is nothing to read, or until there is an inner server.
+func (c *Conn) parse() error {
+	f := &c.in
+	for {
+		h, prefix, err := f.next(c.transport.TryRead)
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		v := f.judge(&c.state, h, prefix)
+		f.drop = !v.wake
+		over := v.wake || c.state.broken || c.closed
+		if c.parked = !over; v.wake {
+			c.renew()
+		}
+		c.mu.Unlock()
+		c.settle()
+		if over {
+			return nil
+		}
+	}
+}
