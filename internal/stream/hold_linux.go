@@ -11,10 +11,13 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/transport"
 )
 
-// Hold takes over the connection of an HTTP/1 request without a body, plain or with TLS, and reports whether it did. If so, the
-// handler must return at once and no longer use w. If not, Hold has touched neither w nor conn, and the error says what failed, if
-// anything did. conn is the request's connection; w's headers are set.
+// Hold takes over a stream of HTTP/2 or HTTP/3, or the connection of an HTTP/1 request without a body, plain or with TLS, and reports
+// whether it did. If so, the handler must return at once and no longer use w. If not, Hold has done no more than send the headers, and
+// the error says what failed, if anything did. conn is the request's connection, or nil over HTTP/3; w's headers are set.
 func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *Timing) (bool, error) {
+	if r.ProtoMajor == 3 {
+		return holdHTTP3(w, src, t)
+	}
 	switch c := carrier(conn).(type) {
 	case Splitter:
 		if r.ProtoMajor == 2 {

@@ -32,7 +32,7 @@ func (route *Route) Begin(r *http.Request, id identity.Identity, sub hub.Subscri
 func (route *Route) Hold(w http.ResponseWriter, r *http.Request, conn *hub.Conn, timing *stream.Timing) {
 	stream.SetHeaders(w)
 	c, _ := r.Context().Value(connKey{}).(net.Conn)
-	if c != nil {
+	if c != nil || r.ProtoMajor == 3 {
 		conn.SetHeld(true) // before the stream is held, as it may be over afterwards
 		taken, err := stream.Hold(w, r, c, conn, timing)
 		if taken {

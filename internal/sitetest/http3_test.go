@@ -1,0 +1,183 @@
+package sitetest_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+	"github.com/sse-push/caddy-sse-push/internal/sitetest"
+)
+
+// serveHTTP3 starts a site for HTTP/3. The second value is the same site for publishers, over HTTP/1.
+func serveHTTP3(t *testing.T, body string) (s, publisher *sitetest.Site) {
+	t.Helper()
+	s = sitetest.ServeWith(t, "protocols h3\n", sitetest.HTTP3.TLS+body)[0]
+	s.Over("h3")
+	publisher = s.In(t)
+	publisher.Via("h1-TLS")
+	return s, publisher
+}
+
+// Streams over HTTP/3 are taken over, and are like any others: they resume, are limited and counted.
+func TestHTTP3(t *testing.T) {
+	s, publisher := serveHTTP3(t, sitetest.Route("hub main\nlimits {\nper_user 3\n}")+sitetest.Metrics)
+	open := func(n int) {
+		t.Helper()
+		wantMetrics(publisher, map[string]float64{
+			`sse_push_connections{hub="main",mode="held",protocol="h3"}`:      float64(n),
+			`sse_push_connections{hub="main",mode="goroutine",protocol="h3"}`: 0,
+		})
+	}
+	first, second := s.Open("/events?userId=u1"), s.Open("/events?userId=u1")
+	posted := s.Stream("POST", "/events", "userId=u1&topic=room", "Content-Type", sitetest.FormType, "Accept", "text/event-stream").Begin()
+	if first.Proto != 3 || posted.Proto != 3 {
+		t.Fatalf("got HTTP/%d and HTTP/%d", first.Proto, posted.Proto)
+	}
+	open(3)
+	if kind := s.Stream("GET", "/events?userId=u1", "", "Accept", "text/event-stream").Next().Type; kind != "sse:rejected" {
+		t.Errorf("a fourth connection got %s", kind)
+	}
+	start := first.LastID
+	large := strings.Repeat("large", 10_000)
+	publisher.PublishEach(sitetest.ToU1, "a", large, "b")
+	for _, c := range []*sitetest.Client{first, second, posted} {
+		c.Want("a", large, "b")
+	}
+	publisher.Publish("topic", "room", "data", "c")
+	posted.Want("c")
+	second.Close()
+	open(2)
+	s.Resume("/events?userId=u1", start).Want("a", large, "b")
+	s.Resume("/events?userId=u2", "of another hub").WantGap("unknown")
+	first.Close()
+	posted.Close()
+	open(2)
+	s.HTTP.CloseIdleConnections()
+}
+
+// A reload keeps streams, and gives them its settings.
+func TestHTTP3Reload(t *testing.T) {
+	body := func(heartbeat string) string {
+		return sitetest.HTTP3.TLS + sitetest.Route("hub main\nheartbeat "+heartbeat)
+	}
+	sites := sitetest.ServeWith(t, "protocols h3\n", body("4s"))
+	s := sites[0]
+	s.Over("h3")
+	c := s.Open("/events?userId=u1")
+	resp, err := s.HTTP.Do(s.Request(t.Context(), http.MethodGet, "/events?userId=u2", nil, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for range 3 {
+		sitetest.MustLoad(t, sites, body("1s"))
+	}
+	s.Via("h1-TLS")
+	s.Publish("user", "u1", "data", "after")
+	c.Want("after")
+	beats := make([]byte, 4096)
+	for text := ""; !strings.Contains(text, "\n:\n:\n"); {
+		n, err := resp.Body.Read(beats)
+		if err != nil {
+			t.Fatalf("got %q, %v", text, err)
+		}
+		text += string(beats[:n])
+	}
+	s.Over("h3")
+	s.Resume("/events?userId=u1", c.LastID)
+}
+
+// http3Process is a site of a process of its own, whose servers end grace after a reload or exit.
+func http3Process(t *testing.T, body, grace string) *sitetest.Process {
+	t.Helper()
+	p := sitetest.StartProcess(t, sitetest.HTTP3.TLS+body, "h2", 0, func(config map[string]any) {
+		if grace != "" {
+			config["grace_period"] = grace
+		}
+		for _, server := range config["servers"].(map[string]any) {
+			server.(map[string]any)["protocols"] = []string{"h1", "h2", "h3"}
+		}
+	})
+	p.Over("h3")
+	return p
+}
+
+// With or without a grace period, the process waits for its streams, and for nothing else.
+func TestHTTP3Exit(t *testing.T) {
+	t.Parallel()
+	for _, grace := range []string{"", "10s"} {
+		for _, drain := range []string{"drain 0s", "drain 1h"} {
+			t.Run(grace+" "+drain, func(t *testing.T) {
+				t.Parallel()
+				p := http3Process(t, sitetest.Route(drain), grace)
+				var all []*sitetest.Listener
+				for i := range 20 {
+					all = append(all, p.Listen(fmt.Sprintf("/events?userId=u%d", i)))
+				}
+				p.Terminate(10 * time.Second)
+				for _, l := range all {
+					if retry := l.WantRetry(t); retry < time.Second || retry > 5*time.Second {
+						t.Errorf("got retry %s", retry)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A reload whose grace period is over cuts streams. They leave nothing, and miss nothing when they come back.
+func TestHTTP3GracePeriod(t *testing.T) {
+	body := func(more string) string { return sitetest.HTTP3.TLS + sitetest.Route("hub main\n"+more) }
+	sites := sitetest.ServeWith(t, "protocols h3\n", body(""))
+	s := sites[0]
+	config, err := sitetest.Adapt(sites, body(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const servers = `"http":{"servers"`
+	short := strings.Replace(string(config), servers, `"http":{"grace_period":100000000,"servers"`, 1)
+	if short == string(config) {
+		t.Fatalf("the config no longer holds %s: %s", servers, config)
+	}
+	if err := sitetest.LoadConfig(sites, []byte(short)); err != nil {
+		t.Fatal(err)
+	}
+	s.Over("h3")
+	c := s.Open("/events?userId=u1")
+	sitetest.MustLoad(t, sites, body("heartbeat 1s"))
+	c.WantEnd()
+	s.Via("h1-TLS")
+	brokertest.Eventually(t, "nobody is left", func() bool { return sitetest.Get[userCount](s, "/_sse/users/u1").Connections == 0 })
+	s.Publish("user", "u1", "data", "meanwhile")
+	s.Over("h3")
+	s.Resume("/events?userId=u1", c.LastID).Want("meanwhile")
+}
+
+// A client that reads nothing is given up after the timeout. Others of its connection hear what comes.
+func TestHTTP3SlowClient(t *testing.T) {
+	s, publisher := serveHTTP3(t, sitetest.Crowded("", "", "write_timeout 1s"))
+	resp, err := s.HTTP.Do(s.Request(t.Context(), http.MethodGet, "/events?userId=slow", nil, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	c := s.Open("/events?userId=u1")
+	connected := func() bool { return sitetest.Get[userCount](publisher, "/_sse/users/slow").Connections == 1 }
+	if !connected() {
+		t.Fatal("it is not connected")
+	}
+	data := strings.Repeat("x", 500_000)
+	brokertest.Eventually(t, "it is given up", func() bool {
+		publisher.Publish("user", "slow", "data", data)
+		publisher.Publish("user", "u1", "data", "tick")
+		c.Want("tick")
+		return !connected()
+	})
+	if _, err := io.Copy(io.Discard, resp.Body); err == nil {
+		t.Error("the stream seems to have ended by itself")
+	}
+}
