@@ -36,7 +36,7 @@ func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *
 	if !ok || r.ProtoMajor != 1 || r.ContentLength != 0 {
 		return false, nil
 	}
-	inner, ok := Innermost(w).(http.Hijacker)
+	inner, ok := Innermost(w).(hijackable)
 	if !ok {
 		return false, nil
 	}
@@ -49,7 +49,8 @@ func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *
 	if err != nil {
 		return false, err
 	}
-	hijacked, err := commit(w, inner)
+	s := p.assign(&held{pipe: pipe{src: src, fd: int32(fd), chunked: r.ProtoAtLeast(1, 1)}, timing: t})
+	hijacked, err := commit(w, inner, s.begin)
 	if err != nil {
 		if secure == nil {
 			_ = unix.Close(fd)
@@ -60,22 +61,58 @@ func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *
 	if secure == nil {
 		_ = hijacked.Close()
 	}
-	p.hold(fd, secure, r.ProtoAtLeast(1, 1), src, t)
+	p.hold(s, secure)
 	return true, nil
 }
 
-// commit sends the headers and hijacks the connection.
-func commit(w http.ResponseWriter, inner http.Hijacker) (net.Conn, error) {
+// hijackable is the innermost response writer of a connection that can be taken over.
+type hijackable interface {
+	http.ResponseWriter
+	http.Hijacker
+}
+
+// commit sends the headers, with what begin writes after them, and hijacks the connection. begin may be nil.
+func commit(w http.ResponseWriter, inner hijackable, begin func(http.ResponseWriter) error) (net.Conn, error) {
 	// The connection does not return to the server: a client that sent its next request on it would be cut off.
 	w.Header().Set("Connection", "close")
 	// Through the wrappers, so that each of them can change the headers and the status.
 	w.WriteHeader(http.StatusOK)
+	if begin != nil && passesOn(w) {
+		if err := begin(inner); err != nil {
+			return nil, err
+		}
+	}
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return nil, err
 	}
 	// From the innermost writer: a connection hijacked through wrappers would keep all of them in memory.
 	conn, _, err := inner.Hijack()
 	return conn, err
+}
+
+// maxFirst is how many bytes of frames may go out with the headers. net/http writes none of them before the flush, to which a wrapper
+// gives a deadline.
+const maxFirst = 2 << 10
+
+// begin writes the first frames to net/http's buffer, after the headers: that saves a packet for each client.
+func (s *held) begin(inner http.ResponseWriter) error {
+	frames, _ := s.src.Next(nil, maxFirst) // it reports the end again
+	size := 0
+	for _, f := range frames {
+		size += len(f)
+	}
+	if size > maxFirst {
+		var w writer
+		w.encode(frames, s.chunked)
+		s.backlog = &w.out
+		return nil
+	}
+	for _, f := range frames {
+		if _, err := inner.Write(f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // take returns a connection's descriptor or a duplicate of it. The duplicate stays open when Go's own connection is closed, and

@@ -61,17 +61,22 @@ func (p *poller) pick() *loop {
 	return p.loops[int(p.next)%len(p.loops)]
 }
 
-// hold gives a connection to a loop, which closes fd when the stream has ended.
-func (p *poller) hold(fd int, conn *tls.Conn, chunked bool, src Source, t *Timing) {
+// assign chooses the loop of a stream. From now on the source can wake it, so that nothing is lost that comes before the loop's first
+// look.
+func (p *poller) assign(s *held) *held {
+	s.loop, s.queued = p.pick(), true // as the loop's first look is certain
+	s.src.OnWake(s.wake)
+	return s
+}
+
+// hold gives a connection to its stream's loop, which closes the descriptor when the stream has ended.
+func (p *poller) hold(s *held, conn *tls.Conn) {
+	l, fd := s.loop, int(s.fd)
 	limitSocket(fd, conn == nil)
-	l := p.pick()
-	s := &held{pipe: pipe{src: src, fd: int32(fd), chunked: chunked}, loop: l, timing: t, queued: true}
 	if conn != nil {
 		s.via = &via{secured: secured{Conn: conn}}
 	}
 	s.limitKernel()
-	// Before the loop has the stream, so that nothing is lost that comes after the loop's first look.
-	src.OnWake(s.wake)
 	gen := l.enter(s)
 
 	// Also before: the loop may close the descriptor, which may then belong to another client. Edge-triggered, so that it is added

@@ -17,7 +17,7 @@ type secure struct {
 
 // holdSecure is Hold for such a connection.
 func holdSecure(w http.ResponseWriter, r *http.Request, conn *transport.Conn, src Source, t *Timing) (bool, error) {
-	inner, ok := Innermost(w).(http.Hijacker)
+	inner, ok := Innermost(w).(hijackable)
 	if !ok {
 		return false, nil
 	}
@@ -26,7 +26,7 @@ func holdSecure(w http.ResponseWriter, r *http.Request, conn *transport.Conn, sr
 	if o.handle, err = adopt(o, r.ProtoAtLeast(1, 1), src, t); err != nil {
 		return false, err
 	}
-	if _, err := commit(w, inner); err != nil {
+	if _, err := commit(w, inner, nil); err != nil {
 		o.handle.Left(err)
 		return true, nil
 	}

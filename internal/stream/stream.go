@@ -6,7 +6,6 @@ package stream
 
 import (
 	"errors"
-	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -59,14 +58,3 @@ const (
 )
 
 var errTimeout = errors.New("the client took nothing for too long")
-
-// Innermost returns the writer below all wrappers.
-func Innermost(w http.ResponseWriter) http.ResponseWriter {
-	for {
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return w
-		}
-		w = u.Unwrap()
-	}
-}
