@@ -211,18 +211,25 @@ func positionFrame(p broker.Position) []byte {
 // connected returns the first event of a stream. from is the id that the stream continues from. It is "" if a gap follows: a
 // client that is cut off before the gap then keeps its old id, and is told again.
 func (c *Conn) connected(from string, retry time.Duration) []byte {
-	data := struct {
-		Connection string   `json:"connection"`
-		User       *string  `json:"user"`
-		Topics     []string `json:"topics"`
-	}{Connection: c.ID, Topics: c.topics.list()}
-	if c.User != "" {
-		data.User = &c.User
+	var buf [256]byte
+	data := append(buf[:0], `{"connection":`...)
+	data = appendText(data, c.ID)
+	data = append(data, `,"user":`...)
+	if c.User == "" {
+		data = append(data, "null"...)
+	} else {
+		data = appendText(data, c.User)
 	}
-	if data.Topics == nil {
-		data.Topics = []string{}
+	data = append(data, `,"topics":[`...)
+	for i, t := range c.topics.list() {
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = appendText(data, t)
 	}
-	return sse.Event{Type: "sse:connected", Retry: retry, Data: encode(data), ID: from}.Append(nil)
+	data = append(data, "]}"...)
+	frame := make([]byte, 0, len(data)+len(from)+64) // for the names of the fields
+	return sse.Event{Type: "sse:connected", Retry: retry, Data: data, ID: from}.Append(frame)
 }
 
 // gap returns a frame that says that events may be missing after from, up to to. Each client is given a delay of its own, so
@@ -238,6 +245,18 @@ func (c *Conn) gap(reason string, from, to broker.Position) []byte {
 		Delay  int64  `json:"delay"`
 	}{reason, from.String(), to.String(), rand.Int64N(int64(spread)) / int64(time.Millisecond)}
 	return sse.Event{Type: "sse:gap", Data: encode(data), ID: data.To}.Append(nil)
+}
+
+// appendText appends a string as JSON, in the same form as encode.
+func appendText(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if b := s[i]; b < ' ' || b > '~' || b == '"' || b == '\\' || b == '<' || b == '>' || b == '&' {
+			return append(dst, encode(s)...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
 }
 
 // encode writes compact JSON.

@@ -223,9 +223,13 @@ func (h *Hub) Lag() (most int64) {
 // must not get that event as news.
 func (h *Hub) settle(ctx context.Context) error {
 	select {
-	case <-h.ready:
-	case <-ctx.Done():
-		return ErrNotReady
+	case <-h.ready: // without ctx.Done, which may start a timer
+	default:
+		select {
+		case <-h.ready:
+		case <-ctx.Done():
+			return ErrNotReady
+		}
 	}
 	h.appendedMu.Lock()
 	p := h.appended

@@ -160,8 +160,6 @@ func (r *Ref) Arrived() uint64 {
 // Enter admits a client before it is identified: one that comes too often, or for which there is no place, costs nothing
 // more. It counts the client by its network. A client that may take the place of a stream of its own needs no room.
 func (r *Ref) Enter(ctx context.Context, network string, needsRoom bool) error {
-	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
-	defer cancel()
 	theHub, err := r.Get(ctx)
 	if err != nil {
 		return err
@@ -177,16 +175,16 @@ func (r *Ref) Enter(ctx context.Context, network string, needsRoom bool) error {
 // Admit subscribes a client that came by a route, and returns its connection and the timing of its stream. sub.ID is
 // the name that the client gives itself, or "".
 func (r *Ref) Admit(ctx context.Context, route Route, a *Arrival, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
-	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
-	defer cancel()
-	theHub, err := r.Get(ctx)
+	patient := newPatience(ctx)
+	defer patient.end()
+	theHub, err := r.Get(patient)
 	if err != nil {
 		return nil, nil, err
 	}
 	if sub.ID != "" {
 		sub.ID = theHub.connectionID(a.Path, sub.User, sub.ID)
 	}
-	conn, err := theHub.admit(ctx, a, sub)
+	conn, err := theHub.admit(patient, a, sub)
 	if err != nil {
 		return nil, nil, err
 	}

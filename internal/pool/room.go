@@ -14,10 +14,17 @@ var openStreams atomic.Int64
 // descriptors is for the internal route, and for all else that Caddy serves.
 func mostStreams() int { return descriptors() / 5 * 4 }
 
+// lastMost is what mostStreams last returned. The system is asked again only when that many are reached, instead of for each client.
+var lastMost atomic.Int64
+
 // exceeds reports whether streams are too many for the process. A hub whose config limits its connections is not bounded here.
 func (p *Hub) exceeds(streams int64) bool {
-	limits := p.config.Load().settings.Limits
-	return (limits == nil || limits.Connections == 0) && streams > int64(mostStreams())
+	if limits := p.config.Load().settings.Limits; limits != nil && limits.Connections != 0 || streams <= lastMost.Load() {
+		return false
+	}
+	most := int64(mostStreams())
+	lastMost.Store(most)
+	return streams > most
 }
 
 // checkRoom returns a refusal if there is no room for another client of a network.

@@ -46,6 +46,12 @@ func Params(w http.ResponseWriter, r *http.Request) (url.Values, *problem.Proble
 	return params, gatherTopics(params)
 }
 
+// HasParam reports whether the URL has a parameter with a name of plain letters. A URL without the name is not taken apart.
+func HasParam(r *http.Request, name string) bool {
+	query := r.URL.RawQuery
+	return (strings.Contains(query, name) || strings.Contains(query, "%")) && r.URL.Query().Has(name)
+}
+
 // ParamsForApp returns the parameters of a request that the app answers: those of the URL of r, and of the body of toApp. The body
 // belongs to the app, so toApp gets it again, and values that are not parameters are no error.
 func ParamsForApp(w http.ResponseWriter, r, toApp *http.Request) (url.Values, *problem.Problem) {

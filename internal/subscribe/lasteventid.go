@@ -21,7 +21,7 @@ func lastEventIDs(header http.Header, params url.Values) (ids []string) {
 			}
 		}
 	}
-	add(header.Values("Last-Event-ID"))
+	add(header["Last-Event-Id"])
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if isLastEventID(name) {
 			add(params[name])

@@ -82,7 +82,7 @@ func (route *Route) NewSubscription(r *http.Request) hub.Subscription {
 // subscription reads and checks what a client asks for, and identifies the client.
 func (route *Route) subscription(w http.ResponseWriter, r *http.Request, sub *hub.Subscription) (id identity.Identity, p *problem.Problem) {
 	enter := func() *problem.Problem {
-		if err := route.Enter(r); err != nil {
+		if err := route.Enter(r, sub.Address); err != nil {
 			return comeAgain(err)
 		}
 		return nil

@@ -76,12 +76,12 @@ func (a *App) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler)
 // subscription admits a client, and reads from its request where the stream begins. It reports false if it has answered the
 // request itself.
 func (a *App) subscription(w http.ResponseWriter, r appRequest) (sub hub.Subscription, ok bool) {
-	if err := a.route.Enter(r.onRoute); err != nil {
+	sub = a.route.NewSubscription(r.onRoute)
+	if err := a.route.Enter(r.onRoute, sub.Address); err != nil {
 		a.route.Reject(w, r.onRoute, err)
 		return sub, false
 	}
 	params, p := request.ParamsForApp(w, r.onRoute, r.toApp)
-	sub = a.route.NewSubscription(r.onRoute)
 	if p == nil {
 		p = subscribe.ReadResume(&sub, r.onRoute.Header, params)
 	}
