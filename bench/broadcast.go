@@ -22,7 +22,7 @@ var paced = scenario{
 		switch g.row.protocol {
 		case h1:
 			if floor, ok := find(g.all, "floor", "", h1); ok {
-				g.multiple(0, 0, 1.25, floor)
+				g.multiples(1.25, floor, floor.cells, 0)
 			}
 			if nchan, ok := g.other("nchan"); ok {
 				g.add(g.row.cell(2).value < nchan.cell(2).value, "p99 < nchan's")
@@ -30,10 +30,10 @@ var paced = scenario{
 		case h1TLS:
 			g.most(0, 23)
 		case h2, h2Go:
-			g.times(0, 0.55, "before")
-			g.times(0, 0.9, "nchan")
+			g.times(0.55, "before", 0)
+			g.times(0.9, "nchan", 0)
 		case h3:
-			g.times(0, 0.95, "before")
+			g.times(0.95, "before", 0)
 		}
 		g.none("none lost, no gap", 3, 4)
 	},

@@ -42,7 +42,7 @@ func TestTablesCompareRowsOfTheSameConfiguration(t *testing.T) {
 		title:   func(*bench) string { return "Title" },
 		columns: func(*bench) []string { return []string{"CPU", "lost"} },
 		goal: func(g *goals) {
-			g.times(0, 0.55, "before")
+			g.times(0.55, "before", 0)
 			g.none("none lost", 1)
 		},
 	}

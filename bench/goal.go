@@ -34,18 +34,26 @@ func (g *goals) none(what string, figures ...int) {
 	g.add(sum == 0, "%s", what)
 }
 
-// times requires that figure i is at most limit times that of another server.
-func (g *goals) times(i int, limit float64, server string) {
+// times requires that figures are at most limit times those of another server.
+func (g *goals) times(limit float64, server string, figures ...int) {
 	if other, ok := g.other(server); ok {
-		g.multiple(i, i, limit, other)
+		g.multiples(limit, other, other.cells, figures...)
 	}
 }
 
-// multiple requires that figure i is at most limit times figure elsewhere of another row.
-func (g *goals) multiple(i, elsewhere int, limit float64, other row) {
-	if c := other.cell(elsewhere); c.value > 0 {
-		multiple := g.row.cell(i).value / c.value
-		g.add(multiple <= limit, "≤ %.2f × %s (%.2f)", limit, other.server.name, multiple)
+// multiples requires that figures are at most limit times those at the same places of another row's cells.
+func (g *goals) multiples(limit float64, other row, cells []cell, figures ...int) {
+	good := true
+	var multiples []string
+	for _, i := range figures {
+		if i < len(cells) && cells[i].value > 0 && g.row.cell(i).unit != nil {
+			multiple := g.row.cell(i).value / cells[i].value
+			good = good && multiple <= limit
+			multiples = append(multiples, fmt.Sprintf("%.2f", multiple))
+		}
+	}
+	if len(multiples) > 0 {
+		g.add(good, "≤ %.2f × %s (%s)", limit, other.server.name, strings.Join(multiples, ", "))
 	}
 }
 

@@ -44,7 +44,7 @@ var idleH3 = scenario{
 	protocols: []protocol{h3},
 	columns:   func(b *bench) []string { return idleColumns(b.idleH3, b.idleWaits) },
 	measure:   func(ctx context.Context, r *session) (row, error) { return measureIdle(ctx, r, r.idleH3) },
-	goal:      func(g *goals) { g.times(3, 0.85, "before") },
+	goal:      func(g *goals) { g.times(0.85, "before", 3) },
 }
 
 func idleColumns(numbers []int, waits []time.Duration) (names []string) {

@@ -34,9 +34,7 @@ var ordinary = scenario{
 	measure: measureOrdinary,
 	goal: func(g *goals) {
 		if alone, ok := find(g.all, stock.key, stock.variant, g.row.protocol); ok {
-			for i := range 5 {
-				g.multiple(i, i, 1.10, alone)
-			}
+			g.multiples(1.10, alone, alone.cells, 0, 1, 2, 3, 4)
 		}
 	},
 }

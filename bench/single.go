@@ -32,8 +32,7 @@ var oneUser = scenario{
 	goal: func(g *goals) {
 		last := len(g.row.cells) - 6
 		if least, ok := find(g.all, respond.key, respond.variant, h1); ok && g.row.protocol == h1 {
-			g.multiple(0, 0, 1.30, least)
-			g.multiple(last, 0, 1.30, least)
+			g.multiples(1.30, least, slices.Repeat(least.cells[:1], last+1), 0, last)
 			g.add(g.row.cell(last).value <= 1.10*g.row.cell(0).value, "growth ≤ 1.10")
 		}
 		g.none("none lost, no gap", last+4, last+5)

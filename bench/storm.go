@@ -22,10 +22,9 @@ var connectStorm = scenario{
 	goal: func(g *goals) {
 		switch g.row.protocol {
 		case h1:
-			g.times(2, 1.5, "nchan")
+			g.times(1.5, "nchan", 2)
 		case h2:
-			g.times(2, 1, "before")
-			g.times(3, 1, "before")
+			g.times(1, "before", 2, 3)
 		}
 	},
 }
@@ -84,7 +83,7 @@ var resumeStorm = scenario{
 	goal: func(g *goals) {
 		if g.row.protocol == h1 {
 			g.most(0, 150)
-			g.times(0, 0.85, "before")
+			g.times(0.85, "before", 0)
 		}
 		g.none("none lost, no gap", 2, 3)
 	},
