@@ -117,7 +117,7 @@ func TestAuthorizeAppAway(t *testing.T) {
 
 // Two thousand reconnects at once are one question a user, and all are in.
 func TestAuthorizeReconnectStorm(t *testing.T) {
-	const users, each = 100, 20
+	const users, each = 40, 10
 	behind, asked := whoami(t)
 	s := sitetest.Serve(t, trusting("user authorize /whoami {\nttl 1m\ntimeout 30s\n}")+behind)
 	var wg sync.WaitGroup

@@ -129,4 +129,5 @@ func (p *Process) Restart() {
 		<-gone
 	})
 	brokertest.Eventually(p.T, "it listens again", func() bool { return Listeners(p.T, p.Addr) == 1 })
+	p.awaitAnswer()
 }

@@ -20,7 +20,13 @@ func (s *Site) Via(protocol string) {
 	transport := s.HTTP.Transport.(*http.Transport)
 	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	transport.ForceAttemptHTTP2 = protocol == "h2"
-	brokertest.Eventually(s.T, "the certificate is there", func() bool {
+	s.awaitAnswer()
+}
+
+// awaitAnswer waits until the site answers: one that listens may still lack its certificate.
+func (s *Site) awaitAnswer() {
+	s.T.Helper()
+	brokertest.Eventually(s.T, "the site answers", func() bool {
 		resp, err := s.HTTP.Get(s.URL + "/")
 		if err == nil {
 			resp.Body.Close()

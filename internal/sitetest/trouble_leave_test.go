@@ -74,7 +74,7 @@ func TestLeaveHalfway(t *testing.T) {
 			}
 		}
 		large := strings.Repeat("x", 1<<20-10)
-		const rounds, leavers = 5, 6
+		const rounds, leavers = 2, 6
 		for round := range rounds {
 			var opening, leaving sync.WaitGroup
 			for i := range leavers {
@@ -124,10 +124,10 @@ func TestLeaveHalfway(t *testing.T) {
 	})
 }
 
-// A thousand come at once, and leave at once.
+// Hundreds come at once, and leave at once.
 func TestCrowdComesAndGoes(t *testing.T) {
 	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
-		n := sitetest.ClientCount(t, map[string]int{"h1": 1000, "h1-TLS": 200, "h2": 300}[protocol])
+		n := sitetest.ClientCount(t, map[string]int{"h1": 300, "h1-TLS": 60, "h2": 150}[protocol])
 		s := sitetest.Serve(t, sitetest.Crowded(tls, "", ""))
 		s.Via(protocol)
 		before := s.Settled()

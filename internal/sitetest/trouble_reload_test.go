@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
@@ -92,7 +93,7 @@ func TestReloadInMidCatchUp(t *testing.T) {
 		publisher := s.In(t)
 		publisher.Via(protocol)
 
-		const target, missed = "/events?userId=u1&topic=room", 700
+		const target, missed = "/events?userId=u1&topic=room", 500
 		live := &sitetest.Counter{Client: s.Open(target)}
 		start := live.LastID
 		data := sitetest.Numbered(missed, 1000)
@@ -115,6 +116,7 @@ func TestReloadInMidCatchUp(t *testing.T) {
 					return
 				}
 				count.Add(1)
+				time.Sleep(2 * time.Millisecond) // as a load that leaves time for the reloads
 			}
 		}()
 		var stuck []*sitetest.Counter // through two reloads each

@@ -87,7 +87,7 @@ func TestRestartUnderLoad(t *testing.T) {
 }
 
 func testRestart(t *testing.T, protocol, tls string, signal syscall.Signal) {
-	const clients, each = 30, 80
+	const clients, each = 10, 50
 	p := sitetest.StartProcess(t, sitetest.Crowded(tls, "pending 4KiB", "retry 100ms 200ms\ndrain 300ms"), protocol, 0, nil)
 	s := p.Site
 	before := s.Settled()

@@ -16,7 +16,7 @@ import (
 // miss nothing either, as soon as they read again; and if they leave instead, nothing is left.
 func TestFrozenClients(t *testing.T) {
 	sitetest.OverAll(t, func(t *testing.T, protocol, tls string) {
-		n := sitetest.ClientCount(t, map[string]int{"h1": 300, "h1-TLS": 100, "h2": 150}[protocol])
+		n := sitetest.ClientCount(t, map[string]int{"h1": 80, "h1-TLS": 40, "h2": 60}[protocol])
 		s := sitetest.Serve(t, sitetest.Crowded(tls, "pending 16KiB", ""))
 		s.Via(protocol)
 		before := s.Settled()

@@ -127,10 +127,10 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestSoak takes 10 seconds; SSE_PUSH_SOAK=10m makes it longer. Clients come and go, stand still and resume, while events are
+// TestSoak takes 5 seconds; SSE_PUSH_SOAK=10m makes it longer. Clients come and go, stand still and resume, while events are
 // published and configs loaded. Memory does not grow, those who stay hear everything, and at the end nothing is left.
 func TestSoak(t *testing.T) {
-	length := 10 * time.Second
+	length := 5 * time.Second
 	if text := os.Getenv("SSE_PUSH_SOAK"); text != "" {
 		var err error
 		if length, err = time.ParseDuration(text); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -32,10 +33,14 @@ func TestClientThatNeverReads(t *testing.T) {
 
 	c := s.Open("/events?userId=u1")
 	// More than the kernel takes for the one that does not read.
-	data := sitetest.Numbered(1000, 8<<10)
+	data := sitetest.Numbered(200, 8<<10)
 	for batch := range 10 {
-		s.PublishEach(sitetest.ToU1, data[batch*100:][:100]...)
-		c.Want(data[batch*100:][:100]...)
+		s.PublishEach(sitetest.ToU1, data[batch*20:][:20]...)
+		c.Want(data[batch*20:][:20]...)
+	}
+	list := sitetest.Get[struct{ Connections []hub.ConnectionInfo }](s, "/_sse/connections").Connections
+	if len(list) != 2 || list[0].Pending == 0 && !list[0].CatchingUp {
+		t.Fatalf("nothing waits for the slow client: %+v", list)
 	}
 	if n := sitetest.Get[userCount](s, "/_sse/users/u1").Connections; n != 2 {
 		t.Errorf("the slow client was cut off: %d connections", n)

@@ -28,7 +28,11 @@ func (s *Site) Vitals() map[string]float64 {
 	return values
 }
 
-const goroutines, descriptors, Resident = "go_goroutines", "process_open_fds", "process_resident_memory_bytes"
+const goroutines, descriptors = "go_goroutines", "process_open_fds"
+
+// NextGC is the vital that tells at which size of the heap the collector runs next. Unlike the resident memory, it does not
+// depend on when the collector ran last.
+const NextGC = "go_memstats_next_gc_bytes"
 
 // Settled returns the vitals while no client is connected.
 func (s *Site) Settled() map[string]float64 {
