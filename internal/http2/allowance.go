@@ -25,15 +25,15 @@ func (a *allowance) earn(n int) {
 	}
 }
 
-// spend takes off one frame, and reports whether the client may send it.
-func (a *allowance) spend() bool {
-	if a.left == 0 {
+// spend takes off a frame, and reports whether the client may send it. A long one counts as several.
+func (a *allowance) spend(length uint32) bool {
+	if a.left <= 0 {
 		now := time.Now().UnixNano() / int64(allowanceEvery)
-		a.left = int32(min(max(now-a.last, 0), maxAllowance/4))
-		if a.last = now; a.left == 0 {
+		a.left += int32(min(max(now-a.last, 0), maxAllowance/4))
+		if a.last = now; a.left <= 0 {
 			return false
 		}
 	}
-	a.left--
+	a.left -= 1 + int32(length>>14)
 	return true
 }

@@ -26,10 +26,22 @@ type client struct {
 func (s *site) frames(t testing.TB, window uint32, settings ...http2.Setting) *client {
 	t.Helper()
 	c, end := s.dial()
+	x := newClient(t, c, end)
+	x.hello(window, settings...)
+	return x
+}
+
+func newClient(t testing.TB, c *Conn, end far) *client {
 	x := &client{Framer: http2.NewFramer(end, end), far: end, t: t, c: c, next: 1, dec: hpack.NewDecoder(65536, nil)}
 	x.enc = hpack.NewEncoder(&x.buf)
-	if _, err := io.WriteString(end, http2.ClientPreface); err != nil {
-		t.Fatal(err)
+	return x
+}
+
+// hello says hello, and grants this much more than the initial window.
+func (x *client) hello(window uint32, settings ...http2.Setting) {
+	x.t.Helper()
+	if _, err := io.WriteString(x.far, http2.ClientPreface); err != nil {
+		x.t.Fatal(err)
 	}
 	x.ok(x.WriteSettings(settings...))
 	if window > 0 {
@@ -38,7 +50,6 @@ func (s *site) frames(t testing.TB, window uint32, settings ...http2.Setting) *c
 	x.until("SETTINGS")
 	x.ok(x.WriteSettingsAck())
 	x.until("SETTINGS ack")
-	return x
 }
 
 func (x *client) ok(err error) {

@@ -28,8 +28,9 @@ type Conn struct {
 	addr      net.Addr
 
 	// wire makes frames that are written follow each other.
-	wire   sync.Mutex
-	midway bool // a frame or a header block of the inner server's has not been written to its end
+	wire    sync.Mutex
+	midway  bool // a frame or a header block of the inner server's has not been written to its end
+	sharing bool // the inner server has written since it was made, so that held streams cannot wait for an empty queue
 
 	// mu guards what follows.
 	mu     sync.Mutex
@@ -162,9 +163,6 @@ func (c *Conn) Readable() {
 
 // Writable is called by the transport.
 func (c *Conn) Writable() {
-	if c.transport.Queued() > maxHeldQueued {
-		return
-	}
 	c.mu.Lock()
 	wake := c.unblock()
 	c.mu.Unlock()

@@ -31,7 +31,7 @@ func (s *state) client(h header, p []byte) verdict {
 	}
 	v := s.clientFrame(h, p)
 	// What goes on is counted by the inner server, and requests by its limit of streams.
-	if (v.drop || !s.live) && !v.wake && !s.allow.spend() {
+	if (v.drop || !s.live) && !v.wake && !s.allow.spend(h.length) {
 		return s.fail(http2.ErrCodeEnhanceYourCalm)
 	}
 	return v
@@ -129,6 +129,8 @@ func (s *state) clientData(h header) verdict {
 	}
 	if st != nil {
 		s.resetHeld(st, http2.ErrCodeStreamClosed)
+	} else {
+		s.out = appendReset(s.out, h.id, http2.ErrCodeStreamClosed)
 	}
 	return verdict{drop: true}
 }

@@ -7,9 +7,6 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// maxHeldWrite is how much a held stream writes at once.
-const maxHeldWrite = 4 * maxDataLen
-
 // Held is a stream that is held.
 type Held struct {
 	conn   *Conn
@@ -77,7 +74,7 @@ func (h *Held) Attach(feed Feed) {
 func (h *Held) Write(b []byte) (int, error) {
 	done := 0
 	for done < len(b) {
-		n, err := h.conn.writeHeld(h.stream, b[done:min(len(b), done+maxHeldWrite)])
+		n, err := h.conn.writeHeld(h.stream, b[done:min(len(b), done+maxDataLen)])
 		done += n
 		if err != nil {
 			return done, err
@@ -86,25 +83,24 @@ func (h *Held) Write(b []byte) (int, error) {
 	return done, nil
 }
 
-// writeHeld is Write for a part of the bytes.
+// writeHeld is Write for no more than a DATA frame has room for.
 func (c *Conn) writeHeld(st *Stream, b []byte) (int, error) {
 	c.wire.Lock()
 	defer c.wire.Unlock()
 	n := 0
-	for ready := true; ready; {
-		ready = !c.midway && c.transport.Queued() <= maxHeldQueued
+	for again := true; again; {
 		c.mu.Lock()
 		if !st.held || c.closed {
 			c.mu.Unlock()
 			return 0, errClosed
 		}
+		ready := c.hasRoom()
 		if ready {
 			n = c.state.take(st, len(b))
 		}
 		st.blocked = n < len(b)
 		c.mu.Unlock()
-		// What was queued may have been sent before blocked was set.
-		ready = !ready && !c.midway && c.transport.Queued() <= maxHeldQueued
+		again = !ready && c.hasRoom() // what was queued may have been sent before blocked was set
 	}
 	if n > 0 {
 		if err := sendData(c.transport, st.id, b[:n]); err != nil {
@@ -117,17 +113,20 @@ func (c *Conn) writeHeld(st *Stream, b []byte) (int, error) {
 	return n, nil
 }
 
-// sendData sends DATA frames.
+// hasRoom reports whether a held stream may write. The caller holds wire.
+func (c *Conn) hasRoom() bool {
+	most := 0
+	if c.sharing {
+		most = maxHeldQueued
+	}
+	return !c.midway && c.transport.Queued() <= most
+}
+
+// sendData sends a DATA frame.
 func sendData(t Transport, id uint32, b []byte) error {
 	buf := joined.Get().(*[]byte)
 	defer joined.Put(buf)
-	*buf = (*buf)[:0]
-	for len(b) > 0 {
-		n := min(len(b), maxDataLen)
-		*buf = header{uint32(n), http2.FrameData, 0, id}.append(*buf)
-		*buf = append(*buf, b[:n]...)
-		b = b[n:]
-	}
+	*buf = append(header{uint32(len(b)), http2.FrameData, 0, id}.append((*buf)[:0]), b...)
 	_, err := t.Write(*buf)
 	return err
 }

@@ -253,6 +253,7 @@ func (c *Conn) forward(in *inner, b []byte) error {
 	var p parts
 	replaying := c.state.replaying
 	in.out.split(&c.state, b, &p)
+	c.sharing = true
 	c.midway = in.out.midway() || c.state.serverBlock != 0
 	c.state.roomy = c.state.roomy || !c.midway // held streams may have waited for that
 	settled := c.state.settled()

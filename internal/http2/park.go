@@ -52,7 +52,7 @@ func (c *Conn) release() {
 
 // drop ends an inner server's connection without ending the client's. The caller holds wire and mu.
 func (c *Conn) drop(in *inner) {
-	c.inner = nil
+	c.inner, c.sharing = nil, false
 	c.state.release()
 	in.dead.Store(true)
 	in.rouse()

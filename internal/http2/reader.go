@@ -2,6 +2,7 @@ package http2
 
 import (
 	"io"
+	"sync"
 
 	"golang.org/x/net/http2"
 )
@@ -54,10 +55,18 @@ func (f *frames) next(read func([]byte) (int, error)) (h header, prefix []byte, 
 	}
 }
 
+// skipped has buffers for what nobody gets.
+var skipped = sync.Pool{New: func() any { return new([4096]byte) }}
+
 // skip reads what is left of a frame.
 func (f *frames) skip(read func([]byte) (int, error)) error {
+	if f.rest == 0 {
+		return nil
+	}
+	buf := skipped.Get().(*[4096]byte)
+	defer skipped.Put(buf)
 	for f.rest > 0 {
-		n, err := read(f.small[:min(f.rest, uint32(len(f.small)))])
+		n, err := read(buf[:min(f.rest, uint32(len(buf)))])
 		if f.rest -= uint32(n); err != nil && f.rest > 0 {
 			return err
 		}

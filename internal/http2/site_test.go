@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strconv"
@@ -34,7 +35,7 @@ func newSite(t testing.TB) *site {
 		s.fresh++
 		s.mu.Unlock()
 		ctx := context.WithValue(t.Context(), connKey{}, c.RemoteAddr().(*address).conn)
-		s.conns.Go(func() { s.inner.ServeConn(c, &http2.ServeConnOpts{Handler: s, Context: ctx}) })
+		s.conns.Go(func() { s.inner.ServeConn(c, &http2.ServeConnOpts{Handler: s, Context: ctx, BaseConfig: quiet}) })
 		return true
 	})
 	s.pause = 0
@@ -52,6 +53,9 @@ func newSite(t testing.TB) *site {
 	})
 	return s
 }
+
+// quiet makes servers log nothing.
+var quiet = &http.Server{ErrorLog: log.New(io.Discard, "", 0)}
 
 type connKey struct{}
 

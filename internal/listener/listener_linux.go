@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/internal/http2"
 	"github.com/sse-push/caddy-sse-push/internal/transport"
 )
 
@@ -16,6 +17,7 @@ import (
 func Wrap(ln net.Listener, c Config) net.Listener {
 	l := &listener{Listener: ln, config: c, accepted: make(chan result), closing: make(chan struct{}), over: make(chan struct{})}
 	l.ctx, l.abort = context.WithCancel(context.Background())
+	l.http2 = http2.NewServer(l.offer)
 	go l.run()
 	return l
 }
@@ -23,6 +25,7 @@ func Wrap(ln net.Listener, c Config) net.Listener {
 type listener struct {
 	net.Listener
 	config   Config
+	http2    *http2.Server
 	accepted chan result
 
 	close   sync.Once
@@ -54,6 +57,7 @@ func (l *listener) Close() (err error) {
 		close(l.closing)
 		err = l.Listener.Close()
 		time.AfterFunc(l.config.Linger, l.abort)
+		l.http2.Shutdown()
 	})
 	return err
 }
@@ -86,10 +90,18 @@ func (l *listener) run() {
 
 // hand hands a connection to the server.
 func (l *listener) hand(conn net.Conn) {
+	if !l.offer(conn) {
+		_ = conn.Close()
+	}
+}
+
+// offer reports whether the server has taken a connection.
+func (l *listener) offer(conn net.Conn) bool {
 	select {
 	case l.accepted <- result{conn: conn}:
+		return true
 	case <-l.ctx.Done():
-		_ = conn.Close()
+		return false
 	}
 }
 
@@ -102,6 +114,10 @@ func (l *listener) shake(secure *tls.Conn) {
 	}
 	if err := c.Handshake(l.ctx, l.config.Timeout); err != nil {
 		l.hand(c.TLS())
+		return
+	}
+	if c.ConnectionState().NegotiatedProtocol == "h2" {
+		l.http2.Serve(c)
 		return
 	}
 	l.hand(c.Blocking())

@@ -1,0 +1,159 @@
+package http2
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// direct returns a client of the site's server without a Conn between.
+func (s *site) direct(t testing.TB) *client {
+	t.Helper()
+	p := newPlain()
+	ctx := context.WithValue(t.Context(), connKey{}, (*Conn)(nil))
+	s.conns.Go(func() { s.inner.ServeConn(alone{p}, &http2.ServeConnOpts{Handler: s, Context: ctx, BaseConfig: quiet}) })
+	t.Cleanup(func() { _ = p.Close() })
+	return newClient(t, nil, far{p})
+}
+
+// alone is a plain as the connection of a server.
+type alone struct{ *plain }
+
+func (a alone) SetDeadline(time.Time) error { return nil }
+
+// junk sends a frame that may be anything.
+func junk(x *client, next func(n int) int) string {
+	ids := []uint32{0, 1, 1, 3, 3, 5, x.next - 2, x.next, 2, 99}
+	id := ids[next(len(ids))]
+	kinds := []http2.FrameType{0, 2, 3, 3, 4, 5, 6, 7, 8, 8, 8, 9, 0x10, 0xee}
+	kind := kinds[next(len(kinds))]
+	lengths := map[http2.FrameType]int{2: 5, 3: 4, 4: 6 * next(3), 6: 8, 7: 8, 8: 4, 0: next(100), 0x10: 4 + next(4)}
+	length, usual := lengths[kind]
+	if !usual || next(8) == 0 {
+		length = next(20)
+	}
+	if next(3) > 0 && (kind == 4 || kind == 6 || kind == 7) {
+		id = 0
+	}
+	flags := http2.Flags(0)
+	if next(4) == 0 {
+		flags = http2.Flags(next(256)) &^ http2.FlagDataPadded
+	}
+	if kind == http2.FrameData {
+		flags &^= http2.FlagDataEndStream // when the handler answers is up to the scheduler
+	}
+	p := make([]byte, length)
+	for i := range p {
+		p[i] = byte(next(4) * next(90))
+	}
+	if kind == 8 && next(10) > 0 {
+		copy(p, []byte{0, 0})
+	}
+	if kind == 4 {
+		for i := 0; i+6 <= len(p); i += 6 {
+			copy(p[i:], []byte{0, byte(3 + next(4)), 0, byte(next(2)), byte(next(256)), 0})
+		}
+	}
+	_ = x.WriteRawFrame(kind, flags, id, p)
+	return fmt.Sprintf("%v flags %d id %d % x", kind, flags, id, p)
+}
+
+// get sends a request, and returns the last thing that is said about it.
+func (x *client) get() string {
+	id := fmt.Sprint(" ", x.request("GET", "/file?100", true), " ")
+	for {
+		got := x.read()
+		if strings.HasSuffix(got, "end") && strings.Contains(got, id) || !strings.HasPrefix(got, "HEADERS") && !strings.HasPrefix(got, "DATA") {
+			return got
+		}
+	}
+}
+
+// answers returns what comes before the answer to a PING, in an order that does not depend on timing, or before the end.
+func (x *client) answers(mark byte) (list []string, over bool) {
+	_ = x.WritePing(false, [8]byte{mark})
+	last := fmt.Sprintf("PING ack %q", mark)
+	for {
+		got := x.read()
+		if got == last {
+			break
+		}
+		if !strings.HasPrefix(got, "PING") && !strings.HasPrefix(got, "GOAWAY") && !strings.HasPrefix(got, "RST") &&
+			!strings.HasPrefix(got, "HEADERS") && !strings.HasPrefix(got, "DATA") && !strings.HasPrefix(got, "SETTINGS") {
+			over = true
+			break
+		}
+		list = append(list, got)
+		if over = strings.HasPrefix(got, "GOAWAY"); over {
+			break
+		}
+	}
+	slices.Sort(list)
+	return list, over
+}
+
+// compare sends the same to a server with a Conn and to one without.
+func compare(t *testing.T, next func(n int) int, steps int) {
+	s := newSite(t)
+	with, without := s.frames(t, ample), s.direct(t)
+	without.hello(ample)
+	var log []string
+	for _, x := range []*client{with, without} {
+		x.AllowIllegalWrites = true
+		x.request("POST", "/post", false)
+	}
+	for i := range steps {
+		choices := make([]int, 0, 64)
+		replay := func(n int) int { v := next(n); choices = append(choices, v); return v }
+		if next(4) == 0 {
+			log = append(log, "GET")
+			got, want := with.get(), without.get()
+			if got != want {
+				t.Fatalf("after\n%s\ngot  %s\nwant %s", strings.Join(log, "\n"), got, want)
+			}
+		} else {
+			log = append(log, junk(with, replay))
+			at := 0
+			junk(without, func(int) int { at++; return choices[at-1] })
+		}
+		mark := byte('A' + i%26)
+		got, over := with.answers(mark)
+		want, wantOver := without.answers(mark)
+		if !slices.Equal(got, want) || over != wantOver {
+			t.Fatalf("after\n%s\ngot  %q %v\nwant %q %v", strings.Join(log, "\n"), got, over, want, wantOver)
+		}
+		if over {
+			return
+		}
+	}
+}
+
+// Whatever a client sends, it gets the same answers as from a server without a Conn.
+func TestSameAnswers(t *testing.T) {
+	for seed := range uint64(300) {
+		random := rand.New(rand.NewPCG(seed, 13))
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel() // an inner server takes a second to close
+			compare(t, random.IntN, 20)
+		})
+	}
+}
+
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		compare(t, func(n int) int {
+			v := 0
+			if len(b) > 0 {
+				v, b = int(b[0]), b[1:]
+			}
+			return v % n
+		}, min(len(b), 20))
+	})
+}
