@@ -37,7 +37,7 @@ func TestWrapper(t *testing.T) {
 		publisher.Via("h1-TLS")
 		major := map[string]int{"h1-TLS": 1, "h2": 2}[p.Name]
 		lives(s, publisher, major, func() {
-			if n := publisher.Scrape()[fmt.Sprintf(`sse_push_connections{hub="%s",mode="held",protocol="h1"}`, p.Name)]; p.Name == "h1-TLS" && n != 1 {
+			if n := publisher.Scrape()[fmt.Sprintf(`sse_push_connections{hub="%s",mode="held",protocol="h%d"}`, p.Name, major)]; n != 1 {
 				t.Errorf("%v streams are held", n)
 			}
 		})
