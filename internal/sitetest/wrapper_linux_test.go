@@ -2,10 +2,16 @@ package sitetest_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -87,6 +93,43 @@ func TestWrapperTellsOfTLS(t *testing.T) {
 		}
 		if got := s.Do("GET", "/", "").Body; got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// A site knows its clients by their certificates, on the first request of a connection and on those after it.
+func TestWrapperClientCertificates(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "ann"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sitetest.ServeOver(t, wrapped, overHTTPS, func(p sitetest.Protocol) string {
+		return `tls internal {
+				client_auth {
+					mode request
+				}
+			}
+			handle /who {
+				respond "{http.request.tls.client.subject}"
+			}
+			` + sitetest.Route("user {http.request.tls.client.subject}\nhub "+p.Name)
+	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
+		s.HTTP.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}
+		s.HTTP.CloseIdleConnections()
+		for range 3 {
+			c := s.Open("/events")
+			if c.Connected.User == nil || *c.Connected.User != "CN=ann" {
+				t.Errorf("the user is %v", c.Connected.User)
+			}
+			if got := s.Do("GET", "/who", "").Body; got != "CN=ann" {
+				t.Errorf("got %q", got)
+			}
+			c.Close()
 		}
 	})
 }
