@@ -18,8 +18,8 @@ const (
 	maxPacket = 1200
 	// maxUnsent is how many bytes quic-go gets before a write waits until it has sent them.
 	maxUnsent = 4 << 10
-	// maxFrame is how many bytes a DATA frame has.
-	maxFrame = 4 << 10
+	// maxFrame is how many bytes a DATA frame has at most: each long one takes a goroutine.
+	maxFrame = maxBatch
 )
 
 // holdHTTP3 takes over a stream of HTTP/3. If it does not, it may have sent the headers nevertheless.
