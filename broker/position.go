@@ -42,7 +42,10 @@ func (p Position) Compare(q Position) int {
 }
 
 // String returns the text form. It is URL-safe, opaque to clients, and holds no "~". That of the zero Position is "".
-func (p Position) String() string { return string(p.AppendText(nil)) }
+func (p Position) String() string {
+	var buf [maxPositionText]byte
+	return string(p.AppendText(buf[:0]))
+}
 
 // AppendText appends the text form: epoch "." [major "-"] minor ["." check], all in base 36.
 func (p Position) AppendText(b []byte) []byte {

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/sse-push/caddy-sse-push/internal/decode"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
@@ -28,16 +30,36 @@ func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 	answers := publish.All(r.Context(), theHub, d, nil)
 	publish.Await(r.Context(), theHub, answers)
 	if d.Batch {
-		writeJSON(w, http.StatusOK, answers)
+		writeBody(w, http.StatusOK, appendAnswers(nil, answers))
 		return
 	}
 	if p := answers[0].Error; p != nil {
 		p.Write(w)
 		return
 	}
-	if answers[0].Delivery != nil {
-		writeJSON(w, http.StatusOK, answers[0])
-		return
+	writeBody(w, http.StatusOK, append(appendAnswer(make([]byte, 0, 64), &answers[0]), '\n'))
+}
+
+// appendAnswers appends a line with the answers to a batch.
+func appendAnswers(b []byte, answers []Published) []byte {
+	b = append(slices.Grow(b, 40*len(answers)), '[')
+	for i := range answers {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendAnswer(b, &answers[i])
 	}
-	writeBody(w, http.StatusOK, `{"id":"`+answers[0].ID+`"}`) // a position needs no escaping
+	return append(b, "]\n"...)
+}
+
+// appendAnswer appends an answer as encoding/json writes it. That itself is used only for what is rare.
+func appendAnswer(b []byte, a *Published) []byte {
+	if a.Delivery == nil && a.Error == nil && a.ID != "" {
+		return append(append(append(b, `{"id":"`...), a.ID...), `"}`...) // a position needs no escaping
+	}
+	text, err := json.Marshal(a)
+	if err != nil { // no value of this type fails
+		panic(err)
+	}
+	return append(b, text...)
 }

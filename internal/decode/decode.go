@@ -37,9 +37,13 @@ type Decoder struct {
 	waited   int  // how many items have a Wait
 
 	// One of these holds the events.
-	form  *form
-	items []jsontext.Value
-	lines *lineReader
+	form   *form
+	object jsontext.Value // one event, which json has read
+	items  []jsontext.Value
+	lines  *lineReader
+
+	json jsonEvent
+	pub  publication // of the item that Next is at
 }
 
 // New returns a Decoder of a request. It reads the whole body, except for NDJSON, which Next reads as it goes.
@@ -52,7 +56,6 @@ func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
 	if p := d.takeKey(r.Header); p != nil {
 		return nil, p
 	}
-	fields := &form{maxEvent: maxEvent}
 	if kind != "text/plain" {
 		rest, p := d.waits.take(r.URL.RawQuery)
 		if p == nil {
@@ -61,8 +64,6 @@ func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
 		if p != nil {
 			return nil, p
 		}
-	} else if p := fields.parseQuery(r.URL.RawQuery); p != nil {
-		return nil, p
 	}
 	switch kind {
 	case "application/json":
@@ -72,7 +73,7 @@ func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
 		d.lines = &lineReader{r: bufio.NewReaderSize(r.Body, 32<<10), most: d.maxItem()}
 		return d, nil
 	case "application/x-www-form-urlencoded":
-		d.form = fields
+		d.form = &form{maxEvent: maxEvent}
 		body, p := readBody(r, d.maxItem())
 		if p != nil {
 			return nil, p
@@ -80,20 +81,23 @@ func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
 		if LooksLikeJSON(body) {
 			return nil, jsonAsForm()
 		}
-		return d, fields.parseQuery(string(body))
+		return d, d.form.parseQuery(string(body))
 	case "multipart/form-data":
-		d.form = fields
+		d.form = &form{maxEvent: maxEvent}
 		if r.ContentLength > d.maxItem() {
 			return nil, problem.TooLarge(d.maxItem())
 		}
-		return d, fields.parseMultipart(http.MaxBytesReader(nil, r.Body, d.maxItem()), params["boundary"])
+		return d, d.form.parseMultipart(http.MaxBytesReader(nil, r.Body, d.maxItem()), params["boundary"])
 	case "text/plain":
-		d.form = fields
+		d.form = &form{maxEvent: maxEvent}
+		if p := d.form.parseQuery(r.URL.RawQuery); p != nil {
+			return nil, p
+		}
 		body, p := readBody(r, maxEvent)
 		if p != nil {
 			return nil, p.OfField("data")
 		}
-		return d, fields.add("data", string(body))
+		return d, d.form.add("data", string(body))
 	}
 	return nil, problem.New(http.StatusUnsupportedMediaType, "the Content-Type %s is not supported: %s", problem.Clip(kind), accepted)
 }
@@ -112,6 +116,9 @@ func contentType(h http.Header) (kind string, params map[string]string, p *probl
 	header := h.Get("Content-Type")
 	if header == "" {
 		return refuse("the Content-Type is missing: %s", accepted)
+	}
+	if header == "application/json" || header == "application/x-ndjson" { // most senders write it like this
+		return header, nil, nil
 	}
 	kind, params, err := mime.ParseMediaType(header)
 	if err != nil {
@@ -180,13 +187,13 @@ func (d *Decoder) readJSON(r *http.Request) *problem.Problem {
 			return problem.TooLarge(many)
 		}
 	}
-	v, err := jsontext.Parse(b.Bytes())
-	if err != nil {
-		return problem.New(http.StatusBadRequest, "%s", err)
+	v, p := d.json.parse(b.Bytes())
+	if p != nil {
+		return p
 	}
 	switch v[0] {
 	case '{':
-		d.items = []jsontext.Value{v}
+		d.object = v
 		return nil
 	case '[':
 		d.Batch = true
@@ -211,27 +218,30 @@ func (d *Decoder) Next() (rec broker.Record, p *problem.Problem, ok bool) {
 	if d.done {
 		return rec, nil, false
 	}
-	pub := publication{maxEvent: d.maxEvent, given: make([]string, 0, 8)}
+	d.pub = publication{maxEvent: d.maxEvent}
+	pub := &d.pub
 	switch {
 	case d.form != nil:
 		d.done = true
-		p = d.form.fill(&pub)
+		p = d.form.fill(pub)
+	case d.object != nil:
+		d.done = true
+		p = d.json.fill(pub, d.object)
 	case d.lines != nil:
 		line, end := d.nextLine()
 		if line == nil {
 			d.done = true
 			return rec, d.place(end), false
 		}
-		if v, err := jsontext.Parse(line); err != nil {
-			p = problem.New(http.StatusBadRequest, "%s", err)
-		} else {
-			p = fillFromJSON(&pub, v)
+		var v jsontext.Value
+		if v, p = d.json.parse(line); p == nil {
+			p = d.json.fill(pub, v)
 		}
 	case d.index == len(d.items):
 		d.done = true
 		return rec, nil, false
 	default:
-		p = fillFromJSON(&pub, d.items[d.index])
+		p = d.json.fillFrom(pub, d.items[d.index])
 	}
 	if p == nil {
 		p = d.setKey(&pub.rec)

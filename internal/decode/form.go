@@ -129,7 +129,7 @@ func (f *form) add(name, val string) *problem.Problem {
 		return jsonAsForm()
 	}
 	root := rootName(name)
-	if !slices.Contains(fieldNames, root) {
+	if fields[root] == nil {
 		return unknownField(root)
 	}
 	if !utf8.ValidString(name) || !utf8.ValidString(val) {
@@ -204,7 +204,7 @@ func arrayIndex(key string) (int64, bool) {
 // fill sets the fields of an event.
 func (f *form) fill(pub *publication) *problem.Problem {
 	for i, name := range f.names {
-		if p := pub.set(name, f.roots[i]); p != nil {
+		if p := pub.set(fields[name], f.roots[i]); p != nil {
 			return p
 		}
 	}

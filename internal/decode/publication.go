@@ -17,9 +17,6 @@ import (
 
 const maxKey = 255 // bytes
 
-// fieldNames are the fields of a body: those of the event, and those of the publish itself.
-var fieldNames = append(rules.FieldNames(), "idempotency_key", "wait", "timeout")
-
 // value is the value of a field in a body of any kind. The texts of its errors read well after "field: ".
 type value interface {
 	IsNull() bool
@@ -35,22 +32,19 @@ type value interface {
 // publication builds a record field by field.
 type publication struct {
 	maxEvent int64
-	given    []string
+	given    uint32 // the bits of the fields that were set
 	rec      broker.Record
 	wait     Wait
 }
 
 // set sets one field.
-func (p *publication) set(name string, v value) *problem.Problem {
-	if !slices.Contains(fieldNames, name) {
-		return unknownField(name)
+func (p *publication) set(of *field, v value) *problem.Problem {
+	if p.given&of.bit != 0 {
+		return problem.Field(of.name, "given twice")
 	}
-	if slices.Contains(p.given, name) {
-		return problem.Field(name, "given twice")
-	}
-	p.given = append(p.given, name)
+	p.given |= of.bit
 	var err error
-	switch f := rules.FieldNamed(name); {
+	switch f := of.event; {
 	case f != nil && f.Kind == rules.TargetField:
 		err = p.target(v, f)
 	case f != nil && f.Kind == rules.EveryoneField:
@@ -64,10 +58,10 @@ func (p *publication) set(name string, v value) *problem.Problem {
 	case f != nil:
 		err = p.option(f, v)
 	default:
-		err = p.setPublish(name, v)
+		err = p.setPublish(of.name, v)
 	}
 	if err != nil {
-		return problem.Field(name, "%s", err)
+		return problem.Field(of.name, "%s", err)
 	}
 	return nil
 }
@@ -242,27 +236,6 @@ func checkKey(s string) error {
 	return nil
 }
 
-func unknownField(name string) *problem.Problem {
-	return problem.Field(name, "unknown field; there are %s", strings.Join(fieldNames, ", "))
-}
-
 func dataTooLong(most int64) *problem.Problem {
 	return problem.New(http.StatusRequestEntityTooLarge, "data: must not be longer than %d bytes", most).OfField("data")
-}
-
-// fillFromJSON sets the fields of an event.
-func fillFromJSON(pub *publication, v jsontext.Value) *problem.Problem {
-	if v[0] != '{' {
-		return problem.New(http.StatusBadRequest, "an event must be an object, got %s", v.What())
-	}
-	for key, val := range v.Members() {
-		name, err := key.Unquote()
-		if err != nil {
-			return problem.New(http.StatusBadRequest, "the name of a field %s", err)
-		}
-		if p := pub.set(name, val); p != nil {
-			return p
-		}
-	}
-	return nil
 }

@@ -19,9 +19,17 @@ var (
 	}
 )
 
+// ordinary are names of headers that most requests have, and that are no sign.
+var ordinary = map[string]bool{
+	"Accept": true, "Accept-Encoding": true, "Authorization": true, "Content-Length": true, "Content-Type": true, "User-Agent": true,
+}
+
 // IsForwarded reports whether a request has a header by which its direct peer shows itself to be a proxy.
 func IsForwarded(h http.Header) bool {
 	for name := range h {
+		if ordinary[name] {
+			continue
+		}
 		name = strings.TrimPrefix(strings.ToLower(instruction.Dashes.Replace(name)), "x-")
 		if strings.Contains(name, "forward") || slices.Contains(forwardingNames, name) ||
 			slices.ContainsFunc(forwardingSuffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) }) ||
