@@ -60,6 +60,14 @@ type Sink interface {
 	State(error)
 }
 
+// PromptSink is implemented by sinks that can tell whether Deliver would block. If it would not, a broker may call Deliver on the
+// goroutine that appends, which costs less than to wake another.
+type PromptSink interface {
+	Sink
+	// Prompt reports whether Deliver would return soon. It does not block.
+	Prompt() bool
+}
+
 // Entry is a record at its place in the log.
 type Entry struct {
 	Position Position

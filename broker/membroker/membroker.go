@@ -27,11 +27,16 @@ type Broker struct {
 	mu     sync.Mutex // guards all below
 	last   uint64     // the newest entry's number
 	queue  []broker.Entry
+	spare  []broker.Entry // empty; the next queue
 	bytes  int
 	keys   map[string]use
 	uses   []use         // oldest first
-	more   chan struct{} // signalled when the queue has entries
-	room   chan struct{} // closed and replaced when the queue has been emptied
+	sink   broker.Sink   // of Tail; nil unless it runs
+	busy   bool          // entries are being handed to the sink
+	more   chan struct{} // signalled when the queue has entries that Tail is to take
+	idle   *sync.Cond    // busy has become false
+	waits  int           // calls that wait for room
+	room   chan struct{} // closed and replaced when the queue has been emptied and a call waits
 	closed chan struct{}
 }
 
@@ -45,29 +50,79 @@ type use struct {
 
 // Open returns an empty log.
 func Open() *Broker {
-	return &Broker{
+	b := &Broker{
 		epoch: broker.NewEpoch(), keys: map[string]use{},
 		more: make(chan struct{}, 1), room: make(chan struct{}), closed: make(chan struct{}),
 	}
+	b.idle = sync.NewCond(&b.mu)
+	return b
 }
 
 func (b *Broker) position(number uint64) broker.Position {
 	return broker.Position{Epoch: b.epoch, Minor: number}
 }
 
-// Append implements broker.Broker.
+// Append implements broker.Broker. If the sink says that it would not wait, Append hands it the entries on its own goroutine: to
+// wake Tail's would cost more.
 func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.Result {
 	results := make([]broker.Result, len(records))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range records {
+		if b.bytes > MaxQueue {
+			b.signal()
+		}
 		if err := b.wait(ctx); err != nil {
 			results[i].Err = err
 			continue
 		}
-		results[i] = b.append(records[i])
+		results[i] = b.append(&records[i])
 	}
+	b.handOn()
 	return results
+}
+
+// maxTurns is how often a call of Append hands on entries of others that have come meanwhile.
+const maxTurns = 4
+
+// handOn hands the queue on to the sink, or has Tail do so. If another call is at it, that one does. The caller holds mu, which handOn
+// unlocks meanwhile.
+func (b *Broker) handOn() {
+	if b.busy {
+		return
+	}
+	for turn := 0; len(b.queue) > 0; turn++ {
+		sink, ok := b.sink.(broker.PromptSink)
+		if !ok || turn == maxTurns || !sink.Prompt() {
+			b.signal()
+			return
+		}
+		b.deliver(sink)
+	}
+}
+
+// deliver hands the queue on to the sink. The caller holds mu, which deliver unlocks meanwhile, and has seen that busy is false.
+func (b *Broker) deliver(sink broker.Sink) {
+	batch := b.queue
+	b.queue, b.spare, b.bytes, b.busy = b.spare, nil, 0, true
+	if b.waits > 0 {
+		close(b.room)
+		b.room, b.waits = make(chan struct{}), 0
+	}
+	b.mu.Unlock()
+	sink.Deliver(batch)
+	clear(batch)
+	b.mu.Lock()
+	b.spare, b.busy = batch[:0], false
+	b.idle.Broadcast()
+}
+
+// signal has Tail take the queue.
+func (b *Broker) signal() {
+	select {
+	case b.more <- struct{}{}:
+	default:
+	}
 }
 
 // wait waits until there is room for a record. The caller holds mu, which wait unlocks meanwhile.
@@ -82,6 +137,7 @@ func (b *Broker) wait(ctx context.Context) error {
 			return nil
 		}
 		room := b.room
+		b.waits++
 		b.mu.Unlock()
 		var err error
 		select {
@@ -98,7 +154,7 @@ func (b *Broker) wait(ctx context.Context) error {
 }
 
 // append stores a record. The caller holds mu.
-func (b *Broker) append(r broker.Record) broker.Result {
+func (b *Broker) append(r *broker.Record) broker.Result {
 	r.Time = time.Now()
 	if r.Key != "" {
 		b.forget(r.Time, MaxKeys)
@@ -114,14 +170,10 @@ func (b *Broker) append(r broker.Record) broker.Result {
 		b.uses = append(b.uses, u)
 	}
 	b.last++
-	e := broker.Entry{Position: b.position(b.last), Record: r}
-	b.queue = append(b.queue, e)
+	p := b.position(b.last)
+	b.queue = append(b.queue, broker.Entry{Position: p, Record: *r})
 	b.bytes += len(r.Data) + int(r.NamesSize()) + 256
-	select {
-	case b.more <- struct{}{}:
-	default:
-	}
-	return broker.Result{Position: e.Position}
+	return broker.Result{Position: p}
 }
 
 // forget drops the keys whose time is over, and the oldest if there are more than most. The caller holds mu.
@@ -141,24 +193,28 @@ func (b *Broker) Tail(ctx context.Context, _ int, sink broker.Sink) error {
 	b.mu.Unlock()
 	sink.Begin(begin)
 	sink.State(nil)
-	var batch []broker.Entry
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sink = sink
 	for {
+		for !b.busy && len(b.queue) > 0 {
+			b.deliver(sink)
+		}
+		b.mu.Unlock()
+		var err error
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			err = ctx.Err()
 		case <-b.closed:
-			return broker.ErrClosed
+			err = broker.ErrClosed
 		case <-b.more:
 		}
 		b.mu.Lock()
-		clear(batch)
-		batch, b.queue = b.queue, batch[:0]
-		b.bytes = 0
-		close(b.room)
-		b.room = make(chan struct{})
-		b.mu.Unlock()
-		if len(batch) > 0 {
-			sink.Deliver(batch)
+		if err != nil {
+			for b.sink = nil; b.busy; {
+				b.idle.Wait()
+			}
+			return err
 		}
 	}
 }

@@ -3,7 +3,11 @@ package membroker_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,4 +170,96 @@ func TestOverload(t *testing.T) {
 			t.Errorf("got %v", r[0].Err)
 		}
 	})
+}
+
+// promptSink takes entries on the goroutine that brings them, unless it is slow.
+type promptSink struct {
+	slow    atomic.Bool
+	busy    atomic.Bool
+	entered func() // called by Deliver
+	got     []uint64
+}
+
+func (s *promptSink) Begin(broker.Position) {}
+func (s *promptSink) State(error)           {}
+func (s *promptSink) Prompt() bool          { return !s.slow.Load() }
+
+func (s *promptSink) Deliver(batch []broker.Entry) {
+	if !s.busy.CompareAndSwap(false, true) {
+		panic("two calls at once")
+	}
+	if s.entered != nil {
+		s.entered()
+	}
+	for _, e := range batch {
+		s.got = append(s.got, e.Position.Minor)
+	}
+	s.busy.Store(false)
+}
+
+// A sink that would not block has the entries when Append returns, and one that would does not delay Append.
+func TestPromptSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, s := membroker.Open(), &promptSink{}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- b.Tail(ctx, 0, s) }()
+		synctest.Wait()
+		b.Append(ctx, []broker.Record{record("", "1"), record("", "2")})
+		if len(s.got) != 2 {
+			t.Errorf("the sink has %d entries when Append returns", len(s.got))
+		}
+		release := make(chan struct{})
+		s.entered = func() { <-release }
+		s.slow.Store(true)
+		b.Append(ctx, []broker.Record{record("", "3")})
+		synctest.Wait() // Tail is at Deliver now
+		s.slow.Store(false)
+		b.Append(ctx, []broker.Record{record("", "4")})
+		cancel()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Errorf("Tail returned %v while the sink was at work", err)
+		default:
+		}
+		close(release)
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Tail ended with %v", err)
+		}
+		if b.Append(t.Context(), []broker.Record{record("", "5")}); !slices.Equal(s.got, []uint64{1, 2, 3, 4}) {
+			t.Errorf("the sink got %v", s.got)
+		}
+	})
+}
+
+// Many append at once to a sink that is slow at times.
+func TestPromptSinkOrder(t *testing.T) {
+	b, s := membroker.Open(), &promptSink{}
+	s.entered = func() { s.slow.Store(rand.IntN(2) == 0) }
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- b.Tail(ctx, 0, s) }()
+	var appends sync.WaitGroup
+	const callers, each = 8, 500
+	for range callers {
+		appends.Go(func() {
+			for range each {
+				b.Append(ctx, []broker.Record{record("", "x"), record("", "y")})
+			}
+		})
+	}
+	appends.Wait()
+	s.slow.Store(false)
+	b.Append(ctx, []broker.Record{record("", "last")}) // hands on whatever is left
+	cancel()
+	<-done
+	for i, n := range s.got {
+		if n != uint64(i+1) {
+			t.Fatalf("entry %d comes as %d", n, i+1)
+		}
+	}
+	if len(s.got) != callers*each*2+1 {
+		t.Errorf("%d entries came", len(s.got))
+	}
 }

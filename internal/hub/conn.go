@@ -19,7 +19,7 @@ type Conn struct {
 	since   time.Duration // since Hub.began
 
 	// All below is guarded by shard.mu.
-	wake    func()
+	wake    func(now bool)
 	topics  *topics
 	sets    []setPlace // the places of its topics in the index
 	waiting *waiting   // nil if nothing waits; while it catches up, no entries wait in it
@@ -53,9 +53,10 @@ func (c *Conn) Since() time.Time { return c.shard.hub.began.Add(c.since) }
 // interest returns what the connection hears. The caller holds shard.mu.
 func (c *Conn) interest() interest { return interest{c.ID, c.User, c.topics} }
 
-// OnWake sets the function that is called when Next may have something. It is called under a lock, so it must neither block nor
-// call the connection.
-func (c *Conn) OnWake(wake func()) {
+// OnWake sets the function that is called when Next may have something. It must not block. If now is false, it is called under a
+// lock, and must not call the connection. If now is true, it may do so, and write what Next returns on the goroutine that it is called
+// on: there is little to write, and a publisher waits for it.
+func (c *Conn) OnWake(wake func(now bool)) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	c.wake = wake
@@ -63,8 +64,12 @@ func (c *Conn) OnWake(wake func()) {
 
 // signal wakes the writer, if there is one yet. The caller holds shard.mu.
 func (c *Conn) signal() {
-	if c.wake != nil {
-		c.wake()
+	switch s := c.shard; {
+	case c.wake == nil:
+	case s.defers:
+		s.woken = append(s.woken, c.wake)
+	default:
+		c.wake(false)
 	}
 }
 

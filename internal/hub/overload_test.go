@@ -14,9 +14,13 @@ import (
 // If the hub cannot take events to connections as fast as they come, the lag is bounded: publishers wait, and are refused after
 // a while. Nothing that was acknowledged is lost.
 func TestOverload(t *testing.T) {
+	many := []broker.Target{{Kind: broker.User, Name: "u"}} // more than are written to on the publisher's own time
+	for i := range 20 {
+		many = append(many, broker.Target{Kind: broker.User, Name: "u" + strconv.Itoa(i)})
+	}
 	for name, targets := range map[string][]broker.Target{
-		"broadcasts":  {{Kind: broker.Broadcast}},
-		"to one user": {{Kind: broker.User, Name: "u"}},
+		"broadcasts": {{Kind: broker.Broadcast}},
+		"to users":   many,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { testOverload(t, targets) })
@@ -33,7 +37,7 @@ func testOverload(t *testing.T, targets []broker.Target) {
 	stuck := subscribe(t, h, hub.Subscription{User: "u"})
 	stuck.poll()
 	release := make(chan struct{})
-	stuck.conn.OnWake(func() { <-release }) // simulates a machine that is too slow
+	stuck.conn.OnWake(func(bool) { <-release }) // simulates a machine that is too slow
 
 	data := make([]byte, 1_000_000)
 	stored := 0

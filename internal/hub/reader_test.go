@@ -69,7 +69,7 @@ func subscribe(t testing.TB, h *hub.Hub, sub hub.Subscription) *reader {
 // waker returns a channel that is signalled when the connection has something.
 func waker(c *hub.Conn) chan struct{} {
 	wake := make(chan struct{}, 1)
-	c.OnWake(func() {
+	c.OnWake(func(bool) {
 		select {
 		case wake <- struct{}{}:
 		default:

@@ -24,6 +24,8 @@ type shard struct {
 	grown   int64                // bytes added to traffic.Pending since told was set
 	told    int64                // traffic.Pending as last reported to memory
 	owed    map[*Conn][]*Receipt // receipts that wait for a connection; nil if there were none so far
+	defers  bool                 // the writers to be woken are added to woken
+	woken   []func(now bool)     // emptied by deliver, after mu
 
 	steering steering
 	kept     map[*Conn]struct{} // connections with additions that the keeper looks after
@@ -96,7 +98,7 @@ func (s *shard) run() {
 		batch, s.queue = s.queue, batch[:0]
 		s.qmu.Unlock()
 
-		size := s.deliver(batch)
+		size := s.deliver(batch, false)
 
 		s.qmu.Lock()
 		s.bytes -= size
@@ -105,12 +107,13 @@ func (s *shard) run() {
 	}
 }
 
-// deliver takes entries to the live connections that hear them.
-func (s *shard) deliver(batch []*entry) (size int64) {
+// deliver takes entries to the live connections that hear them. With now, writers may write on this goroutine, which costs less than
+// to wake theirs.
+func (s *shard) deliver(batch []*entry, now bool) (size int64) {
 	pending, share := s.hub.pendingBudget.Load(), s.hub.memory.share(len(s.hub.shards))
 	aged := s.hub.window.aged(time.Now())
 	s.mu.Lock()
-	s.aged = aged
+	s.aged, s.defers = aged, now
 	for _, e := range batch {
 		size += e.held()
 		for _, t := range e.targets {
@@ -129,7 +132,13 @@ func (s *shard) deliver(batch []*entry) (size int64) {
 	}
 	s.tell()
 	s.resume()
+	s.defers = false
 	s.mu.Unlock()
+	for _, wake := range s.woken {
+		wake(true)
+	}
+	clear(s.woken)
+	s.woken = s.woken[:0]
 	return size
 }
 

@@ -30,6 +30,11 @@ func (s *sink) State(err error) {
 	}
 }
 
+// Prompt implements broker.PromptSink: no shard is behind.
+func (s *sink) Prompt() bool {
+	return !slices.ContainsFunc(s.shards, func(sh *shard) bool { return !sh.idle() })
+}
+
 // Deliver implements broker.Sink.
 func (s *sink) Deliver(batch []broker.Entry) {
 	h := (*Hub)(s)
@@ -57,7 +62,7 @@ func (s *sink) Deliver(batch []broker.Entry) {
 	small := toFew(entries)
 	for _, sh := range h.shards {
 		if small && sh.idle() {
-			sh.deliver(entries)
+			sh.deliver(entries, true)
 		} else {
 			sh.push(entries)
 		}

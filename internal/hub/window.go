@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -20,6 +21,7 @@ type window struct {
 	bytes    int64
 	newest   map[string]*entry // by coalesce key
 	epochs   []epoch           // oldest first; the last is the present life of the log
+	old      uint64            // everything up to here had lived for half of the history's age when the newest entry came
 	steered  []uint64          // the seqs of entries that steer connections, oldest first
 	steering uint64            // the newest of those that were trimmed
 	chatter  [shares]int       // number of entries that count against each share
@@ -40,7 +42,8 @@ type window struct {
 	receipts receipts // for entries that are followed; it has a lock of its own
 
 	history History
-	grown   chan struct{} // closed and replaced when the tail moves
+	grown   chan struct{} // closed and replaced when the tail moves, if it is awaited
+	awaited atomic.Bool   // grown was given out
 }
 
 // epoch is one life of the log, as far as the window has seen it.
@@ -142,8 +145,11 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 		into = append(into, e)
 	}
 	w.trim(now)
-	close(w.grown)
-	w.grown = make(chan struct{})
+	w.old = w.oldUntil(now)
+	if w.awaited.Swap(false) {
+		close(w.grown)
+		w.grown = make(chan struct{})
+	}
 	return into
 }
 
@@ -151,7 +157,7 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 func (w *window) configure(h History) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.history = h
+	w.history, w.old = h, 0
 	w.trim(time.Now())
 }
 
@@ -223,6 +229,7 @@ func (w *window) readable(shard uint64) uint64 {
 func (w *window) end() (uint64, broker.Position, <-chan struct{}) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
+	w.awaited.Store(true)
 	return w.tail(), w.position(w.tail()), w.grown
 }
 
@@ -255,6 +262,15 @@ func (w *window) aged(now time.Time) uint64 {
 	if w.bytes > w.history.Bytes/2 {
 		seq = max(seq, w.base+uint64(len(w.entries))/2)
 	}
-	old := sort.Search(len(w.entries), func(i int) bool { return now.Sub(w.entries[i].at) < w.history.Age/2 })
-	return min(max(seq, w.base+uint64(old)-1), tail)
+	return min(max(seq, w.oldUntil(now)), tail)
+}
+
+// oldUntil returns the place up to which entries have lived for half of the history's age.
+func (w *window) oldUntil(now time.Time) uint64 {
+	young := func(e *entry) bool { return now.Sub(e.at) < w.history.Age/2 }
+	rest := w.entries[max(w.old, w.base-1)+1-w.base:]
+	if len(rest) == 0 || young(rest[0]) {
+		return w.tail() - uint64(len(rest))
+	}
+	return w.tail() - uint64(len(rest)) + uint64(sort.Search(len(rest), func(i int) bool { return young(rest[i]) }))
 }

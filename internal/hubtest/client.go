@@ -78,7 +78,7 @@ func (c *client) connect(ctx, present context.Context) {
 // stream reads one connection until it ends, or the client has had enough.
 func (c *client) stream(ctx, present context.Context, conn *hub.Conn) {
 	wake := make(chan struct{}, 1)
-	conn.OnWake(func() {
+	conn.OnWake(func(bool) {
 		select {
 		case wake <- struct{}{}:
 		default:

@@ -28,7 +28,7 @@ func listen(t testing.TB, h *hub.Hub, sub hub.Subscription) *listener {
 		t.Fatalf("subscribing: %v", err)
 	}
 	l := &listener{t: t, conn: conn, wake: make(chan struct{}, 1)}
-	conn.OnWake(func() {
+	conn.OnWake(func(bool) {
 		select {
 		case l.wake <- struct{}{}:
 		default:

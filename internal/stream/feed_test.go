@@ -21,7 +21,7 @@ type feed struct {
 	mu     sync.Mutex // guards what follows
 	frames [][]byte
 	ended  bool
-	wake   func()
+	wake   func(now bool)
 }
 
 func newFeed() *feed { return &feed{closed: make(chan error, 2)} }
@@ -31,8 +31,17 @@ func (f *feed) put(frames ...[]byte) {
 	defer f.mu.Unlock()
 	f.frames = append(f.frames, frames...)
 	if f.wake != nil {
-		f.wake()
+		f.wake(false)
 	}
+}
+
+// putNow is put for a caller on whose goroutine the stream may write.
+func (f *feed) putNow(frame []byte) {
+	f.mu.Lock()
+	f.frames = append(f.frames, frame)
+	wake := f.wake
+	f.mu.Unlock()
+	wake(true)
 }
 
 func (f *feed) end() {
@@ -40,7 +49,7 @@ func (f *feed) end() {
 	defer f.mu.Unlock()
 	f.ended = true
 	if f.wake != nil {
-		f.wake()
+		f.wake(false)
 	}
 }
 
@@ -62,10 +71,10 @@ func (f *feed) Next(frames [][]byte, max int64) ([][]byte, error) {
 	return frames, nil
 }
 
-func (f *feed) Ended() bool        { f.mu.Lock(); defer f.mu.Unlock(); return f.ended }
-func (f *feed) Idle() []byte       { return []byte(":\n") }
-func (f *feed) OnWake(wake func()) { f.mu.Lock(); defer f.mu.Unlock(); f.wake = wake }
-func (f *feed) Close(reason error) { f.closed <- reason }
+func (f *feed) Ended() bool            { f.mu.Lock(); defer f.mu.Unlock(); return f.ended }
+func (f *feed) Idle() []byte           { return []byte(":\n") }
+func (f *feed) OnWake(wake func(bool)) { f.mu.Lock(); defer f.mu.Unlock(); f.wake = wake }
+func (f *feed) Close(reason error)     { f.closed <- reason }
 func (f *feed) wait(t *testing.T) (reason error) {
 	t.Helper()
 	select {

@@ -25,19 +25,37 @@ type held struct {
 	queued  bool // in loop.dirty; guarded by loop.mu
 }
 
-// wake puts the stream on its loop's list. The source calls it.
-func (s *held) wake() {
+// wake has the loop attend to the stream. The source calls it.
+func (s *held) wake(now bool) {
+	if now && s.attendNow() {
+		return
+	}
 	l := s.loop
 	l.mu.Lock()
-	first := !s.queued
-	if first {
+	queued := s.queued
+	if !queued {
 		s.queued = true
 		l.dirty = append(l.dirty, s)
 	}
 	l.mu.Unlock()
-	if first {
+	if !queued {
 		l.signal()
 	}
+}
+
+// attendNow attends to the stream on the goroutine that calls it, if the loop is not at work and the stream has begun. It reports
+// whether it did.
+func (s *held) attendNow() bool {
+	l := s.loop
+	if !l.at.TryLock() {
+		return false
+	}
+	defer l.at.Unlock()
+	if s.due == 0 || s.blocked {
+		return false
+	}
+	l.attend(s)
+	return true
 }
 
 // limitKernel makes the kernel wait as long as the stream does for a client that does not answer, unless other streams share the

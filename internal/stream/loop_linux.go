@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// loop serves some of the held connections. Only its goroutine writes to their descriptors and closes them. So if the kernel gives a
-// descriptor to another client, that client never gets a byte that was meant for the one before.
+// loop serves some of the held connections. Only a goroutine that holds at writes to their descriptors and closes them. So if the
+// kernel gives a descriptor to another client, that client never gets a byte that was meant for the one before.
 //
 // The poller waits on an epoll for the connections of all loops, and tells the loops which clients have left and which sockets have
 // room again. Connections with TLS are written to by workers, as encrypting takes long and crypto/tls may wait.
@@ -28,6 +28,8 @@ type loop struct {
 
 	wake chan struct{} // signalled if one of the lists above has grown
 
+	// at is held to attend to streams, and taken before mu. It guards what follows, and what no other lock guards of a held.
+	at sync.Mutex
 	wheel
 	writer
 }
@@ -110,6 +112,7 @@ func (l *loop) run() {
 		count := l.count
 		l.mu.Unlock()
 
+		l.at.Lock()
 		l.turn(l.look)
 		for _, r := range results {
 			l.takeBack(r.held, r.result)
@@ -123,6 +126,8 @@ func (l *loop) run() {
 		for _, s := range dirty {
 			l.attend(s)
 		}
+		next := l.start.Add(time.Duration(l.now) * tick)
+		l.at.Unlock()
 		busy := len(dirty)+len(events)+len(results)+len(notices) > 0
 		clear(dirty)
 		clear(results)
@@ -132,7 +137,7 @@ func (l *loop) run() {
 		case count == 0:
 			<-l.wake
 		default:
-			timer.Reset(time.Until(l.start.Add(time.Duration(l.now) * tick)))
+			timer.Reset(time.Until(next))
 			select {
 			case <-l.wake:
 			case <-timer.C:
@@ -244,11 +249,11 @@ func (l *loop) done(s *held, r result) {
 		l.close(s, r.err)
 		return
 	case more:
-		s.wake()
+		s.wake(false)
 	case full:
 		s.blocked = true
 		if s.src.Ended() {
-			s.wake()
+			s.wake(false)
 		}
 	}
 	if s.due == 0 {

@@ -91,7 +91,7 @@ func (s *served) run(ctx context.Context) error {
 	s.guard.Stop()
 	s.mu.Unlock()
 	defer s.over()
-	s.src.OnWake(s.signal)
+	s.src.OnWake(func(bool) { s.signal() })
 	defer context.AfterFunc(ctx, s.signal)()
 	var frames [][]byte
 	for {

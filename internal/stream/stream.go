@@ -19,8 +19,9 @@ type Source interface {
 	Ended() bool
 	// Idle returns a heartbeat, which is written to a silent stream.
 	Idle() []byte
-	// OnWake sets the function to call when Next may have something, or when the stream should end. The function must not block.
-	OnWake(func())
+	// OnWake sets the function to call when Next may have something, or when the stream should end. The function does not block. With
+	// now, it may call Next and the others at once, on the goroutine that calls it; without, it does not call the source.
+	OnWake(func(now bool))
 	// Close is called once, when the stream has ended. The error says why; it is nil if the source ended.
 	Close(error)
 }

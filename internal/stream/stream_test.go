@@ -44,10 +44,10 @@ func (s *source) Next(frames [][]byte, _ int64) ([][]byte, error) {
 	}
 }
 
-func (s *source) OnWake(wake func()) { s.wake = wake }
-func (s *source) Idle() []byte       { return []byte(":\n") }
-func (s *source) Ended() bool        { return false }
-func (s *source) Close(reason error) { s.closed <- reason }
+func (s *source) OnWake(wake func(bool)) { s.wake = func() { wake(false) } }
+func (s *source) Idle() []byte           { return []byte(":\n") }
+func (s *source) Ended() bool            { return false }
+func (s *source) Close(reason error)     { s.closed <- reason }
 
 // recorder is a client that takes everything at once.
 type recorder struct {
