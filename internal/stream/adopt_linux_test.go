@@ -3,6 +3,7 @@ package stream_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"syscall"
@@ -191,5 +192,51 @@ func TestAdoptedLeaves(t *testing.T) {
 	f.wait(t)
 	if len(o.ended) > 0 {
 		t.Error("the outlet was ended, though its client has left")
+	}
+}
+
+// What a publisher brings is written on its own goroutine if the loop is not at work. Whoever writes, nothing is lost, written twice
+// or out of order.
+func TestWrittenNow(t *testing.T) {
+	f := newFeed()
+	o := adopt(t, f, stream.NewTiming(time.Second, time.Minute), 1<<20)
+	o.handle.Room()
+	f.put([]byte("first\n"))
+	brokertest.Eventually(t, "the stream has begun", func() bool { return o.text() == "first\n" })
+	brokertest.Eventually(t, "a frame is written at once", func() bool {
+		f.putNow([]byte("now\n"))
+		return strings.HasSuffix(o.text(), "now\n")
+	})
+	var publishers sync.WaitGroup
+	const several, each = 4, 500
+	for p := range several {
+		publishers.Go(func() {
+			for i := range each {
+				if frame := fmt.Appendf(nil, "%d:%d\n", p, i); i%10 == 0 {
+					f.put(frame)
+				} else {
+					f.putNow(frame)
+				}
+			}
+		})
+	}
+	publishers.Wait()
+	f.end()
+	if err := o.wait(t); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	var next [several]int
+	for line := range strings.Lines(o.text()) {
+		var p, i int
+		if n, _ := fmt.Sscanf(line, "%d:%d\n", &p, &i); n < 2 {
+			continue // one of the first, or a heartbeat
+		}
+		if i != next[p] {
+			t.Fatalf("publisher %d: %d comes in place of %d", p, i, next[p])
+		}
+		next[p]++
+	}
+	if next != [several]int{each, each, each, each} {
+		t.Errorf("written %v", next)
 	}
 }

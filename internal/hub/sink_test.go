@@ -1,0 +1,42 @@
+package hub_test
+
+import (
+	"bytes"
+	"testing"
+	"testing/synctest"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// An event to few users is with their writers when Publish returns: they are woken on the publisher's goroutine, without a lock.
+// An event to many is not.
+func TestFewAreWokenNow(t *testing.T) { synctest.Test(t, testFewAreWokenNow) }
+
+func testFewAreWokenNow(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	c, err := h.Subscribe(t.Context(), hub.Subscription{User: "u"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = c.Next(nil, 1<<20)
+	var got [][]byte
+	later := make(chan struct{}, 1)
+	c.OnWake(func(now bool) {
+		if !now {
+			later <- struct{}{}
+			return
+		}
+		got, _ = c.Next(got, 1<<20)
+	})
+	synctest.Wait() // the broker has begun
+	h.Publish(t.Context(), []broker.Record{user("u", "one")})
+	if len(got) != 1 || !bytes.Contains(got[0], []byte("one")) {
+		t.Errorf("got %q", got)
+	}
+	publish(t, h, broker.Record{Targets: []broker.Target{{Kind: broker.Broadcast}}})
+	<-later
+	if len(got) != 1 {
+		t.Errorf("got %q", got)
+	}
+}
