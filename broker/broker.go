@@ -14,7 +14,8 @@ import (
 type Broker interface {
 	// Append stores records one after the other and returns one result for each, in order. A record whose
 	// result has no error is stored, as safely as the broker documents. Append may wait for a sync or for a
-	// hub that lags, but returns when ctx is done. The caller must not use the records afterwards.
+	// hub that lags, but returns when ctx is done. What the records refer to belongs to the broker afterwards. The slice is
+	// the caller's again, unless a result is ErrUnknownOutcome.
 	Append(ctx context.Context, records []Record) []Result
 
 	// Tail hands entries to sink, in order and without end. It blocks until ctx is done or the broker is

@@ -26,6 +26,7 @@ func servePublish(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, maxEv
 		p.Write(w)
 		return
 	}
+	defer d.Close()
 	d.Answered = true
 	answers := publish.All(r.Context(), theHub, d, nil)
 	publish.Await(r.Context(), theHub, answers)

@@ -2,14 +2,15 @@
 package decode
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/jsontext"
@@ -44,11 +45,34 @@ type Decoder struct {
 
 	json jsonEvent
 	pub  publication // of the item that Next is at
+	body []byte
 }
 
-// New returns a Decoder of a request. It reads the whole body, except for NDJSON, which Next reads as it goes.
+// decoders has decoders that were closed, for their buffers.
+var decoders = sync.Pool{New: func() any { return new(Decoder) }}
+
+// maxKept is how large a buffer for a body may be that is kept for the next.
+const maxKept = 64 << 10
+
+// Close ends the use of a decoder. What it has returned stays valid.
+func (d *Decoder) Close() {
+	clear(d.json.members[:cap(d.json.members)])
+	kept := Decoder{json: jsonEvent{members: d.json.members[:0]}}
+	if cap(d.body) <= maxKept {
+		kept.body = d.body[:0]
+	}
+	if d.lines != nil {
+		d.lines.close()
+	}
+	*d = kept
+	decoders.Put(d)
+}
+
+// New returns a Decoder of a request. It reads the whole body, except for NDJSON, which Next reads as it goes. If there is no problem,
+// the caller may Close the decoder when it is done.
 func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
-	d := &Decoder{maxEvent: maxEvent}
+	d := decoders.Get().(*Decoder)
+	d.maxEvent = maxEvent
 	kind, params, p := contentType(r.Header)
 	if p != nil {
 		return nil, p
@@ -70,11 +94,11 @@ func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
 		return d, d.readJSON(r)
 	case "application/x-ndjson", "application/ndjson", "application/jsonl":
 		d.Batch = true
-		d.lines = &lineReader{r: bufio.NewReaderSize(r.Body, 32<<10), most: d.maxItem()}
+		d.lines = newLineReader(r.Body, d.maxItem())
 		return d, nil
 	case "application/x-www-form-urlencoded":
 		d.form = &form{maxEvent: maxEvent}
-		body, p := readBody(r, d.maxItem())
+		body, p := d.readBody(r, d.maxItem())
 		if p != nil {
 			return nil, p
 		}
@@ -93,7 +117,7 @@ func New(r *http.Request, maxEvent int64) (*Decoder, *problem.Problem) {
 		if p := d.form.parseQuery(r.URL.RawQuery); p != nil {
 			return nil, p
 		}
-		body, p := readBody(r, maxEvent)
+		body, p := d.readBody(r, maxEvent)
 		if p != nil {
 			return nil, p.OfField("data")
 		}
@@ -172,22 +196,21 @@ func (d *Decoder) readJSON(r *http.Request) *problem.Problem {
 	if r.ContentLength > many {
 		return problem.TooLarge(many)
 	}
-	var b bytes.Buffer
-	if p := readUpTo(&b, r, one+1); p != nil {
+	if p := d.readUpTo(r, one+1); p != nil {
 		return p
 	}
-	if int64(b.Len()) > one {
-		if first := bytes.TrimLeft(b.Bytes(), " \t\r\n"); len(first) == 0 || first[0] != '[' {
+	if int64(len(d.body)) > one {
+		if first := bytes.TrimLeft(d.body, " \t\r\n"); len(first) == 0 || first[0] != '[' {
 			return problem.TooLarge(one)
 		}
-		if p := readUpTo(&b, r, many+1); p != nil {
+		if p := d.readUpTo(r, many+1); p != nil {
 			return p
 		}
-		if int64(b.Len()) > many {
+		if int64(len(d.body)) > many {
 			return problem.TooLarge(many)
 		}
 	}
-	v, p := d.json.parse(b.Bytes())
+	v, p := d.json.parse(d.body)
 	if p != nil {
 		return p
 	}
@@ -308,26 +331,35 @@ func (d *Decoder) place(p *problem.Problem) *problem.Problem {
 }
 
 // readBody reads a body of at most that many bytes.
-func readBody(r *http.Request, most int64) ([]byte, *problem.Problem) {
+func (d *Decoder) readBody(r *http.Request, most int64) ([]byte, *problem.Problem) {
 	if r.ContentLength > most {
 		return nil, problem.TooLarge(most)
 	}
-	var b bytes.Buffer
-	if p := readUpTo(&b, r, most+1); p != nil {
+	if p := d.readUpTo(r, most+1); p != nil {
 		return nil, p
 	}
-	if int64(b.Len()) > most {
+	if int64(len(d.body)) > most {
 		return nil, problem.TooLarge(most)
 	}
-	return b.Bytes(), nil
+	return d.body, nil
 }
 
-// readUpTo reads until b holds n bytes or the body ends.
-func readUpTo(b *bytes.Buffer, r *http.Request, n int64) *problem.Problem {
+// readUpTo reads until d.body holds n bytes or the body ends.
+func (d *Decoder) readUpTo(r *http.Request, n int64) *problem.Problem {
 	const trust = 64 << 10 // a claimed length allocates no more than this
-	b.Grow(int(max(0, min(r.ContentLength-int64(b.Len()), trust))) + bytes.MinRead)
-	if _, err := b.ReadFrom(io.LimitReader(r.Body, n-int64(b.Len()))); err != nil {
-		return problem.OfBody(err)
+	d.body = slices.Grow(d.body, int(max(0, min(r.ContentLength-int64(len(d.body)), trust)))+bytes.MinRead)
+	for int64(len(d.body)) < n {
+		if len(d.body) == cap(d.body) {
+			d.body = slices.Grow(d.body, cap(d.body))
+		}
+		m, err := r.Body.Read(d.body[len(d.body):min(int64(cap(d.body)), n)])
+		d.body = d.body[:len(d.body)+m]
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return problem.OfBody(err)
+		}
 	}
 	return nil
 }

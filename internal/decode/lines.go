@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 )
 
 // lineReader reads lines, and holds no more than one in memory.
@@ -12,6 +13,21 @@ type lineReader struct {
 	r    *bufio.Reader
 	most int64
 	long []byte
+}
+
+// readers has readers that were closed.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 32<<10) }}
+
+func newLineReader(body io.Reader, most int64) *lineReader {
+	l := &lineReader{r: readers.Get().(*bufio.Reader), most: most}
+	l.r.Reset(body)
+	return l
+}
+
+// close ends the use of the reader.
+func (l *lineReader) close() {
+	l.r.Reset(nil)
+	readers.Put(l.r)
 }
 
 var errLongLine = errors.New("line too long")

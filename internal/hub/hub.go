@@ -36,6 +36,7 @@ type Hub struct {
 
 	broker     broker.Broker
 	window     *window
+	fresh      []*entry // for sink.Deliver, which empties it
 	shards     []*shard
 	next       atomic.Uint32 // counts connections, to spread them over shards
 	began      time.Time

@@ -47,7 +47,7 @@ func (s *sink) Deliver(batch []broker.Entry) {
 	}
 	calls := h.rollCalls(batch)
 	h.callRoll(calls)
-	entries := h.window.add(batch, make([]*entry, 0, len(batch)))
+	entries := h.window.add(batch, h.fresh[:0])
 	h.callRoll(calls)
 	h.answer(calls)
 	h.intake.count(batch, entries[0].seq)
@@ -70,6 +70,8 @@ func (s *sink) Deliver(batch []broker.Entry) {
 	if h.window.first(entries[0]) {
 		h.expire()
 	}
+	clear(entries)
+	h.fresh = entries
 }
 
 // maxFew is how many targets count as few.

@@ -13,14 +13,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-const (
-	// Timeout is how long a publish waits for a busy broker.
-	Timeout = 2 * time.Second
-	// groupEvents is how many events of a batch are appended at a time, at most.
-	groupEvents = 256
-	// groupBytes is the size of data at which a group is full.
-	groupBytes = 1 << 20
-)
+// Timeout is how long a publish waits for a busy broker.
+const Timeout = 2 * time.Second
 
 // Answer is the answer for one event.
 type Answer struct {
@@ -34,28 +28,10 @@ type Answer struct {
 // All stores the decoder's events, a group at a time, and returns an answer for each. It does not store events for which
 // permits, if not nil, returns a problem.
 func All(ctx context.Context, theHub *hub.Hub, d *decode.Decoder, permits func(*broker.Record) *problem.Problem) (answers []Answer) {
-	var group []broker.Record
-	var places []int // of the group's events in answers
-	size := 0
-	flush := func() {
-		if len(group) == 0 {
-			return
-		}
-		ctx, cancel := context.WithTimeout(ctx, Timeout)
-		defer cancel()
-		for i, result := range store(ctx, theHub, group) {
-			a := &answers[places[i]]
-			awaited := a.awaited
-			*a = answerTo(result, d, places[i])
-			if awaited.begin(result) {
-				a.awaited = awaited
-			}
-		}
-		group, places, size = nil, nil, 0 // the broker owns the records
-	}
+	g := groups.Get().(*group)
 	for {
-		if len(group) >= groupEvents || size >= groupBytes || !d.Ready() {
-			flush()
+		if g.full() || !d.Ready() {
+			g.store(ctx, theHub, d, answers)
 		}
 		record, p, ok := d.Next()
 		if ok && p == nil && permits != nil {
@@ -64,13 +40,14 @@ func All(ctx context.Context, theHub *hub.Hub, d *decode.Decoder, permits func(*
 		switch {
 		case ok && p == nil:
 			a := Answer{awaited: follow(d.Wait, theHub, &record)}
-			group, places, size = append(group, record), append(places, len(answers)), size+len(record.Data)
+			g.add(&record, len(answers))
 			answers = append(answers, a)
 		case p != nil:
 			answers = append(answers, Answer{Error: p})
 		}
 		if !ok {
-			flush()
+			g.store(ctx, theHub, d, answers)
+			groups.Put(g)
 			return answers
 		}
 	}
