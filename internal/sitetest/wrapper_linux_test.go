@@ -269,6 +269,9 @@ func TestWrapperReloads(t *testing.T) {
 	s := sites[0]
 	s.Via("h1-TLS")
 	c := s.Open("/events?userId=u1")
+	second := s.In(t)
+	second.Via("h2")
+	d := second.Open("/events?userId=u1")
 	s.Do("GET", "/", "")
 	before := s.Vitals()
 	stop := make(chan struct{})
@@ -302,7 +305,9 @@ func TestWrapperReloads(t *testing.T) {
 	s.Via("h1-TLS")
 	s.Publish("user", "u1", "data", "still here")
 	c.Want("still here")
+	d.Want("still here")
 	c.Close()
+	d.Close()
 	s.WantNothingLeft(before)
 }
 
