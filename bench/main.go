@@ -40,6 +40,7 @@ func exit(err error) {
 type bench struct {
 	sizes
 	quick        bool
+	protocols    []string
 	repeat       int    // how many times each row is measured
 	dir          string // of all files
 	build        *build // once it is built
@@ -52,13 +53,14 @@ type bench struct {
 
 func run() error {
 	b := new(bench)
-	var only, names, caddy, before string
+	var only, names, protocols, caddy, before string
 	var write bool
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.BoolVar(&b.quick, "quick", false, "small numbers, to see that all works; the figures mean nothing")
 	flags.BoolVar(&write, "write", false, "write the tables to RESULTS.md too")
 	flags.StringVar(&only, "only", "", "the scenarios, with commas between: "+strings.Join(scenarioNames(), ","))
 	flags.StringVar(&names, "servers", "", "the servers, with commas between: "+strings.Join(serverNames(), ","))
+	flags.StringVar(&protocols, "protocols", "", "the protocols, with commas between: "+strings.Join(protocolNames(), ","))
 	flags.StringVar(&caddy, "caddy", "", "a Caddy to measure instead of building one")
 	flags.StringVar(&before, "before", "", "a commit, or a Caddy, to measure beside it as \"before\"")
 	flags.IntVar(&b.repeat, "repeat", 1, "how many times to measure each row, servers taking turns; tables have the medians")
@@ -73,6 +75,9 @@ func run() error {
 	}
 	wanted, err := choose(names, serverNames())
 	if err != nil {
+		return err
+	}
+	if b.protocols, err = choose(protocols, protocolNames()); err != nil {
 		return err
 	}
 	if before == "" && names != "" && slices.Contains(wanted, "before") {

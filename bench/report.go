@@ -50,8 +50,8 @@ func (b *bench) heading() string {
 	for _, line := range lines {
 		fmt.Fprintf(&out, "- %s: %s\n", line[0], line[1])
 	}
-	out.WriteString("\nClients of HTTP/2 and HTTP/3 have the windows of Chrome (6 MiB a stream, 15 MiB a connection, granted again at half), unless Go's are\n" +
-		"named (granted again at 4 KiB). \"sse_push, wrapper\" has `servers { listener_wrappers { sse_push } }` in its Caddyfile.\n")
+	out.WriteString("\nClients of HTTP/2 and HTTP/3 have the windows of Chrome (6 MiB a stream, 15 MiB a connection, granted again at half), but for\n" +
+		"those of h2-Go, which have the windows of Go (granted again at 4 KiB). \"sse_push, wrapper\" has `servers { listener_wrappers { sse_push } }` in its Caddyfile.\n")
 	if b.quick {
 		out.WriteString("\n**A quick run: its figures mean nothing.**\n")
 	}

@@ -50,6 +50,9 @@ func (b *bench) table(ctx context.Context, s *scenario, wanted []string) (table 
 	ok = true
 	var rows []row
 	for _, p := range s.protocols {
+		if !slices.Contains(b.protocols, string(p)) {
+			continue
+		}
 		runs := map[*server][]row{}
 		measured := slices.DeleteFunc(slices.Clone(candidates), func(server *server) bool {
 			return !slices.Contains(wanted, server.key) || !slices.Contains(server.protocols, p)
@@ -222,7 +225,7 @@ func (r *session) heap(ctx context.Context, t *target) {
 func (r *session) profileName(kind string) string {
 	r.profiled++
 	name := fmt.Sprintf("%s-%s-%s-%s-%d.pprof", r.scenario.name, r.protocol, r.server.variant, kind, r.profiled)
-	return filepath.Join(r.profiles, strings.NewReplacer(", ", "-", " ", "-", "'", "", "--", "-").Replace(name))
+	return filepath.Join(r.profiles, strings.ReplaceAll(name, "--", "-"))
 }
 
 func download(ctx context.Context, url, name string) error {

@@ -17,6 +17,7 @@ type sizes struct {
 	paceEvery     time.Duration
 	paceFor       time.Duration
 	saturated     int   // broadcasts
+	saturatedSlow int   // broadcasts of servers that would take minutes for all
 	users         []int // clients
 	posts         int   // to one user each, for each number of clients
 	batched       int   // events
@@ -25,6 +26,7 @@ type sizes struct {
 	slowBefore    time.Duration
 	slowFor       time.Duration
 	slowEventSize int
+	slowH3        int // clients over HTTP/3
 
 	requests int // small ones
 	files    int // downloads and uploads
@@ -36,18 +38,18 @@ type sizes struct {
 var fullSizes = sizes{
 	idle: []int{5_000, 15_000}, idleH3: []int{1_000, 3_000}, idleWaits: []time.Duration{4 * time.Second, 8 * time.Second, 16 * time.Second},
 	settle: time.Second, h3Clients: 1_000, streamConns: 100, streams: 100,
-	clients: 2_000, paceEvery: 100 * time.Millisecond, paceFor: 10 * time.Second, saturated: 2_000,
+	clients: 2_000, paceEvery: 100 * time.Millisecond, paceFor: 10 * time.Second, saturated: 2_000, saturatedSlow: 500,
 	users: []int{1_000, 2_000, 10_000, 15_000}, posts: 20_000, batched: 200_000, storm: 10_000, missed: 50,
-	slowBefore: 5 * time.Second, slowFor: 10 * time.Second, slowEventSize: 4 << 10,
+	slowBefore: 5 * time.Second, slowFor: 10 * time.Second, slowEventSize: 4 << 10, slowH3: 200,
 	requests: 20_000, files: 4_000, parked: 200, rounds: 5, round: time.Second,
 }
 
 var quickSizes = sizes{
 	idle: []int{100, 300}, idleH3: []int{20, 50}, idleWaits: []time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond},
 	settle: 100 * time.Millisecond, h3Clients: 50, streamConns: 10, streams: 20,
-	clients: 100, paceEvery: 50 * time.Millisecond, paceFor: 500 * time.Millisecond, saturated: 100,
+	clients: 100, paceEvery: 50 * time.Millisecond, paceFor: 500 * time.Millisecond, saturated: 100, saturatedSlow: 100,
 	users: []int{50, 100}, posts: 400, batched: 4_000, storm: 300, missed: 50,
-	slowBefore: 300 * time.Millisecond, slowFor: 600 * time.Millisecond, slowEventSize: 4 << 10,
+	slowBefore: 300 * time.Millisecond, slowFor: 600 * time.Millisecond, slowEventSize: 4 << 10, slowH3: 50,
 	requests: 400, files: 40, parked: 20, rounds: 2, round: 200 * time.Millisecond,
 }
 

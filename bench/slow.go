@@ -9,7 +9,7 @@ import (
 var slowClients = scenario{
 	name: "slow",
 	title: func(b *bench) string {
-		return fmt.Sprintf("Slow clients: 10 %% of %s (%s over HTTP/3) stop reading for %v", number(b.clients), number(b.h3Clients), b.slowFor)
+		return fmt.Sprintf("Slow clients: 10 %% of %s (%s over HTTP/3) stop reading for %v", number(b.clients), number(b.slowH3), b.slowFor)
 	},
 	note: fmt.Sprintf("Paced broadcasts of 4 KiB, at first while all read, then while a tenth does not, which has a receive buffer of %d bytes. Delays\n"+
 		"are those of the others. Memory: PSS that the server took on for each slow client. At the end the slow ones read again: complete are\n"+
@@ -30,7 +30,10 @@ var slowClients = scenario{
 const smallBuffer = 4 << 10
 
 func measureSlow(ctx context.Context, r *session) (row, error) {
-	clients := r.fit(r.clients)
+	clients := r.clients
+	if r.protocol == h3 {
+		clients = min(clients, r.slowH3)
+	}
 	quick := clients / 10 * 9
 	t, s, err := r.ready(ctx, quick)
 	if err != nil {

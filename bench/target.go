@@ -15,9 +15,16 @@ const (
 	h1    protocol = "h1"
 	h1TLS protocol = "h1-TLS"
 	h2    protocol = "h2"
-	h2Go  protocol = "h2, Go's windows"
+	h2Go  protocol = "h2-Go"
 	h3    protocol = "h3"
 )
+
+func protocolNames() (names []string) {
+	for _, p := range allProtocols {
+		names = append(names, string(p))
+	}
+	return names
+}
 
 // alpn returns the protocol's name in a TLS handshake.
 func (p protocol) alpn() string {
