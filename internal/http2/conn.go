@@ -71,7 +71,10 @@ func (a *address) Carrier() any { return a.conn }
 
 // settle does what the state has left to do. The caller holds no lock.
 func (c *Conn) settle() {
-	c.flush()
+	if err := c.flush(); err != nil {
+		c.lose(err)
+		return
+	}
 	c.mu.Lock()
 	s := &c.state
 	left, came, broken := s.left, s.came, s.broken && !c.closed
@@ -108,15 +111,16 @@ func (c *Conn) settle() {
 }
 
 // flush writes the state's own frames, unless the inner server is in the middle of one.
-func (c *Conn) flush() {
+func (c *Conn) flush() (err error) {
 	c.wire.Lock()
 	defer c.wire.Unlock()
 	if c.midway {
-		return
+		return nil
 	}
 	if out := c.takeOut(); len(out) > 0 {
-		_, _ = c.transport.Write(out) // an error is reported by Gone, too
+		_, err = c.transport.Write(out)
 	}
+	return err
 }
 
 // takeOut returns the state's own frames for the client.
@@ -125,7 +129,10 @@ func (c *Conn) takeOut() []byte {
 	defer c.mu.Unlock()
 	out := c.state.out
 	c.state.out = nil
-	if s := &c.state; s.broken && !c.closed {
+	if c.closed {
+		return nil
+	}
+	if s := &c.state; s.broken {
 		out = appendGoAway(out, s.highest, s.failed)
 	}
 	return out

@@ -113,7 +113,10 @@ func (in *inner) read(b []byte) (int, error) {
 			if err == nil {
 				err = f.greet(b[:n])
 			}
-			if f.preface == 0 {
+			switch {
+			case err != nil:
+				in.conn.lose(err) // so that no answer of HTTP/1 is sent
+			case f.preface == 0:
 				f.begin()
 			}
 			return n, err
@@ -157,7 +160,7 @@ func (in *inner) frame() error {
 	c.mu.Lock()
 	if in.dead.Load() || c.closed { // the frame is judged by what reads next
 		c.mu.Unlock()
-		return nil
+		return io.EOF
 	}
 	f.judge(&c.state, h, prefix)
 	in.before, c.state.toInner = c.state.toInner, nil

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,10 +22,11 @@ type site struct {
 	*Server
 	inner http2.Server
 
-	mu    sync.Mutex
-	fresh int // how many inner servers there were
-	feeds map[string]*feed
-	conns sync.WaitGroup
+	mu     sync.Mutex
+	fresh  int // how many inner servers there were
+	inners []*inner
+	feeds  map[string]*feed
+	conns  sync.WaitGroup
 }
 
 // newSite returns a site whose inner servers are let go at once.
@@ -33,6 +35,9 @@ func newSite(t testing.TB) *site {
 	s.Server = NewServer(func(c net.Conn) bool {
 		s.mu.Lock()
 		s.fresh++
+		if len(s.inners) < 1000 {
+			s.inners = append(s.inners, c.(*inner))
+		}
 		s.mu.Unlock()
 		ctx := context.WithValue(t.Context(), connKey{}, c.RemoteAddr().(*address).conn)
 		s.conns.Go(func() { s.inner.ServeConn(c, &http2.ServeConnOpts{Handler: s, Context: ctx, BaseConfig: quiet}) })
@@ -50,8 +55,18 @@ func newSite(t testing.TB) *site {
 			c.lose(net.ErrClosed)
 		}
 		s.conns.Wait()
+		if !t.Failed() {
+			until(t, s.left)
+		}
 	})
 	return s
+}
+
+// left reports whether nothing reads for an inner server any more.
+func (s *site) left() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(s.inners, func(in *inner) bool { return in.inside.Load() })
 }
 
 // quiet makes servers log nothing.
@@ -184,9 +199,12 @@ var file = func() []byte {
 // events serves a stream.
 func (s *site) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
+	name := r.URL.RawQuery
+	if name == "close" {
+		w.Header().Set("Connection", "close")
+	}
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush()
-	name := r.URL.RawQuery
 	f := &feed{room: make(chan struct{}, 1), over: make(chan struct{})}
 	st := r.Context().Value(connKey{}).(*Conn).hold(r.Context(), func(b []byte) error {
 		if _, err := w.Write(b); err != nil {
@@ -201,6 +219,12 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.feeds[name] = f
 	s.mu.Unlock()
+	switch name {
+	case "panic":
+		panic(http.ErrAbortHandler)
+	case "trailers":
+		w.Header().Set(http.TrailerPrefix+"X-Late", "yes")
+	}
 	if st == nil { // as a stream on its handler's goroutine
 		<-r.Context().Done()
 	}

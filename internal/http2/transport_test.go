@@ -19,7 +19,8 @@ type plain struct {
 	closed   bool
 	await    bool
 	watcher  transport.Watcher
-	limit    int // how much of out the socket takes; Queued is what is more
+	slow     bool // reads return a byte at a time
+	limit    int  // how much of out the socket takes; Queued is what is more
 }
 
 func newPlain() *plain {
@@ -42,6 +43,9 @@ func (p *plain) read(b []byte, wait bool) (int, error) {
 	case p.closed:
 		return 0, net.ErrClosed
 	case len(p.in) > 0:
+		if p.slow {
+			b = b[:min(len(b), 1)]
+		}
 		n := copy(b, p.in)
 		p.in = p.in[n:]
 		return n, nil

@@ -1,0 +1,136 @@
+package http2
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+// A handler that does more than to return ends the stream, and its client knows.
+func TestHandlerEndsHeldStream(t *testing.T) {
+	for name, want := range map[string]string{"panic": "RST 1 INTERNAL_ERROR", "trailers": "TRAILERS 1 end"} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			x := s.frames(t, ample)
+			x.request("GET", "/events?"+name, true)
+			x.until(want)
+			if f := s.feed(t, name); f.st == nil {
+				t.Error("the stream was not held")
+			} else {
+				<-f.over
+			}
+			x.ping()
+		})
+	}
+}
+
+// A site's header Connection: close ends the connection only after its streams.
+func TestConnectionClose(t *testing.T) {
+	s := newSite(t)
+	x := s.frames(t, ample)
+	x.request("GET", "/events?close", true)
+	x.until("GOAWAY 1 NO_ERROR")
+	f := s.feed(t, "close")
+	x.ok(x.WriteSettingsAck())
+	x.parked()
+	if _, err := f.st.Write([]byte(":\n")); err != nil {
+		t.Fatal(err)
+	}
+	x.until(`DATA 1 ":\n"`)
+	f.st.End(nil)
+	x.until(`DATA 1 "" end`)
+	x.until("EOF")
+}
+
+// A client may send a byte at a time.
+func TestByteByByte(t *testing.T) {
+	s := newSite(t)
+	p := newPlain()
+	p.slow = true
+	s.Serve(p)
+	s.Server.mu.Lock()
+	var c *Conn
+	for c = range s.Server.conns {
+	}
+	s.Server.mu.Unlock()
+	x := newClient(t, c, far{p})
+	x.hello(ample, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+	id, f := x.hold(s, "a")
+	for range 3 {
+		x.ok(x.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}))
+		x.until("SETTINGS ack")
+		post := x.request("POST", "/post", false)
+		x.ok(x.WriteData(post, true, []byte("0123456789")))
+		x.until(fmt.Sprintf("DATA %d %q end", post, "10 <nil>"))
+		x.parked()
+	}
+	if _, err := f.st.Write([]byte(":\n")); err != nil {
+		t.Fatal(err)
+	}
+	x.expect(fmt.Sprintf("DATA %d %q", id, ":\n"))
+}
+
+// However an inner server cuts its frames into writes, the same goes on.
+func TestOutputInPieces(t *testing.T) {
+	all := appendSettings(nil, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 7}) // dropped, as the inner server is not the first
+	all = appendSettingsAck(all)                                                             // dropped, as it is the replay's
+	all = appendWindowUpdate(all, 0, uploadWindow-initialWindow)                             // replaced
+	all = append(header{3, http2.FrameHeaders, http2.FlagHeadersEndHeaders, 1}.append(all), "abc"...)
+	all = append(header{5, http2.FrameData, 0, 1}.append(all), "hello"...)
+	all = header{8, http2.FramePing, http2.FlagPingAck, 0}.append(all)
+	all = append(all, make([]byte, 8)...)
+	all = appendReset(all, 1, 0)
+	all = append(appendGoAway(all, 0, 0), "bye"...)
+	all[len(all)-len("bye")-headerLen-8+2] += 3
+	var want []byte
+	for size := len(all); size > 0; size-- {
+		s := newState()
+		s.firstUnacked, s.highest, s.windows.fromClient = false, 41, 1000
+		s.release()
+		s.wake()
+		var o output
+		var got []byte
+		for piece := range slices.Chunk(all, size) {
+			var p parts
+			o.split(&s, piece, &p)
+			for _, b := range append(slices.Clone(p.list[:p.n]), p.extra...) {
+				got = append(got, b...)
+			}
+		}
+		if want == nil {
+			want = got
+		}
+		if !bytes.Equal(got, want) || !o.between() {
+			t.Fatalf("in pieces of %d bytes: % x, not % x", size, got, want)
+		}
+	}
+	update := appendWindowUpdate(nil, 0, uploadWindow-1000)
+	if !bytes.HasPrefix(want, update) || !bytes.HasSuffix(want, append(binaryGoAway(41), "bye"...)) {
+		t.Errorf("% x", want)
+	}
+}
+
+// A client that does not speak HTTP/2 gets no answer.
+func TestNoPreface(t *testing.T) {
+	s := newSite(t)
+	c, end := s.dial()
+	if _, err := io.WriteString(end, "GET / HTTP/1.1\r\nHost: site\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(end)
+	if err != nil || bytes.Contains(got, []byte("HTTP/1")) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	until(t, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.closed })
+}
+
+// binaryGoAway returns a GOAWAY with three bytes to follow.
+func binaryGoAway(last uint32) []byte {
+	b := appendGoAway(nil, last, 0)
+	b[2] += 3
+	return b
+}
