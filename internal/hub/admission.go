@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"hash/maphash"
 	"sync"
 	"time"
 )
@@ -36,12 +37,14 @@ func (r *Refusal) Unwrap() error { return r.Err }
 type admission struct {
 	rate rate
 
+	seed maphash.Seed
+
 	mu        sync.Mutex // guards all below
 	calm      calm
 	limits    Limits
 	total     int
-	users     map[string]int // connections of each user
-	addresses map[string]int // and of each address
+	users     map[string]int   // connections of each user
+	addresses map[uint64]int32 // and of each address, by its key
 	closed    bool
 	empty     chan struct{} // closed when there are no connections after close
 	who       *attendance
@@ -53,19 +56,28 @@ func (a *admission) configure(l Limits) {
 	defer a.mu.Unlock()
 	a.limits = l
 	if a.users == nil {
-		a.users, a.addresses, a.empty = map[string]int{}, map[string]int{}, make(chan struct{})
+		a.users, a.addresses, a.empty = map[string]int{}, map[uint64]int32{}, make(chan struct{})
 	}
+}
+
+// key returns what stands for an address, which takes less memory than the address; 0 stands for none. That two addresses of a
+// hundred thousand have the same key is as likely as one in a billion, and clients cannot find such addresses.
+func (a *admission) key(address string) uint64 {
+	if address == "" {
+		return 0
+	}
+	return max(1, maphash.String(a.seed, address))
 }
 
 // HasRoom returns a *Refusal if no client would be admitted from the address.
 func (h *Hub) HasRoom(address string) error {
 	h.admission.mu.Lock()
 	defer h.admission.mu.Unlock()
-	return h.admission.room("", address)
+	return h.admission.room("", h.admission.key(address))
 }
 
 // room returns a *Refusal if a limit is reached. The caller holds mu.
-func (a *admission) room(user, address string) error {
+func (a *admission) room(user string, address uint64) error {
 	full := func(limit, n int) bool { return limit > 0 && n >= limit }
 	switch {
 	case a.closed:
@@ -74,14 +86,14 @@ func (a *admission) room(user, address string) error {
 		return &Refusal{Reason: "connections"}
 	case user != "" && full(a.limits.PerUser, a.users[user]):
 		return &Refusal{Reason: "per_user"}
-	case address != "" && full(a.limits.PerIP, a.addresses[address]):
+	case address != 0 && full(a.limits.PerIP, int(a.addresses[address])):
 		return &Refusal{Reason: "per_ip"}
 	}
 	return nil
 }
 
 // enter counts a connection, or returns a *Refusal.
-func (a *admission) enter(user, address string) error {
+func (a *admission) enter(user string, address uint64) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.room(user, address); err != nil {
@@ -106,7 +118,7 @@ func (a *admission) settle() {
 	a.calm.settle(a.total)
 }
 
-func (a *admission) exit(user, address string) {
+func (a *admission) exit(user string, address uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.total--
@@ -121,8 +133,9 @@ func (a *admission) exit(user, address string) {
 	}
 }
 
-func count(m map[string]int, key string, by int) {
-	if key == "" {
+func count[K comparable, N int | int32](m map[K]N, key K, by N) {
+	var none K
+	if key == none {
 		return
 	}
 	if m[key] += by; m[key] == 0 {

@@ -15,22 +15,22 @@ type Conn struct {
 	Attached Attachment // as given to Subscribe; may be nil
 
 	shard   *shard
-	address string        // the key for limits per address
+	address uint64        // see admission.key
 	since   time.Duration // since Hub.began
 
 	// All below is guarded by shard.mu.
 	wake    func(now bool)
 	topics  *topics
-	sets    []setPlace // the places of its topics in the index
-	waiting *waiting   // nil if nothing waits; while it catches up, no entries wait in it
-	catchUp *catchUp   // nil if the connection is live, or its broker cannot be read again
-	cursor  uint64     // live: the newest entry put into waiting; catching up: everything up to here has been read
-	sent    uint64     // the place of the last id written
-	told    uint64     // the same, counting only ids on events of the stream itself
-	from    uint64     // the place that the stream started from
-	events  uint64     // events given to the stream
-	bytes   uint64     // their size
-	prev    *Conn      // neighbours in the list of the user's connections
+	sets    *[]setPlace // the places of its topics in the index; nil if it has none
+	waiting *waiting    // nil if nothing waits; while it catches up, no entries wait in it
+	catchUp *catchUp    // nil if the connection is live, or its broker cannot be read again
+	cursor  uint64      // live: the newest entry put into waiting; catching up: everything up to here has been read
+	sent    uint64      // the place of the last id written
+	told    uint64      // the same, counting only ids on events of the stream itself
+	from    uint64      // the place that the stream started from
+	events  uint64      // events given to the stream
+	bytes   uint64      // their size
+	prev    *Conn       // neighbours in the list of the user's connections
 	next    *Conn
 
 	extra *extra // nil for most

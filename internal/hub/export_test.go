@@ -44,7 +44,7 @@ func (h *Hub) Left() (n int) {
 	for _, s := range h.shards {
 		s.mu.Lock()
 		x := &s.index
-		n += len(x.all) + len(x.ids) + len(x.users) + len(x.names) + len(x.byName) + len(x.patterns.children)
+		n += len(x.all) + len(x.ids) + len(x.twins) + len(x.users) + len(x.names) + len(x.byName) + len(x.patterns.children)
 		s.mu.Unlock()
 	}
 	return n
@@ -97,4 +97,13 @@ func (h *Hub) PlaceOf(p broker.Position) string {
 		}
 	}
 	return ""
+}
+
+// MixUp gives most names the same key as others in the index. It must be called before the first Subscribe.
+func (h *Hub) MixUp() {
+	for _, s := range h.shards {
+		s.mu.Lock()
+		s.index.mask = 1
+		s.mu.Unlock()
+	}
 }

@@ -76,7 +76,7 @@ type Hub struct {
 func New(name string, b broker.Broker, s Settings) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Hub{Name: name, broker: b, window: newWindow(s.History), stats: newStats(), ready: make(chan struct{}), stop: stop}
-	h.began, h.topicCache.seed = time.Now(), maphash.MakeSeed()
+	h.began, h.topicCache.seed, h.admission.seed = time.Now(), maphash.MakeSeed(), maphash.MakeSeed()
 	h.archive.hub, h.archive.ctx = h, ctx
 	h.additions.window, h.additions.asked = h.window, uint64(pastEntries(s.History.Events))
 	h.keeper.hub, h.keeper.poked = h, make(chan struct{}, 1)

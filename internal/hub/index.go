@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"hash/maphash"
 	"slices"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -10,15 +11,56 @@ import (
 // shard's lock guards it.
 type index struct {
 	all      []*Conn
-	ids      map[string]*Conn
-	users    map[string]*Conn // the first of a list linked by Conn.next
+	ids      map[uint64]*Conn // by the key of the id
+	twins    map[string]*Conn // by id: those whose key another id had already; nil for none
+	users    map[uint64]*Conn // by the key of the user: the first of a list linked by Conn.next, perhaps with another user's
 	names    map[string]*set  // by topic
 	patterns tree[*set]
 	byName   map[string]*set // patterns, by name
+
+	seed maphash.Seed
+	mask uint64 // of keys: all bits, but for tests of equal keys
 }
 
 func newIndex() index {
-	return index{ids: map[string]*Conn{}, users: map[string]*Conn{}, names: map[string]*set{}, byName: map[string]*set{}}
+	return index{
+		ids: map[uint64]*Conn{}, users: map[uint64]*Conn{}, names: map[string]*set{}, byName: map[string]*set{},
+		seed: maphash.MakeSeed(), mask: ^uint64(0),
+	}
+}
+
+// key returns what stands for a name in a map, in less memory than the name. Two names may have the same one.
+func (x *index) key(name string) uint64 { return maphash.String(x.seed, name) & x.mask }
+
+// find returns the connection with an id, or nil.
+func (x *index) find(id string) *Conn {
+	if c := x.ids[x.key(id)]; c != nil && c.ID == id {
+		return c
+	}
+	return x.twins[id]
+}
+
+// name makes find return a connection for its id.
+func (x *index) name(c *Conn) {
+	key := x.key(c.ID)
+	if other := x.ids[key]; other == nil || other.ID == c.ID {
+		x.ids[key] = c
+		return
+	}
+	if x.twins == nil {
+		x.twins = map[string]*Conn{}
+	}
+	x.twins[c.ID] = c
+}
+
+// unname undoes name, unless another connection has the id by now.
+func (x *index) unname(c *Conn) {
+	if key := x.key(c.ID); x.ids[key] == c {
+		delete(x.ids, key)
+	}
+	if x.twins[c.ID] == c {
+		delete(x.twins, c.ID)
+	}
 }
 
 // visit calls f for each connection that hears a target. A connection that hears a topic in several ways comes several times.
@@ -29,12 +71,14 @@ func (x *index) visit(t broker.Target, f func(*Conn)) {
 			f(c)
 		}
 	case broker.Connection:
-		if c := x.ids[t.Name]; c != nil {
+		if c := x.find(t.Name); c != nil {
 			f(c)
 		}
 	case broker.User:
-		for c := x.users[t.Name]; c != nil; c = c.next {
-			f(c)
+		for c := x.users[x.key(t.Name)]; c != nil; c = c.next {
+			if c.User == t.Name {
+				f(c)
+			}
 		}
 	case broker.Topic:
 		if set := x.names[t.Name]; set != nil {
@@ -50,20 +94,22 @@ const gone = -1
 func (x *index) add(c *Conn) {
 	c.place = int32(len(x.all))
 	x.all = append(x.all, c)
-	switch same := x.ids[c.ID]; {
+	switch same := x.find(c.ID); {
 	case same == nil:
-		x.ids[c.ID] = c
+		x.name(c)
 	case same.claimed().since(c.claimed()):
 		c.finish(superseded)
 	default:
 		same.finish(superseded)
-		x.ids[c.ID] = c
+		x.unname(same)
+		x.name(c)
 	}
 	if c.User != "" {
-		if c.next = x.users[c.User]; c.next != nil {
+		key := x.key(c.User)
+		if c.next = x.users[key]; c.next != nil {
 			c.next.prev = c
 		}
-		x.users[c.User] = c
+		x.users[key] = c
 	}
 	x.subscribe(c)
 }
@@ -73,16 +119,15 @@ func (x *index) remove(c *Conn) {
 	x.all[c.place], last.place = last, c.place
 	x.all = shorten(x.all)
 	c.place = gone
-	if x.ids[c.ID] == c {
-		delete(x.ids, c.ID)
-	}
+	x.unname(c)
 	switch {
+	case c.User == "":
 	case c.prev != nil:
 		c.prev.next = c.next
 	case c.next != nil:
-		x.users[c.User] = c.next
+		x.users[x.key(c.User)] = c.next
 	default:
-		delete(x.users, c.User)
+		delete(x.users, x.key(c.User))
 	}
 	if c.next != nil {
 		c.next.prev = c.prev
@@ -109,7 +154,10 @@ func (x *index) subscribe(c *Conn) {
 }
 
 func (x *index) unsubscribe(c *Conn) {
-	for _, m := range c.sets {
+	if c.sets == nil {
+		return
+	}
+	for _, m := range *c.sets {
 		m.set.remove(m.place)
 	}
 	c.sets = nil
@@ -144,9 +192,10 @@ func (s *set) visit(f func(*Conn)) {
 
 func (s *set) add(c *Conn) {
 	if c.sets == nil {
-		c.sets = make([]setPlace, 0, len(c.topics.all))
+		sets := make([]setPlace, 0, len(c.topics.all))
+		c.sets = &sets
 	}
-	c.sets = append(c.sets, setPlace{s, len(s.members)})
+	*c.sets = append(*c.sets, setPlace{s, len(s.members)})
 	s.members = append(s.members, c)
 }
 
@@ -155,8 +204,8 @@ func (s *set) remove(place int) {
 	moved := s.members[last]
 	s.members[place] = moved
 	if place != last {
-		i := slices.Index(moved.sets, setPlace{s, last})
-		moved.sets[i].place = place
+		sets := *moved.sets
+		sets[slices.Index(sets, setPlace{s, last})].place = place
 	}
 	s.members = shorten(s.members)
 }

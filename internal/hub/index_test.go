@@ -52,23 +52,55 @@ func TestTargetsAreAUnion(t *testing.T) {
 
 // When all connections have left, the indexes are empty.
 func TestIndexIsEmptyInTheEnd(t *testing.T) {
-	h := newHub(t, settings(10, 1<<20))
-	var conns []*hub.Conn
-	for i := range 500 {
-		sub := hub.Subscription{User: strconv.Itoa(i % 7), Topics: []string{"a", fmt.Sprintf("b/%d", i%3), "c/*"}[:i%4]}
-		conns = append(conns, subscribe(t, h, sub).conn)
+	for name, mixUp := range map[string]func(*hub.Hub){"": func(*hub.Hub) {}, "equal keys": (*hub.Hub).MixUp} {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t, settings(10, 1<<20))
+			mixUp(h)
+			var conns []*hub.Conn
+			for i := range 500 {
+				sub := hub.Subscription{User: strconv.Itoa(i % 7), Topics: []string{"a", fmt.Sprintf("b/%d", i%3), "c/*"}[:i%4]}
+				conns = append(conns, subscribe(t, h, sub).conn)
+			}
+			for i := range conns {
+				c := conns[i*211%len(conns)]
+				if info, ok := h.Connection(c.ID); !ok || info.ID != c.ID || info.User != c.User {
+					t.Fatalf("got %+v for %s of %s", info, c.ID, c.User)
+				}
+				c.Close(nil)
+				if _, ok := h.Connection(c.ID); ok {
+					t.Fatal("still there")
+				}
+				if _, n, _, _ := h.Connections(hub.Filter{User: c.User}, 0); n != h.UserHere(c.User) {
+					t.Fatalf("%d connections of %s are listed, %d counted", n, c.User, h.UserHere(c.User))
+				}
+			}
+			if n := h.Left(); n != 0 {
+				t.Errorf("%d entries are left", n)
+			}
+		})
 	}
-	for i := range conns {
-		c := conns[i*211%len(conns)]
-		c.Close(nil)
-		if _, ok := h.Connection(c.ID); ok {
-			t.Fatal("still there")
-		}
-		if _, n, _, _ := h.Connections(hub.Filter{User: c.User}, 0); n != h.UserHere(c.User) {
-			t.Fatalf("%d connections of %s are listed, %d counted", n, c.User, h.UserHere(c.User))
-		}
+}
+
+// Users and ids with the same key in the index get only what is theirs, and a client's newer stream replaces only its older one.
+func TestEqualKeys(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	h.MixUp()
+	id := func(i int) string { return fmt.Sprintf("client-%016d", i%10) }
+	var readers []*reader
+	for i := range 20 {
+		readers = append(readers, subscribe(t, h, hub.Subscription{User: fmt.Sprint("u", i%10), ID: id(i)}))
 	}
-	if n := h.Left(); n != 0 {
-		t.Errorf("%d entries are left", n)
+	for i := range 10 {
+		publish(t, h, user(fmt.Sprint("u", i), fmt.Sprint("user ", i)))
+		publish(t, h, broker.Record{Targets: []broker.Target{{Kind: broker.Connection, Name: id(i)}}, Data: fmt.Append(nil, "connection ", i)})
+	}
+	publish(t, h, broker.Record{Targets: []broker.Target{{Kind: broker.Broadcast}}, Data: []byte("end")})
+	for i, r := range readers[10:] {
+		wantList(t, appEvents(collect(r, "end")), "connected", fmt.Sprint("user ", i), fmt.Sprint("connection ", i), "end")
+	}
+	for _, r := range readers[:10] {
+		if !r.conn.Ended() {
+			t.Errorf("the older stream of %s is open", r.conn.ID)
+		}
 	}
 }

@@ -54,7 +54,7 @@ type nodes struct {
 
 func newNodes(h *Hub, d broker.Directory) *nodes {
 	return &nodes{
-		hub: h, directory: d, name: newID(),
+		hub: h, directory: d, name: string(appendID(nil)),
 		tried: make(chan struct{}), leased: make(chan struct{}), wake: make(chan struct{}, 1), done: make(chan struct{}),
 		changed: map[string]struct{}{}, claims: claims{held: map[string][]int{}, busy: map[string]chan struct{}{}}, answers: answers{counts: map[string]int{}},
 	}

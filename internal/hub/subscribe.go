@@ -1,14 +1,12 @@
 package hub
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -36,19 +34,14 @@ type Subscription struct {
 // Subscribe admits a client, and finds the place that its stream starts from. The error is ErrDenied or a *Refusal, which is
 // temporary. The caller must Close the connection.
 func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
-	// Copies, as the caller's strings would keep the request in memory.
-	same := sub.Address == sub.Remote
-	sub.User, sub.Remote = strings.Clone(sub.User), strings.Clone(sub.Remote)
-	if sub.Address = strings.Clone(sub.Address); same {
-		sub.Address = sub.Remote
-	}
+	id := sub.copyTexts()
 	if h.Denied(sub.User) {
 		return nil, ErrDenied
 	}
 	if err := h.nodes.lease(ctx); err != nil {
 		return nil, err
 	}
-	if sub.ID = strings.Clone(sub.ID); sub.ID != "" {
+	if sub.ID != "" {
 		if h.replace(sub.ID); sub.Arrived == 0 {
 			if err := h.settle(ctx); err != nil { // what is in the log's past does not steer this connection
 				return nil, asRefusal(err)
@@ -62,7 +55,8 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	if !h.memory.take(kept) {
 		return nil, &Refusal{Reason: "memory"}
 	}
-	if err := h.admission.enter(sub.User, sub.Address); err != nil {
+	address := h.admission.key(sub.Address)
+	if err := h.admission.enter(sub.User, address); err != nil {
 		h.memory.kept.Add(-kept)
 		if r := new(Refusal); errors.As(err, &r) && r.Reason == "per_user" {
 			return nil, h.Crowded(r.Reason, sub.User)
@@ -70,8 +64,8 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{
-		ID: cmp.Or(sub.ID, newID()), User: sub.User, Remote: sub.Remote, Attached: sub.Attached,
-		address: sub.Address, since: time.Since(h.began), protocol: min(sub.Protocol, 3), old: sub.Old,
+		ID: id, User: sub.User, Remote: sub.Remote, Attached: sub.Attached,
+		address: address, since: time.Since(h.began), protocol: min(sub.Protocol, 3), old: sub.Old,
 		named: sub.ID != "", shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: topics, own: int32(sub.Keeps),
 	}
 	err := h.claim(ctx, c, sub.ID)
@@ -81,7 +75,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	if err != nil {
 		h.unclaim(c)
 		h.memory.kept.Add(-c.keeps())
-		h.admission.exit(sub.User, sub.Address)
+		h.admission.exit(sub.User, address)
 		return nil, asRefusal(err)
 	}
 	c.sent, c.told, c.from = c.cursor, c.cursor, c.cursor
@@ -129,9 +123,28 @@ func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 	return nil
 }
 
-// newID returns 128 random bits as 22 characters.
-func newID() string {
+// copyTexts replaces the strings of the client by copies, as the caller's would keep the request in memory, and returns the id of the
+// connection. The copies are one piece of memory: three small ones, among the garbage of requests, would take more.
+func (sub *Subscription) copyTexts() (id string) {
+	var buf [128]byte
+	text := append(buf[:0], sub.ID...)
+	if sub.ID == "" {
+		text = appendID(text)
+	}
+	user := len(text)
+	text = append(text, sub.User...)
+	remote := len(text)
+	all := string(append(text, sub.Remote...))
+	id, sub.User, sub.Remote = all[:user], all[user:remote], all[remote:]
+	if sub.ID != "" {
+		sub.ID = id
+	}
+	return id
+}
+
+// appendID appends 128 random bits as 22 characters.
+func appendID(dst []byte) []byte {
 	var b [16]byte
 	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	return base64.RawURLEncoding.AppendEncode(dst, b[:])
 }
