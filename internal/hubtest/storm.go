@@ -47,10 +47,11 @@ func storm(t testing.TB, r brokertest.Reporter, h brokertest.Harness, window int
 	if peak > crowd*perClient {
 		r.Errorf("%d clients took %d MiB", crowd, peak>>20)
 	}
-	if most := int64(crowd) / 50; reads > most {
+	const most = 20 + crowd/100 // a page for each place where some of them stand is shared by all, and some are read twice
+	if reads > most {
 		r.Errorf("the engine was asked for %d pages, want no more than %d for %d clients that miss the same", reads, most, crowd)
 	}
-	if window == whole && resolves > crowd/50 {
+	if window == whole && resolves > most {
 		r.Errorf("the engine was asked for %d positions that the hub knew", resolves)
 	}
 }
