@@ -190,3 +190,19 @@ func TestFirstFramesOfALeaver(t *testing.T) {
 	}
 	f.put([]byte("data: late\n\n")) // wakes nobody
 }
+
+// With TLS that does not wait, the headers and the first frames are one record.
+func TestFirstFramesInOneRecord(t *testing.T) {
+	f := newFeed()
+	f.put([]byte("data: small\n\n"))
+	s := holder(t, "wrapped", held, func(*http.Request) *feed { return f })
+	conn := dial(t, s)
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	record := make([]byte, 16<<10)
+	n, err := conn.Read(record) // of one record at most
+	if err != nil || !strings.Contains(string(record[:n]), "\r\ndata: small\n\n") {
+		t.Errorf("got %q, %v", record[:n], err)
+	}
+	f.end()
+	f.wait(t)
+}

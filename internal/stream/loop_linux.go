@@ -219,7 +219,7 @@ func (l *loop) attend(s *held) {
 
 // hasten gives a stream whose source has ended, and whose client takes nothing, only a little more time.
 func (l *loop) hasten(s *held) {
-	if !s.last && s.src.Ended() {
+	if begun := s.due != 0; begun && !s.last && s.src.Ended() {
 		s.last, s.wrote = true, l.now
 		l.unlink(s)
 		l.schedule(s)
