@@ -66,7 +66,7 @@ func (c *Conn) OnWake(wake func(now bool)) {
 func (c *Conn) signal() {
 	switch s := c.shard; {
 	case c.wake == nil:
-	case s.defers:
+	case s.defers && len(s.woken) < maxFew: // a user may have many connections, and the publisher waits
 		s.woken = append(s.woken, c.wake)
 	default:
 		c.wake(false)

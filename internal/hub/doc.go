@@ -4,10 +4,12 @@
 // Events travel one way:
 //
 //  1. Publish appends records to the broker.
-//  2. The broker's Tail brings them back in the order of the log, on every node (sink.Deliver).
+//  2. The broker's Tail brings them back in the order of the log, on every node (sink.Deliver). The memory broker does so on the
+//     publisher's goroutine if no shard is behind (sink.Prompt).
 //  3. They become entries of the window (window.add), and each shard takes them to its live connections (shard.deliver).
-//  4. The writer of each connection fetches its own with Conn.Next. A connection that is not live reads the window or the log
-//     instead, until it has caught up (catchUp).
+//  4. The writer of each connection fetches its own with Conn.Next. It is woken, or, if there are few, writes on the goroutine
+//     that delivers (Conn.OnWake). A connection that is not live reads the window or the log instead, until it has caught up
+//     (catchUp).
 //
 // The hub never waits for a client.
 //

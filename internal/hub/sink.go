@@ -74,7 +74,7 @@ func (s *sink) Deliver(batch []broker.Entry) {
 	h.fresh = entries
 }
 
-// maxFew is how many targets count as few.
+// maxFew is how many targets count as few, and how many connections of a shard are written to on the goroutine that delivers.
 const maxFew = 16
 
 // toFew reports whether entries go to so few connections that it is not worth waking a goroutine for them.

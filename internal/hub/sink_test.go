@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"bytes"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -38,5 +39,34 @@ func testFewAreWokenNow(t *testing.T) {
 	<-later
 	if len(got) != 1 {
 		t.Errorf("got %q", got)
+	}
+}
+
+// However many connections a user has, only few are written to while the publisher waits.
+func TestManyOfOneUser(t *testing.T) { synctest.Test(t, testManyOfOneUser) }
+
+func testManyOfOneUser(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	var now, later atomic.Int32
+	const all = 1000
+	for range all {
+		c, err := h.Subscribe(t.Context(), hub.Subscription{User: "u"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.Next(nil, 1<<20)
+		c.OnWake(func(n bool) {
+			if n {
+				now.Add(1)
+			} else {
+				later.Add(1)
+			}
+		})
+	}
+	synctest.Wait()
+	h.Publish(t.Context(), []broker.Record{user("u", "x")})
+	synctest.Wait()
+	if n := now.Load(); n == 0 || n > all/10 || n+later.Load() != all {
+		t.Errorf("%d were woken now and %d later", n, later.Load())
 	}
 }
