@@ -21,7 +21,7 @@ func Innermost(w http.ResponseWriter) http.ResponseWriter {
 // buffers the response does not, and says so.
 var passing = []string{
 	"*caddyhttp.IdleTimeoutWriter", "*caddyhttp.readDeadlineWriter", "*caddyhttp.responseRecorder", "*encode.responseWriter",
-	"*headers.responseWriterWrapper",
+	"*headers.responseWriterWrapper", "*caddyhttp.ResponseWriterWrapper",
 }
 
 // passesOn reports whether the writer below all wrappers surely has the headers that were written to w, and can be given the body. A
