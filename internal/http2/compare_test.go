@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 Caddy runs this server, so the tests do.
+
 package http2
 
 import (

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"slices"
@@ -133,4 +134,69 @@ func binaryGoAway(last uint32) []byte {
 	b := appendGoAway(nil, last, 0)
 	b[2] += 3
 	return b
+}
+
+// Before the client has emptied its header table, no other inner server can read its headers.
+func TestHeaderTable(t *testing.T) {
+	s := newSite(t)
+	x := s.frames(t, ample)
+	x.request("GET", "/events?a", true)
+	x.until("SETTINGS table 0")
+	s.feed(t, "a")
+	for range 50 { // time enough to let go of the inner server
+		x.ping()
+	}
+	get := x.request("GET", "/file?5", true) // with indexes of the table
+	x.until(fmt.Sprintf("DATA %d %q end", get, file[:5]))
+	x.enc.SetMaxDynamicTableSizeLimit(0)
+	x.ok(x.WriteSettingsAck())
+	x.parked()
+	get = x.request("GET", "/file?6", true)
+	x.until(fmt.Sprintf("DATA %d %q end", get, file[:6]))
+}
+
+// A fresh inner server is told what the client has said, and not to push.
+func TestReplay(t *testing.T) {
+	table := func(v uint32) http2.Setting { return http2.Setting{ID: http2.SettingHeaderTableSize, Val: v} }
+	noPush := http2.Setting{ID: http2.SettingEnablePush, Val: 0}
+	frame := http2.Setting{ID: http2.SettingMaxFrameSize, Val: 20_000}
+	for _, c := range []struct {
+		said, first, second []http2.Setting
+	}{
+		{nil, []http2.Setting{noPush}, nil},
+		{[]http2.Setting{{ID: http2.SettingEnablePush, Val: 1}, {ID: 99, Val: 1}, frame}, []http2.Setting{noPush, frame}, nil},
+		{[]http2.Setting{table(0), table(65_536), table(4096)}, []http2.Setting{noPush, table(0)}, []http2.Setting{table(4096)}},
+		{[]http2.Setting{table(9000), table(5000)}, []http2.Setting{noPush, table(5000)}, nil},
+	} {
+		var s settings
+		for _, one := range c.said {
+			if code := s.merge(appendSettings(nil, one)[headerLen:]); code != 0 {
+				t.Fatal(code)
+			}
+		}
+		first, second := s.replay()
+		if !bytes.Equal(first, appendSettings(nil, c.first...)) || (len(second) > 0) != (len(c.second) > 0) ||
+			len(second) > 0 && !bytes.Equal(second, appendSettings(nil, c.second...)) {
+			t.Errorf("%v: % x, % x", c.said, first, second)
+		}
+	}
+}
+
+// HTTP/2 is not spoken with versions and ciphers that RFC 9113 prohibits.
+func TestPermitted(t *testing.T) {
+	for _, c := range []struct {
+		version, cipher uint16
+		want            bool
+	}{
+		{tls.VersionTLS13, tls.TLS_AES_128_GCM_SHA256, true},
+		{tls.VersionTLS12, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, true},
+		{tls.VersionTLS12, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, true},
+		{tls.VersionTLS12, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256, false},
+		{tls.VersionTLS12, tls.TLS_RSA_WITH_AES_128_GCM_SHA256, false},
+		{tls.VersionTLS11, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, false},
+	} {
+		if got := permitted(tls.ConnectionState{Version: c.version, CipherSuite: c.cipher}); got != c.want {
+			t.Errorf("%s, %s: %v", tls.VersionName(c.version), tls.CipherSuiteName(c.cipher), got)
+		}
+	}
 }

@@ -123,19 +123,26 @@ func (m *model) quiet() {
 		}
 		m.fromServer(http2.FrameRSTStream, 0, id, make([]byte, 4))
 	}
-	if m.client.window < minWindow {
+	if m.client.window < minWindow && m.next(4) > 0 {
 		m.client.window += minWindow
 		m.fromClient(http2.FrameWindowUpdate, 0, 0, binary.BigEndian.AppendUint32(nil, minWindow))
 	}
 	m.settle()
+	m.acknowledge()
 	if m.state.mayRelease() {
 		m.log = append(m.log, "release")
 		m.state.release()
+		if m.settle(); m.client.unacked != 0 {
+			m.fatal("%d SETTINGS have no ACK", m.client.unacked)
+		}
 	}
 }
 
 func (m *model) serverStep() {
 	s := &m.server
+	if m.next(3) == 0 {
+		m.acknowledge()
+	}
 	if m.next(20) == 0 {
 		m.quiet()
 		return

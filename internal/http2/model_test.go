@@ -33,6 +33,7 @@ type model struct {
 		settingsOut             int
 		signals                 map[uint32]*signal
 		late                    []byte // a WINDOW_UPDATE that follows an ACK
+		owes                    bool   // an ACK, for one frame or several
 	}
 }
 
@@ -71,6 +72,7 @@ func (m *model) serve() {
 	s := &m.server
 	s.window, s.initial, s.upload = initialWindow, initialWindow, uploadWindow
 	s.streams, s.signals, s.highest, s.settingsOut = map[uint32]*modelStream{}, map[uint32]*signal{}, 0, 1
+	s.owes = false
 	m.fromServer(http2.FrameSettings, 0, 0, appendSettings(nil, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 30})[headerLen:])
 	update := binary.BigEndian.AppendUint32(nil, uploadWindow-initialWindow)
 	if m.next(2) == 0 {
@@ -251,8 +253,8 @@ func (m *model) atServer(h header, p []byte) {
 				s.initial = v
 			}
 		}
-		if !m.state.replaying {
-			m.fromServer(http2.FrameSettings, http2.FlagSettingsAck, 0, nil)
+		if s.owes = !m.state.replaying; m.next(2) == 0 {
+			m.acknowledge()
 		}
 	case http2.FramePing:
 		m.fromServer(http2.FramePing, http2.FlagPingAck, 0, p)
@@ -261,6 +263,14 @@ func (m *model) atServer(h header, p []byte) {
 		if st.done && st.clientEnded {
 			delete(s.streams, id)
 		}
+	}
+}
+
+// acknowledge sends the inner server's ACK if it owes one.
+func (m *model) acknowledge() {
+	if m.server.owes {
+		m.server.owes = false
+		m.fromServer(http2.FrameSettings, http2.FlagSettingsAck, 0, nil)
 	}
 }
 

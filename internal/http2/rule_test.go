@@ -176,13 +176,13 @@ func TestSignalInPieces(t *testing.T) {
 				if window == 0 || got != "" {
 					x.ok(x.WriteWindowUpdate(id, 10))
 				}
-				f, err := x.ReadFrame()
+				frame, err := x.ReadFrame()
 				if err != nil {
 					t.Fatal(err)
 				}
-				if f, ok := f.(*http2.DataFrame); ok {
-					got += string(f.Data())
-				} else if x.say(f) == "SETTINGS table 0" {
+				if data, ok := frame.(*http2.DataFrame); ok {
+					got += string(data.Data())
+				} else if x.say(frame) == "SETTINGS table 0" {
 					break // all at once
 				}
 			}
@@ -307,6 +307,20 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// If the inner server was let go before it said so, the client is told all the same.
+func TestShutdownOfInnerServer(t *testing.T) {
+	s := newSite(t)
+	x := s.frames(t, ample)
+	x.hold(s, "a")
+	post := x.request("POST", "/post", false)
+	x.ping()
+	s.Shutdown()
+	x.ping()
+	x.ok(x.WriteData(post, true, nil))
+	x.until(fmt.Sprintf("DATA %d %q end", post, "0 <nil>"))
+	x.until(fmt.Sprintf("GOAWAY %d NO_ERROR", post))
+}
+
 // An inner server that goes away leaves the held streams. Its GOAWAY names the older ones as well.
 func TestInnerServerGoesAway(t *testing.T) {
 	s := newSite(t)
@@ -334,21 +348,30 @@ func TestInnerServerGoesAway(t *testing.T) {
 	x.expect(fmt.Sprintf("DATA %d %q end", id, ""), "EOF")
 }
 
-// A connection whose last held stream has ended gets an inner server, which has the idle timeout.
+// A connection whose last held stream has ended gets an inner server, which has the idle timeout. It knows none of the old streams.
 func TestRest(t *testing.T) {
-	s := newSite(t)
-	s.inner.IdleTimeout = 50 * time.Millisecond
-	x := s.frames(t, ample)
-	id, f := x.hold(s, "a")
-	f.st.End(nil)
-	x.expect(fmt.Sprintf("DATA %d %q end", id, ""))
-	x.c.mu.Lock()
-	timer := x.c.timer
-	x.c.mu.Unlock()
-	if timer == nil {
-		t.Fatal("nothing is planned")
+	for _, idle := range []time.Duration{50 * time.Millisecond, 0} {
+		s := newSite(t)
+		s.idleAfter(idle)
+		x := s.frames(t, ample)
+		id, f := x.hold(s, "a")
+		f.st.End(nil)
+		x.expect(fmt.Sprintf("DATA %d %q end", id, ""))
+		x.c.mu.Lock()
+		timer := x.c.timer
+		x.c.mu.Unlock()
+		if timer == nil {
+			t.Fatal("nothing is planned")
+		}
+		timer.Reset(0)
+		if idle > 0 {
+			x.until(fmt.Sprintf("GOAWAY %d NO_ERROR", id))
+			x.until("EOF")
+			continue
+		}
+		until(t, func() bool { x.c.mu.Lock(); defer x.c.mu.Unlock(); return x.c.inner != nil })
+		x.ok(x.WriteRSTStream(id, http2.ErrCodeCancel))
+		x.ok(x.WriteWindowUpdate(id, 1))
+		x.ping()
 	}
-	timer.Reset(0)
-	x.until(fmt.Sprintf("GOAWAY %d NO_ERROR", id))
-	x.until("EOF")
 }

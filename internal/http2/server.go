@@ -29,11 +29,7 @@ func NewServer(accept func(net.Conn) bool) *Server {
 func (s *Server) Serve(t Transport) {
 	c, in := newConn(s, t)
 	s.mu.Lock()
-	if shut := s.shut; shut {
-		s.mu.Unlock()
-		_ = t.Close()
-		return
-	}
+	c.last = s.shut // the server below serves a request, and closes the connection then
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
 	if secure, ok := t.(interface{ ConnectionState() tls.ConnectionState }); ok && !permitted(secure.ConnectionState()) {

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 Caddy runs this server, so the tests do.
+
 package http2
 
 import (
@@ -62,6 +64,9 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
+// idleAfter sets the idle timeout of inner servers.
+func (s *site) idleAfter(d time.Duration) { s.inner.IdleTimeout = d }
+
 // left reports whether nothing reads for an inner server any more.
 func (s *site) left() bool {
 	s.mu.Lock()
@@ -90,7 +95,7 @@ func (s *site) dial() (*Conn, far) {
 
 // browser is a client with a connection.
 type browser struct {
-	*http2.ClientConn
+	*http.ClientConn
 	t testing.TB
 	c *Conn
 }
@@ -98,7 +103,12 @@ type browser struct {
 func (s *site) browser(t testing.TB) *browser {
 	t.Helper()
 	c, end := s.dial()
-	cc, err := new(http2.Transport).NewClientConn(end)
+	transport := &http.Transport{
+		Protocols:   new(http.Protocols),
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return end, nil },
+	}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	cc, err := transport.NewClientConn(t.Context(), "http", "site:80")
 	if err != nil {
 		t.Fatal(err)
 	}
