@@ -253,6 +253,33 @@ func TestReserve(t *testing.T) {
 	x.until(fmt.Sprintf("DATA %d %q end", post, "16000 <nil>"))
 }
 
+// A fresh inner server begins with a window of 65,535 bytes. So none is let go while the client allows less than that and the reserve.
+func TestSmallRestOfWindow(t *testing.T) {
+	s := newSite(t)
+	x := s.frames(t, minWindow, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
+	x.hold(s, "a")
+	const size = minWindow - reserve + 1000
+	x.request("GET", fmt.Sprintf("/file?%d", size), true)
+	for total := 0; total < size; {
+		f, err := x.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, ok := f.(*http2.DataFrame); ok {
+			total += int(f.Length)
+		}
+	}
+	x.ping()
+	x.c.mu.Lock()
+	let := x.c.inner == nil || x.c.state.mayRelease()
+	x.c.mu.Unlock()
+	if let {
+		t.Error("the inner server may be let go")
+	}
+	x.ok(x.WriteWindowUpdate(0, size))
+	x.parked()
+}
+
 // Floods that no inner server sees are bounded. Honest clients go on.
 func TestFloods(t *testing.T) {
 	for name, send := range map[string]func(x *client, held uint32) error{
