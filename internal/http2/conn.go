@@ -1,8 +1,10 @@
 package http2
 
 import (
+	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -68,6 +70,14 @@ type address struct {
 
 // Carrier returns the Conn.
 func (a *address) Carrier() any { return a.conn }
+
+// SyscallConn returns the client's raw connection, to set options of its socket.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if raw, ok := c.transport.(syscall.Conn); ok {
+		return raw.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
 
 // settle does what the state has left to do. The caller holds no lock.
 func (c *Conn) settle() {

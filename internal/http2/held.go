@@ -131,6 +131,9 @@ func sendData(t Transport, id uint32, b []byte) error {
 	return err
 }
 
+// SyscallConn returns the raw connection that the stream shares with others.
+func (h *Held) SyscallConn() (syscall.RawConn, error) { return h.conn.SyscallConn() }
+
 // End ends the stream: with END_STREAM if the reason is nil, or by a reset.
 func (h *Held) End(reason error) {
 	c, st := h.conn, h.stream

@@ -49,7 +49,12 @@ func vanishing(s *sitetest.Site) (_ *sitetest.Site, vanish func()) {
 
 // A stream whose peer has vanished ends soon, whatever it was opened by: as long as it stays, its user counts as here.
 func TestVanishedPeers(t *testing.T) {
-	sitetest.ServeOver(t, "", sitetest.Protocols, func(p sitetest.Protocol) string {
+	t.Run("alone", func(t *testing.T) { testVanishedPeers(t, "", sitetest.Protocols) })
+	t.Run("wrapped", func(t *testing.T) { testVanishedPeers(t, wrapped, overHTTPS) })
+}
+
+func testVanishedPeers(t *testing.T, options string, protocols []sitetest.Protocol) {
+	sitetest.ServeOver(t, options, protocols, func(p sitetest.Protocol) string {
 		return p.TLS + sitetest.Route("hub "+p.Name+"\nwrite_timeout 2s\nheartbeat 1s")
 	}, func(t *testing.T, s *sitetest.Site, _ sitetest.Protocol) {
 		for _, method := range []string{"GET", "POST"} {

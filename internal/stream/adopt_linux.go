@@ -15,6 +15,7 @@ func adopt(outlet Outlet, chunked bool, src Source, t *Timing) (Handle, error) {
 	l.mu.Lock()
 	l.count++
 	l.mu.Unlock()
+	s.limitKernel()
 	src.OnWake(s.wake)
 	return Handle{s}, nil
 }

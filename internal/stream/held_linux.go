@@ -1,5 +1,11 @@
 package stream
 
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
 // held is a stream whose connection was taken over. It belongs to a loop. A stream with TLS is lent to a worker while it is written
 // to. There may be a million streams, so what only few of them need is kept elsewhere.
 type held struct {
@@ -58,8 +64,8 @@ func (s *held) attendNow() bool {
 	return true
 }
 
-// limitKernel makes the kernel wait as long as the stream does for a client that does not answer, unless other streams share the
-// connection.
+// limitKernel makes the kernel wait as long as the stream does for a client that does not answer. If streams share a connection, the
+// last one to set the limit decides.
 func (s *held) limitKernel() {
 	ms := userTimeout(s.timing.WriteTimeout())
 	if ms == s.kernelTimeout {
@@ -68,8 +74,8 @@ func (s *held) limitKernel() {
 	s.kernelTimeout = ms
 	if !s.adopted() {
 		limitKernel(int(s.fd), ms)
-	} else if o, ok := s.via.outlet.(interface{ limitKernel(ms uint32) }); ok {
-		o.limitKernel(ms)
+	} else if o, ok := s.via.outlet.(syscall.Conn); ok {
+		setRaw(o, unix.TCP_USER_TIMEOUT, int(ms))
 	}
 }
 

@@ -21,6 +21,7 @@ func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *
 	switch c := carrier(conn).(type) {
 	case Splitter:
 		if r.ProtoMajor == 2 {
+			limitShared(conn)
 			return c.Hold(w, r, src, t)
 		}
 	case *transport.Conn:

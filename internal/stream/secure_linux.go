@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sse-push/caddy-sse-push/internal/transport"
 )
 
@@ -62,8 +60,8 @@ func (o *secure) End(reason error) {
 	}
 }
 
-// limitKernel sets how long the kernel waits for a client that does not answer.
-func (o *secure) limitKernel(ms uint32) { setShared(o.conn, unix.TCP_USER_TIMEOUT, int(ms)) }
+// SyscallConn returns the raw connection, to set options of its socket.
+func (o *secure) SyscallConn() (syscall.RawConn, error) { return o.conn.SyscallConn() }
 
 // Readable does nothing: what the client sends stays in the socket.
 func (o *secure) Readable() {}

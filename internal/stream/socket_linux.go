@@ -62,14 +62,13 @@ func setShared(conn net.Conn, name, value int) {
 	if conn == nil {
 		return
 	}
-	if c, ok := carrier(conn).(*transport.Conn); ok {
-		conn = c
+	if c, ok := carrier(conn).(syscall.Conn); ok {
+		setRaw(c, name, value)
+		return
 	}
 	for {
 		if raw, ok := conn.(syscall.Conn); ok {
-			if c, err := raw.SyscallConn(); err == nil {
-				_ = c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, name, value) })
-			}
+			setRaw(raw, name, value)
 			return
 		}
 		if tcp, ok := transport.TCP(conn); ok {
@@ -81,5 +80,11 @@ func setShared(conn net.Conn, name, value int) {
 			return
 		}
 		conn = wrapper.NetConn()
+	}
+}
+
+func setRaw(conn syscall.Conn, name, value int) {
+	if c, err := conn.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, name, value) })
 	}
 }
