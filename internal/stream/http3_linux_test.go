@@ -26,6 +26,15 @@ import (
 // http3Holder serves streams of HTTP/3 that are taken over, and returns their URL.
 func http3Holder(t *testing.T, timing *stream.Timing, pick func(*http.Request) *feed) string {
 	t.Helper()
+	return http3Server(t, func(w http.ResponseWriter, r *http.Request) {
+		if taken, err := stream.Hold(w, r, nil, pick(r), timing); !taken {
+			t.Errorf("not taken over: %v", err)
+		}
+	})
+}
+
+func http3Server(t *testing.T, handler http.HandlerFunc) (url string) {
+	t.Helper()
 	certificates := httptest.NewUnstartedServer(nil)
 	certificates.StartTLS()
 	certificates.Close()
@@ -35,11 +44,7 @@ func http3Holder(t *testing.T, timing *stream.Timing, pick func(*http.Request) *
 	}
 	s := &http3.Server{
 		TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: certificates.TLS.Certificates}),
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if taken, err := stream.Hold(w, r, nil, pick(r), timing); !taken {
-				t.Errorf("not taken over: %v", err)
-			}
-		}),
+		Handler:   handler,
 	}
 	served := make(chan struct{})
 	go func() {
@@ -109,6 +114,26 @@ func TestHeldHTTP3Bytes(t *testing.T) {
 				t.Errorf("closed with %v", err)
 			}
 		})
+	}
+}
+
+// A stream stays on its handler's goroutine if a wrapper encodes the body, which shows only after the headers.
+func TestHTTP3NotHeldThroughAnEncoder(t *testing.T) {
+	f := newFeed()
+	url := http3Server(t, func(w http.ResponseWriter, r *http.Request) {
+		w = encoder{w}
+		if taken, err := stream.Hold(w, r, nil, f, held); taken || err != nil {
+			t.Errorf("got %t, %v", taken, err)
+		}
+		stream.Serve(r.Context(), w, nil, f, held)
+	})
+	f.frames, f.ended = [][]byte{[]byte("hello")}, true
+	resp := open(t, http3Client(t), url)
+	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "HELLO" || resp.Header.Get("Content-Encoding") != "upper" {
+		t.Errorf("got %q, %v, %v", got, err, resp.Header)
+	}
+	if err := f.wait(t); err != nil {
+		t.Errorf("closed with %v", err)
 	}
 }
 
