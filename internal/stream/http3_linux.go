@@ -57,10 +57,9 @@ func holdHTTP3(w http.ResponseWriter, src Source, t *Timing) (bool, error) {
 
 // quicStream is the outlet of a stream of HTTP/3.
 //
-// quic-go has two ways to write. TryWriteAll never waits, but keeps as much as the client's whole window. Write waits until all but a
-// packet is sent, and until all is sent that TryWriteAll has kept. So small writes go by TryWriteAll, until there are maxUnsent bytes
-// that may not be sent yet, and the next one by Write, on a goroutine. That goroutine hardly ever waits if the client takes what it
-// gets.
+// quic-go has two ways to write. TryWriteAll never waits, but keeps as much as fits into the client's window. Write waits until all
+// that TryWriteAll has kept is sent, and all but a packet of its own. So small writes use TryWriteAll until maxUnsent bytes may be
+// unsent; the next one uses Write, on a goroutine, and so do large ones. The goroutine hardly waits if the client takes what it gets.
 type quicStream struct {
 	str    *quic.Stream
 	handle Handle

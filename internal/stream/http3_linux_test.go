@@ -105,10 +105,14 @@ func TestHeldHTTP3Bytes(t *testing.T) {
 			put(30)
 			resp := open(t, http3Client(t), url)
 			put(30)
+			got := make([]byte, want.Len())
+			if n, err := io.ReadFull(resp.Body, got); err != nil || !bytes.Equal(got, want.Bytes()) {
+				t.Errorf("got %d bytes and %v, want %d", n, err, want.Len())
+			}
+			f.put([]byte("the last"))
 			f.end()
-			got, err := io.ReadAll(resp.Body)
-			if err != nil || !bytes.Equal(got, want.Bytes()) {
-				t.Errorf("got %d bytes and %v, want %d", len(got), err, want.Len())
+			if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "the last" {
+				t.Errorf("got %q and %v", got, err)
 			}
 			if err := f.wait(t); err != nil {
 				t.Errorf("closed with %v", err)

@@ -14,22 +14,22 @@ type permits struct {
 
 var thePermits = permits{free: workersPerProcessor * runtime.GOMAXPROCS(0)}
 
-// take reports whether there is a permit for a stream. If not, its begin is called when there is one.
-func (t *permits) take(o *quicStream) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.free == 0 {
-		t.queue = append(t.queue, o)
+// take reports whether there is a permit for a stream. If there is none, it queues the stream, and begin is called once there is one.
+func (p *permits) take(o *quicStream) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.free == 0 {
+		p.queue = append(p.queue, o)
 		return false
 	}
-	t.free--
+	p.free--
 	return true
 }
 
 // end gives a permit back. The next stream gets it.
-func (t *permits) end() {
+func (p *permits) end() {
 	for {
-		o := t.next()
+		o := p.next()
 		if o == nil || o.begin() {
 			return
 		}
@@ -37,17 +37,17 @@ func (t *permits) end() {
 }
 
 // next takes the next stream from the queue. If there is none, the permit is free.
-func (t *permits) next() *quicStream {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.queue) == 0 {
-		t.free++
+func (p *permits) next() *quicStream {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) == 0 {
+		p.free++
 		return nil
 	}
-	o := t.queue[0]
-	t.queue[0] = nil
-	if t.queue = t.queue[1:]; len(t.queue) == 0 {
-		t.queue = nil
+	o := p.queue[0]
+	p.queue[0] = nil
+	if p.queue = p.queue[1:]; len(p.queue) == 0 {
+		p.queue = nil
 	}
 	return o
 }

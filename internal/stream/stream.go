@@ -1,7 +1,7 @@
 // Package stream holds HTTP responses open and writes what their sources have.
 //
-// Hold takes over the connection of an HTTP/1 request. Such a stream costs no goroutine, and no write to it ever blocks. Serve is for
-// all others, such as HTTP/2: it stays on the handler's goroutine.
+// Hold takes over the connection of an HTTP/1 request, or a stream of HTTP/2 or HTTP/3. Such a stream costs no goroutine while it is
+// idle, and no write to it delays another stream. Serve is for all others: it stays on the handler's goroutine.
 package stream
 
 import (
