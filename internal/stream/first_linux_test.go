@@ -15,7 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
-// recorded is a connection that remembers what net/http writes to it, write by write.
+// recorded is a connection that remembers what net/http has written to it, write by write.
 type recorded struct {
 	wrapped
 	mu     sync.Mutex // guards writes
@@ -23,10 +23,13 @@ type recorded struct {
 }
 
 func (c *recorded) Write(b []byte) (int, error) {
+	n, err := c.wrapped.Write(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writes = append(c.writes, bytes.Clone(b))
-	return c.wrapped.Write(b)
+	if n > 0 {
+		c.writes = append(c.writes, bytes.Clone(b[:n]))
+	}
+	return n, err
 }
 
 type recordingListener struct {

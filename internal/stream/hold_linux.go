@@ -51,16 +51,17 @@ func Hold(w http.ResponseWriter, r *http.Request, conn net.Conn, src Source, t *
 		return false, err
 	}
 	s := p.assign(&held{pipe: pipe{src: src, fd: int32(fd), chunked: r.ProtoAtLeast(1, 1)}, timing: t})
-	hijacked, err := commit(w, inner, s.begin)
+	if secure == nil {
+		err = detach(w, inner, conn, s.begin)
+	} else {
+		err = commit(w, inner, s.begin)
+	}
 	if err != nil {
 		if secure == nil {
 			_ = unix.Close(fd)
 		}
 		src.Close(err)
 		return true, nil
-	}
-	if secure == nil {
-		_ = hijacked.Close()
 	}
 	p.hold(s, secure)
 	return true, nil
@@ -73,22 +74,40 @@ type hijackable interface {
 }
 
 // commit sends the headers, with what begin writes after them, and hijacks the connection. begin may be nil.
-func commit(w http.ResponseWriter, inner hijackable, begin func(http.ResponseWriter) error) (net.Conn, error) {
+func commit(w http.ResponseWriter, inner hijackable, begin func(http.ResponseWriter) error) error {
+	if err := send(w, inner, begin); err != nil {
+		return err
+	}
+	// From the innermost writer: a connection hijacked through wrappers would keep all of them in memory.
+	_, _, err := inner.Hijack()
+	return err
+}
+
+// detach is commit for a connection whose descriptor was duplicated. It closes net/http's end, so that nothing more is written there,
+// not even the end of the response. net/http then puts its buffers of 8 KiB back into its pools, which hijacked connections do not.
+func detach(w http.ResponseWriter, inner hijackable, conn net.Conn, begin func(http.ResponseWriter) error) error {
+	if err := send(w, inner, begin); err != nil {
+		return err
+	}
+	_ = conn.Close() // the socket stays open, as there is the duplicate
+	return nil
+}
+
+// send sends the headers, with what begin writes after them.
+func send(w http.ResponseWriter, inner http.ResponseWriter, begin func(http.ResponseWriter) error) error {
 	// The connection does not return to the server: a client that sent its next request on it would be cut off.
 	w.Header().Set("Connection", "close")
 	// Through the wrappers, so that each of them can change the headers and the status.
 	w.WriteHeader(http.StatusOK)
 	if begin != nil && passesOn(w) {
 		if err := begin(inner); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := http.NewResponseController(w).Flush(); err != nil {
-		return nil, err
+		return err
 	}
-	// From the innermost writer: a connection hijacked through wrappers would keep all of them in memory.
-	conn, _, err := inner.Hijack()
-	return conn, err
+	return http.NewResponseController(inner).Flush() // in case a wrapper's flush does nothing
 }
 
 // maxFirst is how many bytes of frames may go out with the headers. net/http writes none of them before the flush, to which a wrapper

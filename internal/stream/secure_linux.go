@@ -24,7 +24,7 @@ func holdSecure(w http.ResponseWriter, r *http.Request, conn *transport.Conn, sr
 	if o.handle, err = adopt(o, r.ProtoAtLeast(1, 1), src, t); err != nil {
 		return false, err
 	}
-	if _, err := commit(w, inner, o.handle.held.begin); err != nil {
+	if err := commit(w, inner, o.handle.held.begin); err != nil {
 		o.handle.Left(err)
 		return true, nil
 	}
