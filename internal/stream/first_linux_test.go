@@ -209,3 +209,35 @@ func TestFirstFramesInOneRecord(t *testing.T) {
 	f.end()
 	f.wait(t)
 }
+
+// A handler around the stream that goes on writing, after the connection was taken over, writes nothing to the client.
+func TestNothingIsWrittenBesideTheStream(t *testing.T) { onAll(t, testNothingIsWrittenBesideTheStream) }
+
+func testNothingIsWrittenBesideTheStream(t *testing.T, kind string) {
+	f := newFeed()
+	f.put([]byte("data: first\n\n"))
+	s := unstarted(t, held, func(*http.Request) *feed { return f })
+	handler := s.Config.Handler
+	returned := make(chan struct{})
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(returned)
+		handler.ServeHTTP(w, r)
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
+		if _, err := w.Write(bytes.Repeat([]byte("late "), 10_000)); err == nil {
+			t.Error("written")
+		}
+	})
+	start(s, kind)
+	resp, err := s.Client().Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	<-returned
+	f.put([]byte("data: last\n\n"))
+	f.end()
+	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "data: first\n\ndata: last\n\n" {
+		t.Errorf("got %.200q, %v", got, err)
+	}
+	f.wait(t)
+}
