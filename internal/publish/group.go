@@ -29,9 +29,18 @@ var groups = sync.Pool{New: func() any { return new(group) }}
 
 func (g *group) full() bool { return len(g.records) >= groupEvents || g.size >= groupBytes }
 
-// add adds a record whose answer has a given place.
-func (g *group) add(record *broker.Record, place int) {
-	g.records, g.places, g.size = append(g.records, *record), append(g.places, place), g.size+len(record.Data)
+// add adds a record whose answer has a given place, and returns it.
+func (g *group) add(record broker.Record, place int) *broker.Record {
+	g.records, g.places, g.size = append(g.records, record), append(g.places, place), g.size+len(record.Data)
+	return &g.records[len(g.records)-1]
+}
+
+// drop removes the record that was added last.
+func (g *group) drop() {
+	last := len(g.records) - 1
+	g.size -= len(g.records[last].Data)
+	g.records[last] = broker.Record{}
+	g.records, g.places = g.records[:last], g.places[:last]
 }
 
 // store stores the records, fills in their answers, and empties the group.

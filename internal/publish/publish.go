@@ -34,15 +34,18 @@ func All(ctx context.Context, theHub *hub.Hub, d *decode.Decoder, permits func(*
 			g.store(ctx, theHub, d, answers)
 		}
 		record, p, ok := d.Next()
-		if ok && p == nil && permits != nil {
-			p = permits(&record)
+		if ok && p == nil {
+			r := g.add(record, len(answers))
+			if permits != nil {
+				p = permits(r)
+			}
+			if p == nil {
+				answers = append(answers, Answer{awaited: follow(d.Wait, theHub, r)})
+			} else {
+				g.drop()
+			}
 		}
-		switch {
-		case ok && p == nil:
-			a := Answer{awaited: follow(d.Wait, theHub, &record)}
-			g.add(&record, len(answers))
-			answers = append(answers, a)
-		case p != nil:
+		if p != nil {
 			answers = append(answers, Answer{Error: p})
 		}
 		if !ok {
