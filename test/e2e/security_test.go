@@ -64,7 +64,7 @@ func TestReadmeExamplesAreRun(t *testing.T) {
 		"In a minute: caddyfile": "TestReadmeQuickStart", "In a minute: js": "TestReadmeQuickStart",
 		"In a minute: sh": "TestReadmeQuickStart", "In a minute: php": "TestReadmeQuickStart",
 		"Install: sh": "TestReadmeCommands", "The directive: caddyfile": "TestReadmeSite", "The internal route: sh": "TestReadmeCommands",
-		"Identity, and what can be forged: caddyfile": "TestReadmeLog", "What stands in front: nginx": "TestReadmeNginx",
+		"Identity, and what can be forged: caddyfile": "TestReadmeLog", "Over HTTPS: caddyfile": "TestReadmeHTTPS", "What stands in front: nginx": "TestReadmeNginx",
 	}
 	seen := map[string]bool{}
 	for _, s := range snippets(t, "README.md") {
