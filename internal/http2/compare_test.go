@@ -59,7 +59,7 @@ func junk(x *client, next func(n int) int) string {
 	}
 	if kind == 4 {
 		for i := 0; i+6 <= len(p); i += 6 {
-			copy(p[i:], []byte{0, byte(3 + next(4)), 0, byte(next(2)), byte(next(256)), 0})
+			copy(p[i:], []byte{0, byte(3 + next(4)), 0, byte(next(2)), byte(1 + next(255)), 0}) // a window of 0 would keep answers back
 		}
 	}
 	_ = x.WriteRawFrame(kind, flags, id, p)
