@@ -124,6 +124,7 @@ func TestHeldHTTP3Bytes(t *testing.T) {
 // A stream stays on its handler's goroutine if a wrapper encodes the body, which shows only after the headers.
 func TestHTTP3NotHeldThroughAnEncoder(t *testing.T) {
 	f := newFeed()
+	f.frames, f.ended = [][]byte{[]byte("hello")}, true
 	url := http3Server(t, func(w http.ResponseWriter, r *http.Request) {
 		w = encoder{w}
 		if taken, err := stream.Hold(w, r, nil, f, held); taken || err != nil {
@@ -131,7 +132,6 @@ func TestHTTP3NotHeldThroughAnEncoder(t *testing.T) {
 		}
 		stream.Serve(r.Context(), w, nil, f, held)
 	})
-	f.frames, f.ended = [][]byte{[]byte("hello")}, true
 	resp := open(t, http3Client(t), url)
 	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "HELLO" || resp.Header.Get("Content-Encoding") != "upper" {
 		t.Errorf("got %q, %v, %v", got, err, resp.Header)
