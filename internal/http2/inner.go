@@ -82,8 +82,8 @@ func (in *inner) rouse() {
 // Read returns what the server gets to see of the client's frames.
 func (in *inner) Read(b []byte) (int, error) {
 	in.inside.Store(true)
-	defer in.inside.Store(false)
 	n, err := in.read(b)
+	in.inside.Store(false) // before dead is looked at: part sets dead, then looks at inside, so one of the two sees the other
 	if in.dead.Load() {
 		in.quit()
 		return 0, io.EOF

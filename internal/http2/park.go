@@ -145,21 +145,25 @@ func (c *Conn) readParked() {
 		c.parked, c.again = true, false
 		c.mu.Unlock()
 		err := c.parse()
+		if err == nil {
+			return
+		}
 		c.mu.Lock()
 		c.parked = false
 		again := c.again
 		c.mu.Unlock()
 		switch {
-		case err != nil && !errors.Is(err, syscall.EAGAIN):
+		case !errors.Is(err, syscall.EAGAIN):
 			c.lose(err)
 			return
-		case err == nil || !again && c.transport.AwaitRead() == nil:
+		case !again && c.transport.AwaitRead() == nil:
 			return
 		}
 	}
 }
 
-// parse takes in frames until there is nothing to read, or until there is an inner server.
+// parse takes in frames until there is nothing to read, or until there is an inner server. In the second case it returns nil, and parked
+// belongs to another reader already.
 func (c *Conn) parse() error {
 	f := &c.in
 	for {
