@@ -19,8 +19,9 @@ type plain struct {
 	closed   bool
 	await    bool
 	watcher  transport.Watcher
-	slow     bool // reads return a byte at a time
-	limit    int  // how much of out the socket takes; Queued is what is more
+	slow     bool          // reads return a byte at a time
+	limit    int           // how much of out the socket takes; Queued is what is more
+	gate     chan struct{} // if it is not nil, TryRead waits for it
 }
 
 func newPlain() *plain {
@@ -31,7 +32,15 @@ func newPlain() *plain {
 
 func (p *plain) Read(b []byte) (int, error) { return p.read(b, true) }
 
-func (p *plain) TryRead(b []byte) (int, error) { return p.read(b, false) }
+func (p *plain) TryRead(b []byte) (int, error) {
+	p.mu.Lock()
+	gate := p.gate
+	p.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	return p.read(b, false)
+}
 
 func (p *plain) read(b []byte, wait bool) (int, error) {
 	p.mu.Lock()

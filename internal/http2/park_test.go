@@ -1,0 +1,50 @@
+package http2
+
+import (
+	"net"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+// One goroutine reads a parked connection, even if the inner server that another has woken is let go before that one goes on.
+func TestOneReaderWhileParked(t *testing.T) {
+	s := newSite(t)
+	b := s.browser(t)
+	b.events("a")
+	s.feed(t, "a")
+	b.parked()
+	c, woken := b.c, make(chan *inner, 1)
+	s.accept = func(conn net.Conn) bool { woken <- conn.(*inner); return true }
+	p := c.transport.(*plain)
+	p.mu.Lock()
+	h := header{1, http2.FrameHeaders, http2.FlagHeadersEndHeaders | http2.FlagHeadersEndStream, c.state.highest + 2}
+	p.in = append(h.append(p.in), 0x82)
+	p.mu.Unlock()
+
+	c.wire.Lock() // so that the first one stops when it has woken an inner server
+	first, second := make(chan struct{}), make(chan struct{})
+	go func() { defer close(first); c.readParked() }()
+	in := <-woken
+	gate := make(chan struct{})
+	p.mu.Lock()
+	p.gate = gate
+	p.mu.Unlock()
+	c.mu.Lock()
+	c.drop(in)
+	c.mu.Unlock()
+	go func() { defer close(second); _, _ = in.Read(make([]byte, headerLen)) }()
+	reads := func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.parked
+	}
+	until(t, reads)
+	c.wire.Unlock()
+	<-first
+	if !reads() {
+		t.Error("a third one could read beside the second")
+	}
+	close(gate)
+	<-second
+}
