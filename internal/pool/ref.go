@@ -11,6 +11,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/patience"
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
@@ -175,16 +176,16 @@ func (r *Ref) Enter(ctx context.Context, network string, needsRoom bool) error {
 // Admit subscribes a client that came by a route, and returns its connection and the timing of its stream. sub.ID is
 // the name that the client gives itself, or "".
 func (r *Ref) Admit(ctx context.Context, route Route, a *Arrival, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
-	patient := newPatience(ctx)
-	defer patient.end()
-	theHub, err := r.Get(patient)
+	timed := patience.New(ctx, admitTimeout)
+	defer timed.Stop()
+	theHub, err := r.Get(timed)
 	if err != nil {
 		return nil, nil, err
 	}
 	if sub.ID != "" {
 		sub.ID = theHub.connectionID(a.Path, sub.User, sub.ID)
 	}
-	conn, err := theHub.admit(patient, a, sub)
+	conn, err := theHub.admit(timed, a, sub)
 	if err != nil {
 		return nil, nil, err
 	}

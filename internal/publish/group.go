@@ -8,6 +8,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/decode"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/patience"
 )
 
 const (
@@ -48,10 +49,10 @@ func (g *group) store(ctx context.Context, theHub *hub.Hub, d *decode.Decoder, a
 	if len(g.records) == 0 {
 		return
 	}
-	p := newPatience(ctx, Timeout)
-	defer p.end()
+	timed := patience.New(ctx, Timeout)
+	defer timed.Stop()
 	kept := false // by the broker
-	for i, result := range store(p, theHub, g.records) {
+	for i, result := range store(timed, theHub, g.records) {
 		a := &answers[g.places[i]]
 		awaited := a.awaited
 		*a = answerTo(result, d, g.places[i])
