@@ -38,12 +38,10 @@ type Decoder struct {
 	waited   int  // how many items have a Wait
 
 	// One of these holds the events.
-	form   *form
-	object jsontext.Value // one event, which json has read
-	items  []jsontext.Value
-	lines  *lineReader
+	form  *form
+	items []jsontext.Value
+	lines *lineReader
 
-	json jsonEvent
 	pub  publication // of the item that Next is at
 	body []byte
 }
@@ -56,8 +54,7 @@ const maxKept = 64 << 10
 
 // Close ends the use of a decoder. What it has returned stays valid.
 func (d *Decoder) Close() {
-	clear(d.json.members[:cap(d.json.members)])
-	kept := Decoder{json: jsonEvent{members: d.json.members[:0]}}
+	var kept Decoder
 	if cap(d.body) <= maxKept {
 		kept.body = d.body[:0]
 	}
@@ -210,13 +207,13 @@ func (d *Decoder) readJSON(r *http.Request) *problem.Problem {
 			return problem.TooLarge(many)
 		}
 	}
-	v, p := d.json.parse(d.body)
+	v, p := parseJSON(d.body)
 	if p != nil {
 		return p
 	}
 	switch v[0] {
 	case '{':
-		d.object = v
+		d.items = []jsontext.Value{v}
 		return nil
 	case '[':
 		d.Batch = true
@@ -247,9 +244,6 @@ func (d *Decoder) Next() (rec broker.Record, p *problem.Problem, ok bool) {
 	case d.form != nil:
 		d.done = true
 		p = d.form.fill(pub)
-	case d.object != nil:
-		d.done = true
-		p = d.json.fill(pub, d.object)
 	case d.lines != nil:
 		line, end := d.nextLine()
 		if line == nil {
@@ -257,14 +251,14 @@ func (d *Decoder) Next() (rec broker.Record, p *problem.Problem, ok bool) {
 			return rec, d.place(end), false
 		}
 		var v jsontext.Value
-		if v, p = d.json.parse(line); p == nil {
-			p = d.json.fill(pub, v)
+		if v, p = parseJSON(line); p == nil {
+			p = fillFromJSON(pub, v)
 		}
 	case d.index == len(d.items):
 		d.done = true
 		return rec, nil, false
 	default:
-		p = d.json.fillFrom(pub, d.items[d.index])
+		p = fillFromJSON(pub, d.items[d.index])
 	}
 	if p == nil {
 		p = d.setKey(&pub.rec)

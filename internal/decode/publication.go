@@ -35,6 +35,7 @@ type publication struct {
 	given    uint32 // the bits of the fields that were set
 	rec      broker.Record
 	wait     Wait
+	json     jsontext.Value // the value that is being set; kept here, since an interface would allocate a copy of it
 }
 
 // set sets one field.

@@ -8,47 +8,20 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // Value is one valid JSON value, without space around it.
 type Value []byte
 
-// Member is a member of an object. Its name is a string.
-type Member struct{ Name, Value Value }
-
-// Parse returns the one JSON value that b holds, or an error if b is not exactly one value, or not UTF-8, which encoding/json would
-// mend.
+// Parse returns the one JSON value that b holds, or an error if b is not UTF-8 or not exactly one value.
 func Parse(b []byte) (Value, error) {
-	if b = bytes.Trim(b, space); !utf8.Valid(b) {
-		return nil, errText
+	b = bytes.Trim(b, " \t\r\n")
+	// encoding/json replaces broken UTF-8 by U+FFFD.
+	if !utf8.Valid(b) {
+		return nil, errors.New("invalid JSON: must be valid UTF-8")
 	}
-	return check(b, skip(b, 0, 0))
-}
-
-// ParseMembers is Parse for what is most likely an object. It reads an object once, and appends its first members to into, until
-// that has most.
-func ParseMembers(b []byte, into []Member, most int) (Value, []Member, error) {
-	if b = bytes.Trim(b, space); !utf8.Valid(b) {
-		return nil, into, errText
-	}
-	if len(b) == 0 || b[0] != '{' {
-		v, err := check(b, skip(b, 0, 0))
-		return v, into, err
-	}
-	end, into := members(b, into, most)
-	v, err := check(b, end)
-	return v, into, err
-}
-
-const space = " \t\r\n"
-
-var errText = errors.New("invalid JSON: must be valid UTF-8")
-
-// check returns b if its value ends at end, and otherwise what encoding/json says is wrong with it.
-func check(b []byte, end int) (Value, error) {
-	if end == len(b) && end > 0 {
+	if json.Valid(b) {
 		return b, nil
 	}
 	var raw json.RawMessage
@@ -79,17 +52,17 @@ func (v Value) What() string {
 
 // Members yields the members of an object.
 func (v Value) Members() iter.Seq2[Value, Value] {
-	return func(yield func(name, value Value) bool) {
-		for i := skipSpace(v, 1); v[i] != '}'; {
-			end := skipString(v, i)
-			name := v[i:end]
-			i = skipSpace(v, skipSpace(v, end)+1) // after the colon
-			end = skip(v, i, 0)
-			if !yield(name, v[i:end]) {
+	return func(yield func(key, value Value) bool) {
+		for i := v.next(1); v[i] != '}'; {
+			end := v.end(i)
+			key := v[i:end]
+			i = v.next(v.next(end) + 1) // after the colon
+			end = v.end(i)
+			if !yield(key, v[i:end]) {
 				return
 			}
-			if i = skipSpace(v, end); v[i] == ',' {
-				i = skipSpace(v, i+1)
+			if i = v.next(end); v[i] == ',' {
+				i = v.next(i + 1)
 			}
 		}
 	}
@@ -98,16 +71,62 @@ func (v Value) Members() iter.Seq2[Value, Value] {
 // Items yields the items of an array.
 func (v Value) Items() iter.Seq[Value] {
 	return func(yield func(item Value) bool) {
-		for i := skipSpace(v, 1); v[i] != ']'; {
-			end := skip(v, i, 0)
+		for i := v.next(1); v[i] != ']'; {
+			end := v.end(i)
 			if !yield(v[i:end]) {
 				return
 			}
-			if i = skipSpace(v, end); v[i] == ',' {
-				i = skipSpace(v, i+1)
+			if i = v.next(end); v[i] == ',' {
+				i = v.next(i + 1)
 			}
 		}
 	}
+}
+
+// next returns the index of the next byte that is not space.
+func (v Value) next(i int) int {
+	for v[i] == ' ' || v[i] == '\n' || v[i] == '\t' || v[i] == '\r' {
+		i++
+	}
+	return i
+}
+
+// end returns the index after the value that begins at i.
+func (v Value) end(i int) int {
+	switch v[i] {
+	case '"':
+		return v.stringEnd(i)
+	case '{', '[':
+		depth := 0
+		for ; ; i++ {
+			switch v[i] {
+			case '"':
+				i = v.stringEnd(i) - 1
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+		}
+	}
+	for ; i < len(v); i++ {
+		switch v[i] {
+		case ',', ']', '}', ' ', '\n', '\t', '\r':
+			return i
+		}
+	}
+	return i
+}
+
+func (v Value) stringEnd(i int) int {
+	for i++; v[i] != '"'; i++ {
+		if v[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
 }
 
 // Unquote returns the text of a string. Half of a surrogate pair is an error, as it stands for no character.
@@ -116,49 +135,14 @@ func (v Value) Unquote() (string, error) {
 	if bytes.IndexByte(inner, '\\') < 0 {
 		return string(inner), nil
 	}
-	text, err := unescape(inner)
-	return string(text), err
-}
-
-// unescape returns the text that the inside of a string stands for.
-func unescape(inner []byte) ([]byte, error) {
-	text := make([]byte, 0, len(inner))
-	for {
-		at := bytes.IndexByte(inner, '\\')
-		if at < 0 {
-			return append(text, inner...), nil
-		}
-		text = append(text, inner[:at]...)
-		c := inner[at+1]
-		inner = inner[at+2:]
-		switch c {
-		case 'b':
-			c = '\b'
-		case 'f':
-			c = '\f'
-		case 'n':
-			c = '\n'
-		case 'r':
-			c = '\r'
-		case 't':
-			c = '\t'
-		case 'u':
-			r := hexRune(inner)
-			inner = inner[4:]
-			if utf16.IsSurrogate(r) {
-				if len(inner) < 6 || inner[0] != '\\' || inner[1] != 'u' {
-					return nil, errHalfSurrogate
-				}
-				if r = utf16.DecodeRune(r, hexRune(inner[2:])); r == utf8.RuneError {
-					return nil, errHalfSurrogate
-				}
-				inner = inner[6:]
-			}
-			text = utf8.AppendRune(text, r)
-			continue
-		}
-		text = append(text, c)
+	if halfSurrogate(inner) {
+		return "", errHalfSurrogate
 	}
+	var s string
+	if err := json.Unmarshal(v, &s); err != nil {
+		return "", err
+	}
+	return s, nil
 }
 
 func (v Value) IsNull() bool { return v[0] == 'n' }
@@ -249,7 +233,8 @@ func (v Value) Data() ([]byte, error) {
 	case v[0] == '"' && bytes.IndexByte(v, '\\') < 0:
 		return bytes.Clone(v[1 : len(v)-1]), nil
 	case v[0] == '"':
-		return unescape(v[1 : len(v)-1])
+		s, err := v.Unquote()
+		return []byte(s), err
 	case bytes.IndexByte(v, ' ') < 0 && bytes.IndexByte(v, '\n') < 0 && bytes.IndexByte(v, '\t') < 0 && bytes.IndexByte(v, '\r') < 0:
 		return bytes.Clone(v), nil
 	}
