@@ -331,3 +331,60 @@ func TestDecodeOwnsItsBytes(t *testing.T) {
 		t.Errorf("changed with the body: %+v %+v", first, second)
 	}
 }
+
+// A decoder with the memory of another reads what a new one does, and leaves what that one has returned as it was.
+func TestUsedAgain(t *testing.T) {
+	const most = 4 * maxKept
+	requests := []func() *http.Request{
+		func() *http.Request {
+			return posted(asJSON, "", `{"data":"object","user":"a","event":"e"}`, "Idempotency-Key", "k")
+		},
+		func() *http.Request { return posted(asJSON, "wait=written", `[{"user":"b","data":{"a":1}},7]`) },
+		func() *http.Request {
+			return posted(asLines, "", "{\"users\":[\"c\",\"d\"]}\n{\"nothing\":1}\n{\"user\":\"e\",\"data\":\"line\"}\n")
+		},
+		func() *http.Request { return posted(asForm, "", "user=f&data=form") },
+		func() *http.Request { return posted(asText, "topic=t", "text") },
+		func() *http.Request {
+			return posted(asJSON, "", `{"broadcast":true,"data":"`+strings.Repeat("x", 2*maxKept)+`"}`)
+		},
+	}
+	var want [][]decoded
+	for _, request := range requests {
+		items, p := decodeAll(request(), most)
+		if p != nil {
+			t.Fatal(p)
+		}
+		want = append(want, items)
+	}
+	for i := range requests {
+		for j := range requests {
+			first, p := New(requests[i](), most)
+			if p != nil {
+				t.Fatal(p)
+			}
+			rec, _, _ := first.Next() // and no more
+			first.Close()
+			d, p := New(requests[j](), most)
+			if p != nil {
+				t.Fatal(p)
+			}
+			var got []decoded
+			for {
+				rec, p, ok := d.Next()
+				if !ok {
+					break
+				}
+				got = append(got, decoded{rec, p})
+			}
+			batch, key := d.Batch, d.key
+			d.Close()
+			if !reflect.DeepEqual(got, want[j]) || batch != (j == 1 || j == 2) || (key != "") != (j == 0) {
+				t.Errorf("request %d after %d is %+v, a batch: %v, with the key %q", j, i, got, batch, key)
+			}
+			if !reflect.DeepEqual(rec, want[i][0].rec) {
+				t.Errorf("request %d has changed the record of %d to %+v", j, i, rec)
+			}
+		}
+	}
+}
