@@ -148,6 +148,7 @@ func (a *App) publishText(ctx context.Context, theHub *pool.Hub, text string) {
 		a.complain(zap.ErrorLevel, "X-SSE-Publish cannot be read", zap.Error(p))
 		return
 	}
+	defer d.Close()
 	for _, result := range publish.All(ctx, theHub.Hub, d, a.publish.permits) {
 		if result.Error != nil {
 			a.complain(zap.ErrorLevel, "X-SSE-Publish: an event was not published", zap.Error(result.Error))
