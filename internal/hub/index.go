@@ -40,10 +40,10 @@ func (x *index) find(id string) *Conn {
 	return x.twins[id]
 }
 
-// name makes find return a connection for its id.
+// name makes find return a connection for its id, which no other has.
 func (x *index) name(c *Conn) {
 	key := x.key(c.ID)
-	if other := x.ids[key]; other == nil || other.ID == c.ID {
+	if x.ids[key] == nil {
 		x.ids[key] = c
 		return
 	}
