@@ -20,9 +20,9 @@ const (
 	// firstReport is how long reading the log waits for the first report, so that a node with a lease has read everything that
 	// was stored before it.
 	firstReport = 2 * time.Second
-	// registerTime is how long a connection waits until other nodes can know of it. If the engine does not answer, the
+	// RegisterTime is how long a connection waits until other nodes can know of it. If the engine does not answer, the
 	// connection goes on without.
-	registerTime = 500 * time.Millisecond
+	RegisterTime = 500 * time.Millisecond
 	// maxPause bounds the pause between two reports, which is as long as the last one took.
 	maxPause = 200 * time.Millisecond
 )

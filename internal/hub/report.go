@@ -139,7 +139,7 @@ func (n *nodes) register(ctx context.Context, names ...string) error {
 	}
 	r := n.next
 	n.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, registerTime)
+	ctx, cancel := context.WithTimeout(ctx, RegisterTime)
 	defer cancel()
 	select {
 	case <-r.done:

@@ -34,10 +34,15 @@ func claims(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 		}
 	}
 	store()
+	late := 0 // claims that the engine may not have had in time, as on a busy machine: each of them is a record instead
 	for i := range 100 {
+		begun := time.Now()
 		c, err := come(t, hubs[0], fmt.Sprint("client-", i%3))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if time.Since(begun) >= hub.RegisterTime {
+			late++
 		}
 		if i%2 == 0 {
 			defer c.Close(nil)
@@ -46,10 +51,8 @@ func claims(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 		}
 	}
 	store()
-	const starved = 5 // on a busy machine the other node may miss a report, and a claim then is a record
-	left := hubs[0].Stats().HistoryEvents - 2
-	if left > starved {
-		r.Errorf("on one node, 100 connections have left %d records in the log", left)
+	if n := hubs[0].Stats().HistoryEvents - 2; n > late {
+		r.Errorf("on one node, 100 connections have left %d records in the log; %d of them were late", n, late)
 	}
 
 	refused := 0
@@ -70,7 +73,7 @@ func claims(t testing.TB, r brokertest.Reporter, h brokertest.Harness) {
 		}
 	}
 	store()
-	if n := hubs[0].Stats().HistoryEvents - 3 - left; n > 12+starved || n < 8 || refused == 0 {
+	if n := hubs[0].Stats().HistoryEvents - 3; n > 12 || n < 8 || refused == 0 { // those of late claims count against the same share
 		r.Errorf("between two nodes, 100 connections have left %d records in a log of 400; %d were refused", n, refused)
 	}
 }
