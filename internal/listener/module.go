@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"slices"
@@ -16,7 +17,7 @@ import (
 )
 
 // Wrapper is a listener wrapper that makes streams over HTTPS cheaper. Connections with TLS get a transport whose writes do not
-// wait, so that a stream needs no goroutine. It belongs after the `tls` wrapper, if the server has that, and has no options. On
+// wait, so that a stream needs no goroutine. It comes last in the list, and has no options. On
 // systems other than Linux it changes nothing, and so it does to connections without TLS.
 type Wrapper struct {
 	server *caddyhttp.Server
@@ -37,8 +38,8 @@ func (w *Wrapper) Provision(ctx caddy.Context) error {
 	if !ok {
 		return errors.New("the listener wrapper sse_push is for HTTP servers only")
 	}
-	if names := wrapperNames(server); slices.Index(names, "tls") > slices.Index(names, "sse_push") {
-		return errors.New("listener_wrappers: sse_push must come after tls, as it is for connections with TLS")
+	if err := mustBeLast(wrapperNames(server)); err != nil {
+		return err
 	}
 	app, err := ctx.App("sse_push")
 	if err != nil {
@@ -54,6 +55,19 @@ func (w *Wrapper) Provision(ctx caddy.Context) error {
 // keeper is the app, which advises servers without the wrapper to have it.
 type keeper interface {
 	Wrapped(*caddyhttp.Server)
+}
+
+// mustBeLast returns an error if sse_push is not the last of the wrappers: before tls it would see no TLS, and a wrapper after it would hide
+// its connections.
+func mustBeLast(names []string) error {
+	i, last := slices.Index(names, "sse_push"), len(names)-1
+	switch {
+	case i == last:
+		return nil
+	case names[last] == "sse_push":
+		return errors.New("listener_wrappers: sse_push is there twice")
+	}
+	return fmt.Errorf("listener_wrappers: sse_push must come last, after %s", names[last])
 }
 
 // wrapperNames returns the names of a server's listener wrappers. Caddy forgets them once they are loaded.

@@ -218,16 +218,20 @@ func TestWrapperIsAdvised(t *testing.T) {
 	}
 }
 
-// A wrapper that would never see TLS is an error.
-func TestWrapperBeforeTLS(t *testing.T) {
+// The wrapper stands last and once: elsewhere it does not see TLS, or another wrapper hides what it returns.
+func TestWrapperComesLast(t *testing.T) {
 	s := sitetest.Serve(t, "tls internal\nrespond hello")
 	config, err := sitetest.Adapt([]*sitetest.Site{s}, "tls internal\nrespond hello")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for wrappers, want := range map[string]string{
-		`[{"wrapper":"sse_push"},{"wrapper":"tls"}]`: "sse_push must come after tls",
-		`[{"wrapper":"sse_push"}]`:                   "",
+		`[{"wrapper":"sse_push"},{"wrapper":"tls"}]`:                              "sse_push must come last, after tls",
+		`[{"wrapper":"tls"},{"wrapper":"sse_push"},{"wrapper":"http_redirect"}]`:  "sse_push must come last, after http_redirect",
+		`[{"wrapper":"sse_push"},{"wrapper":"proxy_protocol"}]`:                   "sse_push must come last, after proxy_protocol",
+		`[{"wrapper":"sse_push"},{"wrapper":"sse_push"}]`:                         "sse_push is there twice",
+		`[{"wrapper":"proxy_protocol"},{"wrapper":"tls"},{"wrapper":"sse_push"}]`: "",
+		`[{"wrapper":"sse_push"}]`:                                                "",
 	} {
 		changed := strings.Replace(string(config), `"protocols":`, `"listener_wrappers":`+wrappers+`,"protocols":`, 1)
 		err := sitetest.LoadConfig([]*sitetest.Site{s}, []byte(changed))
