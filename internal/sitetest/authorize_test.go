@@ -115,7 +115,7 @@ func TestAuthorizeAppAway(t *testing.T) {
 	}
 }
 
-// Two thousand reconnects at once are one question a user, and all are in.
+// Hundreds of reconnects at once are one question a user, and all are in.
 func TestAuthorizeReconnectStorm(t *testing.T) {
 	const users, each = 40, 10
 	behind, asked := whoami(t)

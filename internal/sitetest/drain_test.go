@@ -80,27 +80,30 @@ func TestDrainOnExit(t *testing.T) {
 // On every protocol, with or without a grace period, the process waits for its streams, and for nothing else.
 func TestExit(t *testing.T) {
 	t.Parallel()
-	sitetest.OverAllAtOnce(t, func(t *testing.T, protocol, tls string) {
+	for _, protocol := range append(slices.Clone(sitetest.Protocols), sitetest.HTTP3) {
 		for _, grace := range []string{"", "10s"} {
 			for _, drain := range []string{"drain 0s", "drain 1h"} {
-				p := sitetest.StartProcess(t, tls+sitetest.Route(drain), protocol, 0, func(http map[string]any) {
-					if grace != "" {
-						http["grace_period"] = grace
+				t.Run(fmt.Sprintf("%s, grace %q, %s", protocol.Name, grace, drain), func(t *testing.T) {
+					t.Parallel()
+					p := sitetest.StartProcess(t, protocol.TLS+sitetest.Route(drain), protocol.Name, 0, func(http map[string]any) {
+						if grace != "" {
+							http["grace_period"] = grace
+						}
+					})
+					var all []*sitetest.Listener
+					for i := range 20 {
+						all = append(all, p.Listen(fmt.Sprintf("/events?userId=u%d", i)))
+					}
+					p.Terminate(10 * time.Second)
+					for _, l := range all {
+						if retry := l.WantRetry(t); retry < time.Second || retry > 5*time.Second {
+							t.Errorf("got retry %s", retry)
+						}
 					}
 				})
-				var all []*sitetest.Listener
-				for i := range 20 {
-					all = append(all, p.Listen(fmt.Sprintf("/events?userId=u%d", i)))
-				}
-				p.Terminate(10 * time.Second)
-				for _, l := range all {
-					if retry := l.WantRetry(t); retry < time.Second || retry > 5*time.Second {
-						t.Errorf("got retry %s", retry)
-					}
-				}
 			}
 		}
-	})
+	}
 }
 
 // With all descriptors used up, those that are connected hear what comes, and when some leave others can connect.

@@ -1,12 +1,10 @@
 package sitetest_test
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
@@ -89,44 +87,6 @@ func TestHTTP3Reload(t *testing.T) {
 	}
 	s.Over("h3")
 	s.Resume("/events?userId=u1", c.LastID)
-}
-
-// http3Process is a site of a process of its own, whose servers end grace after a reload or exit.
-func http3Process(t *testing.T, body, grace string) *sitetest.Process {
-	t.Helper()
-	p := sitetest.StartProcess(t, sitetest.HTTP3.TLS+body, "h2", 0, func(config map[string]any) {
-		if grace != "" {
-			config["grace_period"] = grace
-		}
-		for _, server := range config["servers"].(map[string]any) {
-			server.(map[string]any)["protocols"] = []string{"h1", "h2", "h3"}
-		}
-	})
-	p.Over("h3")
-	return p
-}
-
-// With or without a grace period, the process waits for its streams, and for nothing else.
-func TestHTTP3Exit(t *testing.T) {
-	t.Parallel()
-	for _, grace := range []string{"", "10s"} {
-		for _, drain := range []string{"drain 0s", "drain 1h"} {
-			t.Run(grace+" "+drain, func(t *testing.T) {
-				t.Parallel()
-				p := http3Process(t, sitetest.Route(drain), grace)
-				var all []*sitetest.Listener
-				for i := range 20 {
-					all = append(all, p.Listen(fmt.Sprintf("/events?userId=u%d", i)))
-				}
-				p.Terminate(10 * time.Second)
-				for _, l := range all {
-					if retry := l.WantRetry(t); retry < time.Second || retry > 5*time.Second {
-						t.Errorf("got retry %s", retry)
-					}
-				}
-			})
-		}
-	}
 }
 
 // A reload whose grace period is over cuts streams. They leave nothing, and miss nothing when they come back.

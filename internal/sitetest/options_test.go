@@ -105,13 +105,16 @@ func TestWithEverything(t *testing.T) {
 }
 
 // A load balancer in front tells the client's address.
-func TestBehindListenerWrappers(t *testing.T) {
+func TestBehindListenerWrappers(t *testing.T) { behindProxyProtocol(t, "tls") }
+
+// behindProxyProtocol tests streams of clients whose address a proxy tells, with more wrappers after proxy_protocol.
+func behindProxyProtocol(t *testing.T, more string) {
 	sitetest.ServeOver(t, allOptions+`listener_wrappers {
 			proxy_protocol {
 				timeout 2s
 				allow 127.0.0.1/32
 			}
-			tls
+			`+more+`
 		}`, sitetest.Protocols, func(p sitetest.Protocol) string {
 		return p.TLS + sitetest.Route("heartbeat 1s\nhub "+p.Name)
 	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
@@ -125,8 +128,29 @@ func TestBehindListenerWrappers(t *testing.T) {
 			return conn, err
 		}
 		s.HTTP.CloseIdleConnections()
-		lives(s, publisher, map[bool]int{true: 2, false: 1}[p.Name == "h2"], func() {})
+		lives(s, publisher, map[bool]int{true: 2, false: 1}[p.Name == "h2"], func() {
+			list := sitetest.Get[sitetest.ConnectionList](publisher, "/_sse/connections").Connections
+			if len(list) != 1 || list[0].Remote != "198.51.100.9" {
+				t.Errorf("got %+v", list)
+			}
+		})
 	})
+}
+
+// loadOnly reloads sites so that their servers have one protocol, "h1" or "h2".
+func loadOnly(t *testing.T, only string, sites []*sitetest.Site, bodies ...string) {
+	t.Helper()
+	config, err := sitetest.Adapt(sites, bodies...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.ReplaceAll(string(config), `"protocols":["h1","h2"]`, `"protocols":["`+only+`"]`)
+	if strings.Count(changed, `"protocols":["`+only+`"]`) != len(sites) {
+		t.Fatalf("other protocols in %s", config)
+	}
+	if err := sitetest.LoadConfig(sites, []byte(changed)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A server that has HTTP/1 alone serves its streams over that. Its plain connections are of a type of Caddy's own.
@@ -137,17 +161,7 @@ func TestOnlyHTTP1(t *testing.T) {
 		bodies = append(bodies, p.TLS+sitetest.Route("heartbeat 1s\nhub "+p.Name))
 	}
 	sites := sitetest.ServeWith(t, allOptions, bodies...)
-	config, err := sitetest.Adapt(sites, bodies...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	only := strings.ReplaceAll(string(config), `"protocols":["h1","h2"]`, `"protocols":["h1"]`)
-	if strings.Count(only, `"protocols":["h1"]`) != len(sites) {
-		t.Fatalf("other protocols in %s", config)
-	}
-	if err := sitetest.LoadConfig(sites, []byte(only)); err != nil {
-		t.Fatal(err)
-	}
+	loadOnly(t, "h1", sites, bodies...)
 	for i, p := range protocols {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()

@@ -32,8 +32,8 @@ type Process struct {
 	Exited chan error
 }
 
-// StartProcess runs the command with one site. change, if not nil, changes the config; files is how many files the process
-// may open, 0 for as many as this one.
+// StartProcess runs the command with one site, whose first requests use a protocol. change, if not nil, changes the config; files is
+// how many files the process may open, 0 for as many as this one.
 func StartProcess(t *testing.T, body, protocol string, files int, change func(http map[string]any)) *Process {
 	t.Helper()
 	path, err := Binary()
@@ -43,6 +43,9 @@ func StartProcess(t *testing.T, body, protocol string, files int, change func(ht
 	dir := t.TempDir()
 	s := NewSite(t, body)
 	s.LogFile = filepath.Join(dir, "log")
+	if protocol == HTTP3.Name {
+		s.options = "protocols h3\n"
+	}
 	config, err := Adapt([]*Site{s}, body)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +92,7 @@ func StartProcess(t *testing.T, body, protocol string, files int, change func(ht
 		}
 	})
 	brokertest.Eventually(t, "it listens", func() bool { return Listeners(t, s.Addr) == 1 })
-	s.Via(protocol)
+	s.Over(protocol)
 	return p
 }
 

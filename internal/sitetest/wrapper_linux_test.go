@@ -1,7 +1,6 @@
 package sitetest_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -31,6 +30,13 @@ const wrapped = `listener_wrappers {
 }
 `
 
+// wrap is wrapped for the config of a process.
+func wrap(http map[string]any) {
+	for _, server := range http["servers"].(map[string]any) {
+		server.(map[string]any)["listener_wrappers"] = []any{map[string]string{"wrapper": "sse_push"}}
+	}
+}
+
 // overHTTPS are the protocols on which the wrapper has something to do.
 var overHTTPS = sitetest.Protocols[1:]
 
@@ -51,35 +57,7 @@ func TestWrapper(t *testing.T) {
 }
 
 // The wrapper knows the address that proxy_protocol has found, and loses no byte that it has read ahead.
-func TestWrapperBehindProxyProtocol(t *testing.T) {
-	sitetest.ServeOver(t, allOptions+`listener_wrappers {
-			proxy_protocol {
-				timeout 2s
-				allow 127.0.0.1/32
-			}
-			tls
-			sse_push
-		}`, sitetest.Protocols, func(p sitetest.Protocol) string {
-		return p.TLS + sitetest.Route("heartbeat 1s\nhub "+p.Name)
-	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
-		publisher := s.In(t)
-		publisher.Via(p.Name)
-		s.HTTP.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, network, address)
-			if err == nil {
-				_, err = fmt.Fprint(conn, "PROXY TCP4 198.51.100.9 127.0.0.1 4444 443\r\n")
-			}
-			return conn, err
-		}
-		s.HTTP.CloseIdleConnections()
-		lives(s, publisher, map[bool]int{true: 2, false: 1}[p.Name == "h2"], func() {
-			list := sitetest.Get[sitetest.ConnectionList](publisher, "/_sse/connections").Connections
-			if len(list) != 1 || list[0].Remote != "198.51.100.9" {
-				t.Errorf("got %+v", list)
-			}
-		})
-	})
-}
+func TestWrapperBehindProxyProtocol(t *testing.T) { behindProxyProtocol(t, "tls\nsse_push") }
 
 // What the handshake has settled is known to the site's handlers.
 func TestWrapperTellsOfTLS(t *testing.T) {
@@ -179,17 +157,7 @@ func TestWrapperWithOneProtocol(t *testing.T) {
 		t.Run(only, func(t *testing.T) {
 			body := "tls internal\n" + sitetest.Route("heartbeat 1s")
 			sites := sitetest.ServeWith(t, wrapped, body)
-			config, err := sitetest.Adapt(sites, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			changed := strings.ReplaceAll(string(config), `"protocols":["h1","h2"]`, `"protocols":["`+only+`"]`)
-			if changed == string(config) {
-				t.Fatalf("other protocols in %s", config)
-			}
-			if err := sitetest.LoadConfig(sites, []byte(changed)); err != nil {
-				t.Fatal(err)
-			}
+			loadOnly(t, only, sites, body)
 			s := sites[0]
 			s.Via(map[string]string{"h1": "h1-TLS", "h2": "h2"}[only])
 			lives(s, s, map[string]int{"h1": 1, "h2": 2}[only], func() {})
@@ -317,11 +285,7 @@ func TestWrapperReloads(t *testing.T) {
 
 // Open streams and idle connections do not hold up the exit.
 func TestWrapperExits(t *testing.T) {
-	p := sitetest.StartProcess(t, sitetest.Crowded("tls internal\n", "", "drain 1s"), "h1-TLS", 0, func(http map[string]any) {
-		for _, server := range http["servers"].(map[string]any) {
-			server.(map[string]any)["listener_wrappers"] = []any{map[string]string{"wrapper": "sse_push"}}
-		}
-	})
+	p := sitetest.StartProcess(t, sitetest.Crowded("tls internal\n", "", "drain 1s"), "h1-TLS", 0, wrap)
 	for range 1000 {
 		conn, err := tls.Dial("tcp", p.Addr, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"})
 		if err != nil {

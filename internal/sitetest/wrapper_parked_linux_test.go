@@ -21,9 +21,7 @@ type follower struct {
 
 	mu    sync.Mutex // guards what follows
 	text  bytes.Buffer
-	away  bool // told to open no more streams
 	ended bool // the stream has ended
-	over  bool // the connection is closed
 }
 
 func (f *follower) read(framer *http2.Framer) {
@@ -31,8 +29,6 @@ func (f *follower) read(framer *http2.Framer) {
 		frame, err := framer.ReadFrame()
 		f.mu.Lock()
 		switch frame := frame.(type) {
-		case nil:
-			f.over = true
 		case *http2.SettingsFrame:
 			if !frame.IsAck() {
 				_ = framer.WriteSettingsAck()
@@ -41,8 +37,6 @@ func (f *follower) read(framer *http2.Framer) {
 			if !frame.IsAck() {
 				_ = framer.WritePing(true, frame.Data)
 			}
-		case *http2.GoAwayFrame:
-			f.away = true
 		case *http2.DataFrame:
 			f.text.Write(frame.Data())
 			f.ended = f.ended || frame.StreamEnded()
@@ -160,11 +154,7 @@ func TestParkedConnectionsOutliveReloads(t *testing.T) {
 
 // When Caddy exits, the streams of parked connections end one by one, and none keeps the process.
 func TestParkedConnectionsAndExit(t *testing.T) {
-	p := sitetest.StartProcess(t, sitetest.Crowded("tls internal\n", "", "drain 1s"), "h2", 0, func(http map[string]any) {
-		for _, server := range http["servers"].(map[string]any) {
-			server.(map[string]any)["listener_wrappers"] = []any{map[string]string{"wrapper": "sse_push"}}
-		}
-	})
+	p := sitetest.StartProcess(t, sitetest.Crowded("tls internal\n", "", "drain 1s"), "h2", 0, wrap)
 	all := follow(t, p.Site, 1000)
 	p.HTTP.CloseIdleConnections()
 	p.Terminate(20 * time.Second)
