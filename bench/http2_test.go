@@ -138,22 +138,31 @@ func TestCallersGrantAndKeepWindows(t *testing.T) {
 	}
 }
 
-func TestSwarmsReadWhatStreamsSend(t *testing.T) {
+// overSwarms runs a test with a swarm of each kind.
+func overSwarms(t *testing.T, test func(t *testing.T, p protocol, site *site, s *swarm)) {
 	for _, p := range []protocol{h1TLS, h2, h3} {
-		site := newSite(t, p)
-		s, err := site.target.swarm()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.close()
+		t.Run(string(p), func(t *testing.T) {
+			site := newSite(t, p)
+			s, err := site.target.swarm()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.close()
+			test(t, p, site, s)
+		})
+	}
+}
+
+func TestSwarmsReadWhatStreamsSend(t *testing.T) {
+	overSwarms(t, func(t *testing.T, p protocol, site *site, s *swarm) {
 		if err := s.mustConnect(site.ctx, 2); err != nil {
-			t.Fatalf("%s: %v", p, err)
+			t.Fatal(err)
 		}
 		if p == h2 {
 			s.further = true
 		}
 		if err := s.mustConnect(site.ctx, 4); err != nil {
-			t.Fatalf("%s: %v", p, err)
+			t.Fatal(err)
 		}
 		site.mu.Lock()
 		sources, want := len(site.sources), 6
@@ -162,37 +171,31 @@ func TestSwarmsReadWhatStreamsSend(t *testing.T) {
 		}
 		site.mu.Unlock()
 		if sources != want {
-			t.Errorf("%s: %d connections, want %d", p, sources, want)
+			t.Errorf("%d connections, want %d", sources, want)
 		}
 		for seq := range 3 {
 			if n := site.broadcast(uint32(seq)); n != 6 {
-				t.Errorf("%s: %d streams, want 6", p, n)
+				t.Errorf("%d streams, want 6", n)
 			}
 		}
 		if err := s.settled(site.ctx, 18); err != nil {
-			t.Fatalf("%s: %v", p, err)
+			t.Fatal(err)
 		}
 		if n := lost(s.clients, 3); n != 0 {
-			t.Errorf("%s: %d events were lost", p, n)
+			t.Errorf("%d events were lost", n)
 		}
-	}
+	})
 }
 
 // A slow client reads nothing while it is frozen, and everything later.
 func TestSlowClientsStopReading(t *testing.T) {
-	for _, p := range []protocol{h1TLS, h2, h3} {
-		site := newSite(t, p)
-		s, err := site.target.swarm()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.close()
+	overSwarms(t, func(t *testing.T, _ protocol, site *site, s *swarm) {
 		if err := s.mustConnect(site.ctx, 1); err != nil {
-			t.Fatalf("%s: %v", p, err)
+			t.Fatal(err)
 		}
 		s.nextSlow, s.smallBuffer = true, smallBuffer
 		if err := s.mustConnect(site.ctx, 1); err != nil {
-			t.Fatalf("%s: %v", p, err)
+			t.Fatal(err)
 		}
 		slow := s.slowOnes()
 		if err := s.driver.freeze(slow); err != nil {
@@ -202,25 +205,25 @@ func TestSlowClientsStopReading(t *testing.T) {
 		for seq := range uint32(events) {
 			site.broadcast(seq)
 			if err := s.settled(site.ctx, int(seq)+1); err != nil {
-				t.Fatalf("%s: %v", p, err)
+				t.Fatal(err)
 			}
 		}
 		if n := lost(s.clients[:1], events); n != 0 {
-			t.Errorf("%s: the other client lost %d", p, n)
+			t.Errorf("the other client lost %d", n)
 		}
 		if n := lost(slow, events); n < events/2 { // the read that was under way may have ended with some
-			t.Errorf("%s: the slow client read %d", p, events-n)
+			t.Errorf("the slow client read %d", events-n)
 		}
 		if err := s.driver.thaw(slow); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.quiet(site.ctx, &s.slow, events, 5*time.Second); err != nil {
-			t.Fatalf("%s: %v", p, err)
+			t.Fatal(err)
 		}
 		if n := lost(slow, events); n != 0 {
-			t.Errorf("%s: the slow client lost %d", p, n)
+			t.Errorf("the slow client lost %d", n)
 		}
-	}
+	})
 }
 
 // A server that has let go of its tables asks for one of size 0.

@@ -60,15 +60,8 @@ func idleColumns(numbers []int, waits []time.Duration) (names []string) {
 
 // measureIdle connects more and more clients, and looks at each number once and at the last one several times.
 func measureIdle(ctx context.Context, r *session, numbers []int) (row, error) {
-	t, err := r.start(ctx)
+	t, s, err := r.ready(ctx, 0)
 	if err != nil {
-		return row{}, err
-	}
-	s, err := r.swarm(t)
-	if err != nil {
-		return row{}, err
-	}
-	if err := sleep(ctx, r.settle); err != nil {
 		return row{}, err
 	}
 	before, err := t.memory()

@@ -30,15 +30,8 @@ var connectStorm = scenario{
 }
 
 func measureConnects(ctx context.Context, r *session) (row, error) {
-	t, err := r.start(ctx)
+	t, s, err := r.ready(ctx, 0)
 	if err != nil {
-		return row{}, err
-	}
-	s, err := r.swarm(t)
-	if err != nil {
-		return row{}, err
-	}
-	if err := sleep(ctx, r.settle); err != nil {
 		return row{}, err
 	}
 	m, err := r.meter(ctx, t)
