@@ -48,7 +48,8 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// However a stream is cut into reads, the Reader returns the same events, and these are the ones that a slow and simple reader returns.
+// However a stream is cut into reads, the Reader returns the same events, and these are the ones that a slow and simple reader returns. A
+// Parser that is fed with the same pieces sees them, too.
 func FuzzReader(f *testing.F) {
 	for _, in := range []string{
 		"",
@@ -75,6 +76,10 @@ func FuzzReader(f *testing.F) {
 		parts := observe(&cutReader{in: in, cuts: cuts}, int(limit))
 		if !whole.equal(parts) {
 			t.Errorf("at once %+v, in parts %+v", whole, parts)
+		}
+
+		if fed := feed(&cutReader{in: in, cuts: cuts}, int(limit)); !whole.equal(fed) {
+			t.Errorf("read %+v, fed %+v", whole, fed)
 		}
 
 		if limit == 0 && utf8.Valid(in) {
@@ -104,6 +109,26 @@ func observe(src io.Reader, limit int) observation {
 	r.Comment = func(text string) { o.comments = append(o.comments, text) }
 	o.messages, o.err = readAll(r)
 	o.lastID, o.retry = r.LastEventID(), r.Retry()
+	return o
+}
+
+// feed observes what a Parser makes of src.
+func feed(src io.Reader, limit int) observation {
+	var o observation
+	p := sse.NewParser(limit)
+	p.Comment = func(text string) { o.comments = append(o.comments, text) }
+	buf := make([]byte, 4096)
+	for o.err == nil {
+		n, err := src.Read(buf)
+		o.err = p.Feed(buf[:n], func(m sse.Message) error {
+			o.messages = append(o.messages, m)
+			return nil
+		})
+		if o.err == nil {
+			o.err = err
+		}
+	}
+	o.lastID, o.retry = p.LastEventID(), p.Retry()
 	return o
 }
 
