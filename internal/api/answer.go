@@ -30,9 +30,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 // writeBody writes an answer that is a line of JSON already.
 func writeBody(w http.ResponseWriter, status int, line []byte) {
-	values := []string{"application/json", "no-store"} // of one allocation
-	h := w.Header()
-	h["Content-Type"], h["Cache-Control"] = values[:1:1], values[1:]
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(line)
 }
