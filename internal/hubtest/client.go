@@ -30,7 +30,8 @@ type client struct {
 	cluster *cluster
 	roams   atomic.Bool // it changes nodes of its own accord
 	at      atomic.Pointer[broker.Position]
-	gone    chan struct{} // closed when its goroutine has ended
+	heard   atomic.Pointer[outcome] // the last event that settle waited for, and that has come
+	gone    chan struct{}           // closed when its goroutine has ended
 }
 
 // pause waits a moment before another try.
@@ -168,9 +169,13 @@ func (c *client) take(told []sse.Message) {
 		if m.ID != "" {
 			c.last = m.ID
 		}
-		if ok {
-			c.cluster.ledger.sight(pos)
-			c.at.Store(&pos)
+		if !ok {
+			continue
+		}
+		c.cluster.ledger.sight(pos)
+		c.at.Store(&pos)
+		if o := c.cluster.marked.Load(); it.kind == isEvent && o != nil && it.number == o.number {
+			c.heard.Store(o)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type cluster struct {
 	sites []*site
 
 	clients  []*client
+	marked   atomic.Pointer[outcome] // the event for all that settle waits for
 	presence presence
 	stop     context.CancelFunc
 	ctx      context.Context
