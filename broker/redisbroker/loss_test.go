@@ -30,12 +30,16 @@ func TestRollbackToTheSameID(t *testing.T) {
 	kept := store(t, b, "kept")
 	tail.comes(t, "kept")
 	restore := s.Snapshot(t)
-	s.do(t, "XADD", b.keys.log, fmt.Sprintf("%d-0", kept.Major+10), "topic", "t", "data", "lost")
-	tail.comes(t, "kept lost")
-	lost := tail.all()[1].Position
+	release := tail.hold() // once it has read an entry, so that it notices the rollback only after the other entry is there
+	defer release()
+	id := fmt.Sprintf("%d-0", kept.Major+10)
+	s.do(t, "XADD", b.keys.log, id, "topic", "t", "data", "lost")
+	brokertest.Eventually(t, "the tail is held", tail.held.Load)
 	restore()
-	s.do(t, "XADD", b.keys.log, idOf(lost).String(), "topic", "t", "data", "other")
+	s.do(t, "XADD", b.keys.log, id, "topic", "t", "data", "other")
+	release()
 	tail.comes(t, "kept lost hole")
+	lost := tail.all()[1].Position
 	if got := standing(t, b, lost); got != broker.Unknown && got != broker.Lost {
 		t.Errorf("what was lost stands %d", got)
 	}
