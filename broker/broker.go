@@ -83,7 +83,7 @@ type Kind uint8
 
 const (
 	Event Kind = iota // something published
-	Hole              // records just before this entry's position are lost, and it is not known which
+	Hole              // records just before this entry's position are lost, and it is not known which; its Type is why, "" for "lost"
 
 	// The following kinds control connections. They are stored so that they keep their place among the events.
 

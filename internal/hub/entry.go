@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -25,14 +26,20 @@ type entry struct {
 	names    int64     // about what targets and exclusions cost, in bytes
 	receipt  *Receipt  // nil if no publisher follows it
 
-	before *broker.Position // of a hole: the position of the entry before it
-	share  share            // the share that it counts against
+	loss  *loss // nil unless it is a hole
+	share share // the share that it counts against
 
 	superseded atomic.Bool
 
 	// Guarded by memory.mu.
 	round uint32 // the last count that has met it
 	lists int32  // in how many lists it waits, as far as these have been counted
+}
+
+// loss is what a hole stands for.
+type loss struct {
+	reason string          // of the gap
+	before broker.Position // of the entry before the hole; zero if that is not known
 }
 
 var everyone = []broker.Target{{Kind: broker.Broadcast}}
@@ -48,6 +55,7 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 	}
 	switch r.Kind {
 	case broker.Hole:
+		n.loss = &loss{reason: cmp.Or(r.Type, "lost")}
 		if n.targets = everyone; len(r.Targets) > 0 {
 			n.targets, n.names = r.Targets, r.NamesSize()
 		}
@@ -83,19 +91,11 @@ func (e *entry) repeats() bool { return e.control != nil && !e.control.since.IsZ
 // follows records the position of the entry before. Only a hole needs it, as the start of its gap.
 func (e *entry) follows(p broker.Position) {
 	if e.hole() {
-		e.before = &p
+		e.loss.before = p
 	}
 }
 
-// since returns the position after which a hole has something missing; zero if that is not known.
-func (e *entry) since() broker.Position {
-	if e.before == nil {
-		return broker.Position{}
-	}
-	return *e.before
-}
-
-func (e *entry) hole() bool  { return e.frame == nil && e.control == nil }
+func (e *entry) hole() bool  { return e.loss != nil }
 func (e *entry) size() int64 { return int64(len(e.frame)) + entryOverhead }
 
 // held returns what the entry costs the window or a queue. A connection that it waits for is charged size.

@@ -123,7 +123,7 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 	for _, e := range entries {
 		switch {
 		case e.hole():
-			frames, passed = append(frames, c.gap("lost", e.since(), e.pos)), nil
+			frames, passed = append(frames, c.gap(e.loss.reason, e.loss.before, e.pos)), nil
 			c.told = e.seq
 		case c.excluded(e):
 			passed = e

@@ -24,11 +24,17 @@ func CheckID(s string) error {
 // CheckType returns what is wrong with an event's name, or nil: it must be 1 to 128 bytes of UTF-8 without control
 // characters, and no name that EventSource or the hub uses.
 func CheckType(s string) error {
-	if err := checkText(s); err != nil {
-		return err
-	}
 	if s == "open" || s == "error" {
 		return fmt.Errorf("must not be %q, a name that EventSource itself uses", s)
+	}
+	return CheckForeignType(s)
+}
+
+// CheckForeignType is CheckType for events that an upstream names: it allows the names that EventSource uses, which model APIs
+// send.
+func CheckForeignType(s string) error {
+	if err := checkText(s); err != nil {
+		return err
 	}
 	if strings.HasPrefix(s, reservedPrefix) {
 		return fmt.Errorf("must not begin with %q, the prefix of the server's own events", reservedPrefix)
