@@ -182,7 +182,7 @@ func (x *client) hold(s *site, name string) (uint32, *feed) {
 func (c *Conn) told() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state.tableSent
+	return c.state.tableSince > 0
 }
 
 // parked waits until the inner server was let go.

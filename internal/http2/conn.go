@@ -46,7 +46,9 @@ type Conn struct {
 	last   bool        // the server shuts down
 	timer  *time.Timer // to let the inner server go, or to make one for an idle connection
 	pause  time.Duration
-	rested time.Time // when the inner server was let go
+	// planned is state.highest as of when the timer was set, so that requests since then show.
+	planned uint32
+	rested  time.Time // when the inner server was let go
 
 	in frames // the client's frames. It belongs to what reads them.
 }
@@ -164,19 +166,7 @@ func (c *Conn) unblock() (wake []Feed) {
 }
 
 // Readable is called by the transport.
-func (c *Conn) Readable() {
-	c.mu.Lock()
-	reader := c.reader
-	if reader != nil {
-		reader.readable = true
-	}
-	c.mu.Unlock()
-	if reader != nil {
-		reader.rouse()
-		return
-	}
-	c.readParked()
-}
+func (c *Conn) Readable() { c.readParked() }
 
 // Writable is called by the transport.
 func (c *Conn) Writable() {

@@ -136,25 +136,6 @@ func binaryGoAway(last uint32) []byte {
 	return b
 }
 
-// Before the client has emptied its header table, no other inner server can read its headers.
-func TestHeaderTable(t *testing.T) {
-	s := newSite(t)
-	x := s.frames(t, ample)
-	x.request("GET", "/events?a", true)
-	x.until("SETTINGS table 0")
-	s.feed(t, "a")
-	for range 50 { // time enough to let go of the inner server
-		x.ping()
-	}
-	get := x.request("GET", "/file?5", true) // with indexes of the table
-	x.until(fmt.Sprintf("DATA %d %q end", get, file[:5]))
-	x.enc.SetMaxDynamicTableSizeLimit(0)
-	x.ok(x.WriteSettingsAck())
-	x.parked()
-	get = x.request("GET", "/file?6", true)
-	x.until(fmt.Sprintf("DATA %d %q end", get, file[:6]))
-}
-
 // A fresh inner server is told what the client has said, and not to push.
 func TestReplay(t *testing.T) {
 	table := func(v uint32) http2.Setting { return http2.Setting{ID: http2.SettingHeaderTableSize, Val: v} }

@@ -93,6 +93,7 @@ func (s *state) clientHeaders(h header) verdict {
 	st = &Stream{id: h.id, inner: true, window: s.settings.window()}
 	s.streams.add(st)
 	s.clientEnd(st, h)
+	s.noteRequest()
 	return v
 }
 
@@ -244,9 +245,9 @@ func (s *state) clientSettingsAck() verdict {
 	switch {
 	case s.firstUnacked:
 		s.firstUnacked = false
-		return verdict{} // it is the first inner server that runs, as none is let go before tableAcked
-	case s.tableSent && !s.tableAcked:
-		s.tableAcked = true
+		return verdict{} // it is the first inner server that runs, as none is let go before the table is empty
+	case s.tableUnacked:
+		s.tableUnacked = false
 		return verdict{drop: true}
 	}
 	return s.refuse(http2.ErrCodeProtocol)

@@ -131,6 +131,8 @@ func (s *state) serverSettings(h header, p []byte) verdict {
 				s.maxStreams = value
 			case http2.SettingMaxFrameSize:
 				s.maxFrame = value
+			case http2.SettingHeaderTableSize:
+				s.tableSize = value
 			}
 		}
 	case s.replaying:

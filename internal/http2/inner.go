@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -23,17 +22,13 @@ type inner struct {
 	// These belong to the reader.
 	before []byte // goes to the server before anything else
 	ready  bool   // the server knows the client's settings
-	polled bool   // the reader waits for Readable, not in the transport
 
 	out output // belongs to the one that has conn.wire
 
 	dead   atomic.Bool // the server has closed the connection, or was let go
 	inside atomic.Bool // the reader is in Read, and will see dead
-
-	// conn.mu guards these.
-	readable bool // there is more to read
-	waiting  bool // the reader waits for that, between two frames
-	failed   bool // the client's connection cannot be read
+	idle   atomic.Bool // the reader has given the server all that came, and waits for the next frame
+	failed bool        // the client's connection cannot be read; conn.mu guards it
 }
 
 func newInner(c *Conn) *inner { return &inner{conn: c, wake: make(chan struct{}, 1)} }
@@ -153,7 +148,9 @@ func (in *inner) settings() error {
 // frame reads frames up to one that the server gets to see.
 func (in *inner) frame() error {
 	c, f := in.conn, &in.conn.in
+	in.idle.Store(true)
 	h, prefix, err := f.next(in.fetch)
+	in.idle.Store(false)
 	if err != nil {
 		return err
 	}
@@ -164,7 +161,6 @@ func (in *inner) frame() error {
 	}
 	f.judge(&c.state, h, prefix)
 	in.before, c.state.toInner = c.state.toInner, nil
-	in.polled = in.polled || c.watch && c.state.tableAcked
 	settled := c.state.settled()
 	c.mu.Unlock()
 	if !settled {
@@ -173,45 +169,18 @@ func (in *inner) frame() error {
 	return nil
 }
 
-// fetch reads what the client has sent.
+// fetch waits for what the client sends. drop ends the wait.
 func (in *inner) fetch(b []byte) (int, error) {
-	c := in.conn
-	for {
-		read := c.transport.Read
-		if in.polled {
-			read = c.transport.TryRead
-			c.mu.Lock()
-			in.readable = false
-			over := in.dead.Load() || c.closed
-			c.mu.Unlock()
-			if over {
-				return 0, io.EOF
-			}
-		}
-		n, err := read(b)
-		if n > 0 {
-			return n, nil
-		}
-		if !in.polled || !errors.Is(err, syscall.EAGAIN) {
-			c.mu.Lock()
-			in.failed = true
-			c.mu.Unlock()
-			return n, err
-		}
-		c.mu.Lock()
-		in.waiting = !in.readable
-		wait := in.waiting && !in.dead.Load() && !c.closed
-		c.mu.Unlock()
-		if wait {
-			if err := c.transport.AwaitRead(); err != nil {
-				return 0, err
-			}
-			<-in.wake
-			c.mu.Lock()
-			in.waiting = false
-			c.mu.Unlock()
-		}
+	n, err := in.conn.transport.Read(b)
+	if n == 0 && err != nil && !in.dead.Load() {
+		in.conn.mu.Lock()
+		in.failed = true
+		in.conn.mu.Unlock()
 	}
+	if n > 0 {
+		err = nil // it comes again
+	}
+	return n, err
 }
 
 // quit ends the reader. From here on frames are read while there is no inner server, or by the next one.
@@ -221,6 +190,7 @@ func (in *inner) quit() {
 	mine := c.reader == in
 	if mine {
 		c.reader = nil
+		_ = c.transport.SetReadDeadline(time.Time{}) // which drop has set; if that fails, so do reads
 	}
 	c.mu.Unlock()
 	if mine {

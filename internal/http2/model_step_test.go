@@ -1,11 +1,14 @@
 package http2
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // pick returns one of a map's streams, or 0.
@@ -42,7 +45,7 @@ func (m *model) clientStep() {
 		id = other // so that inner servers have nothing to do at times
 	}
 	number := func(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
-	switch m.next(12) {
+	switch m.next(13) {
 	case 0, 1, 2:
 		if len(m.server.streams) > 3 || len(c.streams) > 20 {
 			return
@@ -51,7 +54,9 @@ func (m *model) clientStep() {
 		c.highest |= 1
 		flags := http2.FlagHeadersEndHeaders | http2.Flags(min(m.next(4), 1))
 		c.streams[c.highest] = &modelStream{window: c.initial, clientEnded: flags.Has(http2.FlagHeadersEndStream)}
-		m.fromClient(http2.FrameHeaders, flags, c.highest, []byte("headers"))
+		m.fromClient(http2.FrameHeaders, flags, c.highest, m.request())
+	case 11:
+		m.follow()
 	case 3, 4, 10:
 		if st := c.streams[id]; st != nil && !st.clientEnded {
 			n := min(m.next(16<<10), int(c.upload))
@@ -113,6 +118,19 @@ func (m *model) clientStep() {
 	}
 }
 
+// request returns the header block of a request, some of which the client has sent before.
+func (m *model) request() []byte {
+	c := &m.client
+	c.block.Reset()
+	c.fields = nil
+	for range 1 + m.next(8) {
+		f := hpack.HeaderField{Name: fmt.Sprint("name-", m.next(4)), Value: strings.Repeat("x", 1+500*m.next(4))}
+		c.fields = append(c.fields, f)
+		_ = c.headers.WriteField(f) // to a buffer, which does not fail
+	}
+	return bytes.Clone(c.block.Bytes())
+}
+
 // quiet ends all that an inner server has to do, and lets it go.
 func (m *model) quiet() {
 	for id := m.pick(m.server.streams); id != 0; id = m.pick(m.server.streams) {
@@ -129,6 +147,13 @@ func (m *model) quiet() {
 	}
 	m.settle()
 	m.acknowledge()
+	if m.state.isSpare() && !m.state.tableEmpty && !m.state.tableUnacked && m.next(4) > 0 {
+		m.state.resizeTable(0)
+		m.settle()
+	}
+	if m.next(4) > 0 {
+		m.follow()
+	}
 	if m.state.mayRelease() {
 		m.log = append(m.log, "release")
 		m.state.release()

@@ -1,12 +1,15 @@
 package http2
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // uploadWindow is what an inner server lets a client send.
@@ -25,6 +28,10 @@ type model struct {
 		streams                 map[uint32]*modelStream // those open for the client
 		highest                 uint32
 		unacked, pings          int
+		unsettled               []uint32 // the sizes of the header table in SETTINGS that it has not acknowledged
+		headers                 *hpack.Encoder
+		block                   bytes.Buffer // what headers writes
+		fields                  []hpack.HeaderField
 	}
 	server struct {
 		window, initial, upload int64
@@ -34,6 +41,7 @@ type model struct {
 		signals                 map[uint32]*signal
 		late                    []byte // a WINDOW_UPDATE that follows an ACK
 		owes                    bool   // an ACK, for one frame or several
+		headers                 *hpack.Decoder
 	}
 }
 
@@ -48,6 +56,7 @@ func newModel(t testing.TB, next func(n int) int) *model {
 	m := &model{t: t, next: next, state: newState()}
 	m.client.window, m.client.initial, m.client.upload = initialWindow, initialWindow, initialWindow
 	m.client.streams = map[uint32]*modelStream{}
+	m.client.headers = hpack.NewEncoder(&m.client.block)
 	m.serve()
 	m.client.unacked++
 	m.fromClient(http2.FrameSettings, 0, 0, nil)
@@ -73,6 +82,7 @@ func (m *model) serve() {
 	s.window, s.initial, s.upload = initialWindow, initialWindow, uploadWindow
 	s.streams, s.signals, s.highest, s.settingsOut = map[uint32]*modelStream{}, map[uint32]*signal{}, 0, 1
 	s.owes = false
+	s.headers = hpack.NewDecoder(defaultTableSize, nil)
 	m.fromServer(http2.FrameSettings, 0, 0, appendSettings(nil, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 30})[headerLen:])
 	update := binary.BigEndian.AppendUint32(nil, uploadWindow-initialWindow)
 	if m.next(2) == 0 {
@@ -191,12 +201,34 @@ func (m *model) atClient(h header, p []byte) {
 		}
 	case http2.FrameSettings:
 		if !h.ack() {
-			m.fromClient(http2.FrameSettings, http2.FlagSettingsAck, 0, nil)
+			m.unsettle(p)
 		} else if c.unacked--; c.unacked < 0 {
 			m.fatal("too many ACKs")
 		}
 	case http2.FramePing:
 		c.pings--
+	}
+}
+
+// unsettle is a SETTINGS frame that the client gets. It may follow it at once, or later.
+func (m *model) unsettle(p []byte) {
+	size := uint32(defaultTableSize)
+	for ; len(p) > 0; p = p[settingLen:] {
+		if http2.SettingID(binary.BigEndian.Uint16(p)) == http2.SettingHeaderTableSize {
+			size = binary.BigEndian.Uint32(p[2:])
+		}
+	}
+	if m.client.unsettled = append(m.client.unsettled, size); m.next(2) == 0 {
+		m.follow()
+	}
+}
+
+// follow makes the client follow all SETTINGS that it has got.
+func (m *model) follow() {
+	for len(m.client.unsettled) > 0 {
+		m.client.headers.SetMaxDynamicTableSize(m.client.unsettled[0])
+		m.client.unsettled = m.client.unsettled[1:]
+		m.fromClient(http2.FrameSettings, http2.FlagSettingsAck, 0, nil)
 	}
 }
 
@@ -218,6 +250,9 @@ func (m *model) atServer(h header, p []byte) {
 			s.highest = h.id
 			st = &modelStream{window: s.initial}
 			s.streams[h.id] = st
+		}
+		if fields, err := s.headers.DecodeFull(p); err != nil || !slices.Equal(fields, m.client.fields) {
+			m.fatal("the inner server reads %v, %v", fields, err)
 		}
 		st.clientEnded = h.endStream()
 	case http2.FrameData:
@@ -318,22 +353,25 @@ func (m *model) check() {
 }
 
 func TestModel(t *testing.T) {
-	releases, held := 0, 0
+	releases, held, restored := 0, 0, 0
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 12))
 		m := newModel(t, random.IntN)
 		for range 1000 {
-			before, live := m.state.held, m.state.live
+			before, live, empty := m.state.held, m.state.live, m.state.tableEmpty
 			m.state.allow = newAllowance()
 			m.step()
 			held += max(m.state.held-before, 0)
 			if live && !m.state.live {
 				releases++
 			}
+			if empty && !m.state.tableEmpty {
+				restored++
+			}
 		}
 	}
-	t.Logf("%d streams held, %d inner servers let go", held, releases)
-	if held < 1000 || releases < 1000 {
+	t.Logf("%d streams held, %d inner servers let go, %d header tables given back", held, releases, restored)
+	if held < 1000 || releases < 1000 || restored < 100 {
 		t.Error("this tests too little")
 	}
 }

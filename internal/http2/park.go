@@ -8,12 +8,11 @@ import (
 )
 
 const (
-	// minPause is how long nothing but held streams has to be open before the inner server is let go. maxPause is that for a connection
-	// that often needs a new one soon.
-	minPause = 100 * time.Millisecond
-	maxPause = 30 * time.Second
-	// soon is after how many pauses a new inner server is not soon any more.
-	soon = 8
+	// shortPause is how long nothing but held streams has to be open before the inner server is let go.
+	shortPause = 100 * time.Millisecond
+	// patience is how many times as long that takes on a connection that needs a new inner server within that time. Five seconds of an
+	// idle inner server's memory are worth about as much as the work for a new one.
+	patience = 50
 )
 
 // plan sets the timer. The caller holds mu.
@@ -21,24 +20,24 @@ func (c *Conn) plan() {
 	s := &c.state
 	switch {
 	case c.timer != nil || c.closed:
-	case s.mayRelease():
-		c.timer = time.AfterFunc(c.pause, c.release)
+	case s.isSpare() && !s.tableUnacked:
+		c.timer, c.planned = time.AfterFunc(c.pause, c.release), s.highest
 	case !s.live && s.held == 0 && !s.goneAway:
 		c.timer = time.AfterFunc(restAfter, c.rest)
 	}
 }
 
-// release lets the inner server go, if it has nothing to do.
+// release lets the inner server go, if it has had nothing to do for a while. Before that, the client has to empty its header table.
 func (c *Conn) release() {
 	c.wire.Lock() // so that the server is not in the middle of a write
 	c.mu.Lock()
 	c.timer = nil
 	in, s := c.inner, &c.state
 	switch {
-	case in == nil || c.closed || !s.mayRelease():
-	case !in.waiting || in.readable || !in.out.between():
-		c.timer = time.AfterFunc(c.pause, c.release)
-	default:
+	case in == nil || c.closed || !s.isSpare() || s.highest != c.planned || !in.idle.Load() || !in.out.between():
+	case !s.tableEmpty:
+		s.resizeTable(0)
+	case s.mayRelease():
 		c.drop(in)
 		if c.last && !s.goneAway {
 			s.goAway(0, s.highest)
@@ -55,6 +54,7 @@ func (c *Conn) drop(in *inner) {
 	c.inner, c.sharing = nil, false
 	c.state.release()
 	in.dead.Store(true)
+	_ = c.transport.SetReadDeadline(time.Unix(1, 0)) // ends the reader's wait, and takes nothing off the transport
 	in.rouse()
 }
 
@@ -102,13 +102,11 @@ func (c *Conn) renew() {
 		c.timer.Stop()
 		c.timer = nil
 	}
-	if time.Since(c.rested) < soon*c.pause {
-		c.pause = min(2*c.pause, maxPause)
-	} else {
-		c.pause = c.server.pause
+	c.pause = c.server.pause
+	if long := patience * c.pause; time.Since(c.rested) < long {
+		c.pause = long
 	}
 	in := newInner(c)
-	in.polled = true
 	c.inner, c.reader = in, in
 	go func() {
 		if !c.server.accept(in.netConn()) {
@@ -135,7 +133,7 @@ func (c *Conn) refused(in *inner) {
 
 // readParked reads frames while there is no inner server, until there is nothing to read. It does not wait.
 func (c *Conn) readParked() {
-	for {
+	for again := true; again; {
 		c.mu.Lock()
 		if c.reader != nil || c.closed || c.parked {
 			c.again = true
@@ -148,15 +146,14 @@ func (c *Conn) readParked() {
 		if err == nil {
 			return
 		}
+		if errors.Is(err, syscall.EAGAIN) {
+			err = c.transport.AwaitRead()
+		}
 		c.mu.Lock()
-		c.parked = false
-		again := c.again
+		c.parked, again = false, c.again
 		c.mu.Unlock()
-		switch {
-		case !errors.Is(err, syscall.EAGAIN):
+		if err != nil {
 			c.lose(err)
-			return
-		case !again && c.transport.AwaitRead() == nil:
 			return
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // Server has the connections of a listener.
 type Server struct {
 	accept func(net.Conn) bool
-	pause  time.Duration // minPause
+	pause  time.Duration // shortPause
 
 	mu    sync.Mutex // guards what follows
 	conns map[*Conn]struct{}
@@ -22,7 +22,7 @@ type Server struct {
 // NewServer returns a Server that gives accept each connection for the server below, and several for one client one after the other.
 // accept returns false if that server takes none any more. It may wait.
 func NewServer(accept func(net.Conn) bool) *Server {
-	return &Server{accept: accept, pause: minPause, conns: make(map[*Conn]struct{})}
+	return &Server{accept: accept, pause: shortPause, conns: make(map[*Conn]struct{})}
 }
 
 // Serve serves a client's connection that has not sent anything yet. It returns when accept does.

@@ -3,8 +3,6 @@ package http2
 import (
 	"crypto/rand"
 	"encoding/hex"
-
-	"golang.org/x/net/http2"
 )
 
 // signalLen is the length of a signal: a colon, 32 hexadecimal digits and a newline. For a client this is a comment of an event stream.
@@ -63,9 +61,8 @@ func (s *state) hold(st *Stream, one *signal) bool {
 		return false
 	}
 	one.stream, st.held = st, true
-	if s.held++; !s.tableSent {
-		s.tableSent = true
-		s.out = appendSettings(s.out, http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0})
+	if s.held++; s.tableSince == 0 {
+		s.resizeTable(0)
 	}
 	return true
 }

@@ -13,11 +13,15 @@ var (
 	errClosed   = errors.New("the connection was closed")
 )
 
-// defaultMaxStreams and defaultMaxFrame hold until the inner server's SETTINGS say otherwise.
+// These hold until the inner server's SETTINGS say otherwise.
 const (
 	defaultMaxStreams = 100
 	defaultMaxFrame   = 16 << 10
+	defaultTableSize  = 4 << 10
 )
+
+// busy is after how many requests to an inner server, beside held streams, the client gets its header table back.
+const busy = 8
 
 // verdict says what becomes of a frame. The zero verdict is that it goes on as it is.
 type verdict struct {
@@ -54,8 +58,11 @@ type state struct {
 	unacked      int  // the client's SETTINGS that the inner server has not acknowledged
 	pings        int  // the client's PINGs that the inner server has not answered
 	firstUnacked bool // the client has not acknowledged the first inner server's SETTINGS
-	tableSent    bool // the client was told to empty its header table
-	tableAcked   bool
+
+	tableSize    uint32 // how large the client's header table may be for an inner server
+	tableSince   uint32 // highest when the client was last told a size; 0 if it was not
+	tableEmpty   bool   // that size was 0
+	tableUnacked bool   // the client has not acknowledged it
 
 	goneAway bool   // the client was told to open no more streams
 	last     uint32 // the highest stream that it then was told of
@@ -82,7 +89,7 @@ type ended struct {
 func newState() state {
 	return state{
 		windows: newWindows(), live: true, firstUnacked: true,
-		maxStreams: defaultMaxStreams, maxFrame: defaultMaxFrame, allow: newAllowance(),
+		maxStreams: defaultMaxStreams, maxFrame: defaultMaxFrame, tableSize: defaultTableSize, allow: newAllowance(),
 	}
 }
 
@@ -173,9 +180,25 @@ func (s *state) goAway(code http2.ErrCode, last uint32) {
 	s.out = appendGoAway(s.out, last, code)
 }
 
+// resizeTable tells the client how large its header table may be.
+func (s *state) resizeTable(size uint32) {
+	s.tableSince, s.tableEmpty, s.tableUnacked = s.highest, size == 0, true
+	s.out = appendSettings(s.out, http2.Setting{ID: http2.SettingHeaderTableSize, Val: size})
+}
+
+// noteRequest gives the client its header table back if it makes many requests: without one, each request costs more.
+func (s *state) noteRequest() {
+	if s.tableEmpty && !s.tableUnacked && s.highest-max(s.base, s.tableSince) >= 2*busy {
+		s.resizeTable(s.tableSize)
+	}
+}
+
 // mayRelease reports whether the inner server can be let go, if its reader and its writer are between two frames.
-func (s *state) mayRelease() bool {
-	return s.live && s.held > 0 && s.tableAcked && !s.broken && !s.replaying && s.pings == 0 &&
+func (s *state) mayRelease() bool { return s.isSpare() && s.tableEmpty && !s.tableUnacked }
+
+// isSpare is mayRelease, whatever is in the client's header table.
+func (s *state) isSpare() bool {
+	return s.live && s.held > 0 && !s.broken && !s.replaying && s.pings == 0 &&
 		s.clientBlock == 0 && s.serverBlock == 0 && len(s.toInner) == 0 && s.windows.sparesInner() &&
 		!slices.ContainsFunc(s.streams, func(st *Stream) bool { return st.inner })
 }

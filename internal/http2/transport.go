@@ -9,7 +9,7 @@ import (
 
 // Transport is the client's connection. Its writes never wait.
 type Transport interface {
-	// Read waits for bytes. TryRead returns syscall.EAGAIN instead.
+	// Read waits for bytes until its deadline, and can be called again after that. TryRead returns syscall.EAGAIN instead of waiting.
 	Read([]byte) (int, error)
 	TryRead([]byte) (int, error)
 	// Write sends or queues all of its bytes. Several goroutines may call it at once.

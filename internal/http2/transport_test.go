@@ -3,6 +3,7 @@ package http2
 import (
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ type plain struct {
 	finished bool // nothing more comes from the client
 	closed   bool
 	await    bool
+	past     bool // the deadline of reads has passed
 	watcher  transport.Watcher
 	slow     bool          // reads return a byte at a time
 	limit    int           // how much of out the socket takes; Queued is what is more
@@ -45,7 +47,7 @@ func (p *plain) TryRead(b []byte) (int, error) {
 func (p *plain) read(b []byte, wait bool) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.in) == 0 && wait && !p.closed && !p.finished {
+	for len(p.in) == 0 && wait && !p.past && !p.closed && !p.finished {
 		p.change.Wait()
 	}
 	switch {
@@ -60,6 +62,8 @@ func (p *plain) read(b []byte, wait bool) (int, error) {
 		return n, nil
 	case p.finished:
 		return 0, io.EOF
+	case wait:
+		return 0, os.ErrDeadlineExceeded
 	}
 	return 0, syscall.EAGAIN
 }
@@ -126,8 +130,16 @@ func (p *plain) Close() error {
 
 func (p *plain) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 func (p *plain) RemoteAddr() net.Addr             { return &net.TCPAddr{Port: 1} }
-func (p *plain) SetReadDeadline(time.Time) error  { return nil }
 func (p *plain) SetWriteDeadline(time.Time) error { return nil }
+
+// SetReadDeadline knows deadlines that have passed, and none.
+func (p *plain) SetReadDeadline(t time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.past = !t.IsZero()
+	p.change.Broadcast()
+	return nil
+}
 
 // far is the client's end of a plain.
 type far struct{ p *plain }
