@@ -62,6 +62,18 @@ func init() {
 //	    anonymous
 //	    upstream
 //	    two_way
+//	    source {
+//	        share    session|everyone
+//	        cookies  <name...>
+//	        query    <name...>
+//	        replay   last|<number>|off
+//	        linger   <duration>
+//	        first_answer <duration>
+//	        max      <number>
+//	        per_client <number>|off
+//	        max_age  <duration>
+//	        event    <size>
+//	    }
 //	    publish_header user|topic|connection|broadcast... {
 //	        status   <status...>
 //	        size     <size>
@@ -204,6 +216,7 @@ func handlerOptions(h *Handler) []option {
 	ofRoute := slices.Concat(clientOptions(h), streamOptions(h), []option{
 		flagOption("upstream", &h.Upstream),
 		flagOption("two_way", &h.TwoWay),
+		sourceOption(h),
 	})
 	if h.Path == "" {
 		for i := range ofRoute {

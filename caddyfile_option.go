@@ -78,6 +78,17 @@ func countOption(name string, n *int) option {
 	return option{usage: name + " <number>|off", min: 1, max: 1, set: setCount(n)}
 }
 
+func numberOption(name string, n *int) option {
+	return option{usage: name + " <number>", min: 1, max: 1, set: func(args []string) error {
+		v, err := strconv.Atoi(args[0])
+		if err != nil || v < 1 {
+			return fmt.Errorf("%q must be a number of at least 1", args[0])
+		}
+		*n = v
+		return nil
+	}}
+}
+
 func sizeOption(name string, n *int64) option {
 	return option{usage: name + " <size>", min: 1, max: 1, set: setSize(n)}
 }

@@ -3,7 +3,6 @@ package ssepush
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/sse-push/caddy-sse-push/internal/identity"
@@ -105,14 +104,7 @@ func userOptions(s *identity.UserSource) []option {
 		return []option{
 			listOption("cookies <name...>", &a.Cookies), listOption("headers <name...>", &a.Headers),
 			durationOption("ttl", &a.TTL), durationOption("timeout", &a.Timeout), durationOption("expires", &a.Expires),
-			{usage: "concurrency <number>", min: 1, max: 1, set: func(args []string) error {
-				n, err := strconv.Atoi(args[0])
-				if err != nil || n < 1 {
-					return fmt.Errorf("%q must be a number of at least 1", args[0])
-				}
-				a.Concurrency = n
-				return nil
-			}},
+			numberOption("concurrency", &a.Concurrency),
 		}
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/listener"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/source"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 	"github.com/sse-push/caddy-sse-push/internal/upstream"
 )
@@ -64,6 +65,9 @@ type Handler struct {
 	// this host or one of `cors_origins`. Default: false.
 	TwoWay bool `json:"two_way,omitempty"`
 
+	// Shares a stream of the app at the subscribe path: the proxy opens it once for all who may share it. Default: not at all.
+	Source *source.Settings `json:"source,omitempty"`
+
 	// Lets the app behind publish by a header of its answers. Default: not at all.
 	PublishHeader *upstream.PublishHeader `json:"publish_header,omitempty"`
 
@@ -97,7 +101,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision fills in defaults and placeholders, and makes the parts of the handler. It opens nothing: the app opens the hub.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	source, err := json.Marshal(h)
+	given, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
@@ -107,6 +111,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.log = ctx.Logger().With(zap.String("hub", cmp.Or(h.Hub, "default")))
 	settings := h.Settings // loading the broker takes its JSON away
 	h.SetDefaults()
+	h.Source.SetDefaults()
 	if err := h.check(); err != nil {
 		return err
 	}
@@ -133,7 +138,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if h.hub, err = app.(*App).join(h, settings, broker, source); err != nil {
+	if h.hub, err = app.(*App).join(h, settings, broker, given); err != nil {
 		return err
 	}
 	if h.Inspector != nil {

@@ -58,6 +58,10 @@ var samples = map[string]sample{
 	"internal.origins":        {subscribing("internal /_sse {\nallow loopback\norigins %s\n}"), "https://app.example.com"},
 	"inspector.path":          {subscribing("inspector %s {\ntoken " + secretSample + "\n}"), "/_look"},
 	"inspector.tokens":        {subscribing("inspector /_look {\ntoken %s\n}"), secretSample},
+	"source.share":            {subscribing("source {\nshare %s\n}"), "session"},
+	"source.cookies":          {subscribing("source {\ncookies %s\n}"), "PHPSESSID"},
+	"source.query":            {subscribing("source {\nquery %s\n}"), "room"},
+	"source.replay":           {subscribing("source {\nreplay %s\n}"), "last"},
 	"publish_header.targets":  {subscribing("publish_header %s"), "topic"},
 	"publish_header.status":   {subscribing("publish_header topic {\nstatus %s\n}"), "2xx"},
 }

@@ -68,6 +68,11 @@ func (h *Handler) check() error {
 			return fmt.Errorf("two_way: does not go with the path %s, which ends in /", h.Path)
 		}
 	}
+	if h.Source != nil {
+		if err := h.Source.CheckBeside(h.Upstream, h.TwoWay, h.Topics); err != nil {
+			return fmt.Errorf("source: %w", err)
+		}
+	}
 	if h.PublishHeader != nil {
 		if err := h.PublishHeader.Check(); err != nil {
 			return fmt.Errorf("publish_header: %w", err)
@@ -108,6 +113,8 @@ func (h *Handler) routeSetting() string {
 		return "upstream"
 	case h.TwoWay:
 		return "two_way"
+	case h.Source != nil:
+		return "source"
 	case len(h.CORSOrigins) > 0:
 		return "cors_origins"
 	}

@@ -17,6 +17,15 @@ func TestCheck(t *testing.T) {
 		{`{` + subscribe + `, "retry_min": "5s"}`, ""},
 		{`{` + subscribe + `, "internal": {"prefix": "/events/_sse", "tokens": ["{env.T}"]}}`, ""},
 
+		{`{` + subscribe + `, "source": {}}`, ""},
+		{`{"path": "/events", "upstream": true, "source": {}}`, "source: does not go with upstream"},
+		{`{"source": {}, "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "source: has no effect without a subscribe path"},
+		{`{` + subscribe + `, "source": {"linger": -1}}`, "source: linger: must be at most"},
+		{`{` + subscribe + `, "source": {"max": -1}}`, "source: max: must be at least 1"},
+		{`{` + subscribe + `, "source": {"per_client": -2}}`, "source: per_client: must be at least 1, or -1 for no limit"},
+		{`{` + subscribe + `, "source": {"replay": "0"}}`, `source: replay: "0" must be last, off, or a number`},
+		{`{` + subscribe + `, "source": {"share": "all"}}`, `source: share: "all" is not known`},
+
 		{`{}`, "neither a subscribe path nor an internal route nor publish_header nor inspector is given"},
 		{`{"anonymous": true, "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "anonymous: has no effect without a subscribe path"},
 		{`{"users": [{"source": "query", "name": "u"}], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "users: has no effect without a subscribe path"},
