@@ -216,6 +216,11 @@ func (s *socket) drain(most int) error {
 			s.fail(err)
 		}
 	}
+	if waited && len(s.queue) > 0 && s.broken() == nil { // queued meanwhile, when the epoll had nothing to report
+		if err := s.arm(); err != nil {
+			s.fail(err)
+		}
+	}
 	if w := s.watcher; waited && w != nil && s.failed == nil && len(s.queue) == 0 {
 		s.mu.Unlock()
 		w.Writable()
