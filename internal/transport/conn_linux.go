@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -82,8 +83,18 @@ func (c *Conn) TryRead(b []byte) (int, error) {
 	return c.tls.Read(b)
 }
 
+// maxWhole is how many bytes crypto/tls always puts into one record.
+const maxWhole = 1 << 10
+
 // Write encrypts b and sends what the socket takes. The rest is queued. If the queue would exceed MaxQueue, the connection fails.
-func (c *Conn) Write(b []byte) (int, error) { return c.tls.Write(b) }
+func (c *Conn) Write(b []byte) (int, error) {
+	if len(b) <= maxWhole {
+		return c.tls.Write(b)
+	}
+	c.socket.gather() // crypto/tls writes each record for itself
+	n, err := c.tls.Write(b)
+	return n, cmp.Or(err, c.socket.release())
+}
 
 // Queued returns how many bytes the socket has not taken.
 func (c *Conn) Queued() int { return c.socket.queued() }

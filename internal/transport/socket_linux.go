@@ -31,6 +31,8 @@ type socket struct {
 	// mu guards what follows.
 	mu       sync.Mutex
 	poller   *poller
+	gathers  int     // how many writers gather records
+	gathered *[]byte // these records
 	queue    []byte
 	draining int // how many bytes Drain is sending; those in queue come after them
 	watcher  Watcher
@@ -125,6 +127,43 @@ func (s *socket) Read(b []byte) (int, error) {
 func (s *socket) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.gathers > 0 {
+		*s.gathered = append(*s.gathered, b...)
+		return len(b), nil
+	}
+	return s.write(b)
+}
+
+// gatherings has buffers for records that are gathered.
+var gatherings = sync.Pool{New: func() any { return new([]byte) }}
+
+// gather makes Write keep records until release.
+func (s *socket) gather() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gathers == 0 {
+		s.gathered = gatherings.Get().(*[]byte)
+	}
+	s.gathers++
+}
+
+// release writes the records that were gathered, unless another writer still adds some.
+func (s *socket) release() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gathers--; s.gathers > 0 {
+		return nil
+	}
+	b := s.gathered
+	s.gathered = nil
+	_, err := s.write(*b)
+	*b = (*b)[:0]
+	gatherings.Put(b)
+	return err
+}
+
+// write is Write for bytes that are not gathered. The caller holds mu.
+func (s *socket) write(b []byte) (int, error) {
 	if err := s.broken(); err != nil {
 		return 0, err
 	}
