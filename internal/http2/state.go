@@ -21,7 +21,7 @@ const (
 )
 
 // busy is after how many requests to an inner server, beside held streams, the client gets its header table back.
-const busy = 8
+const busy = 4
 
 // verdict says what becomes of a frame. The zero verdict is that it goes on as it is.
 type verdict struct {
