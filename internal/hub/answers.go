@@ -82,13 +82,31 @@ func (h *Hub) callRoll(list []rollCall) {
 	if len(list) == 0 {
 		return
 	}
+	beside := map[string]int{} // connections that hear another log
+	for _, one := range h.all()[1:] {
+		for _, q := range list {
+			for _, user := range q.users {
+				beside[user] = one.usersOwn(user)
+			}
+		}
+	}
 	h.admission.mu.Lock()
 	defer h.admission.mu.Unlock()
 	for _, q := range list {
 		for i, user := range q.users {
-			q.here[i] = max(q.here[i], h.admission.users[user])
+			q.here[i] = max(q.here[i], h.admission.users[user]-beside[user])
 		}
 	}
+}
+
+// usersOwn returns the number of a user's connections in this hub alone.
+func (h *Hub) usersOwn(user string) (n int) {
+	for _, s := range h.shards {
+		s.mu.Lock()
+		s.index.visit(broker.Target{Kind: broker.User, Name: user}, func(*Conn) { n++ })
+		s.mu.Unlock()
+	}
+	return n
 }
 
 // answer tells the receipts, on this node or others, who was connected.

@@ -13,7 +13,6 @@ import (
 // for all that need it at about the same time: when another node has gone, its clients resume here together.
 type archive struct {
 	hub   *Hub
-	ctx   context.Context
 	empty bool // the broker cannot be read again, so there is nothing before the window
 
 	mu      sync.Mutex // guards all below
@@ -84,7 +83,7 @@ func (a *archive) stands(ctx context.Context, p broker.Position) (broker.Standin
 }
 
 func (a *archive) ask(q *question, p broker.Position) {
-	ctx, cancel := context.WithTimeout(a.ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(a.hub.ctx, readTimeout)
 	defer cancel()
 	q.standing, q.err = a.hub.broker.Resolve(ctx, p)
 	a.mu.Lock()
@@ -198,7 +197,7 @@ func (a *archive) page(after broker.Position) (archived, error) {
 	a.mu.Unlock()
 
 	_, upTo := a.hub.window.oldest()
-	ctx, cancel := context.WithTimeout(a.ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(a.hub.ctx, readTimeout)
 	defer cancel()
 	entries, err := a.hub.broker.Read(ctx, after, upTo, a.limit())
 	p := &archived{after: after, last: upTo}
@@ -220,7 +219,7 @@ func (a *archive) page(after broker.Position) (archived, error) {
 	}
 	p.last = entries[len(entries)-1].Position
 	if a.keep(p) {
-		a.hub.relieve()
+		a.hub.main.relieve()
 	}
 	return *p, nil
 }

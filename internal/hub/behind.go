@@ -22,9 +22,9 @@ func (h *Hub) Slowest(limit int) []Behind {
 		Behind
 	}
 	var worst []place
-	seq, _, _ := h.window.end()
 	now := time.Now()
-	for _, s := range h.shards {
+	for s := range h.everyShard() {
+		seq, _, _ := s.hub.window.end()
 		for from, n := 0, visitChunk; n == visitChunk; from += n {
 			var chunk []place
 			s.mu.Lock()

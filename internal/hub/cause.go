@@ -41,7 +41,7 @@ func (c *Conn) finish(why cause) {
 	c.shard.hub.unclaim(c)
 	if c.vacate() {
 		c.shard.hub.admission.exit(c.User, c.address)
-		c.shard.hub.nodes.dismiss(c.User, nil)
+		c.shard.hub.main.nodes.dismiss(c.User, nil)
 	}
 	if why == superseded {
 		c.end(farewell)

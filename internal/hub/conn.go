@@ -125,7 +125,7 @@ func (c *Conn) Close(reason error) {
 	h := c.shard.hub
 	c.shard.trace.left(c, reason)
 	h.leave(c)
-	if h.Closed != nil {
-		h.Closed(c, reason)
+	if closed := h.main.Closed; closed != nil {
+		closed(c, reason)
 	}
 }

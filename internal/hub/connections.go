@@ -68,7 +68,7 @@ func (h *Hub) Connections(f Filter, limit int) (list []ConnectionInfo, total int
 		return nil, 0, "", err
 	}
 	var chosen []*Conn
-	for _, s := range h.shards {
+	for s := range h.everyShard() {
 		switch {
 		case f.User != "":
 			for _, c := range s.list(broker.Target{Kind: broker.User, Name: f.User}) {
@@ -147,12 +147,23 @@ func (s *shard) hearing(topic string) []*Conn {
 
 // Connection returns the connection with an id on this node.
 func (h *Hub) Connection(id string) (ConnectionInfo, bool) {
-	if c := h.connection(id); c != nil {
+	if c := h.find(id); c != nil {
 		return c.info(), true
 	}
 	return ConnectionInfo{}, false
 }
 
+// find returns the connection with an id, of the hub or of a companion; nil if there is none.
+func (h *Hub) find(id string) *Conn {
+	for _, one := range h.all() {
+		if c := one.connection(id); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// connection returns the hub's own connection with an id, or nil.
 func (h *Hub) connection(id string) *Conn {
 	for _, s := range h.shards {
 		for _, c := range s.list(broker.Target{Kind: broker.Connection, Name: id}) {
@@ -164,7 +175,7 @@ func (h *Hub) connection(id string) *Conn {
 
 // Open returns the connection with an id on this node, or nil if it has none, or its stream has ended.
 func (h *Hub) Open(id string) *Conn {
-	if c := h.connection(id); c != nil && !c.Ended() {
+	if c := h.find(id); c != nil && !c.Ended() {
 		return c
 	}
 	return nil

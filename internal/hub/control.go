@@ -40,8 +40,16 @@ type control struct {
 	read    broker.Position // of a repeated Join: what comes after this may have undone it; zero: not known
 }
 
-// obey does what an entry asks of the shard's connections. The caller holds mu.
+// obey does what an entry of the hub's log asks of the shard's connections. The caller holds mu.
 func (s *shard) obey(e *entry) {
+	s.steer(e)
+	if !s.hub.accompanies() { // a companion remembers what steers the main hub's connections instead
+		s.steering.add(e)
+	}
+}
+
+// steer does what an entry asks of the connections that it is addressed to. The caller holds mu.
+func (s *shard) steer(e *entry) {
 	var conns []*Conn // all of them first, as the index changes
 	for _, t := range e.control.targets {
 		s.index.visit(t, func(c *Conn) { conns = append(conns, c) })
@@ -51,7 +59,6 @@ func (s *shard) obey(e *entry) {
 			c.obey(e)
 		}
 	}
-	s.steering.add(e)
 }
 
 // obey does what an entry asks of the connection. The caller holds shard.mu.

@@ -47,13 +47,13 @@ func (d *denials) set(user string, until time.Time) {
 }
 
 // OnRevoke sets a function that every node calls, before streams end, with each user from whom something is taken; "" stands
-// for anyone.
+// for anyone. That of a companion is called with each user whose streams are ended. It must not call the hub.
 func (h *Hub) OnRevoke(f func(user string)) { h.revoked.Store(&f) }
 
 // heed does what an entry asks of the node as a whole, before its shards obey it.
 func (h *Hub) heed(e *entry) {
 	ctl := e.control
-	if ctl.kind == broker.Supersede || ctl.kind == broker.Join {
+	if ctl.kind == broker.Supersede || ctl.kind == broker.Join || h.accompanies() {
 		return
 	}
 	revoked := h.revoked.Load()
@@ -66,7 +66,7 @@ func (h *Hub) heed(e *entry) {
 				h.denials.set(user, e.at.Add(ctl.ttl))
 			}
 		case broker.Connection:
-			if c := h.connection(t.Name); c == nil || c.User == "" {
+			if c := h.find(t.Name); c == nil || c.User == "" {
 				continue
 			} else {
 				user = c.User
@@ -75,6 +75,9 @@ func (h *Hub) heed(e *entry) {
 		if revoked != nil {
 			(*revoked)(user)
 		}
+	}
+	for _, one := range h.all()[1:] {
+		one.follow(e)
 	}
 }
 

@@ -15,7 +15,7 @@ func (h *Hub) Disconnect(ctx context.Context, id string) (bool, error) {
 			return false, err
 		}
 	}
-	c := h.connection(id)
+	c := h.find(id)
 	if c != nil && !h.additions.has(id) {
 		c.shard.mu.Lock()
 		defer c.shard.mu.Unlock()

@@ -86,23 +86,34 @@ var ErrNoEventID = errors.New("must be an event's id, as publish returns it")
 // Explain returns why an event did or did not reach connections, as far as the window and a small trace can tell.
 func (h *Hub) Explain(q Question) (Explanation, error) {
 	x := Explanation{Who: q.Who, Connections: []Account{}}
+	log := h // whose event it is
 	var e *entry
 	var standing Verdict
 	if q.Event != "" {
-		var err error
-		if x.Event, e, standing, err = h.look(q.Event); err != nil {
-			return x, err
+		text, _, _ := strings.Cut(q.Event, "~")
+		p, ok := broker.ParsePosition(text)
+		if !ok {
+			return x, ErrNoEventID
 		}
+		log = h.knowing(p)
+		x.Event, e, standing = log.look(q.Event, p)
 	}
 	x.Counts = map[Verdict]int{}
 	now := time.Now()
 	var accounts []Account
-	for _, s := range h.shards {
+	for s := range h.everyShard() {
+		if q.Who == "" && s.hub != log {
+			continue
+		}
 		for _, t := range s.asked(q.Who, e) {
 			var a Account
 			switch {
 			case x.Event == nil:
-				a = s.present(&t)
+				if a = s.present(&t); s.hub.accompanies() {
+					a.Detail += ", in " + s.hub.Name
+				}
+			case s.hub != log:
+				a = t.account(NotAddressed, "the event is of the log %s, and the connection hears %s", log.Name, s.hub.Name)
 			case e == nil:
 				a = s.recollect(&t, x.Event, standing)
 			default:
@@ -129,13 +140,18 @@ func (h *Hub) Explain(q Question) (Explanation, error) {
 	return x, nil
 }
 
-// look finds an event. If the window does not have it, the verdict is why.
-func (h *Hub) look(id string) (*EventInfo, *entry, Verdict, error) {
-	text, _, _ := strings.Cut(id, "~")
-	p, ok := broker.ParsePosition(text)
-	if !ok {
-		return nil, nil, "", ErrNoEventID
+// knowing returns the hub or the companion whose log a position is of; the hub if that is not known.
+func (h *Hub) knowing(p broker.Position) *Hub {
+	for _, one := range h.all() {
+		if _, at := one.window.locate(p); at != foreign {
+			return one
+		}
 	}
+	return h
+}
+
+// look finds an event by its id, which begins with its position. If the window does not have it, the verdict is why.
+func (h *Hub) look(id string, p broker.Position) (*EventInfo, *entry, Verdict) {
 	info := &EventInfo{ID: id, position: p}
 	seq, at := h.window.locate(p)
 	e := h.window.at(seq)
@@ -152,21 +168,11 @@ func (h *Hub) look(id string) (*EventInfo, *entry, Verdict, error) {
 		if !e.expires.IsZero() {
 			info.Expires = &e.expires
 		}
-		return info, e, "", nil
+		return info, e, ""
 	case at == older, at == within && e == nil:
-		return info, nil, Forgotten, nil
+		return info, nil, Forgotten
 	}
-	return info, nil, Unknown, nil
-}
-
-// at returns an entry of the window, or nil.
-func (w *window) at(seq uint64) *entry {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	if seq < w.base || seq > w.tail() {
-		return nil
-	}
-	return w.entries[seq-w.base]
+	return info, nil, Unknown
 }
 
 func targetText(t broker.Target) string {

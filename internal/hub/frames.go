@@ -98,7 +98,7 @@ func (c *Conn) take(frames [][]byte, max int64) [][]byte {
 	switch {
 	case n < len(pending):
 		c.signal()
-	case n > 0 && c.told < c.shard.aged && c.cursor-c.told >= spacing:
+	case n > 0 && c.told < c.shard.aged && c.cursor-c.told >= spacing && !c.shard.hub.accompanies():
 		frames = append(frames, c.position())
 	}
 	return frames
@@ -180,12 +180,13 @@ func (c *Conn) pass(frames [][]byte) [][]byte {
 
 // Idle returns what keeps a silent stream open: a newer position if the client's has aged, otherwise a heartbeat. What counts
 // as the client's is the last id on an event of the stream itself: a page does not see the ids of events that it has no
-// listener for, and opens a new EventSource from the last id it has seen. A busy stream gets newer positions from take.
+// listener for, and opens a new EventSource from the last id it has seen. A busy stream gets newer positions from take. In a
+// companion, clients have no ids but those of their own events (see Opening), which do not age for them.
 func (c *Conn) Idle() []byte {
 	aged := c.shard.hub.window.aged(time.Now())
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	if c.live && c.waiting == nil && c.told < aged {
+	if c.live && c.waiting == nil && c.told < aged && !c.shard.hub.accompanies() {
 		return c.position()
 	}
 	return []byte(sse.Heartbeat)

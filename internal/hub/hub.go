@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +31,10 @@ type History struct {
 
 // Hub is a set of connections, and the log that they hear. Its methods may be called from several goroutines at once.
 type Hub struct {
+	*common
 	Name string
 	// Closed is called when a stream has ended, with the reason, which is nil if the hub ended it. It may be nil, and is set
-	// before the first Subscribe.
+	// before the first Subscribe. That of a hub is called for its companions as well.
 	Closed func(*Conn, error)
 
 	broker     broker.Broker
@@ -42,25 +45,19 @@ type Hub struct {
 	began      time.Time
 	topicCache topicCache
 
-	pendingBudget atomic.Int64 // bytes, per connection
-	memory        memory
-
-	admission admission
-	stats     stats
-	taps      taps
+	taps taps
 
 	heeded    atomic.Uint64 // the node has heeded everything up to this place of the window
-	denials   denials
 	additions additions
 	keeper    keeper
 	chatter   chatter
-	probes    probes
 	revoked   atomic.Pointer[func(user string)]
 	archive   archive
-	nodes     *nodes // nil if there can be no other nodes
+	nodes     *nodes // nil if there can be no other nodes, and of a companion
 	who       *attendance
 
 	ready  chan struct{} // closed when the window has been filled from the log's past
+	ctx    context.Context
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 	state  atomic.Pointer[error] // why the broker cannot be read, or nil
@@ -72,22 +69,100 @@ type Hub struct {
 	appended   broker.Position // the newest position that was published here
 }
 
+// common is what a hub shares with its companions. Its limits and counts are those of all their connections together.
+type common struct {
+	main *Hub // the hub that the others accompany
+
+	admission     admission
+	memory        memory
+	pendingBudget atomic.Int64 // bytes, per connection
+	denials       denials
+	probes        probes
+	stats         stats
+
+	circle circle
+}
+
+// newCommon returns what a hub without companions has.
+func newCommon(h *Hub) *common {
+	c := &common{main: h, stats: newStats()}
+	c.admission.seed = maphash.MakeSeed()
+	c.circle.all.Store(&[]*Hub{h})
+	return c
+}
+
+// accompanies reports whether the hub is a companion.
+func (h *Hub) accompanies() bool { return h != h.main }
+
+// all returns the hubs whose connections this one answers for: itself and its companions.
+func (h *Hub) all() []*Hub {
+	if h.accompanies() {
+		return []*Hub{h}
+	}
+	return *h.circle.all.Load()
+}
+
+// everyShard ranges over the shards of the hub and of its companions.
+func (h *Hub) everyShard() iter.Seq[*shard] {
+	return func(yield func(*shard) bool) {
+		for _, one := range h.all() {
+			for _, s := range one.shards {
+				if !yield(s) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// circle has a hub and its companions.
+type circle struct {
+	mu     sync.Mutex             // held to replace the list, which is never changed in place
+	all    atomic.Pointer[[]*Hub] // the main hub comes first
+	closed bool
+}
+
+// close returns the hubs to be closed, the main one last. There will be no more.
+func (c *circle) close() []*Hub {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	all := slices.Clone(*c.all.Load())
+	slices.Reverse(all)
+	return all
+}
+
 // New starts a hub on a broker, which it owns from then on.
 func New(name string, b broker.Broker, s Settings) *Hub {
-	ctx, stop := context.WithCancel(context.Background())
-	h := &Hub{Name: name, broker: b, window: newWindow(s.History), stats: newStats(), ready: make(chan struct{}), stop: stop}
-	h.began, h.topicCache.seed, h.admission.seed = time.Now(), maphash.MakeSeed(), maphash.MakeSeed()
-	h.archive.hub, h.archive.ctx = h, ctx
-	h.additions.window, h.additions.asked = h.window, uint64(pastEntries(s.History.Events))
-	h.keeper.hub, h.keeper.poked = h, make(chan struct{}, 1)
-	_, h.archive.empty = b.(broker.Forgetful)
-	h.expiry = time.AfterFunc(time.Hour, h.expire)
-	h.who = newAttendance(ctx, h)
-	h.admission.who, h.window.redundant = h.who, h.who.heard
+	h := newHub(name, b, s.History)
+	h.common = newCommon(h)
+	h.admission.who = h.who
 	if d, ok := b.(broker.Directory); ok {
 		h.nodes = newNodes(h, d)
 	}
 	h.Configure(s)
+	h.run()
+	return h
+}
+
+// newHub returns a hub that does not run yet, and shares nothing.
+func newHub(name string, b broker.Broker, history History) *Hub {
+	h := &Hub{Name: name, broker: b, window: newWindow(history), ready: make(chan struct{}), began: time.Now()}
+	h.ctx, h.stop = context.WithCancel(context.Background())
+	h.topicCache.seed = maphash.MakeSeed()
+	h.archive.hub = h
+	h.additions.window, h.additions.asked = h.window, uint64(pastEntries(history.Events))
+	h.keeper.hub, h.keeper.poked = h, make(chan struct{}, 1)
+	_, h.archive.empty = b.(broker.Forgetful)
+	h.expiry = time.AfterFunc(time.Hour, h.expire)
+	h.who = newAttendance(h.ctx, h)
+	h.window.redundant = h.who.heard
+	return h
+}
+
+// run starts the hub's work.
+func (h *Hub) run() {
+	ctx := h.ctx
 	for range runtime.GOMAXPROCS(0) {
 		sh := newShard(h)
 		h.shards = append(h.shards, sh)
@@ -95,7 +170,7 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 	}
 	h.done.Go(func() {
 		h.nodes.attempted(ctx)
-		if err := b.Tail(ctx, int(h.additions.asked), (*sink)(h)); err != nil && ctx.Err() == nil {
+		if err := h.broker.Tail(ctx, int(h.additions.asked), (*sink)(h)); err != nil && ctx.Err() == nil {
 			h.state.Store(&err)
 		}
 	})
@@ -106,24 +181,34 @@ func New(name string, b broker.Broker, s Settings) *Hub {
 		h.keeper.done = make(chan struct{})
 		go h.keeper.run(ctx)
 	}
-	return h
 }
 
-// Configure applies settings to a running hub.
+// Configure applies settings to a running hub. Of those for a companion, only the history counts.
 func (h *Hub) Configure(s Settings) {
-	h.pendingBudget.Store(s.Limits.Pending)
-	h.memory.configure(s.Limits.Memory)
 	h.window.configure(s.History)
-	h.admission.configure(s.Limits)
-	h.intake.presents(s.Presence.Topic)
-	h.who.configure(s.Presence)
+	if !h.accompanies() {
+		h.pendingBudget.Store(s.Limits.Pending)
+		h.memory.configure(s.Limits.Memory)
+		h.admission.configure(s.Limits)
+		h.intake.presents(s.Presence.Topic)
+		h.who.configure(s.Presence)
+	}
 	h.expire()
 }
 
-// Close ends every stream, and closes the broker. Writers that are still at work end on their own.
+// Close ends every stream, and closes the broker and the companions. Writers that are still at work end on their own.
 func (h *Hub) Close() error {
 	h.admission.close()
 	h.Each(func(c *Conn) { c.End(nil) })
+	var errs []error
+	for _, one := range h.circle.close() {
+		errs = append(errs, one.shut())
+	}
+	return errors.Join(errs...)
+}
+
+// shut ends the hub's work, and closes its broker.
+func (h *Hub) shut() error {
 	h.stop()
 	for _, s := range h.shards {
 		s.close()
@@ -212,7 +297,7 @@ func (h *Hub) Available() error {
 // Lag returns how many bytes of events have yet to be taken to connections, by the shard that is furthest behind. A slow client
 // does not add to it.
 func (h *Hub) Lag() (most int64) {
-	for _, s := range h.shards {
+	for s := range h.everyShard() {
 		s.qmu.Lock()
 		most = max(most, s.bytes)
 		s.qmu.Unlock()
@@ -257,10 +342,10 @@ func (h *Hub) reach(ctx context.Context, p broker.Position) error {
 	}
 }
 
-// Each calls visit for every connection. It may miss those that come or go meanwhile. It holds a shard's lock only while it
-// copies the shard's list.
+// Each calls visit for every connection, including those of companions. It may miss those that come or go meanwhile. It holds a
+// shard's lock only while it copies the shard's list.
 func (h *Hub) Each(visit func(*Conn)) {
-	for _, s := range h.shards {
+	for s := range h.everyShard() {
 		for _, c := range s.list(broker.Target{Kind: broker.Broadcast}) {
 			visit(c)
 		}

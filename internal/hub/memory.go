@@ -51,7 +51,7 @@ func (s *shard) tell() {
 	s.told, s.grown = s.traffic.Pending, 0
 	if over {
 		s.mu.Unlock()
-		s.hub.relieve()
+		s.hub.main.relieve()
 		s.mu.Lock()
 	}
 }
@@ -69,11 +69,15 @@ func (h *Hub) relieve() {
 	m.round++
 	m.held = 0
 	m.added.Store(0) // before the lists are counted: what is added meanwhile may count twice, but is never left out
-	m.count(h.archive.kept(false), 1)
+	for _, one := range h.all() {
+		m.count(one.archive.kept(false), 1)
+	}
 	lists := h.holding()
 	// An eighth stays free after a count, so that the next one is not due at once.
 	if m.held > budget-budget/8 {
-		m.count(h.archive.kept(true), -1)
+		for _, one := range h.all() {
+			m.count(one.archive.kept(true), -1)
+		}
 		slices.SortFunc(lists, func(a, b holding) int { return cmp.Compare(b.bytes, a.bytes) })
 		for _, l := range lists {
 			if m.held <= budget-budget/4 {
@@ -93,7 +97,7 @@ type holding struct {
 
 // holding counts what waits for connections, and returns them. The caller holds memory.mu.
 func (h *Hub) holding() (list []holding) {
-	for _, s := range h.shards {
+	for s := range h.everyShard() {
 		s.mu.Lock()
 		for _, c := range s.index.all {
 			if len(c.pending()) > 0 {

@@ -147,9 +147,17 @@ func (n *nodes) introduce(ctx context.Context, c *Conn) {
 	if n == nil {
 		return
 	}
-	if names := namesOf(c.User, c.subscribed()); len(names) > 0 {
+	if names := namesOf(c.User, c.reported()); len(names) > 0 {
 		_ = n.register(ctx, names...)
 	}
+}
+
+// reported returns the topics of the connection that other nodes are told of.
+func (c *Conn) reported() []string {
+	if c.shard.hub.accompanies() {
+		return nil
+	}
+	return c.subscribed()
 }
 
 // namesOf returns the names under which a connection is counted.

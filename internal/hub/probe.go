@@ -60,7 +60,7 @@ func (h *Hub) Crowded(reason, user string) *Refusal {
 
 // probe writes a heartbeat to each of a user's streams for which nothing waits.
 func (h *Hub) probe(user string) {
-	for _, s := range h.shards {
+	for s := range h.main.everyShard() {
 		s.mu.Lock()
 		s.index.visit(broker.Target{Kind: broker.User, Name: user}, func(c *Conn) {
 			if !c.ended && c.waiting == nil {

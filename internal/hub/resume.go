@@ -16,7 +16,7 @@ const (
 )
 
 // resume sets a connection to start from the newest of its client's ids that resolves. If none does, the client gets a gap, and
-// everything in the window.
+// its Opening or everything in the window.
 func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	ids := positions(append([]string{sub.LastEventID}, sub.OtherIDs...))
 	r := resolver{hub: h, conn: c}
@@ -29,6 +29,9 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 	reason, from := "unknown", broker.Position{}
 	if len(ids) > 0 {
 		from = ids[0]
+	}
+	if sub.Opening != nil {
+		ids, reason = h.own(c, ids)
 	}
 	for _, p := range ids {
 		h.rejoin(ctx, c, sub.Topics, p)
@@ -51,6 +54,9 @@ func (h *Hub) resume(ctx context.Context, c *Conn, sub Subscription) error {
 		}
 	}
 	h.rejoin(ctx, c, sub.Topics, broker.Position{})
+	if sub.Opening != nil {
+		return h.open(ctx, c, sub, reason, from)
+	}
 	h.fromGap(c, sub, reason, from)
 	return nil
 }
@@ -203,4 +209,75 @@ func (w *window) sortNewest(list []broker.Position) {
 		}
 		return ranks[q.Epoch] - ranks[p.Epoch]
 	})
+}
+
+// Opening is how a stream begins that cannot go on from an id of its client: because the client is new, or because its ids are not
+// known, or are not ids of its topics. A client that has ids gets a gap first. So what a client sees of an Opening begins with what
+// its topics are now, and its ids tell whether it has seen that.
+type Opening struct {
+	Frames []byte          // what the client is to know of the past: events in the order of the log, with their ids
+	After  broker.Position // what follows is all after this; zero for all that the window has
+}
+
+// open begins a stream with its Opening. If the client has ids, reason is that of its gap, and from the newest of them. Until the
+// client has something of the Opening, it keeps its own id, or none.
+func (h *Hub) open(ctx context.Context, c *Conn, sub Subscription, reason string, from broker.Position) error {
+	o := sub.Opening
+	seq, at := h.window.oldest()
+	c.goOn(seq, at)
+	id := ""
+	if !o.After.IsZero() {
+		r := resolver{hub: h, conn: c}
+		switch d, err := r.resolve(ctx, o.After); {
+		case err != nil:
+			return err
+		case d.reason() == "":
+			at, id = o.After, o.After.String()
+		case reason == "":
+			reason, from = d.reason(), o.After
+		}
+	}
+	if reason != "" || len(o.Frames) > 0 {
+		id = ""
+	}
+	c.head(c.connected(id, sub.Retry))
+	if reason != "" {
+		c.head(c.gap(reason, from, at))
+	}
+	if len(o.Frames) > 0 {
+		c.head(o.Frames)
+	}
+	return nil
+}
+
+// own returns the ids that are ids of what the connection hears, or may be. reason is that of the gap if none of them can be gone
+// on from.
+func (h *Hub) own(c *Conn, ids []broker.Position) (own []broker.Position, reason string) {
+	reason = "unknown"
+	in := c.interest()
+	for _, p := range ids {
+		seq, at := h.window.locate(p)
+		switch e := h.window.at(seq); {
+		case at == within && e != nil && in.hears(e), h.window.lastTrimmed(in, p), at != within && !h.archive.empty:
+			own = append(own, p)
+		case at == within || at == older || at == between:
+			reason = "upstream"
+			if gone, _, _ := h.window.trimmedSince(in, p); gone {
+				reason = "trimmed"
+			}
+		}
+	}
+	return own, reason
+}
+
+// lastTrimmed reports whether p is the position of the newest entry of a target that an interest hears, and that the window no
+// longer has.
+func (w *window) lastTrimmed(in interest, p broker.Position) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	is := func(ps *postings) bool { return ps.trimmed.pos == p }
+	return !w.lists(in, func(ps *postings) bool { return !is(ps) }) ||
+		slices.ContainsFunc(in.topics.patterned(), func(pattern string) bool {
+			return !w.quietTopics.covered(pattern, func(ps *postings) bool { return !is(ps) })
+		})
 }

@@ -151,7 +151,11 @@ func (s *shard) add(c *Conn, arrived uint64) {
 	if c.extra != nil && len(c.extra.topics) > 0 {
 		s.keep(c)
 	}
-	s.steering.admit(c, arrived, s.cursor)
+	reached := s.cursor
+	if s.hub.accompanies() {
+		reached = arrived // follow is ahead of Hub.Arrived
+	}
+	s.steering.admit(c, arrived, reached)
 }
 
 // remove takes a connection out of the index, and reports whether its place in the admission is still to be given up.

@@ -115,7 +115,7 @@ func (h *Hub) Stats() Stats {
 		Gaps:     h.stats.gaps.read(),
 		Rejected: h.stats.rejected.read(),
 	}
-	for _, sh := range h.shards {
+	for sh := range h.everyShard() {
 		sh.mu.Lock()
 		s.Traffic.add(&sh.traffic)
 		sh.mu.Unlock()

@@ -3,6 +3,8 @@ package hub
 import (
 	"slices"
 	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
 )
 
 const (
@@ -13,7 +15,8 @@ const (
 )
 
 // steering keeps the entries that have steered a shard's connections lately, so that a newcomer obeys them as well: what was
-// looked up about it before may be wrong by now (see "Order" in control.go). The shard's lock guards it.
+// looked up about it before may be wrong by now (see "Order" in control.go). That of a companion keeps entries of the main hub's
+// log. The shard's lock guards it.
 type steering struct {
 	entries []*entry
 	at      []time.Time
@@ -62,5 +65,23 @@ func (st *steering) admit(c *Conn, arrived, reached uint64) {
 // Arrived returns the value for Subscription.Arrived. Call it before you look up who a client is: what is revoked from then on
 // is revoked from this client as well. It is never 0.
 func (h *Hub) Arrived() uint64 {
-	return h.heeded.Load() + 1
+	return h.main.heeded.Load() + 1
+}
+
+// follow does what an entry of the main hub's log asks of a companion's connections. The two logs have no common order, so it is
+// done at once. Topics are not those of the companion.
+func (h *Hub) follow(e *entry) {
+	ctl := e.control
+	if ctl.kind != broker.Disconnect && ctl.kind != broker.Deny || ctl.targets[0].Kind == broker.Topic {
+		return
+	}
+	if revoked := h.revoked.Load(); revoked != nil && ctl.targets[0].Kind == broker.User {
+		(*revoked)(ctl.targets[0].Name)
+	}
+	for _, s := range h.shards {
+		s.mu.Lock()
+		s.steer(e)
+		s.steering.add(e)
+		s.mu.Unlock()
+	}
 }

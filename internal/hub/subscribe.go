@@ -26,6 +26,7 @@ type Subscription struct {
 	Old         bool       // the client used HTTP/1.0
 	Attached    Attachment // kept with the connection
 	First       []byte     // frames that come before all events
+	Opening     *Opening   // nil for the hub's own
 	ID          string     // the connection's id if the client has named itself; "" to generate one
 	Keeps       int64      // bytes that the caller keeps for the connection: its Attachment, and a request that stays
 	Arrived     uint64     // from Hub.Arrived, called before the client was looked up; 0 if that does not matter
@@ -38,7 +39,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	if h.Denied(sub.User) {
 		return nil, ErrDenied
 	}
-	if err := h.nodes.lease(ctx); err != nil {
+	if err := h.main.nodes.lease(ctx); err != nil {
 		return nil, err
 	}
 	if sub.ID != "" {
@@ -83,7 +84,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		c.head(sub.First)
 	}
 	c.shard.add(c, sub.Arrived)
-	h.nodes.introduce(ctx, c)
+	h.main.nodes.introduce(ctx, c)
 	if h.Denied(sub.User) { // it was denied meanwhile
 		h.leave(c)
 		return nil, ErrDenied
@@ -105,7 +106,7 @@ func (h *Hub) leave(c *Conn) {
 	if c.shard.remove(c) {
 		h.admission.exit(c.User, c.address)
 	}
-	h.nodes.dismiss(c.User, c.subscribed())
+	h.main.nodes.dismiss(c.User, c.reported())
 }
 
 // start sets the place that a connection starts from, and the first frames of its stream.
@@ -113,9 +114,17 @@ func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 	if err := h.settle(ctx); err != nil {
 		return err
 	}
+	if h.accompanies() { // whom the main hub's log denies is known once that has been read
+		if err := h.main.settle(ctx); err != nil {
+			return err
+		}
+	}
 	h.rejoin(ctx, c, sub.Topics, broker.Position{})
 	if sub.LastEventID != "" {
 		return h.resume(ctx, c, sub)
+	}
+	if sub.Opening != nil {
+		return h.open(ctx, c, sub, "", broker.Position{})
 	}
 	seq, from := h.window.last(c.interest(), sub.Replay)
 	c.goOn(seq, from)

@@ -100,6 +100,16 @@ func (w *window) position(seq uint64) broker.Position {
 	return w.entries[seq-w.base].pos
 }
 
+// at returns an entry of the window, or nil.
+func (w *window) at(seq uint64) *entry {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if seq < w.base || seq > w.tail() {
+		return nil
+	}
+	return w.entries[seq-w.base]
+}
+
 // positionOf returns position(seq), or the zero Position if the window no longer knows it.
 func (w *window) positionOf(seq uint64) (p broker.Position) {
 	w.mu.RLock()

@@ -9,16 +9,16 @@ import (
 
 var errOverLimit = errors.New("over the limit that came with its grant")
 
-// admit subscribes a client within what it was granted. The stream ends with the grant.
-func (p *Hub) admit(ctx context.Context, a *Arrival, sub hub.Subscription) (*hub.Conn, error) {
+// admit subscribes a client within what it was granted, to the hub or to a companion of it. The stream ends with the grant.
+func (p *Hub) admit(ctx context.Context, to *hub.Hub, a *Arrival, sub hub.Subscription) (*hub.Conn, error) {
 	sub.Attached, sub.Keeps = a, a.size()
 	if a.Grant == nil {
-		return p.subscribe(ctx, sub)
+		return p.subscribe(ctx, to, sub)
 	}
 	if !a.enter() {
 		return nil, p.Crowded("in_use", sub.User)
 	}
-	conn, err := p.subscribe(ctx, sub)
+	conn, err := p.subscribe(ctx, to, sub)
 	if err != nil {
 		a.leave()
 		return nil, err

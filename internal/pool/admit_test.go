@@ -14,7 +14,7 @@ import (
 func TestOnce(t *testing.T) {
 	within(t, func(t *testing.T, p *Hub) {
 		admit := func(once string) (*hub.Conn, error) {
-			return p.admit(context.Background(), &Arrival{Grant: &identity.Grant{User: "u1", Once: once}}, hub.Subscription{User: "u1"})
+			return p.admit(context.Background(), p.Hub, &Arrival{Grant: &identity.Grant{User: "u1", Once: once}}, hub.Subscription{User: "u1"})
 		}
 		refused := func(err error) bool {
 			var r *hub.Refusal
@@ -51,7 +51,7 @@ func TestOnce(t *testing.T) {
 func TestGrantedLimit(t *testing.T) {
 	within(t, func(t *testing.T, p *Hub) {
 		admit := func() (*hub.Conn, error) {
-			return p.admit(context.Background(), &Arrival{Grant: &identity.Grant{User: "u1", Limit: 2}}, hub.Subscription{User: "u1"})
+			return p.admit(context.Background(), p.Hub, &Arrival{Grant: &identity.Grant{User: "u1", Limit: 2}}, hub.Subscription{User: "u1"})
 		}
 		var conns []*hub.Conn
 		for range 2 {
@@ -84,7 +84,7 @@ func TestLeaverIsForgotten(t *testing.T) {
 	p := newTestHub()
 	defer p.Close()
 	a := &Arrival{Grant: &identity.Grant{User: "u1", Expires: time.Now().Add(time.Hour)}}
-	c, err := p.admit(t.Context(), a, hub.Subscription{User: "u1"})
+	c, err := p.admit(t.Context(), p.Hub, a, hub.Subscription{User: "u1"})
 	if err != nil {
 		t.Fatal(err)
 	}

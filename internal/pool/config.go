@@ -33,6 +33,9 @@ func (cfg *config) recheck(c *hub.Conn) (stays bool) {
 	if len(own) == 0 {
 		return false
 	}
+	if c.InCompanion() { // its topics are granted by no route
+		return true
+	}
 	var grants []identity.Identity
 	c.Narrow(func(topic string) bool {
 		if grants == nil {

@@ -19,6 +19,8 @@ type Hub struct {
 	complaints problem.Complaints
 	timings    sync.Map       // path → *stream.Timing of the streams that came by it
 	endings    asynclog.Queue // lines about connections that have ended
+	companions companions
+	residents  residents
 }
 
 // MaxEvent returns how many bytes the data of an event may have.
@@ -27,8 +29,14 @@ func (p *Hub) MaxEvent() int64 { return p.config.Load().settings.maxEvent() }
 // Log returns the log of the config in force. Its lines name the hub.
 func (p *Hub) Log() *zap.Logger { return p.config.Load().log }
 
-// Forget makes the routes ask the app anew about a user, or about every user if it is "".
+// Forget makes the routes ask the app anew about a user, or about every user if it is "", and ends what was opened for them.
 func (p *Hub) Forget(user string) {
+	p.askAnew(user)
+	p.residents.forget(user)
+}
+
+// askAnew makes the routes ask the app anew about a user, or about every user if it is "".
+func (p *Hub) askAnew(user string) {
 	for _, route := range p.config.Load().routes {
 		route.Forget(user)
 	}
@@ -44,6 +52,7 @@ func (p *Hub) Explain(q hub.Question) (hub.Explanation, error) {
 // meanwhile.
 func (p *Hub) Destruct() error {
 	go func() {
+		p.residents.close()
 		p.Drain(p.config.Load().settings.drain())
 		_ = p.Close() // the hub is gone, whatever its broker says
 	}()

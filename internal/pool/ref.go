@@ -97,7 +97,7 @@ func newHub(b broker.Broker, c *config) *Hub {
 	p := &Hub{Hub: hub.New(c.settings.Hub, b, c.settings.hub()), ownKey: randomKey()}
 	p.config.Store(c)
 	p.Closed = p.ended
-	p.OnRevoke(p.Forget)
+	p.OnRevoke(p.askAnew)
 	p.OnSkipped(p.skip)
 	return p
 }
@@ -117,6 +117,7 @@ func (r *Ref) Apply() bool {
 // Drain closes the hub's streams over a while, as the process is about to end.
 func (r *Ref) Drain() {
 	if r.hub != nil {
+		r.hub.residents.close()
 		r.hub.Drain(r.config.settings.drain())
 		r.hub.endings.Flush(time.Second)
 	}
@@ -185,12 +186,24 @@ func (r *Ref) Admit(ctx context.Context, route Route, a *Arrival, sub hub.Subscr
 	if sub.ID != "" {
 		sub.ID = theHub.connectionID(a.Path, sub.User, sub.ID)
 	}
-	conn, err := theHub.admit(timed, a, sub)
+	return r.admit(timed, theHub.Hub, route, a, sub)
+}
+
+// AdmitBeside is Admit into a companion of the hub, which is open. There, a client cannot give itself a name.
+func (r *Ref) AdmitBeside(ctx context.Context, to *hub.Hub, route Route, a *Arrival, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
+	timed := patience.New(ctx, admitTimeout)
+	defer timed.Stop()
+	sub.ID = ""
+	return r.admit(timed, to, route, a, sub)
+}
+
+func (r *Ref) admit(ctx context.Context, to *hub.Hub, route Route, a *Arrival, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
+	conn, err := r.hub.admit(ctx, to, a, sub)
 	if err != nil {
 		return nil, nil, err
 	}
-	theHub.recheck(conn, &r.config)
-	return conn, theHub.timing(route), nil
+	r.hub.recheck(conn, &r.config)
+	return conn, r.hub.timing(route), nil
 }
 
 // Rejected counts a client that was sent away, if the hub is open.

@@ -8,6 +8,7 @@ func (p *Hub) apply(cfg *config) {
 	p.Configure(cfg.settings.hub())
 	p.config.Store(cfg)
 	p.retime(cfg.routes)
+	p.residents.apply(cfg.routes)
 	var leave []*hub.Conn
 	p.Each(func(c *hub.Conn) {
 		if !cfg.recheck(c) {

@@ -43,7 +43,7 @@ func TestReloadRechecksConnections(t *testing.T) {
 	within(t, func(t *testing.T, p *Hub) {
 		var conns []*hub.Conn
 		admit := func(path, page string) *hub.Conn {
-			c, err := p.admit(t.Context(), &Arrival{Path: path, Page: page}, hub.Subscription{Topics: []string{"a", "b", "c"}})
+			c, err := p.admit(t.Context(), p.Hub, &Arrival{Path: path, Page: page}, hub.Subscription{Topics: []string{"a", "b", "c"}})
 			if err != nil {
 				t.Fatal(err)
 			}

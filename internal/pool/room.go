@@ -35,13 +35,13 @@ func (p *Hub) checkRoom(network string) error {
 	return p.HasRoom(network)
 }
 
-// subscribe subscribes a client, and counts its stream until it ends.
-func (p *Hub) subscribe(ctx context.Context, sub hub.Subscription) (*hub.Conn, error) {
+// subscribe subscribes a client to the hub or to a companion of it, and counts its stream until it ends.
+func (p *Hub) subscribe(ctx context.Context, to *hub.Hub, sub hub.Subscription) (*hub.Conn, error) {
 	if p.exceeds(openStreams.Add(1)) {
 		openStreams.Add(-1)
 		return nil, &hub.Refusal{Reason: "connections"}
 	}
-	conn, err := p.Subscribe(ctx, sub)
+	conn, err := to.Subscribe(ctx, sub)
 	if err != nil {
 		openStreams.Add(-1)
 	}

@@ -28,6 +28,12 @@ func (route *Route) Begin(r *http.Request, id identity.Identity, sub hub.Subscri
 	return route.hub.Admit(r.Context(), route, route.arrival(r, id), sub)
 }
 
+// BeginBeside is Begin in a companion of the route's hub, which is open.
+func (route *Route) BeginBeside(r *http.Request, to *hub.Hub, id identity.Identity, sub hub.Subscription) (*hub.Conn, *stream.Timing, error) {
+	sub.User = id.User
+	return route.hub.AdmitBeside(r.Context(), to, route, route.arrival(r, id), sub)
+}
+
 // Hold serves a stream. It returns when the stream ends, or at once if it could take over the request's connection.
 func (route *Route) Hold(w http.ResponseWriter, r *http.Request, conn *hub.Conn, timing *stream.Timing) {
 	stream.SetHeaders(w)
