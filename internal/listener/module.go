@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -38,7 +39,7 @@ func (w *Wrapper) Provision(ctx caddy.Context) error {
 	if !ok {
 		return errors.New("the listener wrapper sse_push is for HTTP servers only")
 	}
-	if err := mustBeLast(wrapperNames(server)); err != nil {
+	if err := checkPlace(wrapperNames(server), len(server.TLSConnPolicies) > 0); err != nil {
 		return err
 	}
 	app, err := ctx.App("sse_push")
@@ -57,17 +58,19 @@ type keeper interface {
 	Wrapped(*caddyhttp.Server)
 }
 
-// mustBeLast returns an error if sse_push is not the last of the wrappers: before tls it would see no TLS, and a wrapper after it would hide
-// its connections.
-func mustBeLast(names []string) error {
+// checkPlace returns an error if sse_push cannot do its work among the wrappers of a server: before tls it would see no TLS, a wrapper
+// after it would hide its connections, and so would one before it on a server with TLS if the list lacks tls, as Caddy then puts TLS first.
+func checkPlace(names []string, secure bool) error {
 	i, last := slices.Index(names, "sse_push"), len(names)-1
 	switch {
-	case i == last:
-		return nil
-	case names[last] == "sse_push":
+	case i < last && names[last] == "sse_push":
 		return errors.New("listener_wrappers: sse_push is there twice")
+	case i < last:
+		return fmt.Errorf("listener_wrappers: sse_push must come last, after %s", names[last])
+	case secure && i > 0 && !slices.Contains(names, "tls"):
+		return fmt.Errorf("listener_wrappers: tls is missing, so TLS comes before %s; write %[1]s, tls, sse_push", strings.Join(names[:i], ", "))
 	}
-	return fmt.Errorf("listener_wrappers: sse_push must come last, after %s", names[last])
+	return nil
 }
 
 // wrapperNames returns the names of a server's listener wrappers. Caddy forgets them once they are loaded.
@@ -119,8 +122,8 @@ func shortest(durations ...caddy.Duration) (d time.Duration) {
 // Advise logs that a server without the wrapper may have streams over HTTPS that it would make cheaper.
 func Advise(s *caddyhttp.Server, log *zap.Logger) {
 	if runtime.GOOS == "linux" && len(s.TLSConnPolicies) > 0 {
-		log.Info("streams over HTTPS take more memory and CPU than they need to; the listener wrapper sse_push changes that, "+
-			"in the global options: servers { listener_wrappers { sse_push } }", zap.String("server", s.Name()))
+		log.Info("streams over HTTPS take more memory and CPU than they need to; the listener wrapper sse_push changes that: "+
+			"make it the last of listener_wrappers in the global option servers (README, Over HTTPS)", zap.String("server", s.Name()))
 	}
 }
 
@@ -129,10 +132,7 @@ func Advise(s *caddyhttp.Server, log *zap.Logger) {
 //	sse_push
 func (w *Wrapper) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the wrapper's name
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	if d.NextBlock(0) {
+	if d.NextArg() || d.NextBlock(0) {
 		return d.Errf("sse_push has no options here: the directive in the site has them")
 	}
 	return nil

@@ -186,8 +186,8 @@ func TestWrapperIsAdvised(t *testing.T) {
 	}
 }
 
-// The wrapper stands last and once: elsewhere it does not see TLS, or another wrapper hides what it returns.
-func TestWrapperComesLast(t *testing.T) {
+// The wrapper stands last, once, and after tls if there are others: elsewhere it does not see TLS, or another wrapper hides what it returns.
+func TestWrapperHasItsPlace(t *testing.T) {
 	s := sitetest.Serve(t, "tls internal\nrespond hello")
 	config, err := sitetest.Adapt([]*sitetest.Site{s}, "tls internal\nrespond hello")
 	if err != nil {
@@ -198,6 +198,7 @@ func TestWrapperComesLast(t *testing.T) {
 		`[{"wrapper":"tls"},{"wrapper":"sse_push"},{"wrapper":"http_redirect"}]`:  "sse_push must come last, after http_redirect",
 		`[{"wrapper":"sse_push"},{"wrapper":"proxy_protocol"}]`:                   "sse_push must come last, after proxy_protocol",
 		`[{"wrapper":"sse_push"},{"wrapper":"sse_push"}]`:                         "sse_push is there twice",
+		`[{"wrapper":"proxy_protocol"},{"wrapper":"sse_push"}]`:                   "tls is missing, so TLS comes before proxy_protocol; write proxy_protocol, tls, sse_push",
 		`[{"wrapper":"proxy_protocol"},{"wrapper":"tls"},{"wrapper":"sse_push"}]`: "",
 		`[{"wrapper":"sse_push"}]`:                                                "",
 	} {
@@ -207,6 +208,12 @@ func TestWrapperComesLast(t *testing.T) {
 			t.Errorf("%s: got %v", wrappers, err)
 		}
 	}
+}
+
+// A server without TLS may have the wrapper after any other, as the global options are for all servers.
+func TestWrapperWithoutTLS(t *testing.T) {
+	s := sitetest.ServeWith(t, "listener_wrappers {\nproxy_protocol\nsse_push\n}\n", sitetest.Route("heartbeat 1s"))[0]
+	lives(s, s, 1, func() {})
 }
 
 // The site's certificate is got during the first handshake.

@@ -17,14 +17,15 @@ import (
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
-// The README's site with the listener wrapper: streams over HTTP/2 leave no goroutine behind, and other requests go to the app.
+// The README's site with the listener wrapper: streams over HTTP/2 leave no goroutine behind and get what is published, and other
+// requests go to the app.
 func TestReadmeHTTPS(t *testing.T) {
 	t.Parallel()
 	s := readme(t, "caddyfile", "listener_wrappers")
 	site, app := "localhost:"+harness.Port(t), harness.StartPHP(t, 2, testdata(t, "php"))
-	secret := strings.Repeat("s", 32)
+	secret, token := strings.Repeat("s", 32), strings.Repeat("t", 32)
 	caddy := harness.StartCaddy(t, harness.Replace(t, s.String(), s.text, "example.com", site, "localhost:9000", app,
-		"servers {", "skip_install_trust\n\tauto_https disable_redirects\n\tservers {"), "SSE_PUSH_TICKET_SECRET="+secret)
+		"servers {", "skip_install_trust\n\tauto_https disable_redirects\n\tservers {"), "SSE_PUSH_TICKET_SECRET="+secret, "SSE_PUSH_TOKEN="+token)
 
 	client := &http.Client{Transport: &http.Transport{
 		ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the certificate is of a root of Caddy's own
@@ -37,12 +38,14 @@ func TestReadmeHTTPS(t *testing.T) {
 		}
 		return response.Body.Close() == nil
 	})
-	ask := func(path string) *http.Response {
+	ask := func(method, path, body string) *http.Response {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+site+path, nil)
+		request, err := http.NewRequestWithContext(t.Context(), method, "https://"+site+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		response, err := client.Do(request)
 		if err != nil {
 			t.Fatal(err)
@@ -62,16 +65,24 @@ func TestReadmeHTTPS(t *testing.T) {
 		return "/events?ticket=" + ticket + "." + hex.EncodeToString(mac.Sum(nil))
 	}
 	before := caddy.Goroutines(t)
-	const streams = 40
-	for i := range streams {
-		user := fmt.Sprint("ann-", i)
-		lines := bufio.NewScanner(ask(url(user)).Body)
-		for lines.Scan() && !strings.Contains(lines.Text(), user) {
+	var streams []*bufio.Scanner
+	await := func(stream *bufio.Scanner, text string) {
+		t.Helper()
+		for stream.Scan() && !strings.Contains(stream.Text(), text) {
 		}
-		if lines.Err() != nil || lines.Text() == "" {
-			t.Fatalf("no first event: %v", lines.Err())
+		if stream.Err() != nil || stream.Text() == "" {
+			t.Fatalf("no %s: %v", text, stream.Err())
 		}
 	}
-	ask("/any/page")
-	brokertest.Eventually(t, "the streams have no goroutine", func() bool { return caddy.Goroutines(t) < before+streams/2 })
+	for i := range 40 {
+		user := fmt.Sprint("ann-", i)
+		streams = append(streams, bufio.NewScanner(ask("GET", url(user), "").Body))
+		await(streams[i], user)
+	}
+	ask("GET", "/any/page", "")
+	brokertest.Eventually(t, "the streams have no goroutine", func() bool { return caddy.Goroutines(t) < before+len(streams)/2 })
+	ask("POST", "/_sse/publish", "broadcast=true&data=hello")
+	for _, stream := range streams {
+		await(stream, "hello")
+	}
 }

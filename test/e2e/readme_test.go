@@ -93,7 +93,7 @@ var documents = []string{
 
 // Each snippet is at least what it says to be.
 func TestSnippetsAreValid(t *testing.T) {
-	for _, name := range []string{"SSE_PUSH_TICKET_SECRET", "SSE_PUSH_JWT_SECRET", "SSE_PUSH_CLIENT_KEY", "SSE_PUSH_INSPECTOR", "REDIS_PASSWORD"} {
+	for _, name := range []string{"SSE_PUSH_TICKET_SECRET", "SSE_PUSH_JWT_SECRET", "SSE_PUSH_CLIENT_KEY", "SSE_PUSH_INSPECTOR", "SSE_PUSH_TOKEN", "REDIS_PASSWORD"} {
 		t.Setenv(name, strings.Repeat("x", 32))
 	}
 	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml"}
