@@ -104,6 +104,7 @@ func (x *client) answers(mark byte) (list []string, over bool) {
 func compare(t *testing.T, s *site, next func(n int) int, steps int) {
 	t.Helper()
 	with, without := s.frames(t, ample), s.direct(t)
+	defer with.Close()
 	without.hello(ample)
 	var log []string
 	for _, x := range []*client{with, without} {
@@ -146,8 +147,9 @@ func TestSameAnswers(t *testing.T) {
 
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9})
+	s := newSite(f) // for all inputs: its end waits until servers have lingered after a GOAWAY, a second each
 	f.Fuzz(func(t *testing.T, b []byte) {
-		compare(t, newSite(t), func(n int) int {
+		compare(t, s, func(n int) int {
 			v := 0
 			if len(b) > 0 {
 				v, b = int(b[0]), b[1:]

@@ -34,6 +34,7 @@ type site struct {
 // newSite returns a site whose inner servers are let go at once.
 func newSite(t testing.TB) *site {
 	s := &site{feeds: map[string]*feed{}}
+	base := t.Context()
 	s.Server = NewServer(func(c net.Conn) bool {
 		s.mu.Lock()
 		s.fresh++
@@ -41,7 +42,7 @@ func newSite(t testing.TB) *site {
 			s.inners = append(s.inners, c.(*inner))
 		}
 		s.mu.Unlock()
-		ctx := context.WithValue(t.Context(), connKey{}, c.RemoteAddr().(*address).conn)
+		ctx := context.WithValue(base, connKey{}, c.RemoteAddr().(*address).conn)
 		s.conns.Go(func() { s.inner.ServeConn(c, &http2.ServeConnOpts{Handler: s, Context: ctx, BaseConfig: quiet}) })
 		return true
 	})
