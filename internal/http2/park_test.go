@@ -2,6 +2,8 @@ package http2
 
 import (
 	"net"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -48,3 +50,59 @@ func TestOneReaderWhileParked(t *testing.T) {
 	close(gate)
 	<-second
 }
+
+// beside is a transport that reports at the worst moment: while the reader asks for that.
+type beside struct {
+	*plain
+	report func()
+	came   bool
+	asked  atomic.Bool
+	wrong  atomic.Bool
+}
+
+func (b *beside) AwaitRead() error {
+	if !b.came {
+		b.came = true
+		b.asked.Store(true)
+		b.report()
+		b.asked.Store(false)
+	}
+	return b.plain.AwaitRead()
+}
+
+func (b *beside) TryRead(p []byte) (int, error) {
+	if b.asked.Load() {
+		b.wrong.Store(true)
+	}
+	return b.plain.TryRead(p)
+}
+
+// A report that an inner server has asked for may come when that one was let go. Nothing reads then until AwaitRead has returned.
+func TestReportBesideAwaitRead(t *testing.T) {
+	s := newSite(t)
+	x := s.frames(t, ample)
+	x.hold(s, "a")
+	until(t, func() bool { x.c.mu.Lock(); defer x.c.mu.Unlock(); return !x.c.parked })
+	b := &beside{plain: x.p, report: x.c.Readable}
+	x.c.transport = b
+	x.c.readParked()
+	if b.wrong.Load() {
+		t.Error("two goroutines use the connection")
+	}
+	x.ping()
+}
+
+// A connection that can no longer be watched is closed.
+func TestAwaitReadFails(t *testing.T) {
+	s := newSite(t)
+	x := s.frames(t, ample)
+	_, f := x.hold(s, "a")
+	until(t, func() bool { x.c.mu.Lock(); defer x.c.mu.Unlock(); return !x.c.parked })
+	x.c.transport = unwatched{x.p}
+	x.c.readParked()
+	<-f.over
+}
+
+type unwatched struct{ *plain }
+
+func (unwatched) AwaitRead() error { return syscall.ENOSPC }
