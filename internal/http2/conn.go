@@ -145,7 +145,7 @@ func (c *Conn) takeOut() []byte {
 		return nil
 	}
 	if s := &c.state; s.broken {
-		out = appendGoAway(out, s.highest, s.failed)
+		out = appendGoAway(out, s.goesAway(s.highest), s.failed)
 	}
 	return out
 }

@@ -66,24 +66,25 @@ func (s *state) clientFrame(h header, p []byte) verdict {
 func (s *state) clientHeaders(h header) verdict {
 	st := s.streams.find(h.id)
 	isOld := h.id <= s.highest && (st == nil || !st.inner)
+	late := s.goneAway && h.id > s.last // the client does not know yet. The inner server ignores these as well.
 	switch {
 	case h.id%2 == 0:
 		return s.refuse(http2.ErrCodeProtocol)
-	case isOld && !s.ids(h.id):
+	case isOld && !late && !s.ids(h.id):
 		return s.fail(http2.ErrCodeProtocol)
 	}
-	if s.dropBlock = false; !h.endHeaders() {
+	if s.dropBlock = late && !s.live; !h.endHeaders() {
 		s.clientBlock = h.id
 	}
 	switch {
+	case late:
+		s.highest = max(s.highest, h.id) // so that more for this stream does not seem to be for an idle one
+		return verdict{drop: s.dropBlock}
 	case isOld: // the inner server says what is wrong
 		return verdict{}
 	case st != nil: // trailers
 		s.clientEnd(st, h)
 		return verdict{}
-	case s.goneAway && h.id > s.last: // the client does not know yet. The inner server ignores these as well.
-		s.dropBlock = !s.live
-		return verdict{drop: s.dropBlock}
 	}
 	v := verdict{wake: !s.live}
 	if v.wake {

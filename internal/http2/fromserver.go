@@ -171,10 +171,7 @@ func (s *state) serverGoAway(h header, p []byte) verdict {
 			s.innerDone(st) // the inner server ignores it
 		}
 	}
-	if last = max(last, s.base); s.goneAway {
-		last = min(last, s.last)
-	}
-	s.goneAway, s.last = true, last
+	last = s.goesAway(max(last, s.base))
 	if code != http2.ErrCodeNo {
 		s.abandon(errClosed)
 	}

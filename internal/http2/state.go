@@ -171,13 +171,18 @@ func (s *state) resetHeld(st *Stream, code http2.ErrCode) {
 	s.leave(st, errReset)
 }
 
-// goAway tells the client to open no more streams.
+// goAway tells the client to open no more streams than up to last, or fewer if it was told so before.
 func (s *state) goAway(code http2.ErrCode, last uint32) {
+	s.out = appendGoAway(s.out, s.goesAway(last), code)
+}
+
+// goesAway notes that the client is told of a last stream, and returns which: it is never raised.
+func (s *state) goesAway(last uint32) uint32 {
 	if s.goneAway {
 		last = min(last, s.last)
 	}
 	s.goneAway, s.last = true, last
-	s.out = appendGoAway(s.out, last, code)
+	return last
 }
 
 // resizeTable tells the client how large its header table may be.
