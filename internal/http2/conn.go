@@ -15,8 +15,8 @@ const (
 	maxQueued = 64 << 10
 	// maxHeldQueued is how much may be queued when a held stream writes. It is more, as what the inner server sends would leave nothing.
 	maxHeldQueued = 2 * maxQueued
-	// linger is how long a connection stays open after a GOAWAY, until the client has got it.
-	linger = time.Second
+	// linger is how long a connection that is at its end stays open for the client to get what is queued.
+	linger = 10 * time.Second
 	// restAfter is how long a connection without any stream is parked before it gets an inner server, which has the idle timeout.
 	restAfter = 10 * time.Second
 )
@@ -83,13 +83,14 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 
 // settle does what the state has left to do. The caller holds no lock.
 func (c *Conn) settle() {
-	if err := c.flush(); err != nil {
+	ends, err := c.flush()
+	if err != nil {
 		c.lose(err)
 		return
 	}
 	c.mu.Lock()
 	s := &c.state
-	left, came, broken := s.left, s.came, s.broken && !c.closed
+	left, came := s.left, s.came
 	s.left, s.came = nil, nil
 	lost := make([]Feed, len(left))
 	for i, e := range left {
@@ -98,9 +99,6 @@ func (c *Conn) settle() {
 	}
 	wake := c.unblock()
 	c.plan()
-	over := s.goneAway && !s.live && s.held == 0 && !c.closed
-	c.closed = c.closed || broken || over
-	inner := c.inner
 	c.mu.Unlock()
 	for _, one := range came {
 		close(one.came)
@@ -113,41 +111,42 @@ func (c *Conn) settle() {
 			feed.Left(left[i].reason)
 		}
 	}
-	if broken || over {
-		if inner != nil {
-			inner.rouse()
-		}
-		c.server.forget(c)
+	if ends {
+		c.stop(errClosed)
 		c.transport.Finish(linger)
 	}
 }
 
-// flush writes the state's own frames, unless the inner server is in the middle of one.
-func (c *Conn) flush() (err error) {
+// flush writes the state's own frames, unless the inner server is in the middle of one, and reports whether the connection ends with them.
+func (c *Conn) flush() (ends bool, err error) {
 	c.wire.Lock()
 	defer c.wire.Unlock()
-	if c.midway {
-		return nil
-	}
-	if out := c.takeOut(); len(out) > 0 {
+	out, ends := c.takeOut()
+	if len(out) > 0 {
 		_, err = c.transport.Write(out)
 	}
-	return err
+	return ends, err
 }
 
-// takeOut returns the state's own frames for the client.
-func (c *Conn) takeOut() []byte {
+// takeOut returns the state's own frames for the client, and whether the connection ends with them: then it is closed from now on, so
+// that no frame is added that nobody would send. The caller holds wire.
+func (c *Conn) takeOut() (out []byte, ends bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.state.out
-	c.state.out = nil
+	s := &c.state
 	if c.closed {
-		return nil
+		s.out = nil
+		return nil, false
 	}
-	if s := &c.state; s.broken {
-		out = appendGoAway(out, s.goesAway(s.highest), s.failed)
+	c.closed = s.broken || s.goneAway && !s.live && s.held == 0
+	if c.midway {
+		return nil, c.closed
 	}
-	return out
+	if s.broken {
+		s.goAway(s.failed, s.highest)
+	}
+	out, s.out = s.out, nil
+	return out, c.closed
 }
 
 // unblock returns the feeds that waited for room. The caller holds mu.
@@ -183,20 +182,33 @@ func (c *Conn) Gone(err error) { c.lose(err) }
 
 // lose closes a connection that is of no more use.
 func (c *Conn) lose(err error) {
+	c.stop(err)
+	_ = c.transport.Close()
+	c.settle()
+}
+
+// finish closes the connection when what is queued was sent.
+func (c *Conn) finish() {
+	if c.stop(errClosed) { // otherwise, that is under way
+		c.transport.Finish(linger)
+		c.settle()
+	}
+}
+
+// stop ends all held streams and the reader, and reports whether the connection was open.
+func (c *Conn) stop(err error) (open bool) {
 	c.mu.Lock()
-	c.closed = true
+	open, c.closed = !c.closed, true
 	c.state.abandon(err)
-	inner := c.inner
+	if c.inner != nil {
+		c.inner.rouse()
+	}
 	if c.timer != nil {
 		c.timer.Stop()
 	}
 	c.mu.Unlock()
 	c.server.forget(c)
-	_ = c.transport.Close()
-	if inner != nil {
-		inner.rouse()
-	}
-	c.settle()
+	return open
 }
 
 // shutdown tells the client to open no more streams. Held streams go on until they end, and the connection is closed after the last one.

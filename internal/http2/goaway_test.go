@@ -33,3 +33,48 @@ func TestStreamAfterGoAway(t *testing.T) {
 		})
 	}
 }
+
+// during is a transport that does something in the middle of its next write.
+type during struct {
+	*plain
+	do func()
+}
+
+func (d *during) Write(b []byte) (int, error) {
+	if do := d.do; do != nil {
+		d.do = nil
+		do()
+	}
+	return d.plain.Write(b)
+}
+
+// The last held stream may end while another goroutine writes. Its END_STREAM comes before the connection's end.
+func TestLastStreamEndsDuringWrite(t *testing.T) {
+	s := newSite(t)
+	x := s.frames(t, ample)
+	id, f := x.hold(s, "a")
+	s.Shutdown()
+	x.until(fmt.Sprintf("GOAWAY %d NO_ERROR", id))
+	c := x.c
+	c.transport = &during{plain: x.p, do: func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.state.end(f.st.stream, false)
+	}}
+	x.ok(x.WritePing(false, [8]byte{'p'}))
+	x.expect(`PING ack 'p'`)
+	c.settle() // as End does
+	x.expect(fmt.Sprintf("DATA %d %q end", id, ""), "EOF")
+}
+
+// A server closes a connection after its last answer, even if the client has not read all of it. The client gets the rest.
+func TestCloseSendsWhatIsQueued(t *testing.T) {
+	s := newSite(t)
+	x := s.frames(t, ample, http2.Setting{ID: http2.SettingInitialWindowSize, Val: ample})
+	x.p.mu.Lock()
+	x.p.limit = 1000
+	x.p.mu.Unlock()
+	id := x.request("GET", "/last", true)
+	until(t, func() bool { x.c.mu.Lock(); defer x.c.mu.Unlock(); return x.c.closed })
+	x.until(fmt.Sprintf("DATA %d \"\" end", id))
+}

@@ -242,13 +242,20 @@ func (c *Conn) forward(in *inner, b []byte) error {
 	return err
 }
 
-// Close ends the connection for the server, and for the client too unless it has held streams that can go on.
+// Close ends the connection for the server, and for the client too unless it has held streams that can go on. What the server has written
+// still reaches a client that can be read from.
 func (in *inner) Close() error {
-	if in.dead.Load() {
+	c := in.conn
+	if in.dead.Load() || c.part(in) {
 		return nil
 	}
-	if !in.conn.part(in) {
-		in.conn.lose(errClosed)
+	c.mu.Lock()
+	failed := in.failed
+	c.mu.Unlock()
+	if failed {
+		c.lose(errClosed)
+	} else {
+		c.finish()
 	}
 	return nil
 }

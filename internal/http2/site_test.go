@@ -193,6 +193,9 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/file":
 		n, _ := strconv.Atoi(r.URL.RawQuery)
 		_, _ = w.Write(file[:n])
+	case "/last":
+		w.Header().Set("Connection", "close")
+		_, _ = w.Write(file[:maxQueued/2])
 	default:
 		http.NotFound(w, r)
 	}

@@ -118,11 +118,20 @@ func (p *plain) report() {
 	}
 }
 
-func (p *plain) Finish(time.Duration) { _ = p.Close() }
+func (p *plain) Finish(time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.change.Broadcast()
+}
 
+// Close loses what is queued.
 func (p *plain) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.closed {
+		p.out = p.out[:min(len(p.out), p.limit)]
+	}
 	p.closed = true
 	p.change.Broadcast()
 	return nil
