@@ -46,7 +46,7 @@ func TestConnected(t *testing.T) {
 // What goes over the wire, to the byte; HTTP/1.0 has no framing of its own. The servers' timeouts, which are
 // shorter than the heartbeat, do not end the stream.
 func TestWire(t *testing.T) {
-	s := sitetest.ServeWith(t, "timeouts {\nread_body 500ms\nread_header 500ms\nwrite 500ms\nidle 500ms\n}", sitetest.Route("heartbeat 1s"))[0]
+	s := sitetest.ServeWith(t, "timeouts {\nread_body 2s\nread_header 2s\nwrite 2s\nidle 2s\n}", sitetest.Route("heartbeat 3s"))[0]
 	_, reader := s.Dial("GET /events?userId=u1 HTTP/1.0\r\n\r\n")
 	resp, err := http.ReadResponse(reader, nil)
 	if err != nil {

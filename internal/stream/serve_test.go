@@ -21,12 +21,15 @@ import (
 func server(t *testing.T, protocol string, timing *stream.Timing, pick func(*http.Request) *feed) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// As by a server's write timeout, but not of the handshake too. It is shorter than all that is waited for.
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+			t.Error(err)
+		}
 		stream.Serve(r.Context(), w, r.Context().Value(connKey{}).(net.Conn), pick(r), timing)
 	}))
 	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, c)
 	}
-	s.Config.WriteTimeout = 500 * time.Millisecond // shorter than all that is waited for
 	if s.EnableHTTP2 = protocol == "h2"; protocol == "h1" {
 		s.Start()
 	} else {
