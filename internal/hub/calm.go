@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -37,8 +38,15 @@ func (c *calm) settle(total int) {
 		c.timer.Reset(wait)
 	default:
 		c.after, c.timer = total, nil
-		go debug.FreeOSMemory() // not under the lock
+		go giveBack() // not under the lock
 	}
+}
+
+// giveBack gives memory back to the system. It takes two collections to free what a sync.Pool holds: the buffers of all requests that
+// were under way at once.
+func giveBack() {
+	runtime.GC()
+	debug.FreeOSMemory()
 }
 
 // stop is called when the hub is closed.

@@ -93,7 +93,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	}
 	c.socket.gather() // crypto/tls writes each record for itself
 	n, err := c.tls.Write(b)
-	return n, cmp.Or(err, c.socket.release())
+	return n, cmp.Or(err, c.socket.flush())
 }
 
 // Queued returns how many bytes the socket has not taken.

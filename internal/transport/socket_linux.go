@@ -137,7 +137,7 @@ func (s *socket) Write(b []byte) (int, error) {
 // gatherings has buffers for records that are gathered.
 var gatherings = sync.Pool{New: func() any { return new([]byte) }}
 
-// gather makes Write keep records until release.
+// gather makes Write keep records until flush.
 func (s *socket) gather() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,8 +147,8 @@ func (s *socket) gather() {
 	s.gathers++
 }
 
-// release writes the records that were gathered, unless another writer still adds some.
-func (s *socket) release() error {
+// flush writes the records that were gathered, unless another writer still adds some.
+func (s *socket) flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gathers--; s.gathers > 0 {
