@@ -2,7 +2,7 @@ package hub
 
 import "time"
 
-// Conn is one open stream. The hub calls the function set with OnWake when there is something to write, and the stream's writer
+// Conn is one open stream. The hub tells its Waker when there is something to write, and the stream's writer
 // then calls Next. The hub never waits for a client.
 //
 // A connection is either live, and entries that it hears are appended to its pending list as they come, or it is catching up,
@@ -19,7 +19,7 @@ type Conn struct {
 	since   time.Duration // since Hub.began
 
 	// All below is guarded by shard.mu.
-	wake    func(now bool)
+	waker   Waker // nil until OnWake
 	topics  *topics
 	sets    *[]setPlace // the places of its topics in the index; nil if it has none
 	waiting *waiting    // nil if nothing waits; while it catches up, no entries wait in it
@@ -53,23 +53,29 @@ func (c *Conn) Since() time.Time { return c.shard.hub.began.Add(c.since) }
 // interest returns what the connection hears. The caller holds shard.mu.
 func (c *Conn) interest() interest { return interest{c.ID, c.User, c.topics} }
 
-// OnWake sets the function that is called when Next may have something. It must not block. If now is false, it is called under a
-// lock, and must not call the connection. If now is true, it may do so, and write what Next returns on the goroutine that it is called
-// on: there is little to write, and a publisher waits for it.
-func (c *Conn) OnWake(wake func(now bool)) {
+// Waker is what writes a connection's stream. A function in its place would take a piece of memory for each connection.
+type Waker = interface {
+	// Wake is called when Next may have something. It must not block. If now is false, it is called under a lock, and must not call
+	// the connection. If now is true, it may do so, and write what Next returns on the goroutine that it is called on: there is little
+	// to write, and a publisher waits for it.
+	Wake(now bool)
+}
+
+// OnWake sets what is told when Next may have something.
+func (c *Conn) OnWake(w Waker) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	c.wake = wake
+	c.waker = w
 }
 
 // signal wakes the writer, if there is one yet. The caller holds shard.mu.
 func (c *Conn) signal() {
 	switch s := c.shard; {
-	case c.wake == nil:
+	case c.waker == nil:
 	case s.defers && len(s.woken) < maxFew: // a user may have many connections, and the publisher waits
-		s.woken = append(s.woken, c.wake)
+		s.woken = append(s.woken, c.waker)
 	default:
-		c.wake(false)
+		c.waker.Wake(false)
 	}
 }
 

@@ -28,7 +28,7 @@ func BenchmarkConnectionMemory(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					c.OnWake(func(bool) {})
+					c.OnWake(wakes(func(bool) {}))
 					if _, err := c.Next(nil, 1<<20); err != nil {
 						b.Fatal(err)
 					}

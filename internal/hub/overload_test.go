@@ -38,7 +38,7 @@ func testOverload(t *testing.T, targets []broker.Target) {
 	stuck := subscribe(t, h, hub.Subscription{User: "u"})
 	stuck.poll()
 	release := make(chan struct{})
-	stuck.conn.OnWake(func(bool) { <-release }) // simulates a machine that is too slow
+	stuck.conn.OnWake(wakes(func(bool) { <-release })) // simulates a machine that is too slow
 
 	data := make([]byte, 1_000_000)
 	stored := 0

@@ -69,14 +69,19 @@ func subscribe(t testing.TB, h *hub.Hub, sub hub.Subscription) *reader {
 // waker returns a channel that is signalled when the connection has something.
 func waker(c *hub.Conn) chan struct{} {
 	wake := make(chan struct{}, 1)
-	c.OnWake(func(bool) {
+	c.OnWake(wakes(func(bool) {
 		select {
 		case wake <- struct{}{}:
 		default:
 		}
-	})
+	}))
 	return wake
 }
+
+// wakes is a function as a hub.Waker.
+type wakes func(now bool)
+
+func (f wakes) Wake(now bool) { f(now) }
 
 // fetch takes what the connection has. It reports whether that was anything.
 func (r *reader) fetch() bool {

@@ -25,7 +25,7 @@ type shard struct {
 	told    int64                // traffic.Pending as last reported to memory
 	owed    map[*Conn][]*Receipt // receipts that wait for a connection; nil if there were none so far
 	defers  bool                 // the writers to be woken are added to woken
-	woken   []func(now bool)     // emptied by deliver, after mu
+	woken   []Waker              // emptied by deliver, after mu
 
 	steering steering
 	kept     map[*Conn]struct{} // connections with additions that the keeper looks after
@@ -134,8 +134,8 @@ func (s *shard) deliver(batch []*entry, now bool) (size int64) {
 	s.resume()
 	s.defers = false
 	s.mu.Unlock()
-	for _, wake := range s.woken {
-		wake(true)
+	for _, w := range s.woken {
+		w.Wake(true)
 	}
 	clear(s.woken)
 	s.woken = s.woken[:0]

@@ -23,13 +23,13 @@ func testFewAreWokenNow(t *testing.T) {
 	_, _ = c.Next(nil, 1<<20)
 	var got [][]byte
 	later := make(chan struct{}, 1)
-	c.OnWake(func(now bool) {
+	c.OnWake(wakes(func(now bool) {
 		if !now {
 			later <- struct{}{}
 			return
 		}
 		got, _ = c.Next(got, 1<<20)
-	})
+	}))
 	synctest.Wait() // the broker has begun
 	h.Publish(t.Context(), []broker.Record{user("u", "one")})
 	if len(got) != 1 || !bytes.Contains(got[0], []byte("one")) {
@@ -55,13 +55,13 @@ func testManyOfOneUser(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = c.Next(nil, 1<<20)
-		c.OnWake(func(n bool) {
+		c.OnWake(wakes(func(n bool) {
 			if n {
 				now.Add(1)
 			} else {
 				later.Add(1)
 			}
-		})
+		}))
 	}
 	synctest.Wait()
 	h.Publish(t.Context(), []broker.Record{user("u", "x")})

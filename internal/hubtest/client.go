@@ -78,13 +78,8 @@ func (c *client) connect(ctx, present context.Context) {
 
 // stream reads one connection until it ends, or the client has had enough.
 func (c *client) stream(ctx, present context.Context, conn *hub.Conn) {
-	wake := make(chan struct{}, 1)
-	conn.OnWake(func(bool) {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	})
+	wake := make(signal, 1)
+	conn.OnWake(wake)
 	leave := present.Done()
 	if c.roams.Load() {
 		stay, cancel := context.WithTimeout(present, time.Duration(1+c.rng.IntN(60))*time.Millisecond)

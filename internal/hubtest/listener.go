@@ -14,10 +14,20 @@ import (
 type listener struct {
 	t     testing.TB
 	conn  *hub.Conn
-	wake  chan struct{}
+	wake  signal
 	close func()        // cuts the stream off, once
 	told  []sse.Message // read, and not yet returned by next
 	last  string        // the last id
+}
+
+// signal is a hub.Waker.
+type signal chan struct{}
+
+func (s signal) Wake(bool) {
+	select {
+	case s <- struct{}{}:
+	default:
+	}
 }
 
 // listen subscribes, and closes the stream at the end.
@@ -27,13 +37,8 @@ func listen(t testing.TB, h *hub.Hub, sub hub.Subscription) *listener {
 	if err != nil {
 		t.Fatalf("subscribing: %v", err)
 	}
-	l := &listener{t: t, conn: conn, wake: make(chan struct{}, 1)}
-	conn.OnWake(func(bool) {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
-	})
+	l := &listener{t: t, conn: conn, wake: make(signal, 1)}
+	conn.OnWake(l.wake)
 	l.close = sync.OnceFunc(func() { conn.Close(nil) })
 	t.Cleanup(l.close)
 	return l

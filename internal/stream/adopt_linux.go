@@ -16,7 +16,7 @@ func adopt(outlet Outlet, chunked bool, src Source, t *Timing) (Handle, error) {
 	l.count++
 	l.mu.Unlock()
 	s.limitKernel()
-	src.OnWake(s.wake)
+	src.OnWake(s)
 	return Handle{s}, nil
 }
 

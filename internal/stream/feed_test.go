@@ -21,8 +21,11 @@ type feed struct {
 	mu     sync.Mutex // guards what follows
 	frames [][]byte
 	ended  bool
-	wake   func(now bool)
+	waker  waker
 }
+
+// waker is what a source tells of frames.
+type waker = interface{ Wake(now bool) }
 
 func newFeed() *feed { return &feed{closed: make(chan error, 2)} }
 
@@ -30,8 +33,8 @@ func (f *feed) put(frames ...[]byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.frames = append(f.frames, frames...)
-	if f.wake != nil {
-		f.wake(false)
+	if f.waker != nil {
+		f.waker.Wake(false)
 	}
 }
 
@@ -39,24 +42,24 @@ func (f *feed) put(frames ...[]byte) {
 func (f *feed) putNow(frame []byte) {
 	f.mu.Lock()
 	f.frames = append(f.frames, frame)
-	wake := f.wake
+	waker := f.waker
 	f.mu.Unlock()
-	wake(true)
+	waker.Wake(true)
 }
 
 func (f *feed) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ended = true
-	if f.wake != nil {
-		f.wake(false)
+	if f.waker != nil {
+		f.waker.Wake(false)
 	}
 }
 
 func (f *feed) Next(frames [][]byte, max int64) ([][]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.wake == nil {
+	if f.waker == nil {
 		panic("asked for frames before it can wake: what comes in between would wait for the next")
 	}
 	var size int64
@@ -71,10 +74,10 @@ func (f *feed) Next(frames [][]byte, max int64) ([][]byte, error) {
 	return frames, nil
 }
 
-func (f *feed) Ended() bool            { f.mu.Lock(); defer f.mu.Unlock(); return f.ended }
-func (f *feed) Idle() []byte           { return []byte(":\n") }
-func (f *feed) OnWake(wake func(bool)) { f.mu.Lock(); defer f.mu.Unlock(); f.wake = wake }
-func (f *feed) Close(reason error)     { f.closed <- reason }
+func (f *feed) Ended() bool        { f.mu.Lock(); defer f.mu.Unlock(); return f.ended }
+func (f *feed) Idle() []byte       { return []byte(":\n") }
+func (f *feed) OnWake(w waker)     { f.mu.Lock(); defer f.mu.Unlock(); f.waker = w }
+func (f *feed) Close(reason error) { f.closed <- reason }
 func (f *feed) wait(t *testing.T) (reason error) {
 	t.Helper()
 	select {

@@ -31,8 +31,8 @@ type held struct {
 	queued  bool // in loop.dirty; guarded by loop.mu
 }
 
-// wake has the loop attend to the stream. The source calls it.
-func (s *held) wake(now bool) {
+// Wake has the loop attend to the stream. The source calls it.
+func (s *held) Wake(now bool) {
 	if now && s.attendNow() {
 		return
 	}

@@ -249,11 +249,11 @@ func (l *loop) done(s *held, r result) {
 		l.close(s, r.err)
 		return
 	case more:
-		s.wake(false)
+		s.Wake(false)
 	case full:
 		s.blocked = true
 		if s.src.Ended() {
-			s.wake(false)
+			s.Wake(false)
 		}
 	}
 	if s.due == 0 {

@@ -65,7 +65,7 @@ func (p *poller) pick() *loop {
 // look.
 func (p *poller) assign(s *held) *held {
 	s.loop, s.queued = p.pick(), true // as the loop's first look is certain
-	s.src.OnWake(s.wake)
+	s.src.OnWake(s)
 	return s
 }
 

@@ -75,6 +75,9 @@ func (s *served) lift() error {
 	return nil
 }
 
+// Wake has the stream's goroutine look for frames. The source calls it.
+func (s *served) Wake(bool) { s.signal() }
+
 func (s *served) signal() {
 	select {
 	case s.wake <- struct{}{}:
@@ -91,7 +94,7 @@ func (s *served) run(ctx context.Context) error {
 	s.guard.Stop()
 	s.mu.Unlock()
 	defer s.over()
-	s.src.OnWake(func(bool) { s.signal() })
+	s.src.OnWake(s)
 	defer context.AfterFunc(ctx, s.signal)()
 	var frames [][]byte
 	for {

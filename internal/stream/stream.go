@@ -19,9 +19,9 @@ type Source interface {
 	Ended() bool
 	// Idle returns a heartbeat, which is written to a silent stream.
 	Idle() []byte
-	// OnWake sets the function to call when Next may have something, or when the stream should end. The function does not block. With
-	// now, it may call Next and the others at once, on the goroutine that calls it; without, it does not call the source.
-	OnWake(func(now bool))
+	// OnWake sets what is told when Next may have something, or when the stream should end. Its method does not block. With now, it may
+	// call Next and the others at once, on the goroutine that calls it; without, it does not call the source.
+	OnWake(interface{ Wake(now bool) })
 	// Close is called once, when the stream has ended. The error says why; it is nil if the source ended.
 	Close(error)
 }

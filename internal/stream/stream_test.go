@@ -18,7 +18,7 @@ import (
 // source is a fake. It returns the frames of its channel, and ends when that is closed.
 type source struct {
 	frames chan string
-	wake   func()
+	waker  waker
 	closed chan error
 }
 
@@ -30,7 +30,7 @@ func newSource(frames ...string) *source {
 	return s
 }
 
-func (s *source) put(frame string) { s.frames <- frame; s.wake() }
+func (s *source) put(frame string) { s.frames <- frame; s.waker.Wake(false) }
 
 func (s *source) Next(frames [][]byte, _ int64) ([][]byte, error) {
 	select {
@@ -44,10 +44,10 @@ func (s *source) Next(frames [][]byte, _ int64) ([][]byte, error) {
 	}
 }
 
-func (s *source) OnWake(wake func(bool)) { s.wake = func() { wake(false) } }
-func (s *source) Idle() []byte           { return []byte(":\n") }
-func (s *source) Ended() bool            { return false }
-func (s *source) Close(reason error)     { s.closed <- reason }
+func (s *source) OnWake(w waker)     { s.waker = w }
+func (s *source) Idle() []byte       { return []byte(":\n") }
+func (s *source) Ended() bool        { return false }
+func (s *source) Close(reason error) { s.closed <- reason }
 
 // recorder is a client that takes everything at once.
 type recorder struct {

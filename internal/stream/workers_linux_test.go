@@ -34,8 +34,8 @@ func (o *once) Next(frames [][]byte, _ int64) ([][]byte, error) {
 	return frames, nil
 }
 
-func (o *once) Ended() bool       { return false }
-func (o *once) OnWake(func(bool)) {}
+func (o *once) Ended() bool                    { return false }
+func (o *once) OnWake(interface{ Wake(bool) }) {}
 
 func (o *once) Close(reason error) { o.closed <- reason }
 
