@@ -74,10 +74,11 @@ func (l *listener) run() {
 		conn, err := l.Listener.Accept()
 		secure, ok := conn.(*tls.Conn)
 		switch {
+		case err != nil && l.closed():
+			return // without the error, after which the server would not take the connections that still come
 		case err != nil:
 			select {
 			case <-l.closing:
-				return
 			case l.accepted <- result{err: err}: // the server decides whether to go on, and waits a little if it does
 			}
 		case !ok:
@@ -85,6 +86,16 @@ func (l *listener) run() {
 		default:
 			shaking.Go(func() { l.shake(secure) })
 		}
+	}
+}
+
+// closed reports whether Close was called.
+func (l *listener) closed() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
 	}
 }
 

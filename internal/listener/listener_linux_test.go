@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -129,10 +130,16 @@ func TestFailedHandshake(t *testing.T) {
 	}
 }
 
-// A handshake that is under way when the server shuts down can be completed, but not for longer than the listener lingers.
+// A handshake that is under way when the server shuts down can be completed, and then the server gets the connection, but not for longer
+// than the listener lingers.
 func TestShutdownInMidHandshake(t *testing.T) {
-	for _, completes := range []bool{true, false} {
-		s := serve(t, listen(t), listener.Config{Timeout: limit, Linger: 300 * time.Millisecond})
+	for round := range 6 {
+		completes := round > 0
+		c := listener.Config{Timeout: limit, Linger: limit}
+		if !completes {
+			c.Linger = 300 * time.Millisecond
+		}
+		s := serve(t, listen(t), c)
 		half := &halting{Conn: dial(t, s.addr), goOn: make(chan struct{})}
 		client := tls.Client(half, insecure)
 		shaken := make(chan error, 1)
@@ -151,6 +158,10 @@ func TestShutdownInMidHandshake(t *testing.T) {
 			half.goOn <- struct{}{}
 			if err := <-shaken; err != nil {
 				t.Error(err)
+			}
+			client.SetDeadline(time.Now().Add(limit / 2)) // before the listener gives it up
+			if _, err := ask(client); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatal("the server has not got the connection")
 			}
 			client.Close()
 		}
