@@ -111,9 +111,29 @@ func wait[T any](t *testing.T, what string, c <-chan T) T {
 }
 
 // fill writes until the socket is full, and returns how much it wrote.
-func fill(t *testing.T, conn *transport.Conn) (n int) {
+func fill(t *testing.T, conn *transport.Conn) (n int) { t.Helper(); return write(t, conn, 1) }
+
+// queue writes until the kernel takes nothing more from a client that does not read, and 200,000 bytes are queued. It returns how much
+// it wrote.
+func queue(t *testing.T, conn *transport.Conn, client *tls.Conn) int {
 	t.Helper()
-	for conn.Queued() == 0 {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 16<<10) }); e != nil {
+		t.Fatal(e)
+	}
+	if err := errors.Join(err, client.NetConn().(*net.TCPConn).SetReadBuffer(32<<10)); err != nil {
+		t.Fatal(err)
+	}
+	return write(t, conn, 200_000) // the kernel has room for half of that
+}
+
+// write writes until that many bytes are queued, and returns how much it wrote.
+func write(t *testing.T, conn *transport.Conn, least int) (n int) {
+	t.Helper()
+	for conn.Queued() < least {
 		m, err := conn.Write(bytes.Repeat([]byte{'x'}, 16<<10))
 		if err != nil {
 			t.Fatal(err)
@@ -331,14 +351,7 @@ func TestHangup(t *testing.T) {
 // Drain waits for a client that reads slowly, until its deadline. Then the rest is still queued.
 func TestDrain(t *testing.T) {
 	conn, client := handshake(t, nil, nil)
-	n := fill(t, conn)
-	for conn.Queued() < 100_000 {
-		m, err := conn.Write(bytes.Repeat([]byte{'x'}, 16<<10))
-		if err != nil {
-			t.Fatal(err)
-		}
-		n += m
-	}
+	n := queue(t, conn, client)
 	queued := conn.Queued()
 	conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
 	if err := conn.Drain(0); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -392,10 +405,10 @@ func TestBlocking(t *testing.T) {
 	if err := wait(t, "the write", sent); err != nil {
 		t.Error(err)
 	}
-	fill(t, conn)
+	queue(t, conn, client)
 	blocked := make(chan error, 1)
 	go func() {
-		_, err := conn.Blocking().Write(make([]byte, 1<<20))
+		_, err := conn.Blocking().Write([]byte("x"))
 		blocked <- err
 	}()
 	conn.Close()
