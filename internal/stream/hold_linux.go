@@ -73,7 +73,7 @@ type hijackable interface {
 	http.Hijacker
 }
 
-// commit sends the headers, with what begin writes after them, and hijacks the connection. begin may be nil.
+// commit sends the headers, with what begin writes after them, and hijacks the connection.
 func commit(w http.ResponseWriter, inner hijackable, begin func(http.ResponseWriter) error) error {
 	if err := send(w, inner, begin); err != nil {
 		return err
@@ -99,7 +99,7 @@ func send(w http.ResponseWriter, inner http.ResponseWriter, begin func(http.Resp
 	w.Header().Set("Connection", "close")
 	// Through the wrappers, so that each of them can change the headers and the status.
 	w.WriteHeader(http.StatusOK)
-	if begin != nil && passesOn(w) {
+	if passesOn(w) {
 		if err := begin(inner); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ type stuck struct {
 }
 
 func (s *stuck) Close(reason error) { s.closed = reason }
+func (s *stuck) Ended() bool        { return true }
 
 // The time for which a process was suspended does not count as its clients' silence: nothing could be written to them.
 func TestSuspensionIsNoSilence(t *testing.T) {
@@ -35,5 +36,22 @@ func TestSuspensionIsNoSilence(t *testing.T) {
 	pass(4 * time.Second)
 	if !s.closed || src.closed != errTimeout {
 		t.Errorf("after a minute: closed %v, for %v", s.closed, src.closed)
+	}
+}
+
+// A stream that has not begun belongs to its handler, which may be asking the source: however long that takes, and though the source
+// has ended, the loop leaves it alone.
+func TestNotYetBegun(t *testing.T) {
+	l := &loop{wheel: wheel{start: time.Now()}, count: 1}
+	src := &stuck{}
+	s := &held{pipe: pipe{src: src, via: &via{outlet: departed{}}, fd: -1}, loop: l, timing: NewTiming(time.Second, time.Second), blocked: true}
+	for range 20 {
+		l.attend(s) // as the source wakes it
+		s.Wake(true)
+		l.start = l.start.Add(-time.Second)
+		l.turn(l.look)
+	}
+	if s.closed || s.due != 0 {
+		t.Errorf("closed %v, for %v; due at tick %d", s.closed, src.closed, s.due)
 	}
 }
