@@ -148,7 +148,7 @@ func TestCompanionInLists(t *testing.T) {
 	if _, total, _, _ := beside.Connections(hub.Filter{Topic: "x"}, 10); total != 2 {
 		t.Errorf("%d listen", total)
 	}
-	if info, ok := h.Connection(l.conn.ID); !ok || info.ID != l.conn.ID || h.Open(l.conn.ID) != l.conn {
+	if info, ok := h.Connection(l.conn.ID); !ok || info.ID != l.conn.ID || info.Log != "test.beside" || h.Open(l.conn.ID) != l.conn {
 		t.Errorf("got %v, %v", info, ok)
 	}
 	users, _, _, err := h.Users(t.Context(), "", 10)
@@ -252,6 +252,75 @@ func TestCompanionEndsWithItsHub(t *testing.T) {
 			if r := one.Publish(context.Background(), []broker.Record{topic("x", "1")}); !errors.Is(r[0].Err, broker.ErrClosed) {
 				t.Errorf("published with %v to a hub that is closed", r[0].Err)
 			}
+		}
+	})
+}
+
+// Other nodes know of the users of a companion, and end their streams there. Its topics and its log are its own.
+func TestCompanionOnOtherNodes(t *testing.T) {
+	e, logs := newEngine(), newEngine()
+	a, _ := e.hub(t, settings(100, 1<<20))
+	b, _ := e.hub(t, settings(100, 1<<20))
+	beside := b.Companion("test.beside", logs.node(), hub.History{Events: 100, Age: time.Hour, Bytes: 1 << 20})
+	ctx := t.Context()
+	r := subscribe(t, beside, hub.Subscription{User: "u", Topics: []string{"x"}, Arrived: b.Arrived()})
+	if n, err := a.User(ctx, "u"); n != 1 || err != nil {
+		t.Errorf("the user has %d connections, %v", n, err)
+	}
+	if topics, _, _, err := a.Topics(ctx, "", 10); len(topics) != 0 || err != nil {
+		t.Errorf("got the topics %v, %v", topics, err)
+	}
+	if len(logs.leases) != 0 {
+		t.Error("the companion reports to other nodes itself")
+	}
+	there, err := a.Disconnect(ctx, r.conn.ID)
+	mustSteer(t, there, err)
+	r.wantEnd("disconnected")
+	again := subscribe(t, beside, hub.Subscription{User: "u", Topics: []string{"x"}, Arrived: b.Arrived()})
+	if err := a.Deny(ctx, "u", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	again.wantEnd("denied")
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		n, err := a.User(ctx, "u")
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the user has %d connections, %v", n, err)
+		}
+		if n == 0 {
+			break
+		}
+	}
+}
+
+// What waits for connections of a hub and of its companions is bounded together: those for which most waits fall back first.
+func TestCompanionSharesMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := settings(1000, 1<<30)
+		s.Limits.Memory = 800 << 10
+		h := newHub(t, s)
+		beside := companion(h, "beside")
+		big := strings.Repeat("x", 100_000)
+		most, little := subscribe(t, beside, hub.Subscription{Topics: []string{"x"}}), subscribe(t, h, hub.Subscription{User: "u"})
+		most.poll()
+		little.poll()
+		for range 6 {
+			publish(t, beside, topic("x", big))
+		}
+		for range 3 {
+			publish(t, h, user("u", big))
+		}
+		synctest.Wait()
+		if held := h.Held() + beside.Held(); held > 800<<10 {
+			t.Errorf("%d bytes wait", held)
+		}
+		if most.conn.Waiting() != 0 || little.conn.Waiting() != 3 {
+			t.Errorf("%d events wait in the companion, and %d in the hub", most.conn.Waiting(), little.conn.Waiting())
+		}
+		if got := most.poll(); len(got) != 6 || got[5].Data != big {
+			t.Errorf("got %d events", len(got))
+		}
+		if n := h.Stats().Pending; n == 0 || beside.Stats().Pending != 0 {
+			t.Errorf("%d bytes wait", n)
 		}
 	})
 }

@@ -34,7 +34,8 @@ type ConnectionInfo struct {
 	Topics   []string  `json:"topics"`
 	Remote   string    `json:"remote"`
 	Since    time.Time `json:"since"`
-	Protocol string    `json:"protocol"` // HTTP/1.0, HTTP/1.1, HTTP/2.0 or HTTP/3.0, as spoken to Caddy: by a proxy in front, if there is one
+	Log      string    `json:"log,omitempty"` // the companion's name if it is a connection of one: its topics are of that log
+	Protocol string    `json:"protocol"`      // HTTP/1.0, HTTP/1.1, HTTP/2.0 or HTTP/3.0, as spoken to Caddy: by a proxy in front, if there is one
 	Standing
 }
 
@@ -42,7 +43,11 @@ func (c *Conn) info() ConnectionInfo {
 	c.shard.mu.Lock()
 	topics, standing := c.topics.list(), c.standing()
 	c.shard.mu.Unlock()
-	return ConnectionInfo{c.ID, c.User, append([]string{}, topics...), c.Remote, c.Since().UTC(), c.version(), standing}
+	log := ""
+	if h := c.shard.hub; h.accompanies() {
+		log = h.Name
+	}
+	return ConnectionInfo{c.ID, c.User, append([]string{}, topics...), c.Remote, c.Since().UTC(), log, c.version(), standing}
 }
 
 // version returns the version of HTTP.

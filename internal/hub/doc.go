@@ -13,6 +13,9 @@
 //
 // The hub never waits for a client.
 //
+// A companion (Hub.Companion) is a second hub beside a hub. Its window, shards and log are its own, and it shares what common
+// holds: limits, denials, memory.
+//
 // # Glossary
 //
 //   - log: what the broker stores, a list of records. A life of the log (epoch) ends when the broker loses records or starts
@@ -41,17 +44,21 @@
 //   - trace: what is remembered of ended connections, to explain later why an event did or did not come.
 //   - claim: a connection's right to an id that an older stream may have.
 //   - attendance: which users are present, on any node.
+//   - companion: a hub on a log of its own whose connections count as those of another hub, the main one.
+//   - circle: a hub and its companions.
+//   - opening: how a stream begins that cannot go on from an id of its client.
 //
 // # Locks
 //
 // A goroutine that holds one of these locks may take another only further down the list:
 //
-//  1. memory.mu
-//  2. shard.mu
-//  3. admission.mu, additions.mu, chatter.mu
-//  4. window.mu
-//  5. attendance.mu
-//  6. nodes.mu
+//  1. circle.mu
+//  2. memory.mu
+//  3. shard.mu
+//  4. admission.mu, additions.mu, chatter.mu
+//  5. window.mu
+//  6. attendance.mu
+//  7. nodes.mu
 //
 // All others are taken last, and held for a few lines: shard.qmu, archive.mu, keeper.mu, Receipt.mu, receipts.mu, trace.mu,
 // census.mu and those of probes, rate, denials, intake, taps and stats. Two locks of the same kind are never held together.

@@ -119,3 +119,17 @@ func TestOpeningOfSilentTopic(t *testing.T) {
 		wantList(t, withReasons(t, events), "connected", "gap trimmed", "1")
 	})
 }
+
+// In a log that can be read again, an Opening reaches back to before the window.
+func TestOpeningInLog(t *testing.T) {
+	e, logs := newEngine(), newEngine()
+	h, _ := e.hub(t, settings(100, 1<<20))
+	beside := h.Companion("beside", logs.node(), hub.History{Events: 2, Age: time.Hour, Bytes: 1 << 20})
+	before := publish(t, beside, topic("y", "of others"))
+	publish(t, beside, topic("x", "1"), topic("x", "2"), topic("x", "3"), topic("y", "of others"), topic("x", "4"))
+	r := subscribe(t, beside, hub.Subscription{Topics: []string{"x"}, Opening: &hub.Opening{After: before}})
+	wantList(t, collect(r, "4"), "connected", "1", "2", "3", "4")
+	second := broker.Position{Epoch: logs.epoch, Minor: 3}
+	back := subscribe(t, beside, hub.Subscription{Topics: []string{"x"}, LastEventID: second.String(), Opening: &hub.Opening{After: before}})
+	wantList(t, collect(back, "4"), "connected", "3", "4")
+}
