@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -59,9 +58,6 @@ func (h eventHandler) Handle(context.Context, caddy.Event) error {
 // Start opens the hubs that are not open yet.
 func (a *App) Start() error {
 	for _, g := range a.hubs {
-		if slices.ContainsFunc(g.routes, func(h *Handler) bool { return h.Source != nil }) {
-			return errors.New("source: this version cannot serve it yet")
-		}
 		if err := g.ref.Open(); err != nil {
 			return err
 		}

@@ -20,11 +20,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	route, own := h.route(r)
 	switch route {
 	case subscribeRoute:
-		if h.Upstream && subscribe.IsStreamMethod(r.Method) {
+		switch {
+		case h.source != nil && !h.source.Takes(r): // it is the app's
+		case h.source != nil:
+			return h.source.Serve(w, r, own, caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				return h.passOn(w, r, next)
+			}))
+		case h.Upstream && subscribe.IsStreamMethod(r.Method):
 			return h.upstream.Subscribe(w, r, own, next)
+		default:
+			h.subscribe.ServeHTTP(w, request.WithURL(r, own))
+			return nil
 		}
-		h.subscribe.ServeHTTP(w, request.WithURL(r, own))
-		return nil
 	case internalRoute:
 		return h.serveInternal(w, request.WithURL(r, own))
 	case twoWayRoute:
@@ -32,6 +39,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case inspectorRoute:
 		return h.inspector.Serve(w, request.WithURL(r, own))
 	}
+	return h.passOn(w, r, next)
+}
+
+// passOn passes on a request that no route answers.
+func (h *Handler) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if h.upstream == nil {
 		return next.ServeHTTP(w, r)
 	}

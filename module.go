@@ -85,6 +85,7 @@ type Handler struct {
 	hub       *pool.Ref
 	chain     *identity.Chain
 	subscribe *subscribe.Route // nil without a path
+	source    *source.Route    // nil unless the route shares streams of the app
 	upstream  *upstream.App    // nil unless the app behind may steer the proxy
 	guard     *guard.Guard     // nil without an internal route
 	inspector *inspector.Page  // nil without an inspector
@@ -154,9 +155,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			PublishHeader: h.PublishHeader, Route: h.subscribe, Hub: h.hub, Origins: h.CORSOrigins, Log: h.log, Complaints: complaints,
 		})
 	}
-	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && h.Path != "" {
+	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if ok && h.Path != "" {
 		srv.RegisterConnContext(subscribe.WithConn)
 		app.(*App).serves[srv] = true
+	}
+	if h.Source != nil {
+		h.source = source.New(source.Config{Settings: *h.Source, Route: h.subscribe, Server: srv, Hub: h.hub, Log: h.log, Complaints: complaints})
 	}
 	for _, w := range h.Settings.Warnings() {
 		h.log.Warn(w)

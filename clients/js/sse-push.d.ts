@@ -24,7 +24,7 @@ export type State = 'connecting' | 'open' | 'refused' | 'superseded' | 'closed';
 export interface StreamEvents {
 	'sse:connected': { connection: string; user: string | null; topics: string[] };
 	/** Events are missing that cannot be given any more: refetch, after `delay` ms. */
-	'sse:gap': { reason: 'trimmed' | 'lost' | 'unknown'; from: string; to: string; delay: number };
+	'sse:gap': { reason: 'trimmed' | 'lost' | 'unknown' | 'upstream'; from: string; to: string; delay: number };
 	/** Not now; the browser tries again after the time it was told. */
 	'sse:rejected': { reason: string };
 	'sse:position': Record<string, never>;

@@ -132,15 +132,16 @@ func (f *Feed) Close() error {
 	return err
 }
 
-// Gap stores what is complete, and then tells those who listen that something may be missing here. reason is that of the gap.
+// Gap stores what is complete, and then tells those who listen that something may be missing here. reason is that of the gap. It can
+// still be called after sse.ErrTooLong.
 func (f *Feed) Gap(reason string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err != nil {
+	if f.err != nil && !errors.Is(f.err, sse.ErrTooLong) {
 		return f.err
 	}
 	f.waiting = append(f.waiting, broker.Record{Kind: broker.Hole, Targets: f.target, Type: reason})
-	return f.store()
+	return f.appendWaiting()
 }
 
 // LastEventID returns the id by which the upstream can be resumed; "" if there is none that a request can hold.
@@ -217,7 +218,7 @@ func (f *Feed) late() {
 	_ = f.store()
 }
 
-// store appends what waits to the log. It waits for a log that cannot take it at the moment. The caller holds mu.
+// store appends what is complete to the log. The caller holds mu.
 func (f *Feed) store() error {
 	if f.err != nil {
 		return f.err
@@ -226,6 +227,11 @@ func (f *Feed) store() error {
 		f.err = err
 		return err
 	}
+	return f.appendWaiting()
+}
+
+// appendWaiting appends what waits to the log. It waits for a log that cannot take it at the moment. The caller holds mu.
+func (f *Feed) appendWaiting() error {
 	ctx, cancel := context.WithTimeout(f.ctx, f.config.Wait)
 	defer cancel()
 	records := f.waiting

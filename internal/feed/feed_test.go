@@ -200,10 +200,13 @@ func TestTooLong(t *testing.T) {
 				t.Errorf("got %v, want %v", err, sse.ErrTooLong)
 			}
 		}
+		if err := f.Gap("upstream"); err != nil {
+			t.Errorf("Gap returned %v", err)
+		}
 		if err := f.Close(); !errors.Is(err, sse.ErrTooLong) {
 			t.Errorf("Close returned %v, want %v", err, sse.ErrTooLong)
 		}
-		if len(l.stored) != 1 {
+		if len(l.stored) != 2 {
 			t.Errorf("stored %q", l.stored)
 		}
 	}

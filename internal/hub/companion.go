@@ -12,7 +12,7 @@ import (
 // companion, and of nothing else. The companion owns the broker, and is closed with h: do not close it.
 func (h *Hub) Companion(name string, b broker.Broker, history History) *Hub {
 	c := newHub(name, b, history)
-	c.common = h.common
+	c.common, c.intake.foreign = h.common, true
 	c.run()
 	h.circle.mu.Lock()
 	defer h.circle.mu.Unlock()

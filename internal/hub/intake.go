@@ -20,6 +20,7 @@ import (
 type intake struct {
 	skipped atomic.Uint64 // records that were skipped
 	noted   atomic.Pointer[func(broker.Position, error)]
+	foreign bool // upstreams name the events; set before the hub runs
 
 	mu     sync.Mutex // guards all below
 	topics []string   // topics that presence is or was published to, newest last
@@ -192,7 +193,11 @@ func (in *intake) checkEvent(r *broker.Record) error {
 		}
 		return nil
 	}
-	err := errors.Join(check("event", r.Type, rules.CheckType), check("id", r.ID, rules.CheckID),
+	checkType := rules.CheckType
+	if in.foreign {
+		checkType = rules.CheckForeignType
+	}
+	err := errors.Join(check("event", r.Type, checkType), check("id", r.ID, rules.CheckID),
 		check("coalesce", r.Coalesce, rules.CheckCoalesce), checkSpan("retry", r.Retry, rules.MaxRetry), checkSpan("ttl", r.TTL, rules.MaxTTL))
 	if err == nil {
 		if bad := rules.CheckData(r.Data); bad != nil {

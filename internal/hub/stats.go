@@ -144,7 +144,7 @@ type stats struct{ catchups, gaps, rejected labelled }
 func newStats() stats {
 	return stats{
 		catchups: known("new", "resume", "slow", "memory"),
-		gaps:     known("trimmed", "lost", "unknown"),
+		gaps:     known("trimmed", "lost", "unknown", "upstream"),
 		rejected: known("rate", "connections", "per_user", "per_ip", "draining", "broker", "denied"),
 	}
 }

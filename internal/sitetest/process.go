@@ -96,9 +96,10 @@ func StartProcess(t *testing.T, body, protocol string, files int, change func(ht
 	return p
 }
 
-// Terminate sends SIGTERM, and fails unless the process ends within a minute.
-func (p *Process) Terminate() {
+// Terminate sends SIGTERM, and fails unless the process ends in time.
+func (p *Process) Terminate(atMost time.Duration) (took time.Duration) {
 	p.T.Helper()
+	begun := time.Now()
 	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.T.Fatal(err)
 	}
@@ -107,9 +108,10 @@ func (p *Process) Terminate() {
 		if err != nil {
 			p.T.Errorf("it ended with %v", err)
 		}
-	case <-time.After(2 * Limit):
-		p.T.Fatalf("it did not end within %s", 2*Limit)
+	case <-time.After(atMost):
+		p.T.Fatalf("it did not end within %s", atMost)
 	}
+	return time.Since(begun)
 }
 
 // Restart starts a process that has ended again, with the same config.

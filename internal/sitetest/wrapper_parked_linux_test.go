@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -156,6 +157,6 @@ func TestParkedConnectionsAndExit(t *testing.T) {
 	p := sitetest.StartProcess(t, sitetest.Crowded("tls internal\n", "", "drain 1s"), "h2", 0, wrap)
 	all := follow(t, p.Site, 1000)
 	p.HTTP.CloseIdleConnections()
-	p.Terminate()
+	p.Terminate(20 * time.Second)
 	brokertest.Eventually(t, "all streams have ended", func() bool { return allOf(all, (*follower).hasEnded) })
 }

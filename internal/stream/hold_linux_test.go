@@ -317,7 +317,7 @@ func descriptors(t *testing.T) int {
 func TestHeldTiming(t *testing.T) { t.Parallel(); onAll(t, testHeldTiming) }
 
 func testHeldTiming(t *testing.T, kind string) {
-	timing := stream.NewTiming(time.Hour, 20*time.Second) // looked at every five seconds
+	timing := stream.NewTiming(time.Hour, 8*time.Second) // looked at every two seconds
 	silent, slow := newFeed(), newFeed()
 	s := holder(t, kind, timing, func(r *http.Request) *feed {
 		if r.URL.Path == "/slow" {
@@ -341,7 +341,7 @@ func testHeldTiming(t *testing.T, kind string) {
 	if err := slow.wait(t); err == nil || !strings.Contains(err.Error(), "too long") {
 		t.Errorf("closed with %v", err)
 	}
-	if took := time.Since(begun); took > 15*time.Second {
+	if took := time.Since(begun); took > 6*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	silent.end()

@@ -297,8 +297,12 @@ func TestHeldHTTP3EndsThoughNothingIsRead(t *testing.T) {
 	url := http3Holder(t, held, func(*http.Request) *feed { return f })
 	open(t, http3Client(t), url)
 	fill(t, f)
+	begun := time.Now()
 	f.end()
-	f.wait(t) // for half of the write timeout at most
+	f.wait(t)
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
 }
 
 // freezer is a socket that stops taking anything.

@@ -166,8 +166,12 @@ func testServedEndsThoughNothingIsRead(t *testing.T, protocol string, stuck bool
 	s := server(t, protocol, held, func(*http.Request) *feed { return f })
 	deaf(t, s, stuck)
 	fill(t, f)
+	begun := time.Now()
 	f.end()
-	f.wait(t) // for half of the write timeout at most
+	f.wait(t)
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
 }
 
 // A change of the timing applies to open streams.

@@ -1,0 +1,104 @@
+package source
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-push/caddy-sse-push/internal/identity"
+	"github.com/sse-push/caddy-sse-push/internal/request"
+)
+
+// secret is the process's own, so that a key says nothing about what it was made of.
+var secret = func() (key [32]byte) {
+	rand.Read(key[:])
+	return key
+}()
+
+// key is what requests have in common that share a source.
+type key [sha256.Size]byte
+
+// credentials returns what a client has proved by sending it: cookies, Authorization, a certificate, and the user if it is proved. A
+// user whose name was taken on the client's word is none.
+func (s *Settings) credentials(r *http.Request, id identity.Identity) (all []string) {
+	if len(s.Cookies) == 0 {
+		all = append(all, r.Header["Cookie"]...)
+	}
+	for name, pair := range request.CookiePairs(r) {
+		if slices.Contains(s.Cookies, name) {
+			all = append(all, pair)
+		}
+	}
+	if n := len(all); n > 0 {
+		all = append(all, "cookies")
+	}
+	if lines := r.Header["Authorization"]; len(lines) > 0 {
+		all = append(append(all, lines...), "authorization")
+	}
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		all = append(all, string(r.TLS.PeerCertificates[0].Raw), "certificate")
+	}
+	if id.Grant != nil && id.User != "" {
+		all = append(all, id.User, "user")
+	}
+	return all
+}
+
+// keyOf returns the key of a request by a route. It reports false if the request has nothing that tells its client from others, and
+// so must not be shared.
+func (t *terms) keyOf(r *http.Request, id identity.Identity) (k key, ok bool) {
+	s := &t.settings
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	asked := originalURL(r)
+	parts := []string{t.rule(), scheme, r.Host, t.path}
+	for _, u := range []*url.URL{asked, r.URL} { // the next handlers may use either
+		parts = append(parts, u.EscapedPath(), s.query(u))
+	}
+	if s.Share != Everyone {
+		own := s.credentials(r, id)
+		if len(own) == 0 {
+			return key{}, false
+		}
+		parts = append(parts, own...)
+	}
+	mac := hmac.New(sha256.New, secret[:])
+	for _, part := range parts {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+		_, _ = mac.Write(size[:])
+		_, _ = io.WriteString(mac, part)
+	}
+	return key(mac.Sum(nil)), true
+}
+
+// query returns the query of a URL, as far as it counts.
+func (s *Settings) query(u *url.URL) string {
+	if len(s.Query) == 0 {
+		return u.RawQuery
+	}
+	given, counts := u.Query(), url.Values{}
+	for _, name := range s.Query {
+		if values, ok := given[name]; ok {
+			counts[name] = values
+		}
+	}
+	return counts.Encode()
+}
+
+// originalURL returns the URL that the client has sent, before any rewrite.
+func originalURL(r *http.Request) *url.URL {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.URL
+	}
+	return r.URL
+}

@@ -1,0 +1,107 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/instruction"
+)
+
+// nobody is the address of an upstream request that is made for everyone: it is no client's, and none that an app may trust.
+const nobody = "0.0.0.0:0"
+
+// visitor is what a source keeps of a client's request, to make its own of it.
+type visitor struct {
+	terms  *terms
+	next   caddyhttp.Handler
+	server *caddyhttp.Server
+	conn   *hub.Conn // nil until the client listens
+
+	host, remote, uri string
+	url, asked        *url.URL // as the site has rewritten it, and as the client sent it
+	header            http.Header
+	tls               *tls.ConnectionState
+	vars              map[string]any
+	values            map[any]any // more of the context
+}
+
+// leftOut are the headers of a client that its source does not send: they are the connection's, or would change what the answer is.
+var leftOut = []string{
+	"Accept-Encoding", "Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Last-Event-Id",
+	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Expect",
+}
+
+// newVisitor returns what a source keeps of a request. next are the site's next handlers.
+func (t *terms) newVisitor(r *http.Request, next caddyhttp.Handler) *visitor {
+	v := &visitor{terms: t, next: next, host: strings.Clone(r.Host), remote: r.RemoteAddr, uri: r.RequestURI, header: r.Header.Clone(), tls: r.TLS}
+	v.server, _ = r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	asked, present := *originalURL(r), *r.URL
+	v.asked, v.url = &asked, &present
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	v.vars = maps.Clone(vars)
+	v.values = map[any]any{}
+	for _, key := range []any{http.ServerContextKey, http.LocalAddrContextKey} {
+		v.values[key] = r.Context().Value(key)
+	}
+	delete(v.vars, caddyhttp.ClientIPVarKey)
+	delete(v.vars, caddyhttp.TrustedProxyVarKey)
+	for _, name := range leftOut {
+		v.header.Del(name)
+	}
+	instruction.Strip(v.header)
+	if t.settings.Share == Everyone {
+		v.header, v.remote = http.Header{}, nobody
+		if r.TLS != nil {
+			v.tls = &tls.ConnectionState{
+				Version: r.TLS.Version, HandshakeComplete: true, CipherSuite: r.TLS.CipherSuite,
+				NegotiatedProtocol: r.TLS.NegotiatedProtocol, ServerName: r.TLS.ServerName,
+			}
+		}
+	}
+	v.header.Set("Accept", "text/event-stream")
+	v.header.Set("Accept-Encoding", "identity") // without it, Go's transport asks for gzip
+	return v
+}
+
+// passKey is the context key of a source's own request, with its *pass.
+type passKey struct{}
+
+// pass marks the request of a source on its way through the site. The route that it belongs to passes it on.
+type pass struct {
+	terms     *terms // of the route that has passed it on; nil until then
+	wholeSite bool   // it is taken through the whole site, not only through the next handlers
+}
+
+// request returns an upstream request: one for the next handlers, or for the whole site.
+func (v *visitor) request(ctx context.Context, w http.ResponseWriter, lastEventID string, wholeSite bool) *http.Request {
+	for key, value := range v.values {
+		if value != nil {
+			ctx = context.WithValue(ctx, key, value)
+		}
+	}
+	asked := *v.asked
+	r := (&http.Request{
+		Method: http.MethodGet, URL: &asked, RequestURI: v.uri, Host: v.host, RemoteAddr: v.remote, TLS: v.tls,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: v.header.Clone(), Body: http.NoBody,
+	}).WithContext(ctx)
+	if lastEventID != "" {
+		r.Header.Set("Last-Event-ID", lastEventID)
+	}
+	if wholeSite {
+		return r
+	}
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, v.server) // with the URL that the client sent, which handlers may ask for
+	if vars, ok := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
+		maps.Copy(vars, v.vars)
+	}
+	*r.URL = *v.url
+	return r
+}
