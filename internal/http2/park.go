@@ -21,7 +21,11 @@ func (c *Conn) plan() {
 	switch {
 	case c.timer != nil || c.closed:
 	case s.isSpare() && !s.tableUnacked:
-		c.timer, c.planned = time.AfterFunc(c.pause, c.release), s.highest
+		pause := c.pause
+		if s.tableEmpty && s.tableSince == s.highest { // the table was emptied after a pause
+			pause = c.server.pause
+		}
+		c.timer, c.planned = time.AfterFunc(pause, c.release), s.highest
 	case !s.live && s.held == 0 && !s.goneAway:
 		c.timer = time.AfterFunc(restAfter, c.rest)
 	}
