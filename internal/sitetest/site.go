@@ -2,17 +2,16 @@ package sitetest
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
 
 // Site is a site of a Caddyfile, served by Caddy in this process.
@@ -63,38 +62,30 @@ func ServeAll(t *testing.T, bodies ...string) []*Site {
 // ServeWith is ServeAll with more lines for the servers' global options.
 func ServeWith(t *testing.T, options string, bodies ...string) []*Site {
 	t.Helper()
-	for range 5 {
-		sites := make([]*Site, len(bodies))
-		logFile := filepath.Join(t.TempDir(), "log")
-		for i, body := range bodies {
-			sites[i] = NewSite(t, body)
-			sites[i].LogFile, sites[i].options = logFile, options
-		}
-		err := Load(sites, bodies...)
-		if err == nil {
-			t.Cleanup(func() {
-				if err := caddy.Stop(); err != nil {
-					t.Error(err)
-				}
-				if t.Failed() {
-					t.Logf("Caddy's log:\n%s", sites[0].Log())
-				}
-			})
-			return sites
-		}
-		// Another process may have taken a port that was free a moment ago.
-		if !strings.Contains(err.Error(), "address already in use") && !strings.Contains(err.Error(), "ambiguous site definition") {
-			t.Fatal(err)
-		}
+	sites := make([]*Site, len(bodies))
+	logFile := filepath.Join(t.TempDir(), "log")
+	for i, body := range bodies {
+		sites[i] = NewSite(t, body)
+		sites[i].LogFile, sites[i].options = logFile, options
 	}
-	t.Fatal("found no free port")
-	return nil
+	if err := Load(sites, bodies...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("Caddy's log:\n%s", sites[0].Log())
+		}
+	})
+	return sites
 }
 
 // NewSite returns a site with a port of its own, which is not yet served.
 func NewSite(t *testing.T, body string) *Site {
 	t.Helper()
-	port := freePort(t)
+	port := brokertest.Port(t)
 	s := &Site{T: t, Addr: fmt.Sprintf("127.0.0.1:%d", port)}
 	s.Reconnect()
 	s.URL = "http://" + s.Addr
@@ -102,32 +93,6 @@ func NewSite(t *testing.T, body string) *Site {
 		s.URL = fmt.Sprintf("https://localhost:%d", port)
 	}
 	return s
-}
-
-var (
-	portsMu sync.Mutex // guards ports
-	ports   = map[int]bool{}
-)
-
-// freePort returns an unused port, each one once. It lies below the ports of outgoing connections, of which other tests may
-// open thousands before the site listens.
-func freePort(t *testing.T) int {
-	t.Helper()
-	portsMu.Lock()
-	defer portsMu.Unlock()
-	for range 1000 {
-		port := 10_000 + rand.IntN(22_000)
-		if ports[port] {
-			continue
-		}
-		ports[port] = true
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("found no free port")
-	return 0
 }
 
 // Reconnect lets the next requests use new connections, as a reload closes idle ones.

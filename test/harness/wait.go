@@ -1,10 +1,8 @@
 package harness
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"net"
-	"sync"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,27 +18,10 @@ func EventuallyEqual[T comparable](t testing.TB, what string, want T, get func()
 	}
 }
 
-var (
-	portsMu sync.Mutex // guards ports
-	ports   = map[int]bool{}
-)
-
-// Port returns a port that is free on 127.0.0.1, each once. It lies below those that the system takes for outgoing connections,
-// and above those of brokertest, whose suites may run at the same time.
+// Port is brokertest.Port as text.
 func Port(t testing.TB) string {
 	t.Helper()
-	portsMu.Lock()
-	defer portsMu.Unlock()
-	for range 1000 {
-		port := 30_000 + rand.IntN(2_700)
-		if ports[port] || !PortIsFree(fmt.Sprint(port)) {
-			continue
-		}
-		ports[port] = true
-		return fmt.Sprint(port)
-	}
-	t.Fatal("no free port")
-	return ""
+	return strconv.Itoa(brokertest.Port(t))
 }
 
 // PortIsFree reports whether nobody listens on a port of 127.0.0.1.
