@@ -11,6 +11,8 @@ func clientPrefix(h header) int {
 	switch h.kind {
 	case http2.FrameSettings, http2.FrameWindowUpdate, http2.FramePing:
 		return int(min(h.length, maxPrefix))
+	case http2.FramePriorityUpdate:
+		return int(min(h.length, 4))
 	}
 	return 0
 }
@@ -53,10 +55,10 @@ func (s *state) clientFrame(h header, p []byte) verdict {
 		return s.clientPing(h, p)
 	case http2.FramePriority:
 		return s.clientPriority(h)
+	case http2.FramePriorityUpdate:
+		return s.clientPriorityUpdate(h, p)
 	case http2.FrameGoAway:
-		if !s.live && !s.goneAway {
-			s.goAway(http2.ErrCodeNo, s.highest)
-		}
+		return s.clientGoAway(h)
 	case http2.FrameContinuation, http2.FramePushPromise:
 		return s.refuse(http2.ErrCodeProtocol)
 	}
@@ -216,10 +218,10 @@ func (s *state) connectionWindow(n uint32) verdict {
 
 func (s *state) clientSettings(h header, p []byte) verdict {
 	switch {
-	case h.id != 0:
-		return s.refuse(http2.ErrCodeProtocol)
 	case h.ack() && h.length > 0:
 		return s.refuse(http2.ErrCodeFrameSize)
+	case h.id != 0:
+		return s.refuse(http2.ErrCodeProtocol)
 	case h.ack():
 		return s.clientSettingsAck()
 	}
@@ -280,4 +282,28 @@ func (s *state) clientPriority(h header) verdict {
 	}
 	st := s.streams.find(h.id)
 	return verdict{drop: !s.ids(h.id) || st != nil && st.held}
+}
+
+func (s *state) clientPriorityUpdate(h header, p []byte) verdict {
+	switch {
+	case h.id != 0:
+		return s.refuse(http2.ErrCodeProtocol)
+	case len(p) < 4:
+		return s.refuse(http2.ErrCodeFrameSize)
+	case binary.BigEndian.Uint32(p)&maxWindow == 0: // the stream that it is about
+		return s.refuse(http2.ErrCodeProtocol)
+	}
+	return verdict{drop: !s.live}
+}
+
+func (s *state) clientGoAway(h header) verdict {
+	switch {
+	case h.id != 0:
+		return s.refuse(http2.ErrCodeProtocol)
+	case h.length < 8:
+		return s.refuse(http2.ErrCodeFrameSize)
+	case !s.live && !s.goneAway: // the inner server would do the same
+		s.goAway(http2.ErrCodeNo, s.highest)
+	}
+	return verdict{drop: !s.live}
 }

@@ -117,6 +117,11 @@ func TestErrorsWhileParked(t *testing.T) {
 		"SETTINGS of a stream":  {func(x *client) error { return x.WriteRawFrame(http2.FrameSettings, 0, 1, nil) }, http2.ErrCodeProtocol},
 		"101 settings":          {func(x *client) error { return x.WriteRawFrame(http2.FrameSettings, 0, 0, make([]byte, 606)) }, http2.ErrCodeProtocol},
 		"a stream that is even": {func(x *client) error { x.next = 4; x.request("GET", "/", true); return nil }, http2.ErrCodeProtocol},
+		"a GOAWAY of a stream":  {func(x *client) error { return x.WriteRawFrame(http2.FrameGoAway, 0, 1, make([]byte, 8)) }, http2.ErrCodeProtocol},
+		"a GOAWAY of 7 bytes":   {func(x *client) error { return x.WriteRawFrame(http2.FrameGoAway, 0, 0, make([]byte, 7)) }, http2.ErrCodeFrameSize},
+		"a priority of nothing": {func(x *client) error { return x.WriteRawFrame(http2.FramePriorityUpdate, 0, 0, make([]byte, 5)) }, http2.ErrCodeProtocol},
+		"a priority of 3 bytes": {func(x *client) error { return x.WriteRawFrame(http2.FramePriorityUpdate, 0, 0, make([]byte, 3)) }, http2.ErrCodeFrameSize},
+		"a priority elsewhere":  {func(x *client) error { return x.WriteRawFrame(http2.FramePriorityUpdate, 0, 1, make([]byte, 5)) }, http2.ErrCodeProtocol},
 		"a frame that is too large": {func(x *client) error {
 			_, err := x.far.Write(header{1<<24 - 1, 0xee, 0, 0}.append(nil))
 			return err
