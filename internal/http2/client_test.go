@@ -2,6 +2,7 @@ package http2
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"testing"
@@ -20,6 +21,8 @@ type client struct {
 	buf  bytes.Buffer
 	dec  *hpack.Decoder
 	next uint32
+
+	window, upload int64 // of the connection: what the server may send, and the client
 }
 
 // frames returns a client that has said hello, and that grants this much more than the initial window.
@@ -32,9 +35,33 @@ func (s *site) frames(t testing.TB, window uint32, settings ...http2.Setting) *c
 }
 
 func newClient(t testing.TB, c *Conn, end far) *client {
-	x := &client{Framer: http2.NewFramer(end, end), far: end, t: t, c: c, next: 1, dec: hpack.NewDecoder(65536, nil)}
+	x := &client{far: end, t: t, c: c, next: 1, dec: hpack.NewDecoder(65536, nil), window: initialWindow, upload: initialWindow}
+	x.Framer = http2.NewFramer(sent{x}, end)
 	x.enc = hpack.NewEncoder(&x.buf)
 	return x
+}
+
+// sent takes what the Framer writes, which is a frame at a time.
+type sent struct{ x *client }
+
+func (s sent) Write(b []byte) (int, error) {
+	switch h := parseHeader(b); {
+	case h.kind == http2.FrameData:
+		s.x.upload -= int64(h.length)
+	case h.kind == http2.FrameWindowUpdate && h.id == 0 && h.length == 4:
+		s.x.window += int64(binary.BigEndian.Uint32(b[headerLen:]) & maxWindow)
+	}
+	return s.x.far.Write(b)
+}
+
+// got notes what a frame from the server does to the windows.
+func (x *client) got(h header, p []byte) {
+	switch {
+	case h.kind == http2.FrameData:
+		x.window -= int64(h.length)
+	case h.kind == http2.FrameWindowUpdate && h.id == 0:
+		x.upload += int64(binary.BigEndian.Uint32(p))
+	}
 }
 
 // hello says hello, and grants this much more than the initial window.
@@ -131,9 +158,13 @@ func (x *client) read() string {
 		if err != nil {
 			return err.Error()
 		}
-		if s := x.say(f); f.Header().Type != http2.FrameWindowUpdate {
-			return s
+		h := f.Header()
+		u, ok := f.(*http2.WindowUpdateFrame)
+		if !ok {
+			x.got(header{h.Length, h.Type, h.Flags, h.StreamID}, nil)
+			return x.say(f)
 		}
+		x.got(header{h.Length, h.Type, h.Flags, h.StreamID}, binary.BigEndian.AppendUint32(nil, u.Increment))
 	}
 }
 

@@ -220,12 +220,15 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush()
 	f := &feed{room: make(chan struct{}, 1), over: make(chan struct{})}
-	st := r.Context().Value(connKey{}).(*Conn).hold(r.Context(), func(b []byte) error {
-		if _, err := w.Write(b); err != nil {
-			return err
-		}
-		return http.NewResponseController(w).Flush()
-	})
+	var st *Held
+	if c := r.Context().Value(connKey{}).(*Conn); c != nil {
+		st = c.hold(r.Context(), func(b []byte) error {
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+			return http.NewResponseController(w).Flush()
+		})
+	}
 	if st != nil {
 		f.st = st
 		st.Attach(f)
