@@ -20,9 +20,9 @@ const secret = "s3cret-of-the-route"
 
 const (
 	// patience is the timeout of examinations to which all comes that is waited for, however busy the machine is.
-	patience = 20 * time.Second
-	// haste is the timeout of those that wait for what does not come.
-	haste = time.Second
+	patience = 30 * time.Second
+	// haste is the timeout of those that wait for what does not come. What does come has to come within it.
+	haste = 4 * time.Second
 )
 
 // fake is a hub with a proxy in front, and faults of both.

@@ -302,5 +302,5 @@ func TestWrapperExits(t *testing.T) {
 		fmt.Fprint(conn, "GET /events?userId=u1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}
 	brokertest.Eventually(t, "all are there", func() bool { return p.CountConnections() == 1000 })
-	p.Terminate(20 * time.Second)
+	p.Terminate()
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -157,6 +156,6 @@ func TestParkedConnectionsAndExit(t *testing.T) {
 	p := sitetest.StartProcess(t, sitetest.Crowded("tls internal\n", "", "drain 1s"), "h2", 0, wrap)
 	all := follow(t, p.Site, 1000)
 	p.HTTP.CloseIdleConnections()
-	p.Terminate(20 * time.Second)
+	p.Terminate()
 	brokertest.Eventually(t, "all streams have ended", func() bool { return allOf(all, (*follower).hasEnded) })
 }

@@ -47,9 +47,12 @@ func (f *feed) putNow(frame []byte) {
 	waker.Wake(true)
 }
 
-func (f *feed) end() {
+// end ends the source after its last frames. From then on, a client that takes nothing for a second is given up, as one may on a
+// busy machine: a test that has much to read reads it before.
+func (f *feed) end(last ...[]byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.frames = append(f.frames, last...)
 	f.ended = true
 	if f.waker != nil {
 		f.waker.Wake(false)
