@@ -3,8 +3,6 @@ package feed
 import (
 	"sync/atomic"
 	"time"
-
-	"github.com/sse-push/caddy-sse-push/broker"
 )
 
 // Counts are what feeds have read. Several may share them, one after the other or at once.
@@ -25,7 +23,7 @@ func (c *Counts) Last() time.Time {
 	return time.Time{}
 }
 
-func (c *Counts) add(*broker.Record) {
+func (c *Counts) add() {
 	c.Events.Add(1)
 	c.last.Store(time.Now().UnixNano())
 }

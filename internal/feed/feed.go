@@ -266,11 +266,11 @@ func (f *Feed) stored(records []broker.Record, results []broker.Result) (n int, 
 		switch {
 		case err == nil && r.Err == nil:
 			n++
-			if records[i].Kind == broker.Event {
-				f.config.Counts.add(&records[i])
-			}
 			if f.config.Stored != nil {
 				f.config.Stored(&records[i], r.Position)
+			}
+			if records[i].Kind == broker.Event {
+				f.config.Counts.add()
 			}
 		case err == nil:
 			err = r.Err

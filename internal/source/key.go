@@ -59,7 +59,7 @@ func (t *terms) keyOf(r *http.Request, id identity.Identity) (k key, ok bool) {
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	asked := originalURL(r)
+	asked := originalOf(r).URL
 	parts := []string{t.rule(), scheme, r.Host, t.path}
 	for _, u := range []*url.URL{asked, r.URL} { // the next handlers may use either
 		parts = append(parts, u.EscapedPath(), s.query(u))
@@ -95,10 +95,10 @@ func (s *Settings) query(u *url.URL) string {
 	return counts.Encode()
 }
 
-// originalURL returns the URL that the client has sent, before any rewrite.
-func originalURL(r *http.Request) *url.URL {
+// originalOf returns a request as the client has sent it, before any rewrite.
+func originalOf(r *http.Request) *http.Request {
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		return original.URL
+		return &original
 	}
-	return r.URL
+	return r
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
 )
 
@@ -23,14 +22,15 @@ type visitor struct {
 	terms  *terms
 	next   caddyhttp.Handler
 	server *caddyhttp.Server
-	conn   *hub.Conn // nil until the client listens
+	conn   string // the id of its connection; "" until the client listens
 
-	host, remote, uri string
-	url, asked        *url.URL // as the site has rewritten it, and as the client sent it
-	header            http.Header
-	tls               *tls.ConnectionState
-	vars              map[string]any
-	values            map[any]any // more of the context
+	host, remote  string
+	url, asked    *url.URL // as the site has rewritten it, and as the client sent it
+	uri, askedURI string
+	header        http.Header
+	tls           *tls.ConnectionState
+	vars          map[string]any
+	values        map[any]any // more of the context
 }
 
 // leftOut are the headers of a client that its source does not send: they are the connection's, or would change what the answer is.
@@ -43,8 +43,9 @@ var leftOut = []string{
 func (t *terms) newVisitor(r *http.Request, next caddyhttp.Handler) *visitor {
 	v := &visitor{terms: t, next: next, host: strings.Clone(r.Host), remote: r.RemoteAddr, uri: r.RequestURI, header: r.Header.Clone(), tls: r.TLS}
 	v.server, _ = r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	asked, present := *originalURL(r), *r.URL
-	v.asked, v.url = &asked, &present
+	original := originalOf(r)
+	asked, present := *original.URL, *r.URL
+	v.asked, v.askedURI, v.url = &asked, original.RequestURI, &present
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	v.vars = maps.Clone(vars)
 	v.values = map[any]any{}
@@ -89,7 +90,7 @@ func (v *visitor) request(ctx context.Context, w http.ResponseWriter, lastEventI
 	}
 	asked := *v.asked
 	r := (&http.Request{
-		Method: http.MethodGet, URL: &asked, RequestURI: v.uri, Host: v.host, RemoteAddr: v.remote, TLS: v.tls,
+		Method: http.MethodGet, URL: &asked, RequestURI: v.askedURI, Host: v.host, RemoteAddr: v.remote, TLS: v.tls,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: v.header.Clone(), Body: http.NoBody,
 	}).WithContext(ctx)
 	if lastEventID != "" {
@@ -102,6 +103,6 @@ func (v *visitor) request(ctx context.Context, w http.ResponseWriter, lastEventI
 	if vars, ok := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
 		maps.Copy(vars, v.vars)
 	}
-	*r.URL = *v.url
+	*r.URL, r.RequestURI = *v.url, v.uri
 	return r
 }

@@ -106,7 +106,7 @@ func (s *source) join(a *asker) bool {
 func (s *source) heard(a *asker, c *hub.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.visitor.conn = c
+	a.visitor.conn = c.ID
 }
 
 // leave undoes join: the client listens, or does not want to any more.
@@ -115,7 +115,7 @@ func (s *source) leave(a *asker) {
 	defer s.mu.Unlock()
 	s.joining--
 	s.askers = slices.DeleteFunc(s.askers, func(other *asker) bool { return other == a })
-	if a.visitor.conn == nil && len(s.visitors) > 1 {
+	if a.visitor.conn == "" && len(s.visitors) > 1 {
 		s.visitors = slices.DeleteFunc(s.visitors, func(v *visitor) bool { return v == a.visitor })
 	}
 	if s.answerTo == a && s.cancel != nil {
@@ -147,7 +147,7 @@ func (s *source) isHeard() bool { return s.joining > 0 || s.log.Listeners(s.id) 
 // an earlier config are no longer to be used. The caller holds mu.
 func (s *source) pick() (v *visitor, wholeSite bool) {
 	v = s.visitors[len(s.visitors)-1]
-	present := slices.DeleteFunc(slices.Clone(s.visitors), func(v *visitor) bool { return v.conn != nil && v.conn.Ended() })
+	present := slices.DeleteFunc(slices.Clone(s.visitors), func(v *visitor) bool { return v.conn != "" && s.log.Open(v.conn) == nil })
 	if len(present) > 0 {
 		s.visitors, v = present, present[len(present)-1]
 	}
