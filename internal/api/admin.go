@@ -31,6 +31,7 @@ func init() { caddy.RegisterModule(AdminAPI{}) }
 //	GET    /sse_push/hubs/{hub}/users[/{user}]
 //	DELETE /sse_push/hubs/{hub}/users/{user}
 //	GET    /sse_push/hubs/{hub}/topics[/{topic}]
+//	GET    /sse_push/hubs/{hub}/sources
 //	GET    /sse_push/hubs/{hub}/position
 //	GET    /sse_push/hubs/{hub}/health
 type AdminAPI struct {

@@ -26,6 +26,6 @@ func Serve(w http.ResponseWriter, r *http.Request, p *pool.Hub, c Call) {
 	case c.isControl(r):
 		serveControl(w, r, p, c)
 	default:
-		serveView(w, r, p.Hub, c.Path)
+		serveView(w, r, p, c.Path)
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 // serveView answers a question about a hub.
-func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call string) {
+func serveView(w http.ResponseWriter, r *http.Request, p *pool.Hub, call string) {
+	theHub := p.Hub
 	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 	defer cancel()
 	kind, name, named := strings.Cut(call, "/")
@@ -44,6 +46,9 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 	case kind == "topics" && !named:
 		params = []string{"limit", "after"}
 		view = func(q url.Values) (any, *problem.Problem) { return viewTopics(ctx, theHub, q) }
+	case call == "sources":
+		params = []string{"limit", "after"}
+		view = func(q url.Values) (any, *problem.Problem) { return viewSources(p, q) }
 	case call == "position":
 		view = func(url.Values) (any, *problem.Problem) { return viewPosition(ctx, theHub) }
 	case call == "health":
@@ -53,13 +58,13 @@ func serveView(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, call str
 		problem.New(http.StatusNotFound, "there is no %s on the internal route", problem.Clip(call)).Write(w)
 		return
 	}
-	if p := CheckCall(r, allowed, params); p != nil {
-		p.Write(w)
+	if bad := CheckCall(r, allowed, params); bad != nil {
+		bad.Write(w)
 		return
 	}
-	v, p := view(r.URL.Query())
-	if p != nil {
-		p.Write(w)
+	v, bad := view(r.URL.Query())
+	if bad != nil {
+		bad.Write(w)
 		return
 	}
 	writeJSON(w, http.StatusOK, v)

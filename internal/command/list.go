@@ -109,6 +109,31 @@ func topicsCommand() *cobra.Command {
 	}, true)
 }
 
+func sourcesCommand() *cobra.Command {
+	return listFlags(&cobra.Command{
+		Use:   "sources",
+		Short: "Lists the app's streams that are shared on this node, oldest first",
+		Long: longText(`
+Lists the app's streams that the hub has opened on this node to share them ("source" in the Caddyfile), oldest first. Clients
+that have asked and wait for the app's first answer count as "asking".
+
+States: opening (waits for the app's answer), open, waiting (opens the stream again in a moment), lingering (nobody listens any
+more), ending (closed, and the app has yet to notice).`),
+		Example: examples("caddy sse-push sources", "caddy sse-push sources --limit 0 --json"),
+		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
+			return printList(ctx, cmd, c, path+"/sources", nil,
+				newPrinter(cmd, "SOURCE", "PATH", "SHARED", "STATE", "LISTENERS", "ASKING", "EVENTS", "BYTES", "SINCE", "REOPENED", "LAST ERROR"),
+				func(l *api.SourceList) ([]api.Source, int, string) { return l.Sources, l.Total, l.Next },
+				func(s *api.Source) []string {
+					return []string{
+						s.ID, s.Path, s.Shared, s.State, strconv.Itoa(s.Listeners), strconv.Itoa(s.Asking), strconv.FormatUint(s.Events, 10),
+						humanize.IBytes(s.Bytes), s.Since.Local().Format(time.DateTime), strconv.Itoa(s.Reopened), s.LastError,
+					}
+				})
+		}),
+	}, true)
+}
+
 func bytesText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
 // printList prints a list, page by page. rows returns what a page of the answer has: its rows, how many there are in all, and

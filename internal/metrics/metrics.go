@@ -9,11 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 )
 
 // Register adds the metrics of the hubs that live returns to a config's registry. Each config has a registry of its own,
 // while the counts live in the hubs, so they go on through a reload.
-func Register(registry prometheus.Registerer, live func() []*hub.Hub) error {
+func Register(registry prometheus.Registerer, live func() []*pool.Hub) error {
 	err := registry.Register(collector{live})
 	if errors.As(err, &prometheus.AlreadyRegisteredError{}) {
 		return nil
@@ -22,7 +23,7 @@ func Register(registry prometheus.Registerer, live func() []*hub.Hub) error {
 }
 
 // collector reads the hubs when Prometheus asks.
-type collector struct{ live func() []*hub.Hub }
+type collector struct{ live func() []*pool.Hub }
 
 // metric describes a metric whose first label is the hub's name.
 func metric(name, help string, labels ...string) *prometheus.Desc {
@@ -54,6 +55,7 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		connectionsMetric, usersMetric, publishedMetric, deliveredMetric, bytesMetric, delayMetric, catchupsMetric, gapsMetric,
 		coalescedMetric, expiredMetric, rejectedMetric, skippedMetric, pendingMetric, lagMetric, historyMetric, historyBytesMetric, drainingMetric,
+		sourcesMetric, sourceEventsMetric, sourceBytesMetric, sourceUpstreamsMetric, sourceDroppedMetric,
 	} {
 		out <- d
 	}
@@ -62,18 +64,26 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. While a reload changes a hub's broker there are two hubs of its name: their
 // counts are added up.
 func (c collector) Collect(out chan<- prometheus.Metric) {
-	byName := map[string]*hub.Stats{}
-	for _, h := range c.live() {
-		s := h.Stats()
-		if other := byName[h.Name]; other != nil {
-			other.Add(s)
+	byName := map[string]*stats{}
+	for _, p := range c.live() {
+		hub, sources := p.Stats(), p.SourceStats()
+		if other := byName[p.Name]; other != nil {
+			other.hub.Add(hub)
+			other.sources.Add(sources)
 		} else {
-			byName[h.Name] = &s
+			byName[p.Name] = &stats{hub, sources}
 		}
 	}
 	for name, s := range byName {
-		collect(out, name, s)
+		collect(out, name, &s.hub)
+		collectSources(out, name, &s.sources)
 	}
+}
+
+// stats are the counts of the hubs of one name.
+type stats struct {
+	hub     hub.Stats
+	sources pool.SourceStats
 }
 
 // collect sends the counts of the hubs of one name.

@@ -45,7 +45,9 @@ func (p *Hub) askAnew(user string) {
 // Explain answers a question by the config in force.
 func (p *Hub) Explain(q hub.Question) (hub.Explanation, error) {
 	q.Granted = p.config.Load().grants
-	return p.Hub.Explain(q)
+	x, err := p.Hub.Explain(q)
+	nameSources(&x, p.SourceList())
+	return x, err
 }
 
 // Destruct implements caddy.Destructor. It drains and closes the hub in the background, since Caddy holds the lock of its config

@@ -3,8 +3,6 @@ package pool
 import (
 	"cmp"
 	"slices"
-
-	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
 // eachHub calls a function for each of the process's hubs.
@@ -34,7 +32,7 @@ func Live() (live []*Hub) {
 }
 
 // All returns all hubs of the process, including those that a reload is replacing.
-func All() (all []*hub.Hub) {
-	eachHub(func(p *Hub) { all = append(all, p.Hub) })
+func All() (all []*Hub) {
+	eachHub(func(p *Hub) { all = append(all, p) })
 	return all
 }

@@ -106,14 +106,25 @@ var (
 
 // Every example runs as it is printed, save for addresses and ids. Those of the doctor have a test of their own.
 func TestCommandExamples(t *testing.T) {
+	app := sitetest.NewStreamer(t)
 	s, o := operated(t, `sse_push /events {
+		hub main
 		user query userId
 		anonymous
 		topics orders/*
 		internal /_sse {
 			allow loopback
 		}
-	}`)
+	}
+	sse_push /clock {
+		hub main
+		anonymous
+		source {
+			share everyone
+		}
+	}
+	reverse_proxy `+app.Address)
+	<-opening(s, "/clock") // a source, which the commands list
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() { // for examples that wait for events
 		defer close(stopped)

@@ -10,7 +10,6 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
-	"github.com/sse-push/caddy-sse-push/internal/source"
 )
 
 // shared returns a site that shares what an app streams at /clock.
@@ -111,7 +110,7 @@ func TestSourceIsNotFor(t *testing.T) {
 }
 
 // sources returns what operators see of the sources of the one hub.
-func sources() []source.Info { return source.List(pool.Live()[0]) }
+func sources() []pool.Source { return pool.Live()[0].SourceList() }
 
 // opening asks for a stream, which may have to wait for the app.
 func opening(s *sitetest.Site, target string, headers ...string) <-chan *sitetest.Client {

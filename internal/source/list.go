@@ -3,42 +3,25 @@ package source
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 )
 
-// Info describes a source to operators.
-type Info struct {
-	ID        string     `json:"id"`
-	Path      string     `json:"path"`
-	Shared    string     `json:"shared"`
-	State     State      `json:"state"`
-	Listeners int        `json:"listeners"`
-	Asking    int        `json:"asking"` // clients that wait for the app's first answer
-	Events    uint64     `json:"events"`
-	Bytes     uint64     `json:"bytes"`
-	Since     time.Time  `json:"since"`
-	LastEvent *time.Time `json:"last_event,omitempty"`
-	Reopened  int        `json:"reopened"`
-	LastError string     `json:"last_error,omitempty"`
-}
-
-// List returns the sources of a hub, the oldest first.
-func List(p *pool.Hub) []Info {
-	infos := []Info{}
-	for _, s := range RegistryOf(p).list() {
+// List implements pool.Sourcer.
+func (reg *Registry) List() []pool.Source {
+	infos := []pool.Source{}
+	for _, s := range reg.list() {
 		infos = append(infos, s.info())
 	}
-	slices.SortFunc(infos, func(a, b Info) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(infos, func(a, b pool.Source) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID)) })
 	return infos
 }
 
-func (s *source) info() Info {
+func (s *source) info() pool.Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := Info{
-		ID: s.id, Path: s.path, Shared: s.share, State: s.state, Listeners: s.log.Listeners(s.id), Asking: len(s.askers), Events: s.counts.Events.Load(),
+	i := pool.Source{
+		ID: s.id, Path: s.path, Shared: s.share, State: string(s.state), Listeners: s.log.Listeners(s.id), Asking: len(s.askers), Events: s.counts.Events.Load(),
 		Bytes: s.counts.Bytes.Load(), Since: s.began, Reopened: s.reopened, LastError: s.lastErr,
 	}
 	if last := s.counts.Last(); !last.IsZero() {
@@ -46,25 +29,21 @@ func (s *source) info() Info {
 	}
 	switch {
 	case s.over != nil, !s.leaving.IsZero():
-		i.State = Ending
+		i.State = string(Ending)
 	case s.state == Open && !s.unheard.IsZero():
-		i.State = Lingering
+		i.State = string(Lingering)
 	}
 	return i
 }
 
-// StatsOf returns the counts of a hub's sources.
-func StatsOf(p *pool.Hub) Stats {
-	reg := RegistryOf(p)
-	if reg == nil {
-		return Stats{}
-	}
+// Stats implements pool.Sourcer.
+func (reg *Registry) Stats() pool.SourceStats {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	stats := reg.totals.read()
 	stats.Open = len(reg.all)
 	for s := range reg.all {
-		stats.take(&s.counts)
+		take(&stats, &s.counts)
 	}
 	return stats
 }

@@ -27,7 +27,7 @@ type Registry struct {
 
 // RegistryOf returns the sources of a hub; nil if the hub is about to end.
 func RegistryOf(p *pool.Hub) *Registry {
-	reg, _ := p.Resident("sources", func(p *pool.Hub) pool.Resident {
+	reg, _ := p.Resident(pool.SourcesResident, func(p *pool.Hub) pool.Resident {
 		return &Registry{hub: p, byKey: map[key]*source{}, all: map[*source]bool{}, totals: newTotals()}
 	}).(*Registry)
 	return reg

@@ -230,6 +230,14 @@ const lists = {
 		columns: [{ title: 'Topic', class: 'name', text: (t) => t.topic }, { title: 'Connections', class: 'number', text: (t) => count(t.connections) },
 			act((t) => button('Show', `connections with ${t.topic}`, () => choose({ topic: t.topic })))],
 	},
+	sources: {
+		key: (s) => s.id,
+		none: 'No stream of the app is shared.',
+		columns: [{ title: 'Source', class: 'name', text: (s) => s.path }, { title: 'Shared', text: (s) => s.shared }, { title: 'State', text: (s) => s.state },
+			{ title: 'Listeners', class: 'number', text: (s) => count(s.listeners) }, { title: 'Events', class: 'number', text: (s) => count(s.events) },
+			{ title: 'Open for', class: 'number', text: (s) => ago(s.since) },
+			act((s) => button('Show', `connections of ${s.path}`, () => choose({ topic: s.id })))],
+	},
 	slowest: {
 		key: (c) => c.id,
 		none: 'Nobody is behind.',

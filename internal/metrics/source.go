@@ -1,0 +1,29 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sse-push/caddy-sse-push/internal/pool"
+)
+
+var (
+	sourcesMetric         = metric("sources", "Streams of the app that are shared.")
+	sourceEventsMetric    = metric("source_events_total", "Events that shared sources have read from the app and stored.")
+	sourceBytesMetric     = metric("source_bytes_total", "Bytes that shared sources have read from the app.")
+	sourceUpstreamsMetric = metric("source_upstreams_total", "Requests of shared sources to the app, by how they ended.", "outcome")
+	sourceDroppedMetric   = metric("source_dropped_total", "Events of the app that were dropped because their names are reserved.")
+)
+
+// collectSources sends the counts of the shared sources of the hubs of one name.
+func collectSources(out chan<- prometheus.Metric, name string, s *pool.SourceStats) {
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, kind, value, append([]string{name}, labels...)...)
+	}
+	send(sourcesMetric, prometheus.GaugeValue, float64(s.Open))
+	send(sourceEventsMetric, prometheus.CounterValue, float64(s.Events))
+	send(sourceBytesMetric, prometheus.CounterValue, float64(s.Bytes))
+	send(sourceDroppedMetric, prometheus.CounterValue, float64(s.Dropped))
+	for outcome, n := range s.Upstreams {
+		send(sourceUpstreamsMetric, prometheus.CounterValue, float64(n), outcome)
+	}
+}

@@ -1,0 +1,92 @@
+package sitetest_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/internal/api"
+	"github.com/sse-push/caddy-sse-push/internal/sitetest"
+)
+
+// sourcesOf asks the internal route for the sources.
+func sourcesOf(s *sitetest.Site, query string) (list api.SourceList) {
+	s.T.Helper()
+	a := s.Do("GET", "/_sse/sources"+query, "")
+	if err := json.Unmarshal([]byte(a.Body), &list); err != nil || a.Status != 200 {
+		s.T.Fatalf("got %d %s", a.Status, a.Body)
+	}
+	return list
+}
+
+// Operators see sources by the internal route, the admin endpoint, the commands, explanations and metrics.
+func TestSourceViews(t *testing.T) {
+	app := sitetest.NewStreamer(t)
+	s, o := operated(t, shared(app, "", "share everyone")+sitetest.Metrics)
+	if list := sourcesOf(s, ""); list.Sources == nil || len(list.Sources) != 0 || list.Total != 0 {
+		t.Errorf("before the first: %+v", list)
+	}
+	wantMetrics(s, map[string]float64{
+		`sse_push_sources{hub="main"}`: 0, `sse_push_source_events_total{hub="main"}`: 0, `sse_push_source_dropped_total{hub="main"}`: 0,
+		`sse_push_source_upstreams_total{hub="main",outcome="stream"}`: 0,
+	})
+
+	opened := opening(s, "/clock")
+	upstream := app.Next()
+	const text = "event: tick\ndata: one\n\nevent: sse:forged\ndata: two\n\nevent: tick\ndata: three\n\n"
+	upstream.Send(text)
+	c := (<-opened).Begin()
+	c.Want("one", "three")
+	other := s.Open("/clock?zone=utc")
+	app.Next()
+
+	list := sourcesOf(s, "")
+	if len(list.Sources) != 2 || list.Total != 2 || list.Next != "" {
+		t.Fatalf("got %+v", list)
+	}
+	first := list.Sources[0]
+	if first.Path != "/clock" || first.Shared != "everyone" || first.State != "open" || first.Listeners != 1 || first.Asking != 0 || first.Events != 2 ||
+		first.Bytes != uint64(len(text)) || first.LastEvent == nil || first.Reopened != 0 || first.LastError != "" || first.Since.IsZero() {
+		t.Errorf("got %+v", first)
+	}
+	if second := list.Sources[1]; second.ID == first.ID || second.Events != 0 || second.LastEvent != nil || second.Listeners != 1 {
+		t.Errorf("got %+v", second)
+	}
+
+	// Page by page.
+	page := sourcesOf(s, "?limit=1")
+	if len(page.Sources) != 1 || page.Sources[0].ID != first.ID || page.Total != 2 || page.Next == "" {
+		t.Errorf("the first page: %+v", page)
+	}
+	if page = sourcesOf(s, "?limit=1&after="+page.Next); len(page.Sources) != 1 || page.Sources[0].ID != list.Sources[1].ID || page.Next != "" {
+		t.Errorf("the second page: %+v", page)
+	}
+	if a := s.Do("GET", "/_sse/sources?user=u1", ""); a.Status != 400 || !strings.Contains(a.Body, `"field":"user"`) {
+		t.Errorf("an unknown parameter: got %d %s", a.Status, a.Body)
+	}
+	if a := s.Do("DELETE", "/_sse/sources", ""); a.Status != 405 {
+		t.Errorf("DELETE: got %d", a.Status)
+	}
+	if byAdmin := askFor[api.SourceList](t, adminEndpoint(t), "/sse_push/hubs/main/sources"); byAdmin.Total != 2 || byAdmin.Sources[0].ID != first.ID {
+		t.Errorf("the admin endpoint: %+v", byAdmin)
+	}
+
+	// The commands.
+	got := o.run("sources")
+	if lines := strings.Split(got.out, "\n"); got.code != 0 || len(lines) < 3 || !strings.HasPrefix(lines[0], "SOURCE") || !strings.Contains(lines[1], first.ID) ||
+		!strings.Contains(lines[1], "/clock") || !strings.Contains(lines[1], "everyone") || !strings.Contains(lines[1], "open") {
+		t.Errorf("sources: %+v", got)
+	}
+	if got = o.run("explain", c.Connected.Connection); got.code != 0 || !strings.Contains(got.out, "it listens to the shared source /clock") {
+		t.Errorf("explain: %+v", got)
+	}
+
+	upstream.End() // it is opened again
+	app.Next()
+	other.Close()
+	wantMetrics(s, map[string]float64{
+		`sse_push_sources{hub="main"}`: 2, `sse_push_source_events_total{hub="main"}`: 2, `sse_push_source_bytes_total{hub="main"}`: float64(len(text)),
+		`sse_push_source_dropped_total{hub="main"}`: 1, `sse_push_source_upstreams_total{hub="main",outcome="stream"}`: 1,
+		`sse_push_source_upstreams_total{hub="main",outcome="broken"}`: 0, `sse_push_connections{hub="main",mode="held",protocol="h1"}`: 1,
+	})
+}
