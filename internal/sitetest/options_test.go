@@ -17,11 +17,11 @@ import (
 // allOptions is what a user may switch on for all servers. The timeouts are shorter than a stream lives, and it has less
 // to write than the least rate. A handshake has as long, even if the machine is busy.
 const allOptions = `timeouts {
-	read_body 1500ms
-	read_header 1500ms
-	write 1500ms
-	write_idle 1500ms 1000000
-	idle 1500ms
+	read_body 2s
+	read_header 2s
+	write 2s
+	write_idle 2s 1000000
+	idle 2s
 }
 metrics
 trusted_proxies static 127.0.0.1/32
@@ -80,7 +80,7 @@ func lives(s *sitetest.Site, publisher *sitetest.Site, proto int, meanwhile func
 func TestWithEverything(t *testing.T) {
 	protocols := append(slices.Clone(sitetest.Protocols), sitetest.HTTP3)
 	sitetest.ServeOver(t, allOptions+"protocols h3\n", protocols, func(p sitetest.Protocol) string {
-		return allOver + p.TLS + sitetest.Route("heartbeat 2s\nhub "+p.Name)
+		return allOver + p.TLS + sitetest.Route("heartbeat 3s\nhub "+p.Name)
 	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
 		publisher := s.In(t)
 		publisher.Via(map[bool]string{true: "h1", false: "h1-TLS"}[p.Name == "h1"])
@@ -117,7 +117,7 @@ func behindProxyProtocol(t *testing.T, more string) {
 			}
 			`+more+`
 		}`, sitetest.Protocols, func(p sitetest.Protocol) string {
-		return p.TLS + sitetest.Route("heartbeat 2s\nhub "+p.Name)
+		return p.TLS + sitetest.Route("heartbeat 3s\nhub "+p.Name)
 	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
 		publisher := s.In(t)
 		publisher.Via(p.Name)
@@ -159,7 +159,7 @@ func TestOnlyHTTP1(t *testing.T) {
 	var bodies []string
 	protocols := sitetest.Protocols[:2]
 	for _, p := range protocols {
-		bodies = append(bodies, p.TLS+sitetest.Route("heartbeat 2s\nhub "+p.Name))
+		bodies = append(bodies, p.TLS+sitetest.Route("heartbeat 3s\nhub "+p.Name))
 	}
 	sites := sitetest.ServeWith(t, allOptions, bodies...)
 	loadOnly(t, "h1", sites, bodies...)

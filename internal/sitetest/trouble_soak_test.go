@@ -207,12 +207,19 @@ func TestSoak(t *testing.T) {
 	}
 	third := span(length / 3)
 	end := span(length - length/3)
+	slow := func() bool { return sites[0].Scrape()[`sse_push_catchups_total{cause="slow",hub="main"}`] > 0 }
+	for range 12 { // a busy machine publishes too little for that
+		if slow() {
+			break
+		}
+		end = span(length)
+	}
 	t.Logf("%d visits, %d events and %d reloads in %s; heap %d KiB after a third, %d KiB at the end", k.visits.Load(), k.published.Load(),
 		k.reloads.Load(), length, third>>10, end>>10)
 	if end > third*3/2+8<<20 {
 		t.Errorf("the heap has grown from %d KiB to %d KiB", third>>10, end>>10)
 	}
-	if slow := sites[0].Scrape()[`sse_push_catchups_total{cause="slow",hub="main"}`]; slow == 0 {
+	if !slow() {
 		t.Error("nobody was slow")
 	}
 	for i, c := range faithful {

@@ -43,7 +43,7 @@ var overHTTPS = sitetest.Protocols[1:]
 // Streams are held, with all that is around them, as they are over plain HTTP/1.
 func TestWrapper(t *testing.T) {
 	sitetest.ServeOver(t, allOptions+wrapped, overHTTPS, func(p sitetest.Protocol) string {
-		return allOver + p.TLS + sitetest.Route("heartbeat 2s\nhub "+p.Name) + sitetest.Metrics
+		return allOver + p.TLS + sitetest.Route("heartbeat 3s\nhub "+p.Name) + sitetest.Metrics
 	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
 		publisher := s.In(t)
 		publisher.Via("h1-TLS")
