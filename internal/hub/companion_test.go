@@ -3,8 +3,10 @@ package hub_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -323,4 +325,48 @@ func TestCompanionSharesMemory(t *testing.T) {
 			t.Errorf("%d bytes wait", n)
 		}
 	})
+}
+
+// Whatever else happens at the same moment, no stream of a user is left that was looked up before the user's streams were ended.
+func TestCompanionMissesNoDisconnect(t *testing.T) {
+	h := newHub(t, settings(1000, 1<<20))
+	type one struct {
+		conn    *hub.Conn
+		arrived uint64
+	}
+	const clients, rounds = 4, 200
+	all := make(chan one, clients*rounds)
+	var work sync.WaitGroup
+	beside := sync.OnceValue(func() *hub.Hub { return companion(h, "beside") })
+	for range clients {
+		work.Go(func() {
+			for range rounds {
+				arrived := h.Arrived()
+				runtime.Gosched() // it is looked up
+				c, err := beside().Subscribe(context.Background(), hub.Subscription{User: "u", Arrived: arrived})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				all <- one{c, arrived}
+			}
+		})
+	}
+	for range rounds {
+		if err := h.DisconnectUser(t.Context(), "u"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := h.Arrived() - 1 // each of the log's entries is a disconnect
+	work.Wait()
+	close(all)
+	for o := range all {
+		if o.arrived <= last && !o.conn.Ended() {
+			t.Errorf("a stream of a client that came at %d of %d is open", o.arrived, last)
+		}
+		o.conn.Close(nil)
+	}
+	if n := beside().Left(); n != 0 {
+		t.Errorf("%d entries are left in the indexes", n)
+	}
 }
