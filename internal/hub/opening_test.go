@@ -76,6 +76,10 @@ func TestOpening(t *testing.T) {
 		publish(t, beside, topic("x", "3"))
 		synctest.Wait()
 		wantList(t, brief(early.poll()), "connected", "1", "2", "3")
+		none := subscribe(t, beside, hub.Subscription{Topics: []string{"z"}, Opening: &hub.Opening{After: other}})
+		if first := none.next(); first.ID != "" {
+			t.Errorf("a client that has nothing of its topic yet gets the id %s, which is of another", first.ID)
+		}
 		events := without.poll()
 		wantList(t, brief(events), "connected", "3")
 		wantList(t, ids(events[:1]), last.String())

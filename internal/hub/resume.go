@@ -232,7 +232,9 @@ func (h *Hub) open(ctx context.Context, c *Conn, sub Subscription, reason string
 		case err != nil:
 			return err
 		case d.reason() == "":
-			at, id = o.After, o.After.String()
+			if at = o.After; h.owns(c, at) { // otherwise the client would get a gap when it comes back with that id
+				id = at.String()
+			}
 		case reason == "":
 			reason, from = d.reason(), o.After
 		}
@@ -254,20 +256,28 @@ func (h *Hub) open(ctx context.Context, c *Conn, sub Subscription, reason string
 // on from.
 func (h *Hub) own(c *Conn, ids []broker.Position) (own []broker.Position, reason string) {
 	reason = "unknown"
-	in := c.interest()
 	for _, p := range ids {
-		seq, at := h.window.locate(p)
-		switch e := h.window.at(seq); {
-		case at == within && e != nil && in.hears(e), h.window.lastTrimmed(in, p), at != within && !h.archive.empty:
+		if h.owns(c, p) {
 			own = append(own, p)
-		case at == within || at == older || at == between:
+		} else if _, at := h.window.locate(p); at != foreign && at != newer {
 			reason = "upstream"
-			if gone, _, _ := h.window.trimmedSince(in, p); gone {
+			if gone, _, _ := h.window.trimmedSince(c.interest(), p); gone {
 				reason = "trimmed"
 			}
 		}
 	}
 	return own, reason
+}
+
+// owns reports whether a position is that of something which the connection hears, or may be.
+func (h *Hub) owns(c *Conn, p broker.Position) bool {
+	in := c.interest()
+	seq, at := h.window.locate(p)
+	if at != within {
+		return !h.archive.empty || h.window.lastTrimmed(in, p)
+	}
+	e := h.window.at(seq)
+	return e != nil && e.pos == p && in.hears(e) || h.window.lastTrimmed(in, p)
 }
 
 // lastTrimmed reports whether p is the position of the newest entry of a target that an interest hears, and that the window no
