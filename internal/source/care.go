@@ -33,25 +33,23 @@ func (reg *Registry) takeCare() {
 // takeCare ends the upstream request if it is time for that, or the source.
 func (s *source) takeCare(now time.Time) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	alone := s.neglected(now)
 	switch {
 	case s.over != nil, s.cancel == nil:
 	case alone && s.state == Waiting:
-		s.mu.Unlock()
-		s.finish(errUnheard)
-		return
+		s.end(errUnheard)
 	case alone && s.state == Opening:
 		s.cancel(errUnheard)
 	case alone && s.leaving.IsZero():
 		s.leaving = now // answer.Write ends it
 	case alone && now.Sub(s.leaving) >= silence:
 		s.cancel(errUnheard)
-	case s.state == Opening && now.Sub(s.opened) >= time.Duration(s.terms.settings.FirstAnswer):
+	case s.state == Opening && s.answerTo == nil && now.Sub(s.opened) >= time.Duration(s.terms.settings.FirstAnswer):
 		s.cancel(errSlow)
 	case s.state == Open && s.due(now) && (!s.midway || now.Sub(s.renew) >= overtime):
 		s.cancel(errRenewed)
 	}
-	s.mu.Unlock()
 }
 
 // neglected reports whether nobody has listened for as long as the source lingers. The caller holds mu.

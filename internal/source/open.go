@@ -32,12 +32,11 @@ func (s *source) run() {
 		s.finish(fmt.Errorf("the log is not there: %w", err))
 		return
 	}
-	for failures := 0; ; {
+	for failures := 0; s.ctx.Err() == nil; {
 		end := s.open()
 		s.reg.totals.count(end.outcome())
-		pause, err := s.next(&end, &failures)
-		if err != nil {
-			s.finish(err)
+		pause, goesOn := s.next(&end, &failures)
+		if !goesOn {
 			s.deliver(&end)
 			return
 		}
@@ -118,11 +117,12 @@ func (s *source) close(f *feed.Feed, end *ending) {
 	if err := f.Close(); err != nil && end.failed == nil && !errors.Is(err, feed.ErrClosed) {
 		end.failed = err
 	}
+	lastID, retry := f.LastEventID(), f.Retry()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if end.streams {
-		s.lastID = f.LastEventID()
-		if retry := f.Retry(); retry > 0 {
+		s.lastID = lastID
+		if retry > 0 {
 			s.retry = retry
 		}
 	}
@@ -154,10 +154,19 @@ func (s *source) serve(h caddyhttp.Handler, w http.ResponseWriter, r *http.Reque
 	return h.ServeHTTP(w, r), false
 }
 
-// next decides what follows an upstream request: another one after a pause, or the end of the source, for the reason err.
-func (s *source) next(end *ending, failures *int) (pause time.Duration, err error) {
+// next decides what follows an upstream request: another one after a pause, or the end of the source.
+func (s *source) next(end *ending, failures *int) (pause time.Duration, goesOn bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	pause, err := s.decide(end, failures)
+	if err != nil {
+		s.end(err)
+	}
+	return pause, err == nil
+}
+
+// decide does the work of next. err is why the source ends. The caller holds mu.
+func (s *source) decide(end *ending, failures *int) (pause time.Duration, err error) {
 	switch {
 	case s.over != nil:
 		return 0, s.over

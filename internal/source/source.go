@@ -37,7 +37,7 @@ type source struct {
 	id            string // its topic
 	path          string
 	share, rule   string
-	user, network string // of the client that started it; the user only if it is proved
+	user, network string // of the client that started it; the user only if it is proved, and shares the source with nobody else
 	began         time.Time
 	counts        feed.Counts
 
@@ -74,7 +74,7 @@ func newSource(reg *Registry, k key, v *visitor, id identity.Identity, network s
 		reg: reg, log: reg.log, key: k, id: rand.Text(), path: v.asked.Path, share: v.terms.settings.Share, rule: v.terms.rule(),
 		network: network, began: time.Now(), terms: v.terms, state: Opening,
 	}
-	if id.Grant != nil {
+	if id.Grant != nil && s.share != Everyone {
 		s.user = id.User
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -102,11 +102,13 @@ func (s *source) join(a *asker) bool {
 	return true
 }
 
-// heard records that a client listens.
+// heard records that a client listens. If the source has ended meanwhile, the client is told to come again.
 func (s *source) heard(a *asker, c *hub.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.visitor.conn = c.ID
+	if a.visitor.conn = c.ID; s.over != nil {
+		hub.Release([]*hub.Conn{c}, 0)
+	}
 }
 
 // leave undoes join: the client listens, or does not want to any more.
@@ -158,6 +160,11 @@ func (s *source) pick() (v *visitor, wholeSite bool) {
 func (s *source) finish(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.end(why)
+}
+
+// end is finish for a caller that holds mu.
+func (s *source) end(why error) {
 	if s.over != nil {
 		return
 	}
