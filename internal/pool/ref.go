@@ -71,6 +71,12 @@ func (r *Ref) Join(s *Settings, broker BrokerModule) error {
 // AddRoute adds a subscribe route of the hub.
 func (r *Ref) AddRoute(route Route) { r.config.routes = append(r.config.routes, route) }
 
+// Routes returns the config's routes of the hub.
+func (r *Ref) Routes() []Route { return r.config.routes }
+
+// Superseded reports whether a newer config is in force for the hub, which is open: the servers of an older one go on for a moment.
+func (r *Ref) Superseded() bool { return r.hub.config.Load().generation > r.config.generation }
+
 // Settings returns the config's settings for the hub.
 func (r *Ref) Settings() *Settings { return &r.config.settings }
 

@@ -60,7 +60,7 @@ func (t *terms) keyOf(r *http.Request, id identity.Identity) (k key, ok bool) {
 		scheme = "https"
 	}
 	asked := originalOf(r).URL
-	parts := []string{t.rule(), scheme, r.Host, t.path}
+	parts := []string{t.rule(), scheme, r.Host, t.path, t.apart()}
 	for _, u := range []*url.URL{asked, r.URL} { // the next handlers may use either
 		parts = append(parts, u.EscapedPath(), s.query(u))
 	}

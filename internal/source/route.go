@@ -1,9 +1,11 @@
 package source
 
 import (
+	"crypto/rand"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -39,8 +41,28 @@ func New(c Config) *Route {
 	route := &Route{Route: c.Route, hub: c.Hub, terms: terms{
 		settings: c.Settings, path: c.Route.Path(), server: c.Server, log: c.Log, complaints: c.Complaints,
 	}}
+	route.terms.apart = sync.OnceValue(route.apart)
 	c.Hub.AddRoute(route)
 	return route
+}
+
+// apart returns what tells the route from others of its hub and path: its server, which another config may have as well, and if
+// that has several such routes, something that no other has. What leads to a route may be more than what a key holds: the port, an
+// address, a header.
+func (route *Route) apart() string {
+	server, same := route.terms.server, 0
+	for _, other := range route.hub.Routes() {
+		if r, ok := other.(*Route); ok && r.terms.path == route.terms.path && r.terms.server == server {
+			same++
+		}
+	}
+	switch {
+	case same > 1:
+		return rand.Text()
+	case server == nil:
+		return ""
+	}
+	return server.Name()
 }
 
 // Takes reports whether a request is for the route: a GET that asks for an event stream, or the preflight request of one. All others
@@ -120,6 +142,9 @@ func (route *Route) admit(w http.ResponseWriter, r, onRoute *http.Request, next 
 		return nil, nil, nil
 	}
 	defer s.leave(a) // once it listens, the hub has its connection
+	if route.hub.Superseded() {
+		reg.Apply(theHub.Routes()) // it has missed that
+	}
 	if o := a.await(r.Context()); o.kind != listens {
 		return nil, nil, route.decline(w, onRoute, o)
 	}

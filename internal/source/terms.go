@@ -16,6 +16,9 @@ type terms struct {
 	server     *caddyhttp.Server // that the route belongs to; nil in tests
 	log        *zap.Logger
 	complaints *problem.Complaints
+
+	// apart returns a text that is the same for all requests that may share a source, as far as that depends on where the route is.
+	apart func() string
 }
 
 // rule returns who shares a source, as a text that differs if that differs.

@@ -1,0 +1,43 @@
+package sitetest_test
+
+import (
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/internal/sitetest"
+)
+
+// Two routes of one path share nothing: what leads to one of them may be more than what their requests have in common.
+func TestSourcesOfTwoRoutesApart(t *testing.T) {
+	inner, outer := sitetest.NewStreamer(t), sitetest.NewStreamer(t)
+	s := sitetest.Serve(t, "@inner header X-Inner yes\nhandle @inner {\n"+shared(inner, "", "share everyone")+"\n}\n"+
+		"handle {\n"+shared(outer, "", "share everyone")+"\n}")
+	a := opening(s, "/clock", "X-Inner", "yes")
+	inner.Next().Send("data: secret\n\n")
+	(<-a).Begin().Want("secret")
+	b, again := opening(s, "/clock"), opening(s, "/clock", "X-Inner", "yes")
+	outer.Next().Send("data: public\n\n")
+	(<-b).Begin().Want("public")
+	(<-again).Begin().Want("secret")
+	for _, app := range []*sitetest.Streamer{inner, outer} {
+		if total, _, _ := app.Counts(); total != 1 {
+			t.Errorf("an app got %d requests", total)
+		}
+	}
+}
+
+// A client that comes back before the app has sent anything gets no gap: nothing is missing.
+func TestSourceIsSilentAtFirst(t *testing.T) {
+	app := sitetest.NewStreamer(t)
+	s := sitetest.Serve(t, shared(app, "", "share everyone"))
+	first := opening(s, "/clock?other")
+	other := app.Next()
+	other.Send("data: of another source\n\n") // whose place in the log is before the one that follows
+	(<-first).Begin().Want("of another source")
+	c := opening(s, "/clock")
+	upstream := app.Next()
+	client := (<-c).Begin()
+	client.Close()
+	back := s.Resume("/clock", client.LastID)
+	upstream.Send("data: one\n\n")
+	back.Want("one")
+}
