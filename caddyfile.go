@@ -7,12 +7,14 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/inspector"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
+	"github.com/sse-push/caddy-sse-push/internal/relay"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 	"github.com/sse-push/caddy-sse-push/internal/upstream"
@@ -86,6 +88,9 @@ func init() {
 //	    }
 //	    inspector    <path> {
 //	        token    <secret...>
+//	    }
+//	    relay {
+//	        ...
 //	    }
 //	    history {
 //	        events   <number>|off
@@ -223,7 +228,7 @@ func handlerOptions(h *Handler) []option {
 			ofRoute[i].set = func([]string) error { return errors.New("has no effect without a subscribe path: sse_push <path>") }
 		}
 	}
-	return slices.Concat(ofRoute, []option{publishHeaderOption(h), internalOption(h), inspectorOption(h)}, hubOptions(h))
+	return slices.Concat(ofRoute, []option{publishHeaderOption(h), internalOption(h), inspectorOption(h), relayOption(h)}, hubOptions(h))
 }
 
 // clientOptions say who the route's clients are, and what they may hear.
@@ -305,6 +310,13 @@ func inspectorOption(h *Handler) option {
 		h.Inspector, i.Path = i, args[0]
 		return request.CheckPrefix(args[0])
 	}, block: []option{tokenOption(&i.Tokens)}, check: h.checkInspector}
+}
+
+func relayOption(h *Handler) option {
+	return option{usage: "relay {…}", guest: func(d *caddyfile.Dispenser) error {
+		h.Relay = new(relay.Settings)
+		return h.Relay.UnmarshalCaddyfile(d)
+	}}
 }
 
 func tokenOption(tokens *[]string) option {

@@ -40,13 +40,11 @@ func parseBlock(d *caddyfile.Dispenser, options []option, check checker) (map[st
 func (o *option) parse(d *caddyfile.Dispenser, check checker) error {
 	line := placeOf(d)
 	if o.guest != nil {
-		if err := o.guest(d); err != nil {
-			return err
+		err := o.guest(d)
+		if _, misplaced := check(line); misplaced != nil {
+			return line.wrap(fmt.Errorf("%s: %w", o.name(), misplaced))
 		}
-		if _, err := check(line); err != nil {
-			return line.wrap(fmt.Errorf("%s: %w", o.name(), err))
-		}
-		return nil
+		return err
 	}
 	args := d.RemainingArgs()
 	switch {

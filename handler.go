@@ -10,6 +10,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/relay"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 	"github.com/sse-push/caddy-sse-push/internal/upstream"
@@ -29,7 +30,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		case h.Upstream && subscribe.IsStreamMethod(r.Method):
 			return h.upstream.Subscribe(w, r, own, next)
 		default:
-			h.subscribe.ServeHTTP(w, request.WithURL(r, own))
+			relay.Subscribe(w, request.WithURL(r, own), h.hub, h.subscribe)
 			return nil
 		}
 	case internalRoute:
@@ -121,6 +122,9 @@ func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 	hub, err := h.hub.Get(r.Context())
 	if err != nil {
 		problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err).Write(w)
+		return nil
+	}
+	if h.relays.Answer(w, r, hub, call) {
 		return nil
 	}
 	api.Serve(w, r, hub, api.Call{Path: call, Escaped: request.EscapedBelow(r.URL, len(r.URL.Path)-len(call)), Log: h.log})

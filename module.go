@@ -18,6 +18,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/listener"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/relay"
 	"github.com/sse-push/caddy-sse-push/internal/source"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 	"github.com/sse-push/caddy-sse-push/internal/upstream"
@@ -51,6 +52,9 @@ type Handler struct {
 
 	// The internal route. Default: none.
 	Internal *guard.Internal `json:"internal,omitempty"`
+
+	// Has the proxy fetch streams that the app names by calls to the internal route. Default: not at all.
+	Relay *relay.Settings `json:"relay,omitempty"`
 
 	// A page on which operators see what the hub does. Default: none.
 	Inspector *inspector.Settings `json:"inspector,omitempty"`
@@ -89,6 +93,7 @@ type Handler struct {
 	upstream  *upstream.App    // nil unless the app behind may steer the proxy
 	guard     *guard.Guard     // nil without an internal route
 	inspector *inspector.Page  // nil without an inspector
+	relays    *relay.Config    // nil without relay
 	log       *zap.Logger
 }
 
@@ -141,6 +146,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if h.hub, err = app.(*App).join(h, settings, broker, given); err != nil {
 		return err
+	}
+	if h.relays, err = relay.New(h.Relay, h.hub); err != nil {
+		return fmt.Errorf("relay: %w", err)
 	}
 	if h.Inspector != nil {
 		if h.inspector, err = inspector.New(h.Inspector, h.hub, h.log, ctx.Done()); err != nil {

@@ -58,6 +58,11 @@ var samples = map[string]sample{
 	"internal.origins":        {subscribing("internal /_sse {\nallow loopback\norigins %s\n}"), "https://app.example.com"},
 	"inspector.path":          {subscribing("inspector %s {\ntoken " + secretSample + "\n}"), "/_look"},
 	"inspector.tokens":        {subscribing("inspector /_look {\ntoken %s\n}"), secretSample},
+	"relay.to.url":            {relaying("to %s"), "https://api.example.com"},
+	"relay.to.headers.name":   {relaying("to https://api.example.com {\nheader %s key\n}"), "X-Api-Key"},
+	"relay.to.headers.value":  {relaying("to https://api.example.com {\nheader X-Api-Key %s\n}"), "key"},
+	"relay.done":              {relaying("to https://api.example.com\nsecret " + secretSample + "\ndone %s"), "http://app.internal/"},
+	"relay.secret":            {relaying("to https://api.example.com\nsecret %s"), secretSample},
 	"source.share":            {subscribing("source {\nshare %s\n}"), "session"},
 	"source.cookies":          {subscribing("source {\ncookies %s\n}"), "PHPSESSID"},
 	"source.query":            {subscribing("source {\nquery %s\n}"), "room"},
@@ -70,6 +75,10 @@ const secretSample = "a-secret-of-thirty-two-bytes-or-more"
 
 // subscribing is a directive with one more line, which comes third.
 func subscribing(line string) string { return "sse_push /events {\nanonymous\n" + line + "\n}" }
+
+func relaying(lines string) string {
+	return subscribing("relay {\n" + lines + "\n}\ninternal /_sse {\nallow loopback\n}")
+}
 
 func jwtSample(line string) string {
 	return subscribing("user jwt {\nsecret " + secretSample + "\n" + line + "\n}")

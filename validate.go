@@ -52,6 +52,9 @@ func (h *Handler) check() error {
 			return fmt.Errorf("path %s lies in the internal prefix %s", h.Path, h.Internal.Prefix)
 		}
 	}
+	if err := h.Relay.CheckBeside(h.Internal); err != nil {
+		return fmt.Errorf("relay: %w", err)
+	}
 	if h.Inspector != nil {
 		if err := h.checkInspector(); err != nil {
 			return fmt.Errorf("inspector: %w", err)

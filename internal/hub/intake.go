@@ -20,7 +20,7 @@ import (
 type intake struct {
 	skipped atomic.Uint64 // records that were skipped
 	noted   atomic.Pointer[func(broker.Position, error)]
-	foreign bool // upstreams name the events; set before the hub runs
+	foreign bool // of a companion: its events are those of upstreams, and the ends of topics; set before the hub runs
 
 	mu     sync.Mutex // guards all below
 	topics []string   // topics that presence is or was published to, newest last
@@ -193,11 +193,7 @@ func (in *intake) checkEvent(r *broker.Record) error {
 		}
 		return nil
 	}
-	checkType := rules.CheckType
-	if in.foreign {
-		checkType = rules.CheckForeignType
-	}
-	err := errors.Join(check("event", r.Type, checkType), check("id", r.ID, rules.CheckID),
+	err := errors.Join(check("event", r.Type, in.checkType), check("id", r.ID, rules.CheckID),
 		check("coalesce", r.Coalesce, rules.CheckCoalesce), checkSpan("retry", r.Retry, rules.MaxRetry), checkSpan("ttl", r.TTL, rules.MaxTTL))
 	if err == nil {
 		if bad := rules.CheckData(r.Data); bad != nil {
@@ -205,6 +201,19 @@ func (in *intake) checkEvent(r *broker.Record) error {
 		}
 	}
 	return err
+}
+
+// EndType is the type of the last event of a topic in a companion.
+const EndType = "sse:end"
+
+func (in *intake) checkType(name string) error {
+	switch {
+	case !in.foreign:
+		return rules.CheckType(name)
+	case name == EndType:
+		return nil
+	}
+	return rules.CheckForeignType(name)
 }
 
 // checkPresence accepts the hub's own events: those on a topic of presence, or, if this node publishes none, on any topic.

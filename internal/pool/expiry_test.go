@@ -16,7 +16,7 @@ import (
 
 // newTestHub returns a hub with the default settings.
 func newTestHub() *Hub {
-	return newHub(membroker.Open(), &config{settings: Settings{Hub: "test"}, log: zap.NewNop()})
+	return newHub(membroker.Open(), membroker.Module{}, &config{settings: Settings{Hub: "test"}, log: zap.NewNop()})
 }
 
 // within runs a test with a hub, in a time of its own.

@@ -15,6 +15,7 @@ import (
 type Hub struct {
 	*hub.Hub
 	config     atomic.Pointer[config] // the config in force; never nil
+	engine     BrokerModule           // that has opened the hub's log
 	ownKey     []byte                 // for the ids of clients that name themselves, if the config has no key
 	complaints problem.Complaints
 	timings    sync.Map       // path → *stream.Timing of the streams that came by it

@@ -36,6 +36,7 @@ var generations atomic.Uint64
 type Ref struct {
 	config config
 	broker BrokerModule
+	beside map[string]beside // by name
 
 	ready chan struct{} // closed when hub is set
 	hub   *Hub
@@ -88,7 +89,7 @@ func (r *Ref) Open() error {
 		if err != nil {
 			return nil, err
 		}
-		return newHub(b, &r.config), nil
+		return newHub(b, r.broker, &r.config), nil
 	})
 	if err != nil {
 		return fmt.Errorf("opening hub %q: %w", key.name, err)
@@ -99,8 +100,8 @@ func (r *Ref) Open() error {
 }
 
 // newHub starts a hub.
-func newHub(b broker.Broker, c *config) *Hub {
-	p := &Hub{Hub: hub.New(c.settings.Hub, b, c.settings.hub()), ownKey: randomKey()}
+func newHub(b broker.Broker, engine BrokerModule, c *config) *Hub {
+	p := &Hub{Hub: hub.New(c.settings.Hub, b, c.settings.hub()), engine: engine, ownKey: randomKey()}
 	p.config.Store(c)
 	p.Closed = p.ended
 	p.OnRevoke(p.askAnew)
@@ -116,6 +117,7 @@ func (r *Ref) Apply() bool {
 	if r.hub == nil {
 		return false
 	}
+	r.offer()
 	r.hub.apply(&r.config)
 	return true
 }

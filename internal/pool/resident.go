@@ -34,7 +34,9 @@ func (p *Hub) Resident(name string, open func(*Hub) Resident) Resident {
 		if rs.byName == nil {
 			rs.byName = map[string]Resident{}
 		}
-		r = open(p)
+		if r = open(p); r == nil {
+			return nil
+		}
 		rs.byName[name] = r
 	}
 	return r

@@ -36,11 +36,16 @@ func (route *Route) BeginBeside(r *http.Request, to *hub.Hub, id identity.Identi
 
 // Hold serves a stream. It returns when the stream ends, or at once if it could take over the request's connection.
 func (route *Route) Hold(w http.ResponseWriter, r *http.Request, conn *hub.Conn, timing *stream.Timing) {
+	route.HoldAs(w, r, conn, conn, timing)
+}
+
+// HoldAs is Hold with a source that stands between the connection and its stream.
+func (route *Route) HoldAs(w http.ResponseWriter, r *http.Request, conn *hub.Conn, src stream.Source, timing *stream.Timing) {
 	stream.SetHeaders(w)
 	c, _ := r.Context().Value(connKey{}).(net.Conn)
 	if c != nil || r.ProtoMajor == 3 {
 		conn.SetHeld(true) // before the stream is held, as it may be over afterwards
-		taken, err := stream.Hold(w, r, c, conn, timing)
+		taken, err := stream.Hold(w, r, c, src, timing)
 		if taken {
 			return
 		}
@@ -50,7 +55,7 @@ func (route *Route) Hold(w http.ResponseWriter, r *http.Request, conn *hub.Conn,
 		conn.SetHeld(false)
 	}
 	request.LiftTimeouts(w, r)
-	stream.Serve(r.Context(), w, c, conn, timing)
+	stream.Serve(r.Context(), w, c, src, timing)
 }
 
 // scarce limits how often the log says that descriptors run out.

@@ -33,31 +33,8 @@ func (route *Route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit answers requests that get no stream, and returns the connection of one that does. It is not part of
 // ServeHTTP, so that a stream does not keep its stack.
 func (route *Route) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *stream.Timing) {
-	if route.Screen(w, r) {
-		return nil, nil
-	}
-	if r.Method == http.MethodOptions {
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		w.WriteHeader(http.StatusNoContent)
-		return nil, nil
-	}
-	if !IsStreamMethod(r.Method) {
-		problem.MethodNotAllowed(allowed...).Write(w)
-		return nil, nil
-	}
-	sub := route.NewSubscription(r) // before the body is read
-	id, p := route.subscription(w, r, &sub)
-	if p != nil {
-		if p.Again != "" {
-			route.Reject(w, r, cmp.Or[error](p.Cause, &hub.Refusal{Reason: p.Again, Again: p.After}))
-			return nil, nil
-		}
-		p.Write(w)
-		return nil, nil
-	}
-	if r.Method == http.MethodHead {
-		stream.SetHeaders(w)
-		w.WriteHeader(http.StatusOK)
+	sub, id, ok := route.Ask(w, r)
+	if !ok {
 		return nil, nil
 	}
 	conn, timing, err := route.Begin(r, id, sub)
@@ -66,6 +43,38 @@ func (route *Route) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *s
 		return nil, nil
 	}
 	return conn, timing
+}
+
+// Ask answers requests that get no stream. It returns what one that does asks for, and the client.
+func (route *Route) Ask(w http.ResponseWriter, r *http.Request) (sub hub.Subscription, id identity.Identity, ok bool) {
+	if route.Screen(w, r) {
+		return sub, id, false
+	}
+	if r.Method == http.MethodOptions {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		w.WriteHeader(http.StatusNoContent)
+		return sub, id, false
+	}
+	if !IsStreamMethod(r.Method) {
+		problem.MethodNotAllowed(allowed...).Write(w)
+		return sub, id, false
+	}
+	sub = route.NewSubscription(r) // before the body is read
+	id, p := route.subscription(w, r, &sub)
+	if p != nil {
+		if p.Again != "" {
+			route.Reject(w, r, cmp.Or[error](p.Cause, &hub.Refusal{Reason: p.Again, Again: p.After}))
+			return sub, id, false
+		}
+		p.Write(w)
+		return sub, id, false
+	}
+	if r.Method == http.MethodHead {
+		stream.SetHeaders(w)
+		w.WriteHeader(http.StatusOK)
+		return sub, id, false
+	}
+	return sub, id, true
 }
 
 // NewSubscription returns the subscription that a request asks for, without its parameters and its user. It must be called before

@@ -1,0 +1,121 @@
+package relay
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+)
+
+const (
+	// kept is how long a relay is known after its end, and how long its log is.
+	kept = 15 * time.Minute
+	// maxEnded is how many ended relays are known. Past that, the oldest is forgotten.
+	maxEnded = 50_000
+)
+
+// known is a relay as the log tells of it.
+type known struct {
+	id string
+	begin
+	began  broker.Position
+	since  time.Time
+	digest [16]byte
+	events uint64
+	bytes  uint64 // of the events' data
+
+	outcome outcome
+	end     Status          // Running until it has ended
+	ended   broker.Position // of the end record
+	at      time.Time       // of the end
+	taken   bool            // the app has taken done
+}
+
+// index is what the log tells of all relays.
+type index struct {
+	relays map[string]*known
+	ended  []*known       // oldest first
+	open   int            // relays that have no end
+	users  map[string]int // the same, by user
+}
+
+func newIndex() index { return index{relays: map[string]*known{}, users: map[string]int{}} }
+
+// see takes the next record of the log. It returns the relay, if it is a begin or an end, or another node
+// calls done from now on.
+func (x *index) see(e *broker.Entry) *known {
+	id, heard := relayOf(&e.Record)
+	if id == "" {
+		return nil
+	}
+	k := x.relays[id]
+	switch kind := e.Record.Type; {
+	case kind == typeBegin && !heard:
+		return x.begin(k, id, e)
+	case k == nil || k.ended != (broker.Position{}) && heard:
+		return nil // of a relay whose begin the log no longer has, or after its end
+	case kind == typeEnd && heard:
+		return x.finish(k, e)
+	case heard:
+		k.events, k.bytes = k.events+1, k.bytes+uint64(len(e.Record.Data))
+	case kind == typeOutcome && k.end == Running:
+		k.outcome = outcome{}
+		_ = json.Unmarshal(e.Record.Data, &k.outcome)
+	case kind == typeAdopted:
+		_ = json.Unmarshal(e.Record.Data, &k.outcome.Node)
+		return k
+	case kind == typeDone:
+		k.taken = true
+	}
+	return nil
+}
+
+// begin adds a relay. One of the same id that still runs stays.
+func (x *index) begin(old *known, id string, e *broker.Entry) *known {
+	k := &known{id: id, began: e.Position, since: e.Record.Time, digest: e.Record.Digest, end: Running}
+	if old != nil && old.end == Running || json.Unmarshal(e.Record.Data, &k.begin) != nil {
+		return nil
+	}
+	x.relays[id] = k
+	x.count(k, 1)
+	return k
+}
+
+// finish records a relay's end.
+func (x *index) finish(k *known, e *broker.Entry) *known {
+	var data end
+	if json.Unmarshal(e.Record.Data, &data) != nil || data.Status == "" {
+		data.Status = Failed
+	}
+	k.end, k.ended, k.at = data.Status, e.Position, e.Record.Time
+	x.ended = append(x.ended, k)
+	x.count(k, -1)
+	return k
+}
+
+// count adds to the number of relays that run.
+func (x *index) count(k *known, n int) {
+	x.open += n
+	if k.User == "" {
+		return
+	}
+	if x.users[k.User] += n; x.users[k.User] == 0 {
+		delete(x.users, k.User)
+	}
+}
+
+// prune forgets the relays that ended long ago, and returns them.
+func (x *index) prune(now time.Time) (forgotten []*known) {
+	n := 0
+	for n < len(x.ended) && (len(x.ended)-n > maxEnded || now.Sub(x.ended[n].at) > kept) {
+		k := x.ended[n]
+		if x.relays[k.id] == k {
+			delete(x.relays, k.id)
+		}
+		forgotten = append(forgotten, k)
+		n++
+	}
+	clear(x.ended[:n])
+	x.ended = x.ended[n:]
+	return forgotten
+}

@@ -1,0 +1,163 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// leaseTime is how long a node's relays count as running after its last report.
+	leaseTime = 5 * time.Second
+	// renewal is how often a node reports, and looks whether others have.
+	renewal = time.Second
+	// missed is in how many looks in turn a node must be missing before its relays are over.
+	missed = 2
+)
+
+// nodeName is the name under which a node is counted.
+func nodeName(node string) string { return "node:" + node }
+
+// lease makes sure that the other nodes take this one for alive.
+func (r *Registry) lease(ctx context.Context) error {
+	if r.directory == nil || time.Since(time.Unix(0, r.leased.Load())) < leaseTime/2 {
+		return nil
+	}
+	now := time.Now()
+	if err := r.directory.Report(ctx, r.node, leaseTime, true, map[string]int{nodeName(r.node): 1}); err != nil {
+		return fmt.Errorf("%w: %w", errNoLease, err)
+	}
+	r.leased.Store(now.UnixNano())
+	return nil
+}
+
+// endLease tells the other nodes that this one has ended.
+func (r *Registry) endLease() {
+	if r.directory == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), renewal)
+	defer cancel()
+	_ = r.directory.Report(ctx, r.node, 0, true, nil) // otherwise it ends by itself
+}
+
+// keep looks after the relays until the registry closes: it renews the lease, ends the relays of nodes that are gone, and has done
+// called.
+func (r *Registry) keep() {
+	select {
+	case <-r.ready:
+	case <-r.ctx.Done():
+		return
+	}
+	ticker := time.NewTicker(renewal)
+	defer ticker.Stop()
+	gone := map[string]int{} // in how many looks each node was missing
+	for {
+		r.renew()
+		for _, node := range r.missing(gone) {
+			r.inherit(node)
+		}
+		r.tidy()
+		r.callDue()
+		select {
+		case <-ticker.C:
+		case <-r.poke:
+			r.callDue()
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+// renew reports that this node lives.
+func (r *Registry) renew() {
+	ctx, cancel := context.WithTimeout(r.ctx, leaseTime)
+	defer cancel()
+	if err := r.lease(ctx); err != nil && r.ctx.Err() == nil {
+		r.complaints.Log(r.log(), zap.WarnLevel, "other nodes may take this one's relays for over", zap.Error(err))
+	}
+}
+
+// missing returns the nodes that have something to do and are gone. Without a directory, there is no other node that lives.
+func (r *Registry) missing(gone map[string]int) (list []string) {
+	r.mu.Lock()
+	others := map[string]bool{}
+	for _, k := range r.index.relays {
+		switch {
+		case k.end == Running:
+			others[k.Node] = true
+		case k.begin.Done != "" && !k.taken:
+			others[k.outcome.Node] = true
+		}
+	}
+	r.mu.Unlock()
+	delete(others, r.node)
+	for node := range gone {
+		if !others[node] {
+			delete(gone, node)
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	alive := map[string]int{}
+	if r.directory != nil {
+		names := make([]string, 0, len(others))
+		for node := range others {
+			names = append(names, nodeName(node))
+		}
+		ctx, cancel := context.WithTimeout(r.ctx, leaseTime)
+		defer cancel()
+		var err error
+		if alive, err = r.directory.Counts(ctx, names...); err != nil {
+			return nil // the engine is away: nobody knows
+		}
+	}
+	for node := range others {
+		if alive[nodeName(node)] > 0 {
+			delete(gone, node)
+		} else if gone[node]++; gone[node] >= missed || r.directory == nil {
+			list = append(list, node)
+		}
+	}
+	return list
+}
+
+// inherit ends the relays of a node that is gone, and takes over its calls of done.
+func (r *Registry) inherit(node string) {
+	r.mu.Lock()
+	var ends []end
+	var adopt []string
+	for _, k := range r.index.relays {
+		switch {
+		case k.end == Running && k.Node == node:
+			ends = append(ends, end{k.id, Interrupted, k.events, k.bytes})
+		case k.end != Running && k.begin.Done != "" && !k.taken && k.outcome.Node == node:
+			adopt = append(adopt, k.id)
+		}
+	}
+	r.mu.Unlock()
+	for _, e := range ends {
+		ctx, cancel := context.WithTimeout(r.ctx, leaseTime)
+		err := r.write(ctx, endRecords(e, outcome{Node: r.node, Error: "the node that ran it is gone"}))
+		cancel()
+		if err != nil {
+			return // the next look tries again
+		}
+		r.log().Info("relay ended with its node", zap.String("relay", e.Relay))
+	}
+	for _, id := range adopt {
+		r.adopt(id, node)
+	}
+}
+
+// tidy forgets what is old.
+func (r *Registry) tidy() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range r.index.prune(time.Now()) {
+		delete(r.due, k.id)
+	}
+}

@@ -1,0 +1,376 @@
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
+)
+
+// name is that of the registry among the hub's residents, and of its log.
+const name = "relays"
+
+// history bounds what is kept of all relays of a hub, for those who come late, and for done.
+var history = hub.History{Events: 1 << 20, Bytes: 256 << 20, Age: kept}
+
+// closeTimeout is how long the end of the process waits until the ends of relays are in the log.
+const closeTimeout = 2 * time.Second
+
+// Registry has the relays of a hub. It outlives configs.
+type Registry struct {
+	pool      *pool.Hub
+	hub       *hub.Hub // the companion that reads the log
+	directory broker.Directory
+	node      string
+	config    atomic.Pointer[Config] // in force; nil if it has no relays
+	offered   atomic.Pointer[Config] // that is about to be put in force
+
+	complaints problem.Complaints
+	ctx        context.Context // ends with the registry
+	stop       context.CancelFunc
+	work       sync.WaitGroup // runs, calls of done, and keep
+	caught     sync.Once
+	ready      chan struct{} // closed when the log's past has been read
+	poke       chan struct{} // there is something for keep to do
+	leased     atomic.Int64  // when the lease was last renewed, in nanoseconds since 1970
+
+	mu       sync.Mutex // guards all below
+	index    index
+	runs     map[string]*run // this node's
+	starting map[string]int  // those of them that the log has yet to tell of, by user
+	waiters  map[string]*waiter
+	hearing  map[string]int     // listeners of each relay
+	due      map[string]*errand // calls of done that this node makes
+	closed   bool
+}
+
+// open starts the registry of a hub.
+func open(p *pool.Hub) (*Registry, error) {
+	b, err := p.OpenLog(name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r := &Registry{
+		pool: p, node: rand.Text(), ctx: ctx, stop: stop, ready: make(chan struct{}), poke: make(chan struct{}, 1),
+		index: newIndex(), runs: map[string]*run{}, starting: map[string]int{}, waiters: map[string]*waiter{}, hearing: map[string]int{}, due: map[string]*errand{},
+	}
+	r.directory, _ = b.(broker.Directory)
+	r.hub = p.Companion(p.Name+"."+name, newLog(b, r), history)
+	r.work.Go(r.keep)
+	return r, nil
+}
+
+// of returns the registry of a hub. It starts it if there is none.
+func of(p *pool.Hub) (*Registry, error) {
+	var err error
+	resident := p.Resident(name, func(p *pool.Hub) pool.Resident {
+		r, failed := open(p)
+		if err = failed; err != nil {
+			return nil
+		}
+		return r
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the log of relays: %w", err)
+	}
+	if resident == nil {
+		return nil, hub.ErrNotReady
+	}
+	return resident.(*Registry), nil
+}
+
+// find returns the registry of a hub, or nil if the hub has had no relays so far.
+func find(p *pool.Hub) *Registry {
+	r, _ := p.FindResident(name).(*Registry)
+	return r
+}
+
+// Apply implements pool.Resident: the relays of the new config are those that it has offered. What may no longer be fetched is
+// cancelled.
+func (r *Registry) Apply([]pool.Route) {
+	c := r.offered.Swap(nil)
+	if old := r.config.Swap(c); old != nil && old != c {
+		old.Close()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, x := range r.runs {
+		if c == nil || !c.gate.Leads(x.call.request.URL) {
+			x.cancel(errCancelled)
+		}
+	}
+}
+
+// Forget implements pool.Resident. A relay does not end with its listeners.
+func (r *Registry) Forget(string) {}
+
+// Close implements pool.Resident. What runs ends as interrupted.
+func (r *Registry) Close() {
+	var ended []string
+	r.mu.Lock()
+	r.closed = true
+	for id, x := range r.runs {
+		x.cancel(errInterrupted)
+		ended = append(ended, id)
+	}
+	r.mu.Unlock()
+	time.AfterFunc(closeTimeout, r.stop)
+	r.runsOver()
+	r.toldAll(ended)
+	r.stop()
+	r.work.Wait()
+	r.endLease()
+}
+
+// runsOver waits until nothing runs, or the registry is stopped.
+func (r *Registry) runsOver() {
+	for {
+		r.mu.Lock()
+		var one *run
+		for _, one = range r.runs {
+			break
+		}
+		r.mu.Unlock()
+		if one == nil {
+			return
+		}
+		select {
+		case <-one.over:
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+// toldAll waits until nobody hears the relays any more, as their listeners have been told of the end, or the registry is stopped.
+func (r *Registry) toldAll(ended []string) {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		r.mu.Lock()
+		over := !slices.ContainsFunc(ended, func(id string) bool { return r.hearing[id] > 0 })
+		r.mu.Unlock()
+		if over {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+// hears counts a listener of a relay that comes or goes.
+func (r *Registry) hears(id string, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hearing[id] += n; r.hearing[id] == 0 {
+		delete(r.hearing, id)
+	}
+}
+
+// see takes records of the log.
+func (r *Registry) see(batch []broker.Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range batch {
+		k := r.index.see(&batch[i])
+		switch {
+		case k == nil:
+		case k.end == Running:
+			r.begun(k)
+		default:
+			if x := r.runs[k.id]; x != nil && k.Node == r.node {
+				x.cancel(errOver)
+			}
+			r.plan(k)
+		}
+	}
+}
+
+// begun notes that the log tells of a relay. The caller holds mu.
+func (r *Registry) begun(k *known) {
+	if x := r.runs[k.id]; x != nil && k.Node == r.node {
+		r.seen(x)
+	}
+	if w := r.waiters[k.id]; w != nil {
+		close(w.begun)
+		delete(r.waiters, k.id)
+	}
+}
+
+// seen has the index count a run from now on. The caller holds mu.
+func (r *Registry) seen(x *run) {
+	if x.seen {
+		return
+	}
+	x.seen = true
+	if r.starting[x.call.user]--; r.starting[x.call.user] <= 0 {
+		delete(r.starting, x.call.user)
+	}
+}
+
+// caughtUp notes that the log's past has been read.
+func (r *Registry) caughtUp() { r.caught.Do(func() { close(r.ready) }) }
+
+// nudge has keep look for work.
+func (r *Registry) nudge() {
+	select {
+	case r.poke <- struct{}{}:
+	default:
+	}
+}
+
+// await waits until the log's past has been read, since a relay may have begun there.
+func (r *Registry) await(ctx context.Context) error {
+	select {
+	case <-r.ready:
+		return nil
+	case <-r.ctx.Done():
+	case <-ctx.Done():
+	}
+	return hub.ErrNotReady
+}
+
+// reserve makes room for a relay that is about to begin. It returns nil and no problem if there is one with the id already.
+func (r *Registry) reserve(c *Config, q *call) (*run, *problem.Problem) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, problem.RetryLater(http.StatusServiceUnavailable, time.Second, "the hub is draining")
+	}
+	digest, exists := [16]byte{}, false
+	if k := r.index.relays[q.id]; k != nil {
+		digest, exists = k.digest, true
+	} else if x := r.runs[q.id]; x != nil {
+		digest, exists = x.call.digest, true
+	}
+	if exists {
+		if digest != q.digest {
+			return nil, errOtherCall()
+		}
+		return nil, nil
+	}
+	unseen := 0
+	for _, n := range r.starting {
+		unseen += n
+	}
+	switch {
+	case r.index.open+unseen >= c.settings.Concurrent:
+		return nil, problem.RetryLater(http.StatusTooManyRequests, time.Second, "%d relays are running (concurrent)", r.index.open+unseen)
+	case q.user != "" && r.index.users[q.user]+r.starting[q.user] >= c.settings.PerUser:
+		return nil, problem.RetryLater(http.StatusTooManyRequests, time.Second, "the user has %d relays running (per_user)", c.settings.PerUser)
+	}
+	x := newRun(r.ctx, c, q)
+	r.runs[q.id] = x
+	r.starting[q.user]++
+	return x, nil
+}
+
+// drop forgets a run that is over, or has not begun.
+func (r *Registry) drop(x *run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen(x)
+	delete(r.runs, x.call.id)
+	close(x.over)
+}
+
+func errOtherCall() *problem.Problem {
+	return problem.New(http.StatusUnprocessableEntity, "the id belongs to a relay with another request").OfField("id")
+}
+
+// start begins a relay, and returns when the log has it. The same call again is the same relay.
+func (r *Registry) start(ctx context.Context, c *Config, q *call) *problem.Problem {
+	if err := r.await(ctx); err != nil {
+		return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
+	}
+	x, p := r.reserve(c, q)
+	if x == nil {
+		return p
+	}
+	err := r.lease(ctx) // before another node can see the relay
+	var result broker.Result
+	if err == nil {
+		result = r.hub.Publish(ctx, []broker.Record{beginRecord(q, r.node)})[0]
+		err = result.Err
+	}
+	switch {
+	case err == nil && !result.Repeated:
+		r.work.Go(func() { r.run(x) })
+		return nil
+	case errors.Is(err, broker.ErrUnknownOutcome):
+		// If the log has it, it is this node's to end.
+		r.work.Go(func() {
+			defer r.drop(x)
+			r.finish(x, ending{status: Failed, cause: err})
+		})
+	default:
+		r.drop(x)
+	}
+	switch {
+	case err == nil:
+		return nil // another node has begun it
+	case errors.Is(err, broker.ErrKeyReused):
+		return errOtherCall()
+	case errors.Is(err, broker.ErrFull):
+		return problem.New(http.StatusInsufficientStorage, "%v", err)
+	}
+	return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
+}
+
+// stop ends a relay, whichever node runs it. It reports false if there is none with the id.
+func (r *Registry) cancelRelay(ctx context.Context, id string) (bool, error) {
+	if err := r.await(ctx); err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	k, x := r.index.relays[id], r.runs[id]
+	var e end
+	if k != nil {
+		e = end{id, Cancelled, k.events, k.bytes}
+	}
+	over := k != nil && k.end != Running
+	r.mu.Unlock()
+	switch {
+	case over:
+		return true, nil
+	case x != nil:
+		x.cancel(errCancelled)
+		select {
+		case <-x.over:
+			return true, nil
+		case <-ctx.Done():
+			return true, hub.ErrNotReady
+		}
+	case k == nil:
+		return false, nil
+	}
+	return true, r.write(ctx, endRecords(e, outcome{Node: r.node}))
+}
+
+// write stores records that belong together. It returns the first error.
+func (r *Registry) write(ctx context.Context, records []broker.Record) error {
+	for _, result := range r.hub.Publish(ctx, records) {
+		if result.Err != nil && !errors.Is(result.Err, broker.ErrKeyReused) {
+			return result.Err
+		}
+	}
+	return nil
+}
+
+func (r *Registry) log() *zap.Logger { return r.pool.Log() }

@@ -1,0 +1,229 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/feed"
+)
+
+const (
+	// logPatience is how long a log that lags or is away is waited for.
+	logPatience = 30 * time.Second
+	// readSize is how much is read from an upstream at a time, in bytes.
+	readSize = 16 << 10
+	// maxErrorBody is how much of an answer that is an error is kept, in bytes.
+	maxErrorBody = 4 << 10
+	maxError     = 512
+)
+
+// Why a run ends, apart from what its upstream does.
+var (
+	errCancelled   = errors.New("it was stopped")
+	errInterrupted = errors.New("the proxy is ending")
+	errOver        = errors.New("the log has its end already")
+	errTimeout     = errors.New("it took longer than timeout")
+	errSilence     = errors.New("the upstream sent nothing for longer than silence")
+	errTooLong     = errors.New("the answer is longer than answer")
+	errEncoded     = errors.New("the answer is compressed")
+	errOpenEnd     = errors.New("the answer has no end that could be told from a break: it needs chunks or a Content-Length")
+)
+
+// run is a relay that this node runs.
+type run struct {
+	config *Config
+	call   *call
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	over   chan struct{} // closed when nothing of it is left
+	seen   bool          // the index counts it; Registry.mu guards it
+	counts feed.Counts
+}
+
+func newRun(ctx context.Context, c *Config, q *call) *run {
+	x := &run{config: c, call: q, over: make(chan struct{})}
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	return x
+}
+
+// ending is how a run ends.
+type ending struct {
+	status Status
+	cause  error          // why, unless it is complete
+	answer *http.Response // nil if there was none; its body is closed
+	body   string         // the beginning of an answer that is an error
+}
+
+// run fetches what was asked for, into the log.
+func (r *Registry) run(x *run) {
+	defer r.drop(x)
+	began := time.Now()
+	e := r.fetch(x)
+	if cause := context.Cause(x.ctx); cause != nil {
+		e.cause = cause
+	}
+	x.cancel(nil)
+	switch {
+	case errors.Is(e.cause, errOver):
+		return // another node has written the end
+	case errors.Is(e.cause, errCancelled):
+		e.status = Cancelled
+	case errors.Is(e.cause, errInterrupted), errors.Is(e.cause, context.Canceled):
+		e.status = Interrupted
+	case e.cause != nil:
+		e.status = Failed
+	}
+	r.finish(x, e)
+	r.log().Info("relay ended", zap.String("relay", x.call.id), zap.String("user", x.call.user), zap.String("status", string(e.status)),
+		zap.Duration("duration", time.Since(began)), zap.Uint64("events", x.counts.Events.Load()), zap.Uint64("bytes", x.counts.Bytes.Load()),
+		zap.NamedError("reason", e.cause))
+}
+
+// fetch sends the request and reads the answer.
+func (r *Registry) fetch(x *run) ending {
+	settings := &x.config.settings
+	ctx, cancel := context.WithTimeoutCause(x.ctx, time.Duration(settings.Timeout), errTimeout)
+	defer cancel()
+	ctx, quiet := context.WithCancelCause(ctx)
+	defer quiet(nil)
+	silence := time.AfterFunc(time.Duration(settings.Silence), func() { quiet(errSilence) })
+	defer silence.Stop()
+
+	answer, err := x.config.gate.Send(ctx, &x.call.request)
+	x.call.request.Body = nil // it may be large, and is not needed any more
+	if err != nil {
+		return ending{cause: because(ctx, err)}
+	}
+	defer answer.Body.Close()
+	e := ending{answer: answer}
+	mediaType, _, _ := mime.ParseMediaType(answer.Header.Get(contentType))
+	format, readable := x.call.format(mediaType)
+	encoding := answer.Header.Get("Content-Encoding")
+	switch {
+	case encoding != "" && !strings.EqualFold(encoding, "identity"):
+		e.cause = errEncoded
+	case answer.StatusCode != http.StatusOK || !readable:
+		e.cause = fmt.Errorf("the upstream answered %d, %s", answer.StatusCode, mediaType)
+		b, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBody))
+		e.body = clip(string(b), maxErrorBody)
+	default:
+		e.cause = because(ctx, r.read(ctx, x, answer, format, silence))
+	}
+	if e.cause == nil {
+		e.status = Complete
+	}
+	return e
+}
+
+// read reads an answer to its end.
+func (r *Registry) read(ctx context.Context, x *run, answer *http.Response, format feed.Format, silence *time.Timer) (err error) {
+	settings := &x.config.settings
+	f := feed.New(ctx, feed.Config{
+		Log: r.hub, Topic: x.call.id, Format: format, Type: x.call.event, Event: int(r.pool.MaxEvent()), Wait: logPatience, Counts: &x.counts,
+	})
+	defer func() {
+		if closed := f.Close(); err == nil {
+			err = closed
+		}
+	}()
+	left := settings.Answer
+	buf := make([]byte, readSize)
+	for {
+		silence.Reset(time.Duration(settings.Silence))
+		n, err := answer.Body.Read(buf)
+		silence.Stop() // the log may take its time
+		fits := min(int64(n), left)
+		if _, err := f.Write(buf[:fits]); err != nil {
+			return err
+		}
+		if left -= fits; fits < int64(n) {
+			return errTooLong
+		}
+		switch {
+		case errors.Is(err, io.EOF) && endsOpen(answer):
+			return errOpenEnd
+		case errors.Is(err, io.EOF):
+			return f.End()
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// endsOpen reports whether an answer ends with its connection, however that ends.
+func endsOpen(answer *http.Response) bool {
+	return answer.ProtoMajor == 1 && answer.ContentLength < 0 && !slices.Contains(answer.TransferEncoding, "chunked")
+}
+
+// because returns why ctx is done, if it is, and otherwise err.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		return cause
+	}
+	return err
+}
+
+// finish writes the end of a run to the log. It tries until the log takes it, or the registry closes.
+func (r *Registry) finish(x *run, e ending) {
+	o := outcome{Node: r.node, Body: e.body}
+	if e.cause != nil {
+		o.Error = clip(e.cause.Error(), maxError)
+	}
+	if e.answer != nil {
+		o.Status, o.Headers = e.answer.StatusCode, told(e.answer.Header)
+	}
+	r.mu.Lock()
+	data := end{Relay: x.call.id, Status: e.status, Events: x.counts.Events.Load()}
+	if k := r.index.relays[x.call.id]; k != nil {
+		data.Bytes = k.bytes
+	}
+	r.mu.Unlock()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		ctx, cancel := context.WithTimeout(r.ctx, logPatience)
+		err := r.write(ctx, endRecords(data, o))
+		cancel()
+		if err == nil || errors.Is(err, broker.ErrClosed) {
+			return
+		}
+		r.complaints.Log(r.log(), zap.WarnLevel, "the end of a relay cannot be stored yet", zap.String("relay", data.Relay), zap.Error(err))
+		select {
+		case <-time.After(pause):
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+// toldHeaders are the headers of an answer that the app is told.
+var toldHeaders = []string{"Content-Type", "Retry-After", "Request-Id", "X-Request-Id"}
+
+// told returns the headers of an answer that the app is told.
+func told(h http.Header) map[string]string {
+	headers := map[string]string{}
+	for _, name := range toldHeaders {
+		if value := h.Get(name); value != "" {
+			headers[name] = clip(value, maxError)
+		}
+	}
+	return headers
+}
+
+// clip returns a text as UTF-8 of at most so many bytes.
+func clip(s string, most int) string {
+	for s = strings.ToValidUTF8(s, "\uFFFD"); len(s) > most; {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
+}
