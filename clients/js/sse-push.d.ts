@@ -49,7 +49,22 @@ export class SsePush extends EventTarget {
 	/** Opens again, now, from the last id. */
 	open(): void;
 	close(): void;
+	/** Hears a relay in a stream of its own. `events` are the names that the iterator yields. Default: `message`. */
+	relay(id: string, options?: { events?: string[] }): SseRelay;
 	/** Calls fn with the data, read as JSON where it is JSON, and the event. Returns a function that ends it. */
 	on<K extends keyof StreamEvents>(name: K, fn: (data: StreamEvents[K], event: MessageEvent<string>) => void): () => void;
 	on<T = unknown>(name: string, fn: (data: T, event: MessageEvent<string>) => void): () => void;
+}
+
+/** An event of a relay. Of a gap, the type is `sse:gap`. */
+export interface RelayEvent { type: string; data: string; lastEventId: string }
+
+/** What a relay's end says. */
+export interface RelayEnd { relay: string; status: 'complete' | 'cancelled' | 'failed' | 'interrupted'; events: number; bytes: number }
+
+/** Yields the events of a relay until its end. Leaving the loop closes it. */
+export class SseRelay extends SsePush implements AsyncIterable<RelayEvent> {
+	/** Null until the end, and if the relay is not known. */
+	readonly end: RelayEnd | null;
+	[Symbol.asyncIterator](): AsyncGenerator<RelayEvent, void>;
 }

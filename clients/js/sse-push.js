@@ -4,6 +4,7 @@
 //   push.on('order', (order, event) => …);                   // data read as JSON where it is JSON
 //   push.on('sse:gap', ({ delay }) => setTimeout(refetch, delay));
 //   push.on('sse:state', ({ state }) => …);                  // connecting, open, refused, superseded, closed
+//   for await (const { data } of push.relay('chat-7-42')) …  // a stream that the app has the proxy fetch, to its end
 //
 // As with EventSource, an event is heard only where its name is listened for; `message` is the name of those
 // without one. Names that start with `sse:` are never an app's own.
@@ -59,6 +60,15 @@ export class SsePush extends EventTarget {
 
 	close() { this.#stop('closed'); }
 
+	/**
+	 * Hears a relay, in a stream of its own, from its first event to its end. It is an SsePush, so `on` works as ever, and an
+	 * async iterator of the events whose names are in `events`. Leaving the loop closes it.
+	 */
+	relay(id, { events } = {}) {
+		const { withCredentials, renew, heartbeat } = this.#options;
+		return new SseRelay(this.#url, { withCredentials, renew, heartbeat, relay: id }, events);
+	}
+
 	/** Calls fn(data, event) for each event of that name; returns a function that ends it. */
 	on(name, fn) {
 		const listener = (event) => fn(read(event.data), event);
@@ -88,9 +98,10 @@ export class SsePush extends EventTarget {
 	}
 
 	#address() {
-		const url = new URL(this.#url), { topics = [], replay, client } = this.#options;
+		const url = new URL(this.#url), { topics = [], replay, client, relay } = this.#options;
 		for (const topic of topics) url.searchParams.append('topic', topic);
 		if (client) url.searchParams.set('client', client);
+		if (relay) url.searchParams.set('relay', relay);
 		if (this.lastEventId) url.searchParams.set('last_event_id', this.lastEventId);
 		else if (replay) url.searchParams.set('replay', replay);
 		return url.href;
@@ -201,6 +212,41 @@ export class SsePush extends EventTarget {
 		if (state === this.state && !detail) return;
 		this.state = state;
 		this.dispatchEvent(new MessageEvent('sse:state', { data: JSON.stringify({ state, ...detail }) }));
+	}
+}
+
+/** A relay, as SsePush.relay() gives it. */
+export class SseRelay extends SsePush {
+	/** What sse:end said: its status, and how many events and bytes it had. Null until then, and if the relay is not known. */
+	end = null;
+
+	#names; #waiting = []; #wake;
+
+	constructor(url, options, events = ['message']) {
+		super(url, options);
+		this.#names = events;
+		this.on('sse:end', (end) => { this.end = end; this.close(); });
+		this.addEventListener('sse:state', () => this.#wake?.());
+	}
+
+	/** Yields the events that come from now on, as `{ type, data, lastEventId }`, and a gap as one of the type `sse:gap`. */
+	[Symbol.asyncIterator]() {
+		const take = ({ type, data, lastEventId }) => { this.#waiting.push({ type, data, lastEventId }); this.#wake?.(); };
+		for (const name of [...this.#names, 'sse:gap']) this.addEventListener(name, take);
+		return this.#iterate();
+	}
+
+	async *#iterate() {
+		const over = () => ['closed', 'refused', 'superseded'].includes(this.state);
+		try {
+			for (;;) {
+				while (this.#waiting.length) yield this.#waiting.shift();
+				if (over()) return;
+				await new Promise((resolve) => { this.#wake = resolve; });
+			}
+		} finally {
+			if (!over()) this.close();
+		}
 	}
 }
 

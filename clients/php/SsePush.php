@@ -34,7 +34,7 @@ final class SsePush
     /** @var array<string, mixed> */
     private static array $config = [
         'url' => null, 'token' => null, 'timeout' => 2.0, 'connectTimeout' => 0.3, 'retries' => 1,
-        'strict' => false, 'transport' => 'auto', 'onError' => null, 'ticketSecret' => null,
+        'strict' => false, 'transport' => 'auto', 'onError' => null, 'ticketSecret' => null, 'relaySecret' => null,
     ];
 
     /** The kept curl handle, and the process that may use it: a fork must not share its parent's connection. */
@@ -63,6 +63,8 @@ final class SsePush
      *                                          what it throws is dropped. Default: none.
      * @param string|false|null $ticketSecret   What ticket() signs with: one of the secrets of `user ticket`, at least 32 bytes.
      *                                          Default: the environment's SSE_PUSH_TICKET_SECRET.
+     * @param string|false|null $relaySecret    What the calls at the end of relays are signed with: the secret of `relay`.
+     *                                          Default: the environment's SSE_PUSH_RELAY_SECRET.
      */
     public static function configure(
         string|false|null $url = null,
@@ -74,8 +76,9 @@ final class SsePush
         ?string $transport = null,
         ?callable $onError = null,
         #[\SensitiveParameter] string|false|null $ticketSecret = null,
+        #[\SensitiveParameter] string|false|null $relaySecret = null,
     ): void {
-        $given = array_filter(compact('url', 'token', 'strict', 'transport', 'onError', 'ticketSecret'), static fn ($v) => $v !== null);
+        $given = array_filter(compact('url', 'token', 'strict', 'transport', 'onError', 'ticketSecret', 'relaySecret'), static fn ($v) => $v !== null);
         foreach (compact('timeout', 'connectTimeout') as $name => $seconds) {
             if ($seconds !== null && is_finite((float) $seconds)) {
                 $given[$name] = min(60.0, max(0.01, (float) $seconds));
@@ -329,6 +332,76 @@ final class SsePush
         return $signed . '.' . hash_hmac('sha256', $signed, $secret);
     }
 
+    /**
+     * Has the proxy fetch a stream, such as the answer of a model API, for pages that ask for it by its id:
+     *
+     *     $relay = SsePush::relay(['url' => 'https://api.openai.com/v1/chat/completions', 'body' => ['stream' => true, …]])
+     *         ->toUser($user->id)->done('http://app.internal/chat/done')->start();
+     *     // new EventSource('/events?relay=' + id), with the id in $relay->id
+     *
+     * @param array{url: string, method?: string, headers?: array<string, string>, body?: mixed} $request What to fetch. Keys belong
+     *        into the proxy's config.
+     */
+    public static function relay(mixed $request): SsePushRelay
+    {
+        return new SsePushRelay($request);
+    }
+
+    /** Stops a relay, on any node. Status 404: there is none with the id. */
+    public static function stopRelay(mixed $id): SsePushResult
+    {
+        $id = SsePushEvent::text($id);
+        $result = is_array($id) ? SsePushResult::invalid('id', $id[0]) : self::call('DELETE', '/relays/' . self::segment($id))[0];
+        self::report([$result]);
+        return $result;
+    }
+
+    /**
+     * The proxy's call at the end of a relay, read and checked: `$end = SsePush::relayDone() ?? exit(http_response_code(403));`.
+     * It may come more than once.
+     *
+     * @param string|null $body      Default: the request's.
+     * @param string|null $signature Default: the request's X-SSE-Signature.
+     * @return array{id: string, status: string, events?: list<array{event?: string, id?: string, data: string}>, text?: string}|null
+     *         Null: it is not from the proxy, or older than five minutes; onError is told.
+     */
+    public static function relayDone(?string $body = null, ?string $signature = null): ?array
+    {
+        $secret = trim(self::setting('relaySecret', 'SSE_PUSH_RELAY_SECRET'));
+        $body ??= (string) file_get_contents('php://input');
+        $signature ??= (string) ($_SERVER['HTTP_X_SSE_SIGNATURE'] ?? '');
+        $signed = preg_match('/^t=(\d{1,12}),v1=([0-9a-f]{64})$/D', $signature, $m) === 1;
+        $end = json_decode($body, true);
+        $problem = match (true) {
+            strlen($secret) < 32 => ['relaySecret', 'must be at least 32 bytes long'],
+            !$signed || !hash_equals(hash_hmac('sha256', "$m[1].$body", $secret), $m[2]) => ['signature', 'is not that of the body'],
+            abs(time() - (int) $m[1]) > 300 => ['signature', 'is too old'],
+            !is_array($end) => ['body', 'is not JSON'],
+            default => null,
+        };
+        if ($problem !== null) {
+            self::report([SsePushResult::invalid(...$problem)]);
+            return null;
+        }
+        return $end;
+    }
+
+    /** @internal What SsePushRelay::start does. */
+    public static function start(SsePushRelay $relay): SsePushResult
+    {
+        $problem = $relay->problem();
+        if ($problem !== null) {
+            $result = SsePushResult::invalid(...$problem);
+        } else {
+            [$result, $answer] = self::call('POST', '/relays', $relay->fields(), false); // its id makes it one relay, however often it is sent
+            if ($result->ok) {
+                $result = is_string($answer['id'] ?? null) ? new SsePushResult(true, $answer['id'], $result->status) : self::unexpected($result->status);
+            }
+        }
+        self::report([$result]);
+        return $result;
+    }
+
     /** @internal What SsePushEvent::send does. */
     public static function publish(SsePushEvent $event): SsePushResult
     {
@@ -393,9 +466,10 @@ final class SsePush
      * One request with its retries.
      *
      * @param array<mixed>|null $body
+     * @param bool              $keyed Whether each event in the body gets an idempotency key.
      * @return array{SsePushResult, mixed} The result without an id, and the decoded answer.
      */
-    private static function call(string $method, string $path, ?array $body = null): array
+    private static function call(string $method, string $path, ?array $body = null, bool $keyed = true): array
     {
         // Not @: an app's own handler would be called all the same, and many throw.
         self::$warning = '';
@@ -404,7 +478,7 @@ final class SsePush
             return true;
         });
         try {
-            return self::attempts($method, $path, $body);
+            return self::attempts($method, $path, $body, $keyed);
         } catch (\Throwable $e) {
             return [SsePushResult::invalid(null, $e->getMessage()), null];
         } finally {
@@ -413,7 +487,7 @@ final class SsePush
     }
 
     /** @return array{SsePushResult, mixed} */
-    private static function attempts(string $method, string $path, ?array $body): array
+    private static function attempts(string $method, string $path, ?array $body, bool $keyed): array
     {
         $wait = max([0, ...array_map(SsePushEvent::seconds(...), $body === null || !array_is_list($body) ? [$body ?? []] : $body)]);
         $deadline = self::now() + self::$config['timeout'] + $wait;
@@ -436,9 +510,9 @@ final class SsePush
         $content = null;
         if ($body !== null) {
             $key = bin2hex(random_bytes(16));
-            $body = array_is_list($body)
+            $body = !$keyed ? $body : (array_is_list($body)
                 ? array_map(static fn (array $one, int $i): array => $one + ['idempotency_key' => "$key-$i"], $body, array_keys($body))
-                : $body + ['idempotency_key' => $key];
+                : $body + ['idempotency_key' => $key]);
             $content = json_encode($body, SsePushEvent::JSON);
             $headers[] = 'Content-Type: application/json';
         }
@@ -688,6 +762,107 @@ final class SsePush
     private static function now(): float
     {
         return hrtime(true) / 1e9;
+    }
+}
+
+/** A relay that is to be started. Each method returns a changed copy. */
+final class SsePushRelay
+{
+    /** @var array<string, mixed> */
+    private array $fields = [];
+
+    /** @var array{string, string}|null The first field that is wrong, and how. */
+    private ?array $problem = null;
+
+    /** @internal Use SsePush::relay(). */
+    public function __construct(mixed $request)
+    {
+        $this->fields['id'] = bin2hex(random_bytes(16)); // so that a retry is the same relay
+        if (!is_array($request)) {
+            $this->problem = ['request', 'must be an array, not ' . get_debug_type($request)];
+            return;
+        }
+        if (($request['headers'] ?? null) === []) {
+            unset($request['headers']); // which would be a list in JSON
+        }
+        $this->fields['request'] = $request;
+    }
+
+    /**
+     * Who may hear it: this user.
+     *
+     * @param string|int|\Stringable $user
+     */
+    public function toUser(mixed $user): self
+    {
+        return $this->with('user', $user);
+    }
+
+    /** Who may hear it: all who are granted this topic. */
+    public function toTopic(mixed $topic): self
+    {
+        return $this->with('topic', $topic);
+    }
+
+    /** Its id, such as `chat-7-42`. The same call with the same id is the same relay. Default: a random one. */
+    public function id(mixed $id): self
+    {
+        return $this->with('id', $id);
+    }
+
+    /** The name of the events that have none. Default: `message`. */
+    public function event(mixed $event): self
+    {
+        return $this->with('event', $event);
+    }
+
+    /** How the answer is read: `text` or `lines`. Default: as its Content-Type says. */
+    public function as(mixed $format): self
+    {
+        return $this->with('as', $format);
+    }
+
+    /** Where the app is told of the end; see SsePush::relayDone(). */
+    public function done(mixed $url): self
+    {
+        return $this->with('done', $url);
+    }
+
+    /** Starts it. The result's id is what pages ask for: `/events?relay=<id>`. */
+    public function start(): SsePushResult
+    {
+        return SsePush::start($this);
+    }
+
+    /**
+     * @internal
+     * @return array{?string, string}|null The field that is wrong, and how.
+     */
+    public function problem(): ?array
+    {
+        $for = isset($this->fields['user']) || isset($this->fields['topic']);
+        return $this->problem ?? ($for ? null : ['user', 'is missing: say who may hear it, by toUser() or toTopic()']);
+    }
+
+    /**
+     * @internal
+     * @return array<string, mixed>
+     */
+    public function fields(): array
+    {
+        return $this->fields;
+    }
+
+    private function with(string $field, mixed $value): self
+    {
+        $copy = clone $this;
+        $value = SsePushEvent::text($value);
+        if (is_array($value)) {
+            $copy->problem ??= [$field, $value[0]];
+        } else {
+            $copy->fields[$field] = $value;
+        }
+        return $copy;
     }
 }
 

@@ -5,8 +5,6 @@ import (
 	"reflect"
 
 	"go.uber.org/zap"
-
-	"github.com/sse-push/caddy-sse-push/broker"
 )
 
 // beside is what a config has beside its hub.
@@ -35,14 +33,4 @@ func (r *Ref) offer() {
 			r.config.log.Error("cannot be used", zap.String("what", name), zap.Error(err))
 		}
 	}
-}
-
-// OpenLog opens another log on the engine of the hub's, for what lives beside the hub.
-func (p *Hub) OpenLog(name string) (broker.Broker, error) { return p.engine.Open(p.Name + "." + name) }
-
-// FindResident returns the hub's resident of a name, or nil if it has none.
-func (p *Hub) FindResident(name string) Resident {
-	p.residents.mu.Lock()
-	defer p.residents.mu.Unlock()
-	return p.residents.byName[name]
 }

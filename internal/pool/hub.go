@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/asynclog"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
@@ -26,6 +27,9 @@ type Hub struct {
 
 // MaxEvent returns how many bytes the data of an event may have.
 func (p *Hub) MaxEvent() int64 { return p.config.Load().settings.maxEvent() }
+
+// OpenLog opens another log on the engine of the hub's, for what lives beside the hub.
+func (p *Hub) OpenLog(name string) (broker.Broker, error) { return p.engine.Open(p.Name + "." + name) }
 
 // Log returns the log of the config in force. Its lines name the hub.
 func (p *Hub) Log() *zap.Logger { return p.config.Load().log }

@@ -21,14 +21,6 @@ const admitTimeout = 5 * time.Second
 // hubs are the process's hubs. They outlive the config that opened them.
 var hubs = caddy.NewUsagePool()
 
-// BrokerModule is a Caddy module in the namespace sse_push.brokers. It opens the log of a hub.
-type BrokerModule interface {
-	// LogKey names the log that Open opens. As long as it stays the same, the hub goes on through a reload.
-	LogKey() string
-	// Open returns the log of a hub. It must not wait for a server.
-	Open(hub string) (broker.Broker, error)
-}
-
 // generations counts the Refs of all configs, so that the newer one of two has the greater number.
 var generations atomic.Uint64
 

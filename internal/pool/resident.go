@@ -76,3 +76,10 @@ func (rs *residents) close() {
 		r.Close()
 	}
 }
+
+// FindResident returns the hub's resident of a name, or nil if it has none.
+func (p *Hub) FindResident(name string) Resident {
+	p.residents.mu.Lock()
+	defer p.residents.mu.Unlock()
+	return p.residents.byName[name]
+}

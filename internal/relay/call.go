@@ -44,7 +44,7 @@ func checkID(id string) error {
 	case strings.ContainsFunc(id, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.~:", r)
 	}):
-		return errors.New("must be of letters, digits and - _ . ~ :")
+		return errors.New("may hold letters, digits and the characters -_.~: only")
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"net/url"
 
 	"github.com/sse-push/caddy-sse-push/internal/egress"
-	"github.com/sse-push/caddy-sse-push/internal/pool"
 )
 
 // Config is the settings of a directive, ready for use.
@@ -17,12 +16,8 @@ type Config struct {
 	app      *egress.Gate // to these
 }
 
-// New returns the Config of a directive, which is put in force with the others of its hub. Placeholders have been filled in. It is
-// nil if the directive has no relays.
-func New(s *Settings, ref *pool.Ref) (*Config, error) {
-	if s == nil {
-		return nil, nil
-	}
+// newConfig returns the Config of a directive's settings, whose placeholders have been filled in.
+func newConfig(s *Settings) (*Config, error) {
 	c := &Config{settings: *s}
 	c.settings.SetDefaults()
 	if err := c.settings.Check(); err != nil {
@@ -47,13 +42,7 @@ func New(s *Settings, ref *pool.Ref) (*Config, error) {
 	if c.app, err = egress.NewGate(origins); err != nil {
 		return nil, fmt.Errorf("done: %w", err)
 	}
-	return c, ref.Beside(name, c.settings, func(p *pool.Hub) error {
-		r, err := of(p)
-		if err == nil {
-			r.offered.Store(c)
-		}
-		return err
-	})
+	return c, nil
 }
 
 // Close closes connections that are not in use. Requests under way go on.

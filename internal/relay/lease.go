@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,6 +17,8 @@ const (
 	// missed is in how many looks in turn a node must be missing before its relays are over.
 	missed = 2
 )
+
+var errNoLease = errors.New("the lease of this node cannot be renewed")
 
 // nodeName is the name under which a node is counted.
 func nodeName(node string) string { return "node:" + node }

@@ -6,11 +6,17 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// log is the broker of the relays, which shows the registry every record before the hub has it. So nothing that a client has heard
-// is news to the registry.
+// observer is shown every record of a log.
+type observer interface {
+	see([]broker.Entry)
+	caughtUp() // the log's past has been read; may be called again
+}
+
+// log is the broker of the relays, which shows an observer every record before the hub has it. So nothing that a client has heard is
+// news to the observer.
 type log struct {
 	broker.Broker
-	registry *Registry
+	observer observer
 }
 
 // forgetfulLog is a log whose entries cannot be read again.
@@ -19,32 +25,32 @@ type forgetfulLog struct{ log }
 // Forgets implements broker.Forgetful.
 func (forgetfulLog) Forgets() {}
 
-// newLog returns the log of a registry.
-func newLog(b broker.Broker, r *Registry) broker.Broker {
+// newLog returns the log on a broker.
+func newLog(b broker.Broker, o observer) broker.Broker {
 	if _, forgets := b.(broker.Forgetful); forgets {
-		return forgetfulLog{log{b, r}}
+		return forgetfulLog{log{b, o}}
 	}
-	return log{b, r}
+	return log{b, o}
 }
 
 // Tail implements broker.Broker.
 func (l log) Tail(ctx context.Context, last int, sink broker.Sink) error {
-	w := watcher{Sink: sink, registry: l.registry}
+	w := watcher{sink, l.observer}
 	if prompt, ok := sink.(broker.PromptSink); ok {
 		return l.Broker.Tail(ctx, last, promptWatcher{w, prompt})
 	}
 	return l.Broker.Tail(ctx, last, w)
 }
 
-// watcher is a hub's sink that shows the registry what it takes.
+// watcher is a hub's sink that shows an observer what it takes.
 type watcher struct {
 	broker.Sink
-	registry *Registry
+	observer observer
 }
 
 // Deliver implements broker.Sink.
 func (w watcher) Deliver(batch []broker.Entry) {
-	w.registry.see(batch)
+	w.observer.see(batch)
 	w.Sink.Deliver(batch)
 }
 
@@ -52,7 +58,7 @@ func (w watcher) Deliver(batch []broker.Entry) {
 func (w watcher) State(err error) {
 	w.Sink.State(err)
 	if err == nil {
-		w.registry.caughtUp()
+		w.observer.caughtUp()
 	}
 }
 

@@ -56,6 +56,24 @@ type Registry struct {
 	closed   bool
 }
 
+// New returns the Config of a directive, which is put in force with all else of its hub. It is nil if the directive has no relays.
+func New(s *Settings, ref *pool.Ref) (*Config, error) {
+	if s == nil {
+		return nil, nil
+	}
+	c, err := newConfig(s)
+	if err != nil {
+		return nil, err
+	}
+	return c, ref.Beside(name, c.settings, func(p *pool.Hub) error {
+		r, err := of(p)
+		if err == nil {
+			r.offered.Store(c)
+		}
+		return err
+	})
+}
+
 // open starts the registry of a hub.
 func open(p *pool.Hub) (*Registry, error) {
 	b, err := p.OpenLog(name)

@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -194,5 +193,3 @@ func (k *known) info() Info {
 	}
 	return i
 }
-
-var errNoLease = errors.New("the lease of this node cannot be renewed")

@@ -591,3 +591,54 @@ test('a renewal opens nothing on a page that is away or closed', async () => {
 	await settle();
 	assert.equal(open().length, 0);
 });
+
+test('a relay is heard in a stream of its own, to its end', async () => {
+	push = new SsePush('/events?ticket=t', { topics: ['room'], client: 'c'.repeat(16), withCredentials: true });
+	const first = last();
+	const relay = push.relay('chat/1', { events: ['token'] });
+	assert.notEqual(last(), first);
+	assert.equal(param('relay'), 'chat/1');
+	assert.equal(param('ticket'), 't');
+	assert.deepEqual(last().url.searchParams.getAll('topic'), []);
+	assert.equal(param('client'), null);
+	assert.equal(last().init.withCredentials, true);
+	const seen = [];
+	const over = (async () => { for await (const event of relay) seen.push(event); })();
+	const heard = [];
+	relay.on('token', (data) => heard.push(data));
+	last().connected('p1');
+	last().send('token', '"a"', 'p2');
+	last().send('other', '1');
+	last().send('sse:gap', { reason: 'trimmed' }, 'p3');
+	last().send('token', 'b c', 'p4');
+	for (let i = 0; i < 3; i++) await settle();
+	assert.deepEqual(seen.map(({ type, data }) => [type, data]), [['token', '"a"'], ['sse:gap', '{"reason":"trimmed"}'], ['token', 'b c']]);
+	assert.equal(seen[2].lastEventId, 'p4');
+	last().send('token', 'last', 'p5');
+	last().send('sse:end', { relay: 'chat/1', status: 'complete', events: 3, bytes: 9 }, 'p6');
+	await over;
+	assert.equal(seen.at(-1).data, 'last');
+	assert.deepEqual(heard, ['a', 'b c', 'last']);
+	assert.deepEqual(relay.end, { relay: 'chat/1', status: 'complete', events: 3, bytes: 9 });
+	assert.equal(relay.state, 'closed');
+	assert.deepEqual(open(), [first]);
+});
+
+test('a relay that is not known is over at once, and one whose loop is left is closed', async () => {
+	push = new SsePush('/events');
+	const unknown = push.relay('none');
+	const over = (async () => { for await (const event of unknown) assert.fail(event); })();
+	status = 204;
+	last().fail(2);
+	await over;
+	assert.equal(unknown.end, null);
+	assert.equal(unknown.state, 'refused');
+
+	const left = push.relay('chat');
+	const loop = (async () => { for await (const { data } of left) if (data === 'stop') break; })();
+	last().connected();
+	last().send('message', 'stop');
+	await loop;
+	assert.equal(left.state, 'closed');
+	assert.equal(open().length, 1);
+});

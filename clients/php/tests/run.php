@@ -20,7 +20,7 @@ set_error_handler(static function (int $level, string $message) use (&$raised): 
     return true;
 });
 error_reporting(E_ALL);
-foreach (['SSE_PUSH_URL', 'SSE_PUSH_TOKEN', 'SSE_PUSH_TICKET_SECRET'] as $variable) {
+foreach (['SSE_PUSH_URL', 'SSE_PUSH_TOKEN', 'SSE_PUSH_TICKET_SECRET', 'SSE_PUSH_RELAY_SECRET'] as $variable) {
     unset($_SERVER[$variable], $_ENV[$variable]);
     putenv($variable);
 }
@@ -487,6 +487,47 @@ test('tickets', function () {
     same(null, SsePush::ticket('a'), 'a short secret');
     same(true, count($errors) === 1 && !str_contains($errors[0], 'too-short'), 'the secret is not told');
     SsePush::configure(ticketSecret: '');
+});
+
+test('relays', function () {
+    $start = SsePush::relay(['url' => 'https://api.example.com/v1', 'headers' => [], 'body' => ['stream' => true, 'temperature' => 1.0]])
+        ->toUser(7)->id('chat-1')->event('token')->as('lines')->done('http://app.internal/done');
+    same('p1', $start->start()->id, 'id');
+    [$request] = came();
+    same(['POST', '/ok/relays'], [$request['method'], $request['target']], 'request');
+    same('{"id":"chat-1","request":{"url":"https://api.example.com/v1","body":{"stream":true,"temperature":1.0}},"user":"7","event":"token","as":"lines","done":"http://app.internal/done"}', $request['body'], 'body');
+    at('busy-once');
+    SsePush::relay(['url' => 'https://api.example.com'])->toTopic('room')->start();
+    [, $first, $again] = came();
+    same($first['body'], $again['body'], 'a retry is the same relay');
+    same(1, preg_match('/^[0-9a-f]{32}$/D', json_decode($first['body'], true)['id']), 'an id of its own');
+    at('ok');
+    foreach (['user' => SsePush::relay(['url' => 'x']), 'request' => SsePush::relay('x')->toUser(1), 'user ' => SsePush::relay([])->toUser(''), 'done' => SsePush::relay([])->toUser(1)->done(null)] as $field => $relay) {
+        same([false, rtrim($field)], [$relay->start()->ok, $relay->start()->field], "error of $field");
+    }
+    $r = SsePush::stopRelay('a/b');
+    [$stop] = array_slice(came(), -1);
+    same(['DELETE', '/ok/relays/a%2Fb'], [$stop['method'], $stop['target']], 'stop');
+});
+
+test('the end of a relay is the proxy\'s', function () {
+    $secret = 'a-secret-of-thirty-two-bytes-or-more';
+    SsePush::configure(relaySecret: "$secret\n");
+    $body = '{"id":"chat-1","status":"complete","events":[{"data":"a"}]}';
+    $sign = static fn (int $t, string $text): string => "t=$t,v1=" . hash_hmac('sha256', "$t.$text", $secret);
+    same('complete', SsePush::relayDone($body, $sign(time(), $body))['status'] ?? null, 'a call');
+    foreach ([
+        'another body' => $sign(time(), "$body "), 'old' => $sign(time() - 301, $body), 'to come' => $sign(time() + 301, $body), 'none' => '',
+        'without a time' => 'v1=' . hash_hmac('sha256', $body, $secret), 'an empty sum' => 't=' . time() . ',v1=',
+    ] as $what => $signature) {
+        same(null, SsePush::relayDone($body, $signature), $what);
+    }
+    same(null, SsePush::relayDone('no', $sign(time(), 'no')), 'no JSON');
+    $_SERVER['HTTP_X_SSE_SIGNATURE'] = $sign(time(), '');
+    same(null, SsePush::relayDone(), 'an empty body');
+    unset($_SERVER['HTTP_X_SSE_SIGNATURE']);
+    SsePush::configure(relaySecret: '');
+    same(null, SsePush::relayDone($body, 't=' . time() . ',v1=' . hash_hmac('sha256', time() . ".$body", '')), 'without a secret');
 });
 
 fclose($pipes[0]);
