@@ -49,6 +49,7 @@ type run struct {
 	over   chan struct{} // closed when nothing of it is left
 	seen   bool          // the index counts it; Registry.mu guards it
 	counts feed.Counts
+	bytes  uint64 // of the data of events that the log has taken; the Feed's
 }
 
 func newRun(ctx context.Context, c *Config, q *call) *run {
@@ -131,6 +132,7 @@ func (r *Registry) read(ctx context.Context, x *run, answer *http.Response, form
 	settings := &x.config.settings
 	f := feed.New(ctx, feed.Config{
 		Log: r.hub, Topic: x.call.id, Format: format, Type: x.call.event, Event: int(r.pool.MaxEvent()), Wait: logPatience, Counts: &x.counts,
+		Stored: func(r *broker.Record, _ broker.Position) { x.bytes += uint64(len(r.Data)) },
 	})
 	defer func() {
 		if closed := f.Close(); err == nil {
@@ -183,12 +185,7 @@ func (r *Registry) finish(x *run, e ending) {
 	if e.answer != nil {
 		o.Status, o.Headers = e.answer.StatusCode, told(e.answer.Header)
 	}
-	r.mu.Lock()
-	data := end{Relay: x.call.id, Status: e.status, Events: x.counts.Events.Load()}
-	if k := r.index.relays[x.call.id]; k != nil {
-		data.Bytes = k.bytes
-	}
-	r.mu.Unlock()
+	data := end{Relay: x.call.id, Status: e.status, Events: x.counts.Events.Load(), Bytes: x.bytes}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		ctx, cancel := context.WithTimeout(r.ctx, logPatience)
 		err := r.write(ctx, endRecords(data, o))
