@@ -19,19 +19,19 @@ func clientPrefix(h header) int {
 
 // client takes in a frame of the client's. p is the start of its payload.
 func (s *state) client(h header, p []byte) verdict {
-	if s.clientBlock != 0 {
-		if h.kind != http2.FrameContinuation || h.id != s.clientBlock || h.length > s.maxFrame {
-			return s.refuse(http2.ErrCodeProtocol)
-		}
-		if h.endHeaders() {
+	var v verdict
+	switch {
+	case s.clientBlock == 0 && h.length > s.maxFrame:
+		return s.refuse(http2.ErrCodeFrameSize)
+	case s.clientBlock == 0:
+		v = s.clientFrame(h, p)
+	case h.kind != http2.FrameContinuation || h.id != s.clientBlock || h.length > s.maxFrame:
+		return s.refuse(http2.ErrCodeProtocol)
+	default:
+		if v.drop = s.dropBlock; h.endHeaders() {
 			s.clientBlock = 0
 		}
-		return verdict{drop: s.dropBlock}
 	}
-	if h.length > s.maxFrame {
-		return s.refuse(http2.ErrCodeFrameSize)
-	}
-	v := s.clientFrame(h, p)
 	// What goes on is counted by the inner server, and requests by its limit of streams.
 	if (v.drop || !s.live) && !v.wake && !s.allow.spend(h.length) {
 		return s.fail(http2.ErrCodeEnhanceYourCalm)

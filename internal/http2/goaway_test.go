@@ -34,6 +34,24 @@ func TestStreamAfterGoAway(t *testing.T) {
 	}
 }
 
+// A header block that nobody gets is bounded, though it has no end.
+func TestBlockAfterGoAway(t *testing.T) {
+	s := newSite(t)
+	x := s.frames(t, ample)
+	id, f := x.hold(s, "a")
+	s.Shutdown()
+	next := id + 2
+	x.ok(x.WriteHeaders(http2.HeadersFrameParam{StreamID: next, BlockFragment: x.block("GET", "/")}))
+	for range 10 * maxAllowance {
+		if x.WriteContinuation(next, false, nil) != nil {
+			break
+		}
+	}
+	_ = x.WritePing(false, [8]byte{}) // which is wrong in a block, so that there is an answer in any case
+	x.until(fmt.Sprintf("GOAWAY %d ENHANCE_YOUR_CALM", id))
+	<-f.over
+}
+
 // during is a transport that does something in the middle of its next write.
 type during struct {
 	*plain
