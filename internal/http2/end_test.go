@@ -29,6 +29,49 @@ func TestHandlerEndsHeldStream(t *testing.T) {
 	}
 }
 
+// A client may leave its stream at any moment around the hold. Its connection goes on.
+func TestResetAroundHold(t *testing.T) {
+	s := newSite(t)
+	x := s.frames(t, ample)
+	left := func(id uint32, name string) {
+		x.ok(x.WriteRSTStream(id, http2.ErrCodeCancel))
+		if f := s.feed(t, name); f.st != nil {
+			<-f.over
+		}
+	}
+	_, first := x.hold(s, "first")
+	for i := range 100 {
+		name := fmt.Sprint("stream-", i)
+		id := x.request("GET", "/events?"+name, true)
+		if i%3 > 0 {
+			x.until(fmt.Sprintf("HEADERS %d", id))
+		}
+		if i%2 > 0 {
+			x.ping()
+		}
+		if i%3 > 1 { // before there are as many requests as make a client busy
+			x.parked()
+		}
+		left(id, name)
+	}
+	// The signal cannot be sent.
+	x.ok(x.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}))
+	id := x.request("GET", "/events?waits", true)
+	x.until(fmt.Sprintf("HEADERS %d", id))
+	until(t, func() bool { x.c.mu.Lock(); defer x.c.mu.Unlock(); return len(x.c.state.signals) > 0 })
+	left(id, "waits")
+	x.parked()
+	if x.c.state.held != 1 || len(x.c.state.signals) > 0 || len(x.c.state.streams) != 1 {
+		t.Errorf("%d streams held, %d signals, %d streams", x.c.state.held, len(x.c.state.signals), len(x.c.state.streams))
+	}
+	x.ok(x.WriteWindowUpdate(1, 100))
+	x.ping()
+	if _, err := first.st.Write([]byte(":\n")); err != nil {
+		t.Fatal(err)
+	}
+	x.until(`DATA 1 ":\n"`)
+}
+
 // A site's header Connection: close ends the connection only after its streams.
 func TestConnectionClose(t *testing.T) {
 	s := newSite(t)
