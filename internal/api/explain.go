@@ -33,6 +33,7 @@ func serveExplain(w http.ResponseWriter, r *http.Request, p *pool.Hub) *problem.
 	if err != nil {
 		return problem.Field("event", "%v", err)
 	}
+	nameSources(&explanation, p.SourceList())
 	writeJSON(w, http.StatusOK, explanation)
 	return nil
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
@@ -40,3 +41,13 @@ func viewSources(p *pool.Hub, q url.Values) (any, *problem.Problem) {
 
 // place returns a text that sorts sources as they are listed.
 func place(s *Source) string { return fmt.Sprintf("%020d-%s", s.Since.UnixNano(), s.ID) }
+
+// nameSources adds to an explanation which source each connection listens to.
+func nameSources(x *Explanation, sources []Source) {
+	for i := range x.Connections {
+		a := &x.Connections[i]
+		if j := slices.IndexFunc(sources, func(s Source) bool { return slices.Contains(a.Topics, s.ID) }); j >= 0 {
+			a.Detail += "; it listens to the shared source " + sources[j].Path
+		}
+	}
+}

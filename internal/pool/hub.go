@@ -50,9 +50,7 @@ func (p *Hub) askAnew(user string) {
 // Explain answers a question by the config in force.
 func (p *Hub) Explain(q hub.Question) (hub.Explanation, error) {
 	q.Granted = p.config.Load().grants
-	x, err := p.Hub.Explain(q)
-	nameSources(&x, p.SourceList())
-	return x, err
+	return p.Hub.Explain(q)
 }
 
 // Destruct implements caddy.Destructor. It drains and closes the hub in the background, since Caddy holds the lock of its config

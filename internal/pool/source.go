@@ -1,11 +1,6 @@
 package pool
 
-import (
-	"slices"
-	"time"
-
-	"github.com/sse-push/caddy-sse-push/internal/hub"
-)
+import "time"
 
 // Source describes a shared source to operators.
 type Source struct {
@@ -81,14 +76,4 @@ func (p *Hub) SourceStats() SourceStats {
 		return s.Stats()
 	}
 	return NewSourceStats()
-}
-
-// nameSources adds to an explanation which source each connection listens to.
-func nameSources(x *hub.Explanation, sources []Source) {
-	for i := range x.Connections {
-		a := &x.Connections[i]
-		if j := slices.IndexFunc(sources, func(s Source) bool { return slices.Contains(a.Topics, s.ID) }); j >= 0 {
-			a.Detail += "; it listens to the shared source " + sources[j].Path
-		}
-	}
 }

@@ -31,11 +31,10 @@ func TestSourceViews(t *testing.T) {
 		`sse_push_source_upstreams_total{hub="main",outcome="stream"}`: 0,
 	})
 
-	opened := opening(s, "/clock")
+	c := s.Open("/clock")
 	upstream := app.Next()
 	const text = "event: tick\ndata: one\n\nevent: sse:forged\ndata: two\n\nevent: tick\ndata: three\n\n"
 	upstream.Send(text)
-	c := (<-opened).Begin()
 	c.Want("one", "three")
 	other := s.Open("/clock?zone=utc")
 	app.Next()
