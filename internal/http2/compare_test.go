@@ -71,8 +71,8 @@ func junk(x *client, held uint32, next func(n int) int) string {
 	if kind == http2.FramePing && length > 0 {
 		p[0] = 0 // not the mark of answers
 	}
-	if kind == 8 && length == 4 && held > 0 && id > 0 && id != held {
-		p[3] |= 1 // of a stream that is idle, or was let go, an update of 0 is an error of the connection, or none
+	if kind == 8 && length == 4 && held > 0 && id > 0 {
+		p[3] |= 1 // of a stream that is idle or over, an update of 0 is an error of the connection, or none
 	}
 	if kind == 4 {
 		for i := 0; i+6 <= len(p); i += 6 {
