@@ -87,7 +87,8 @@ func (s snippet) run(t *testing.T, pairs ...string) (output string) {
 
 // documents are what is read by who uses the product.
 var documents = []string{
-	"README.md", "CONTRIBUTING.md", "docs/brokers.md", "docs/security.md", "docs/operations.md", "docs/doctor.md", "docs/commands.md", "docs/relays.md",
+	"README.md", "CONTRIBUTING.md", "docs/brokers.md", "docs/security.md", "docs/operations.md", "docs/doctor.md", "docs/commands.md",
+	"docs/sources.md", "docs/relays.md",
 	"examples/php/README.md", "examples/php/redis-direct/README.md", "examples/cluster/README.md",
 }
 

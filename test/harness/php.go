@@ -24,6 +24,9 @@ type Load struct {
 	Waiting int `json:"listen queue"`
 }
 
+// StatusAddress is where a Caddyfile finds the status page.
+func (f *FPM) StatusAddress() string { return "unix/" + f.status }
+
 // CheckFPM has php-fpm read a config of the repository.
 func CheckFPM(t testing.TB, config string) (output string, err error) {
 	t.Helper()
