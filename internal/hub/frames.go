@@ -20,9 +20,13 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 		if len(c.shard.owed) > 0 {
 			c.shard.settle(c)
 		}
-		frames = c.takeHead(frames)
+		opens := c.opens() // then nothing else comes with it
+		frames = c.takeHead(frames, max)
 		var asleep bool
 		switch {
+		case opens && !c.ended:
+			c.shard.mu.Unlock()
+			return frames, nil
 		case c.ended:
 			frames = c.pass(frames)
 			c.shard.mu.Unlock()
@@ -60,7 +64,7 @@ func (c *Conn) readWindow(frames [][]byte, max int64) (_ [][]byte, asleep bool) 
 	if now := c.interest(); now != in || c.extra != nil { // its topics have changed, or some were added in the middle of the page
 		pg.entries = slices.DeleteFunc(pg.entries, func(e *entry) bool { return !now.hears(e) || c.early(e) })
 	}
-	frames = c.takeHead(frames)
+	frames = c.takeHead(frames, max)
 	if len(frames) > 0 && len(pg.entries) > 0 && pg.entries[0].size() > max {
 		return frames, false
 	}

@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,4 +137,32 @@ func TestOpeningInLog(t *testing.T) {
 	second := broker.Position{Epoch: logs.epoch, Minor: 3}
 	back := subscribe(t, beside, hub.Subscription{Topics: []string{"x"}, LastEventID: second.String(), Opening: &hub.Opening{After: before}})
 	wantList(t, collect(back, "4"), "connected", "3", "4")
+}
+
+// The frames of an Opening are not copied for each client, which may be slow to take them: a large one comes alone, from where it is.
+func TestOpeningIsNotCopied(t *testing.T) {
+	beside := companion(newHub(t, settings(100, 1<<20)), "beside")
+	last := publish(t, beside, topic("x", "1"))
+	for size, calls := range map[int]int{100: 1, 10_000: 2} {
+		o := &hub.Opening{Frames: replayed(last, strings.Repeat("x", size)), After: last}
+		c, err := beside.Subscribe(t.Context(), hub.Subscription{Topics: []string{"x"}, Opening: o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish(t, beside, topic("x", "2"))
+		var frames [][]byte
+		for range calls {
+			if frames, err = c.Next(nil, 2048); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(frames); n != 3-calls || &frames[n-1][0] != &o.Frames[0] {
+			t.Errorf("the last of %d frames is not that of the opening of %d bytes", n, size)
+		}
+		if frames, err = c.Next(nil, 2048); len(frames) != 1 || !strings.Contains(string(frames[0]), "data: 2") {
+			t.Errorf("then came %q, %v", frames, err)
+		}
+		c.Close(nil)
+		last = publish(t, beside, topic("x", "3"))
+	}
 }

@@ -215,7 +215,7 @@ func (w *window) sortNewest(list []broker.Position) {
 // known, or are not ids of its topics. A client that has ids gets a gap first. So what a client sees of an Opening begins with what
 // its topics are now, and its ids tell whether it has seen that.
 type Opening struct {
-	Frames []byte          // what the client is to know of the past: events in the order of the log, with their ids
+	Frames []byte          // what the client is to know of the past: events in the order of the log, with their ids. Never changed afterwards
 	After  broker.Position // what follows is all after this; zero for all that the window has
 }
 
@@ -247,7 +247,7 @@ func (h *Hub) open(ctx context.Context, c *Conn, sub Subscription, reason string
 		c.head(c.gap(reason, from, at))
 	}
 	if len(o.Frames) > 0 {
-		c.head(o.Frames)
+		c.wait().opening = o.Frames
 	}
 	return nil
 }

@@ -8,7 +8,8 @@ import (
 // waiting holds what waits for a connection. A connection for which nothing waits has none. They come from a pool, so that
 // delivering to an idle connection allocates nothing.
 type waiting struct {
-	head    []byte   // written before the entries
+	head    []byte   // written before all else
+	opening []byte   // written after it: the frames of an Opening, which other connections share
 	entries []*entry // oldest first
 	bytes   int64    // of entries
 }
@@ -61,16 +62,27 @@ func (c *Conn) Push(frame []byte) {
 	}
 }
 
-// takeHead appends the head to frames, if there is one. The caller holds shard.mu.
-func (c *Conn) takeHead(frames [][]byte) [][]byte {
-	if c.waiting == nil || c.waiting.head == nil {
+// takeHead appends to frames what comes before the entries, if there is anything. An opening larger than max comes alone. The caller
+// holds shard.mu.
+func (c *Conn) takeHead(frames [][]byte, max int64) [][]byte {
+	w := c.waiting
+	if w == nil || w.head == nil && w.opening == nil {
 		return frames
 	}
-	frames = append(frames, c.waiting.head)
-	c.waiting.head = nil
+	if w.head != nil {
+		frames = append(frames, w.head)
+		w.head = nil
+	}
+	if w.opening != nil && (len(frames) == 0 || int64(len(w.opening)) <= max) {
+		frames = append(frames, w.opening)
+		w.opening = nil
+	}
 	c.release()
 	return frames
 }
+
+// opens reports whether the frames of an Opening have yet to be taken. The caller holds shard.mu.
+func (c *Conn) opens() bool { return c.waiting != nil && c.waiting.opening != nil }
 
 // shift removes the oldest n entries. The caller holds shard.mu.
 func (c *Conn) shift(n int, bytes int64) {
@@ -92,7 +104,7 @@ func (c *Conn) drop() {
 // release returns waiting to the pool if it is empty. The caller holds shard.mu.
 func (c *Conn) release() {
 	w := c.waiting
-	if w.head != nil || len(w.entries) > 0 {
+	if w.head != nil || w.opening != nil || len(w.entries) > 0 {
 		return
 	}
 	if c.waiting = nil; cap(w.entries) <= maxPooled {
