@@ -41,3 +41,14 @@ func TestSourceIsSilentAtFirst(t *testing.T) {
 	upstream.Send("data: one\n\n")
 	back.Want("one")
 }
+
+// The app is asked for nothing on behalf of a user who is denied.
+func TestSourceOfDeniedUser(t *testing.T) {
+	app := sitetest.NewStreamer(t)
+	s := sitetest.Serve(t, shared(app, "user query userId", ""))
+	steer(s, "DELETE", "users/u1?deny=1m", "")
+	c := s.Stream("GET", "/clock?userId=u1", "", "Accept", sitetest.EventStream, "Cookie", "session=1")
+	if total, _, _ := app.Counts(); c.Status != 204 || total != 0 {
+		t.Errorf("got status %d, after %d requests to the app", c.Status, total)
+	}
+}

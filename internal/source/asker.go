@@ -12,6 +12,7 @@ type asker struct {
 	w       http.ResponseWriter
 	visitor *visitor
 	outcome chan outcome // takes one
+	early   bool         // it came before the first answer
 
 	mu   sync.Mutex // guards gone; held while the client is written to
 	gone bool       // the client has left, and w must not be used any more

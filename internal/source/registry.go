@@ -153,6 +153,6 @@ func (s *source) begin() error {
 	at, err := s.log.Position(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.position = at
+	s.start, s.position = at, at
 	return err
 }

@@ -134,6 +134,10 @@ func (route *Route) admit(w http.ResponseWriter, r, onRoute *http.Request, next 
 		route.Reject(w, onRoute, err)
 		return nil, nil, nil
 	}
+	if theHub.Denied(id.User) { // before the app is asked for anything
+		route.Reject(w, onRoute, hub.ErrDenied)
+		return nil, nil, nil
+	}
 	reg := RegistryOf(theHub)
 	a := &asker{w: w, outcome: make(chan outcome, 1)}
 	s, err := reg.join(k, route.terms.newVisitor(r, next), id, sub.Address, a)
@@ -148,7 +152,7 @@ func (route *Route) admit(w http.ResponseWriter, r, onRoute *http.Request, next 
 	if o := a.await(r.Context()); o.kind != listens {
 		return nil, nil, route.decline(w, onRoute, o)
 	}
-	sub.Topics, sub.LastEventID, sub.Opening = []string{s.id}, r.Header.Get("Last-Event-ID"), s.opening()
+	sub.Topics, sub.LastEventID, sub.Opening = []string{s.id}, r.Header.Get("Last-Event-ID"), s.opening(a)
 	conn, timing, err := route.BeginBeside(onRoute, s.log, id, sub)
 	if err != nil {
 		route.Reject(w, onRoute, err)

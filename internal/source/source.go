@@ -62,7 +62,8 @@ type source struct {
 	lastErr  string
 	over     error // why the source has ended; nil if it has not
 
-	position broker.Position // of the last of its events, or from before the first
+	start    broker.Position // from before the first of its events
+	position broker.Position // of the last of them; start if there is none
 	replay   replay
 	lastID   string // that the app is sent back
 	retry    time.Duration
@@ -97,6 +98,7 @@ func (s *source) join(a *asker) bool {
 	if s.known {
 		a.outcome <- outcome{kind: listens}
 	} else {
+		a.early = true
 		s.askers = append(s.askers, a)
 	}
 	return true
@@ -125,10 +127,14 @@ func (s *source) leave(a *asker) {
 	}
 }
 
-// opening returns how the stream of a newcomer begins.
-func (s *source) opening() *hub.Opening {
+// opening returns how the stream of a newcomer begins. One that has waited for the first answer hears all that has followed, however
+// late it subscribes.
+func (s *source) opening(a *asker) *hub.Opening {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if a.early {
+		return &hub.Opening{After: s.start}
+	}
 	return &hub.Opening{Frames: s.replay.frames(), After: s.position}
 }
 

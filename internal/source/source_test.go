@@ -1,14 +1,17 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
@@ -44,7 +47,7 @@ func TestEndWhileClientJoins(t *testing.T) {
 	s := reading(t, Settings{})
 	a := joined(t, s)
 	s.finish(errLoggedOut)
-	c, err := s.log.Subscribe(t.Context(), hub.Subscription{Topics: []string{s.id}, Opening: s.opening()})
+	c, err := s.log.Subscribe(t.Context(), hub.Subscription{Topics: []string{s.id}, Opening: s.opening(a)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,5 +104,40 @@ func TestWhoseSource(t *testing.T) {
 		if s.stop(); s.user != want {
 			t.Errorf("shared with %s: it is the user %q's", share, s.user)
 		}
+	}
+}
+
+// A client that has waited for the first answer hears all that has followed, even if it takes its time to subscribe. A newcomer hears
+// what is replayed.
+func TestFirstListenersHearAll(t *testing.T) {
+	s := reading(t, Settings{})
+	s.known = false
+	first := joined(t, s)
+	s.known, s.askers = true, nil // as answered does
+	for _, data := range []string{"one", "two"} {
+		r := broker.Record{Targets: []broker.Target{{Kind: broker.Topic, Name: s.id}}, Data: []byte(data)}
+		s.stored(&r, s.log.Publish(t.Context(), []broker.Record{r})[0].Position)
+	}
+	for a, want := range map[*asker]string{first: "one two", joined(t, s): "two"} {
+		c, err := s.log.Subscribe(t.Context(), hub.Subscription{Topics: []string{s.id}, Opening: s.opening(a)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for {
+			frames, err := c.Next(nil, 1<<20)
+			if err != nil || len(frames) == 0 {
+				break
+			}
+			for line := range strings.Lines(string(bytes.Join(frames, nil))) {
+				if data, ok := strings.CutPrefix(line, "data: "); ok && !strings.HasPrefix(data, "{") {
+					got = append(got, strings.TrimSpace(data))
+				}
+			}
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("got %q, want %q", text, want)
+		}
+		c.Close(nil)
 	}
 }
