@@ -330,7 +330,6 @@ func (r *Registry) start(ctx context.Context, c *Config, q *call) *problem.Probl
 	switch {
 	case err == nil && !result.Repeated:
 		r.work.Go(func() { r.run(x) })
-		return nil
 	case errors.Is(err, broker.ErrUnknownOutcome):
 		// If the log has it, it is this node's to end.
 		r.work.Go(func() {
@@ -342,7 +341,8 @@ func (r *Registry) start(ctx context.Context, c *Config, q *call) *problem.Probl
 	}
 	switch {
 	case err == nil:
-		return nil // another node has begun it
+		_ = r.hub.Taken(ctx, result.Position) // so that this node knows it when the page comes
+		return nil
 	case errors.Is(err, broker.ErrKeyReused):
 		return errOtherCall()
 	case errors.Is(err, broker.ErrFull):
