@@ -4,9 +4,11 @@ set -eu
 cd "$(dirname "$0")/.."
 
 php_pid=
+fpm_pid=
 stop() {
 	trap - INT TERM EXIT
 	[ -z "$php_pid" ] || kill -- "-$php_pid" 2>/dev/null || true
+	[ -z "$fpm_pid" ] || kill "$fpm_pid" 2>/dev/null || true
 	[ -z "${caddy_pid:-}" ] || kill "$caddy_pid" 2>/dev/null || true
 	wait 2>/dev/null || true
 }
@@ -24,6 +26,17 @@ if command -v php >/dev/null 2>&1; then
 else
 	echo "PHP is not installed, so the PHP chat is left out (Debian: apt-get install php-cli php-curl)."
 fi
+for fpm in php-fpm php-fpm8.2 php-fpm8.3 php-fpm8.4 php-fpm8.5; do
+	fpm=$(PATH="$PATH:/usr/sbin" command -v "$fpm") || continue
+	root=
+	[ "$(id -u)" != 0 ] || root=--allow-to-run-as-root
+	# shellcheck disable=SC2086 # no argument, if it is empty
+	"$fpm" --nodaemonize $root --fpm-config examples/php/loop/php-fpm.conf >/dev/null 2>&1 &
+	fpm_pid=$!
+	echo "A PHP loop:    http://localhost:8081/loop/"
+	break
+done
+[ -n "$fpm_pid" ] || echo "php-fpm is not installed, so the PHP loop is left out (Debian: apt-get install php-fpm)."
 ./caddy run --config Caddyfile.example --adapter caddyfile &
 caddy_pid=$!
 wait "$caddy_pid"

@@ -73,7 +73,8 @@ func example(t *testing.T) (url string) {
 	t.Helper()
 	url = "localhost:" + harness.Port(t)
 	harness.StartCaddy(t, harness.File(t, "Caddyfile.example",
-		"localhost:8080", url, "localhost:8081", "localhost:"+harness.Port(t), "127.0.0.1:9001", "127.0.0.1:"+harness.Port(t)))
+		"localhost:8080", url, "localhost:8081", "localhost:"+harness.Port(t), "127.0.0.1:9001", "127.0.0.1:"+harness.Port(t),
+		"127.0.0.1:9003", "127.0.0.1:"+harness.Port(t), "127.0.0.1:9004", "127.0.0.1:"+harness.Port(t)))
 	return url
 }
 

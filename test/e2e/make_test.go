@@ -16,7 +16,7 @@ import (
 // What a newcomer does after git clone.
 func TestMakeRun(t *testing.T) {
 	t.Parallel()
-	ports := map[string]string{"8080": "the demo", "8081": "the PHP chat", "9001": "its PHP", "2019": "Caddy's admin endpoint"}
+	ports := map[string]string{"8080": "the demo", "8081": "the PHP chat", "9001": "its PHP", "9003": "php-fpm", "9004": "php-fpm's status", "2019": "Caddy's admin endpoint"}
 	for port, what := range ports {
 		if !harness.PortIsFree(port) {
 			t.Fatalf("something listens on 127.0.0.1:%s, where `make run` has %s: stop it first", port, what)
@@ -51,6 +51,11 @@ func TestMakeRun(t *testing.T) {
 	}
 	answers("http://localhost:8080/", "Live events from Caddy")
 	answers("http://localhost:8081/", "<title>Chat</title>")
+	answers("http://localhost:8081/loop/", "<title>A PHP loop")
+	clock := harness.Open(t, "http://localhost:8081/loop/shared/clock.php")
+	if e := clock.Next(); !strings.HasPrefix(e.Data, "The server time is ") {
+		t.Errorf("the loop says %q", e)
+	}
 
 	profile := harness.NewProfile(t)
 	tab := openDemo(t, profile, "http://localhost:8080", "ann")
