@@ -130,7 +130,7 @@ func (s *source) answered(w *answer, status int) (streams bool, to *asker) {
 	s.mu.Lock()
 	streams = isStream(status, w.header)
 	by := w.pass.terms
-	if by == nil || by.rule() != s.rule {
+	if by == nil || !by.isSame(s.terms) {
 		streams = false // it did not pass a route that shares it
 	} else if w.pass.wholeSite {
 		s.terms = by

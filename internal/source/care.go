@@ -70,21 +70,15 @@ func (s *source) neglected(now time.Time) bool {
 // due reports whether the upstream is to be opened anew. The caller holds mu.
 func (s *source) due(now time.Time) bool { return !s.renew.IsZero() && !now.Before(s.renew) }
 
-// follow puts the routes of a new config in force. It reports false if none of them shares the source as before.
+// follow puts the routes of a new config in force. It reports false if none of them is the source's.
 func (s *source) follow(routes []*terms) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fits := func(t *terms) bool { return t.path == s.terms.path && t.rule() == s.rule }
-	i := slices.IndexFunc(routes, func(t *terms) bool {
-		return fits(t) && t.server != nil && s.terms.server != nil && t.server.Name() == s.terms.server.Name()
-	})
-	if i < 0 {
-		i = slices.IndexFunc(routes, fits)
-	}
-	if i < 0 {
+	i := slices.IndexFunc(routes, s.terms.isSame)
+	switch {
+	case i < 0:
 		return false
-	}
-	if routes[i] == s.terms {
+	case routes[i] == s.terms:
 		return true
 	}
 	s.terms = routes[i]

@@ -23,12 +23,13 @@ type Registry struct {
 	care   *time.Timer      // nil if there is no source
 	closed bool
 	totals totals
+	sizes  map[string]int // how many routes of the config in force are at each place
 }
 
 // RegistryOf returns the sources of a hub; nil if the hub is about to end.
 func RegistryOf(p *pool.Hub) *Registry {
 	reg, _ := p.Resident(pool.SourcesResident, func(p *pool.Hub) pool.Resident {
-		return &Registry{hub: p, byKey: map[key]*source{}, all: map[*source]bool{}, totals: newTotals()}
+		return &Registry{hub: p, byKey: map[key]*source{}, all: map[*source]bool{}, totals: newTotals(), sizes: sizesOf(termsOf(p.Routes()))}
 	}).(*Registry)
 	return reg
 }

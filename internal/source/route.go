@@ -1,11 +1,9 @@
 package source
 
 import (
-	"crypto/rand"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -41,28 +39,9 @@ func New(c Config) *Route {
 	route := &Route{Route: c.Route, hub: c.Hub, terms: terms{
 		settings: c.Settings, path: c.Route.Path(), server: c.Server, log: c.Log, complaints: c.Complaints,
 	}}
-	route.terms.apart = sync.OnceValue(route.apart)
+	route.terms.index = sizesOf(termsOf(c.Hub.Routes()))[route.terms.place()]
 	c.Hub.AddRoute(route)
 	return route
-}
-
-// apart returns what tells the route from others of its hub and path: its server, which another config may have as well, and if
-// that has several such routes, something that no other has. What leads to a route may be more than what a key holds: the port, an
-// address, a header.
-func (route *Route) apart() string {
-	server, same := route.terms.server, 0
-	for _, other := range route.hub.Routes() {
-		if r, ok := other.(*Route); ok && r.terms.path == route.terms.path && r.terms.server == server {
-			same++
-		}
-	}
-	switch {
-	case same > 1:
-		return rand.Text()
-	case server == nil:
-		return ""
-	}
-	return server.Name()
 }
 
 // Takes reports whether a request is for the route: a GET that asks for an event stream, or the preflight request of one. All others
@@ -176,17 +155,36 @@ func (route *Route) decline(w http.ResponseWriter, r *http.Request, o outcome) e
 	return nil
 }
 
-// Apply implements pool.Resident: a source whose route is gone ends, and the others open their streams by the new config's handlers
-// before long.
-func (reg *Registry) Apply(routes []pool.Route) {
-	var own []*terms
+// termsOf returns the terms of those routes that share streams.
+func termsOf(routes []pool.Route) (list []*terms) {
 	for _, route := range routes {
 		if r, ok := route.(*Route); ok {
-			own = append(own, &r.terms)
+			list = append(list, &r.terms)
 		}
 	}
+	return list
+}
+
+// sizesOf returns how many routes are at each place.
+func sizesOf(routes []*terms) map[string]int {
+	sizes := map[string]int{}
+	for _, t := range routes {
+		sizes[t.place()]++
+	}
+	return sizes
+}
+
+// Apply implements pool.Resident: a source whose route is gone ends, and the others open their streams by the new config's handlers
+// before long. If there are more or fewer routes at a place than before, it is not certain which is which, and its sources end.
+func (reg *Registry) Apply(routes []pool.Route) {
+	list := termsOf(routes)
+	sizes := sizesOf(list)
+	reg.mu.Lock()
+	before := reg.sizes
+	reg.sizes = sizes
+	reg.mu.Unlock()
 	for _, s := range reg.list() {
-		if !s.follow(own) {
+		if at := s.place(); sizes[at] != before[at] || !s.follow(list) {
 			go s.finish(errGone)
 		}
 	}

@@ -36,7 +36,7 @@ type source struct {
 	key           key
 	id            string // its topic
 	path          string
-	share, rule   string
+	share         string
 	user, network string // of the client that started it; the user only if it is proved, and shares the source with nobody else
 	began         time.Time
 	counts        feed.Counts
@@ -72,7 +72,7 @@ type source struct {
 // newSource returns a source of a registry. The caller starts it.
 func newSource(reg *Registry, k key, v *visitor, id identity.Identity, network string) *source {
 	s := &source{
-		reg: reg, log: reg.log, key: k, id: rand.Text(), path: v.asked.Path, share: v.terms.settings.Share, rule: v.terms.rule(),
+		reg: reg, log: reg.log, key: k, id: rand.Text(), path: v.asked.Path, share: v.terms.settings.Share,
 		network: network, began: time.Now(), terms: v.terms, state: Opening,
 	}
 	if id.Grant != nil && s.share != Everyone {
@@ -146,6 +146,13 @@ func (s *source) stored(r *broker.Record, at broker.Position) {
 	if r.Kind == broker.Event {
 		s.replay.add(r, at, &s.terms.settings)
 	}
+}
+
+// place returns where the source's route is.
+func (s *source) place() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.terms.place()
 }
 
 // isHeard reports whether somebody listens, or is about to. The caller holds mu.
