@@ -70,10 +70,10 @@ func (r *Registry) plan(k *known) {
 }
 
 // adopt takes over the call of a node that is gone. If another node has, that one makes it.
-func (r *Registry) adopt(id, from string) {
+func (r *Registry) adopt(id, from string) error {
 	ctx, cancel := context.WithTimeout(r.ctx, leaseTime)
 	defer cancel()
-	_ = r.write(ctx, []broker.Record{record(beside+id, id, typeAdopted, "/adopted/"+from, r.node)}) // keep tries again
+	return r.write(ctx, []broker.Record{record(beside+id, id, typeAdopted, "/adopted/"+from, r.node)})
 }
 
 // callDue begins the calls whose time has come, up to maxCalls at once.

@@ -83,20 +83,20 @@ func (r *Registry) renew() {
 	}
 }
 
-// missing returns the nodes that have something to do and are gone. Without a directory, there is no other node that lives.
+// missing returns the nodes that have something to do and are gone. Without a directory, there is no other node that lives. This node
+// is among them if the log has relays of it that it does not run.
 func (r *Registry) missing(gone map[string]int) (list []string) {
 	r.mu.Lock()
 	others := map[string]bool{}
 	for _, k := range r.index.relays {
 		switch {
-		case k.end == Running:
+		case k.end == Running && !r.runsHere(k):
 			others[k.Node] = true
-		case k.begin.Done != "" && !k.taken:
+		case k.end != Running && k.begin.Done != "" && !k.taken && k.outcome.Node != r.node:
 			others[k.outcome.Node] = true
 		}
 	}
 	r.mu.Unlock()
-	delete(others, r.node)
 	for node := range gone {
 		if !others[node] {
 			delete(gone, node)
@@ -119,14 +119,19 @@ func (r *Registry) missing(gone map[string]int) (list []string) {
 		}
 	}
 	for node := range others {
-		if alive[nodeName(node)] > 0 {
+		own := node == r.node
+		if alive[nodeName(node)] > 0 && !own {
 			delete(gone, node)
-		} else if gone[node]++; gone[node] >= missed || r.directory == nil {
+		} else if gone[node]++; gone[node] >= missed || r.directory == nil && !own { // the log tells of an own end a little later
 			list = append(list, node)
 		}
 	}
 	return list
 }
+
+// runsHere reports whether this node runs a relay. It does not run one of its own if it did not learn that the log had taken the
+// begin. The caller holds mu.
+func (r *Registry) runsHere(k *known) bool { return k.Node == r.node && r.runs[k.id] != nil }
 
 // inherit ends the relays of a node that is gone, and takes over its calls of done.
 func (r *Registry) inherit(node string) {
@@ -135,24 +140,30 @@ func (r *Registry) inherit(node string) {
 	var adopt []string
 	for _, k := range r.index.relays {
 		switch {
-		case k.end == Running && k.Node == node:
+		case k.end == Running && k.Node == node && !r.runsHere(k):
 			ends = append(ends, end{k.id, Interrupted, k.events, k.bytes})
 		case k.end != Running && k.begin.Done != "" && !k.taken && k.outcome.Node == node:
 			adopt = append(adopt, k.id)
 		}
 	}
 	r.mu.Unlock()
+	why := "the node that ran it is gone"
+	if node == r.node {
+		why = "it was not known in time whether the log had its begin"
+	}
 	for _, e := range ends {
 		ctx, cancel := context.WithTimeout(r.ctx, leaseTime)
-		err := r.write(ctx, endRecords(e, outcome{Node: r.node, Error: "the node that ran it is gone"}))
+		err := r.write(ctx, endRecords(e, outcome{Node: r.node, Error: why}))
 		cancel()
 		if err != nil {
 			return // the next look tries again
 		}
-		r.log().Info("relay ended with its node", zap.String("relay", e.Relay))
+		r.log().Info("relay interrupted", zap.String("relay", e.Relay), zap.String("reason", why))
 	}
 	for _, id := range adopt {
-		r.adopt(id, node)
+		if r.adopt(id, node) != nil {
+			return
+		}
 	}
 }
 

@@ -39,8 +39,16 @@ type node struct {
 	config *Config
 	t      *testing.T
 	name   string
-	dead   atomic.Bool // it has lost the engine, as if its machine were off
+	dead   atomic.Bool  // it has lost the engine, as if its machine were off
+	unsure atomic.Int32 // what becomes of the next append: one of the constants below
 }
+
+// What becomes of an append whose outcome the node does not learn.
+const (
+	sure = iota
+	unsureStored
+	unsureLost
+)
 
 var nodes atomic.Int64
 
@@ -87,14 +95,24 @@ type relayLog struct{ *node }
 func (l relayLog) Close() error { return l.Broker.Close() }
 
 func (l relayLog) Append(ctx context.Context, records []broker.Record) []broker.Result {
-	if !l.dead.Load() {
-		return l.Broker.Append(ctx, records)
+	fails := func(err error) []broker.Result {
+		results := make([]broker.Result, len(records))
+		for i := range results {
+			results[i].Err = err
+		}
+		return results
 	}
-	results := make([]broker.Result, len(records))
-	for i := range results {
-		results[i].Err = broker.ErrUnavailable
+	if l.dead.Load() {
+		return fails(broker.ErrUnavailable)
 	}
-	return results
+	switch l.unsure.Swap(sure) {
+	case unsureStored:
+		l.Broker.Append(ctx, records)
+		return fails(broker.ErrUnknownOutcome)
+	case unsureLost:
+		return fails(broker.ErrUnknownOutcome)
+	}
+	return l.Broker.Append(ctx, records)
 }
 
 func (l relayLog) Report(_ context.Context, name string, lease time.Duration, _ bool, _ map[string]int) error {
@@ -252,4 +270,43 @@ func TestNodeThatIsGone(t *testing.T) {
 	a.dead.Store(false)
 	brokertest.Eventually(t, "its upstream is closed", func() bool { return m.Gone.Load() == 1 })
 	brokertest.Eventually(t, "they are taken", func() bool { return b.info("running").Done == "taken" && b.info("over").Done == "taken" })
+}
+
+// A node that does not learn whether the log has a begin answers 503. The call may be made again: a begin that was lost stands in
+// nobody's way, and one that was stored is ended by the node, although it lives.
+func TestBeginOfUnknownOutcome(t *testing.T) {
+	m := sitetest.StartModel(t)
+	a, b := twoNodes(t, m, "")
+
+	a.unsure.Store(unsureLost)
+	if status := a.start("lost", m.URL, ""); status != http.StatusServiceUnavailable {
+		t.Errorf("got %d", status)
+	}
+	if status := a.start("lost", m.URL, ""); status != http.StatusAccepted {
+		t.Errorf("again: got %d", status)
+	}
+	m.Next().Answer(200, "text/event-stream").End()
+	for _, n := range []*node{a, b} {
+		brokertest.Eventually(t, "the second call's relay ends", func() bool { return n.info("lost").Status == Complete })
+	}
+
+	a.unsure.Store(unsureStored)
+	if status := a.start("stored", m.URL, ""); status != http.StatusServiceUnavailable {
+		t.Errorf("got %d", status)
+	}
+	for _, n := range []*node{a, b} {
+		brokertest.Eventually(t, "it is interrupted", func() bool { return n.info("stored").Status == Interrupted })
+	}
+	a.mustIdle()
+}
+
+// mustIdle checks that nothing counts as running.
+func (n *node) mustIdle() {
+	n.t.Helper()
+	r := find(n.Hub)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.index.open != 0 || len(r.index.users) != 0 || len(r.runs) != 0 || len(r.starting) != 0 {
+		n.t.Errorf("%d relays are open, of users %v; %d run, starting %v", r.index.open, r.index.users, len(r.runs), r.starting)
+	}
 }

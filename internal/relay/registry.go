@@ -330,14 +330,8 @@ func (r *Registry) start(ctx context.Context, c *Config, q *call) *problem.Probl
 	switch {
 	case err == nil && !result.Repeated:
 		r.work.Go(func() { r.run(x) })
-	case errors.Is(err, broker.ErrUnknownOutcome):
-		// If the log has it, it is this node's to end.
-		r.work.Go(func() {
-			defer r.drop(x)
-			r.finish(x, ending{status: Failed, cause: err})
-		})
 	default:
-		r.drop(x)
+		r.drop(x) // if the log has it after all, keep ends it
 	}
 	switch {
 	case err == nil:
