@@ -1,11 +1,9 @@
 package egress
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -92,13 +90,15 @@ func (g *Gate) Send(ctx context.Context, q *Request) (*http.Response, error) {
 	if err := CheckMethod(q.Method); err != nil {
 		return nil, err
 	}
-	var body io.Reader
-	if q.Method == http.MethodPost {
-		body = bytes.NewReader(q.Body)
-	}
-	r, err := http.NewRequestWithContext(ctx, q.Method, q.URL.String(), body)
+	r, err := http.NewRequestWithContext(ctx, q.Method, q.URL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+	if q.Method == http.MethodPost && len(q.Body) > 0 {
+		p := &payload{data: q.Body}
+		defer p.drop()
+		r.Body, _ = p.open()
+		r.GetBody, r.ContentLength = p.open, int64(len(q.Body))
 	}
 	for name, value := range q.Headers {
 		r.Header.Set(name, value)
