@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Gate sends requests to the origins of a config, and nowhere else.
@@ -32,7 +33,7 @@ func newGate(origins []Origin, resolver *net.Resolver) (*Gate, error) {
 		}
 		u, err := ParseURL(o.URL)
 		if err != nil {
-			return nil, fmt.Errorf("%q %w", o.URL, err)
+			return nil, fmt.Errorf("%q %w", Shown(o.URL), err)
 		}
 		if g.origins[originOf(u)] != nil {
 			return nil, fmt.Errorf("%s is given twice", originOf(u))
@@ -56,6 +57,29 @@ func (g *Gate) Leads(u *url.URL) bool { return g.origins[originOf(u)] != nil }
 func (g *Gate) Sets(u *url.URL, header string) bool {
 	o := g.origins[originOf(u)]
 	return o != nil && has(o.headers, header)
+}
+
+// hidden takes the place of a secret. Shorter words of a header are no secrets.
+const (
+	hidden     = "[hidden]"
+	minHidable = 8
+)
+
+// Hide returns a text of the answer to a request for a URL without the values of the headers that the config gives to it: an
+// upstream may repeat them.
+func (g *Gate) Hide(u *url.URL, text string) string {
+	o := g.origins[originOf(u)]
+	if o == nil {
+		return text
+	}
+	for _, h := range o.headers {
+		for _, word := range strings.Fields(h.Value) {
+			if len(word) >= minHidable {
+				text = strings.ReplaceAll(text, word, hidden)
+			}
+		}
+	}
+	return text
 }
 
 // ErrNoOrigin: the config does not list the URL's origin.

@@ -289,3 +289,17 @@ func TestCertificateIsVerified(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What the config keeps secret is in no text that an upstream repeats.
+func TestHide(t *testing.T) {
+	g := mustGate(t, nil, Origin{URL: "https://a.example", Headers: []Header{{"Authorization", "Bearer sk-0123456789"}, {"X-Version", "2"}}})
+	for _, c := range []struct{ url, in, want string }{
+		{"https://a.example/x", `{"error":"no such key: sk-0123456789 (2)"}`, `{"error":"no such key: [hidden] (2)"}`},
+		{"https://a.example/x", "Bearer sk-0123456789, sk-0123456789", "Bearer [hidden], [hidden]"},
+		{"https://b.example/x", "sk-0123456789", "sk-0123456789"},
+	} {
+		if got := g.Hide(mustParse(t, c.url), c.in); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.url, got, c.want)
+		}
+	}
+}

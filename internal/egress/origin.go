@@ -30,7 +30,7 @@ func (o *Origin) Check() error {
 		u, err := ParseURL(text)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%q %w", text, err)
+			return fmt.Errorf("%q %w", Shown(text), err)
 		case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery:
 			return fmt.Errorf("%q must be of the form scheme://host[:port], with nothing after it", text)
 		}

@@ -49,6 +49,19 @@ func ParseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
+// Shown returns a URL for a message. A user and a password, which it must not hold, are left out.
+func Shown(raw string) string {
+	at := strings.LastIndexByte(raw, '@')
+	if at < 0 {
+		return raw
+	}
+	scheme, _, found := strings.Cut(raw[:at], "://")
+	if !found {
+		return hidden + raw[at:]
+	}
+	return scheme + "://" + hidden + raw[at:]
+}
+
 // canonicalHost returns the host of u as it is dialled: in lower case and ASCII, an address in its shortest form.
 func canonicalHost(u *url.URL) (string, error) {
 	if strings.HasPrefix(u.Host, "[") {

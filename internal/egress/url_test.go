@@ -97,3 +97,20 @@ func TestParseURLKeepsPathAndQuery(t *testing.T) {
 		}
 	}
 }
+
+func TestShown(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://a.example/x":              "https://a.example/x",
+		"https://user:secret@a.example/x":  "https://[hidden]@a.example/x",
+		"https://user:se@ret@a.example":    "https://[hidden]@a.example",
+		"user:secret@a.example":            "[hidden]@a.example",
+		"https://a.example/x?by=b@example": "https://[hidden]@example",
+	} {
+		if got := Shown(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+	if err := (&Origin{URL: "https://user:secret@a.example"}).Check(); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+}

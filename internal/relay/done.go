@@ -126,9 +126,15 @@ func (r *Registry) call(c *Config, k *known, e *errand) {
 	r.mu.Unlock()
 	if err != nil && r.ctx.Err() == nil {
 		r.complaints.Log(r.log(), zap.WarnLevel, "the app has not taken the end of a relay, and is called again",
-			zap.String("relay", k.id), zap.String("done", k.begin.Done), zap.Error(err))
+			zap.String("relay", k.id), zap.String("done", withoutQuery(k.begin.Done)), zap.Error(err))
 	}
 	r.nudge()
+}
+
+// withoutQuery returns a URL for the log. Its query may hold a secret of the app.
+func withoutQuery(address string) string {
+	before, _, _ := strings.Cut(address, "?")
+	return before
 }
 
 // tell sends the report to the app.

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// kept is how long a relay is known after its end, and how long its log is.
+	// kept is how long a relay is known after its end.
 	kept = 15 * time.Minute
 	// maxEnded is how many ended relays are known. Past that, the oldest is forgotten.
 	maxEnded = 50_000
@@ -118,4 +118,14 @@ func (x *index) prune(now time.Time) (forgotten []*known) {
 	clear(x.ended[:n])
 	x.ended = x.ended[n:]
 	return forgotten
+}
+
+// abandon forgets the relays that can no longer be running, although the log has told of no end: it has lost that.
+func (x *index) abandon(now time.Time, runs func(*known) bool) {
+	for id, k := range x.relays {
+		if k.end == Running && now.Sub(k.since) > maxTimeout+kept && !runs(k) {
+			delete(x.relays, id)
+			x.count(k, -1)
+		}
+	}
 }

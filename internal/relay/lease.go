@@ -167,11 +167,20 @@ func (r *Registry) inherit(node string) {
 	}
 }
 
-// tidy forgets what is old.
+// tidy forgets what is old. A call of done that the app has not taken by then is lost.
 func (r *Registry) tidy() {
+	var lost []*known
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, k := range r.index.prune(time.Now()) {
+		if r.due[k.id] != nil {
+			lost = append(lost, k)
+		}
 		delete(r.due, k.id)
+	}
+	r.index.abandon(time.Now(), r.runsHere)
+	r.mu.Unlock()
+	for _, k := range lost {
+		r.log().Error("the app never took the end of a relay, and is not called any more", zap.String("relay", k.id),
+			zap.String("user", k.User), zap.String("status", string(k.end)), zap.Time("ended", k.at))
 	}
 }

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	logtest "go.uber.org/zap/zaptest/observer"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/broker/membroker"
 	"github.com/sse-push/caddy-sse-push/internal/egress"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/sharedlog"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
@@ -39,8 +41,9 @@ type node struct {
 	config *Config
 	t      *testing.T
 	name   string
-	dead   atomic.Bool  // it has lost the engine, as if its machine were off
-	unsure atomic.Int32 // what becomes of the next append: one of the constants below
+	dead   atomic.Bool           // it has lost the engine, as if its machine were off
+	logs   *logtest.ObservedLogs // its errors
+	unsure atomic.Int32          // what becomes of the next append: one of the constants below
 }
 
 // What becomes of an append whose outcome the node does not learn.
@@ -56,7 +59,9 @@ var nodes atomic.Int64
 func newNode(t *testing.T, e *engine, s Settings) *node {
 	t.Helper()
 	n := &node{engine: e, t: t, name: fmt.Sprintf("relays-test-%d", nodes.Add(1))}
-	ref := pool.NewRef(n.name, n, zap.NewNop())
+	core, logs := logtest.New(zap.ErrorLevel)
+	n.logs = logs
+	ref := pool.NewRef(n.name, n, zap.New(core))
 	var err error
 	if n.config, err = New(&s, ref); err != nil {
 		t.Fatal(err)
@@ -300,6 +305,48 @@ func TestBeginOfUnknownOutcome(t *testing.T) {
 	a.mustIdle()
 }
 
+// A call that comes again while the first one is being stored gets the same answer.
+func TestSameCallAtOnce(t *testing.T) {
+	m := sitetest.StartModel(t)
+	a, _ := twoNodes(t, m, "")
+	r := find(a.Hub)
+	q := &call{id: "chat", user: "u1"}
+	first, isNew, p := r.reserve(a.config, q)
+	if !isNew || p != nil {
+		t.Fatalf("got %v, %v", isNew, p)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if p := r.start(ctx, a.config, q); p == nil || p.Status != http.StatusServiceUnavailable {
+		t.Errorf("before the first has an answer: got %v", p)
+	}
+	first.refusal = problem.New(http.StatusInsufficientStorage, "full")
+	close(first.answered)
+	if p := r.start(t.Context(), a.config, q); p != first.refusal {
+		t.Errorf("got %v", p)
+	}
+	if p := r.start(t.Context(), a.config, &call{id: "chat", user: "u1", digest: [16]byte{1}}); p == nil || p.Status != http.StatusUnprocessableEntity {
+		t.Errorf("another call: got %v", p)
+	}
+	r.drop(first)
+	a.mustIdle()
+}
+
+// A relay whose end the log has lost does not count for ever.
+func TestEndThatIsLost(t *testing.T) {
+	x := newIndex()
+	now := time.Now()
+	for id, since := range map[string]time.Time{"old": now.Add(-maxTimeout - kept - time.Second), "here": now.Add(-maxTimeout - kept - time.Second), "new": now} {
+		k := &known{id: id, begin: begin{User: "u1"}, since: since, end: Running}
+		x.relays[id] = k
+		x.count(k, 1)
+	}
+	x.abandon(now, func(k *known) bool { return k.id == "here" })
+	if len(x.relays) != 2 || x.relays["old"] != nil || x.open != 2 || x.users["u1"] != 2 {
+		t.Errorf("got %v, %d open, %v", x.relays, x.open, x.users)
+	}
+}
+
 // mustIdle checks that nothing counts as running.
 func (n *node) mustIdle() {
 	n.t.Helper()
@@ -308,5 +355,30 @@ func (n *node) mustIdle() {
 	defer r.mu.Unlock()
 	if r.index.open != 0 || len(r.index.users) != 0 || len(r.runs) != 0 || len(r.starting) != 0 {
 		n.t.Errorf("%d relays are open, of users %v; %d run, starting %v", r.index.open, r.index.users, len(r.runs), r.starting)
+	}
+}
+
+// The log tells of an end that the app has never taken, once, when it is given up.
+func TestDoneThatIsGivenUp(t *testing.T) {
+	m := sitetest.StartModel(t)
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+	defer app.Close()
+	a, b := twoNodes(t, m, app.URL)
+	a.start("chat", m.URL, fmt.Sprintf(`, "done": %q`, app.URL))
+	m.Next().Answer(200, "text/event-stream").End()
+	for _, n := range []*node{a, b} {
+		brokertest.Eventually(t, "it ends", func() bool { return n.info("chat").Status == Complete })
+		r := find(n.Hub)
+		r.mu.Lock()
+		r.index.relays["chat"].at = time.Now().Add(-kept)
+		r.mu.Unlock()
+		brokertest.Eventually(t, "it is forgotten", func() bool { return n.info("chat").ID == "" })
+	}
+	brokertest.Eventually(t, "the log tells of it", func() bool { return a.logs.Len() == 1 })
+	if line := a.logs.All()[0].ContextMap(); line["relay"] != "chat" || line["user"] != "u1" || line["status"] != "complete" {
+		t.Errorf("got %v", line)
+	}
+	if b.logs.Len() != 0 {
+		t.Errorf("the other node has logged %v", b.logs.All())
 	}
 }

@@ -22,8 +22,9 @@ import (
 // name is that of the registry among the hub's residents, and of its log.
 const name = "relays"
 
-// history bounds what is kept of all relays of a hub, for those who come late, and for done.
-var history = hub.History{Events: 1 << 20, Bytes: 256 << 20, Age: kept}
+// history bounds what is kept of all relays of a hub, for clients that come late, and for done. A relay is whole as long as it is
+// known, and its begin is there to be found by a node that starts late.
+var history = hub.History{Events: 1 << 20, Bytes: 256 << 20, Age: maxTimeout + kept}
 
 // closeTimeout is how long the end of the process waits until the ends of relays are in the log.
 const closeTimeout = 2 * time.Second
@@ -264,24 +265,27 @@ func (r *Registry) await(ctx context.Context) error {
 	return hub.ErrNotReady
 }
 
-// reserve makes room for a relay that is about to begin. It returns nil and no problem if there is one with the id already.
-func (r *Registry) reserve(c *Config, q *call) (*run, *problem.Problem) {
+// reserve makes room for a relay that is about to begin. If there is one with the id already, it returns that one's run, which is
+// not new, or nil if this node does not run it. A new run counts as work until drop.
+func (r *Registry) reserve(c *Config, q *call) (x *run, isNew bool, p *problem.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil, problem.RetryLater(http.StatusServiceUnavailable, time.Second, "the hub is draining")
+		return nil, false, problem.RetryLater(http.StatusServiceUnavailable, time.Second, "the hub is draining")
 	}
-	digest, exists := [16]byte{}, false
+	x = r.runs[q.id]
+	digest, exists := [16]byte{}, x != nil
+	if exists {
+		digest = x.call.digest
+	}
 	if k := r.index.relays[q.id]; k != nil {
 		digest, exists = k.digest, true
-	} else if x := r.runs[q.id]; x != nil {
-		digest, exists = x.call.digest, true
 	}
 	if exists {
 		if digest != q.digest {
-			return nil, errOtherCall()
+			return nil, false, errOtherCall()
 		}
-		return nil, nil
+		return x, false, nil
 	}
 	unseen := 0
 	for _, n := range r.starting {
@@ -289,14 +293,15 @@ func (r *Registry) reserve(c *Config, q *call) (*run, *problem.Problem) {
 	}
 	switch {
 	case r.index.open+unseen >= c.settings.Concurrent:
-		return nil, problem.RetryLater(http.StatusTooManyRequests, time.Second, "%d relays are running (concurrent)", r.index.open+unseen)
+		return nil, false, problem.RetryLater(http.StatusTooManyRequests, time.Second, "%d relays are running (concurrent)", r.index.open+unseen)
 	case q.user != "" && r.index.users[q.user]+r.starting[q.user] >= c.settings.PerUser:
-		return nil, problem.RetryLater(http.StatusTooManyRequests, time.Second, "the user has %d relays running (per_user)", c.settings.PerUser)
+		return nil, false, problem.RetryLater(http.StatusTooManyRequests, time.Second, "the user has %d relays running (per_user)", c.settings.PerUser)
 	}
-	x := newRun(r.ctx, c, q)
+	x = newRun(r.ctx, c, q)
 	r.runs[q.id] = x
 	r.starting[q.user]++
-	return x, nil
+	r.work.Add(1)
+	return x, true, nil
 }
 
 // drop forgets a run that is over, or has not begun.
@@ -306,6 +311,7 @@ func (r *Registry) drop(x *run) {
 	r.seen(x)
 	delete(r.runs, x.call.id)
 	close(x.over)
+	r.work.Done()
 }
 
 func errOtherCall() *problem.Problem {
@@ -317,25 +323,38 @@ func (r *Registry) start(ctx context.Context, c *Config, q *call) *problem.Probl
 	if err := r.await(ctx); err != nil {
 		return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
 	}
-	x, p := r.reserve(c, q)
-	if x == nil {
+	x, isNew, p := r.reserve(c, q)
+	switch {
+	case x == nil:
 		return p
+	case !isNew:
+		return x.answer(ctx)
 	}
+	x.refusal = r.begin(ctx, x)
+	close(x.answered)
+	return x.refusal
+}
+
+// begin stores the begin of a run, and starts the run.
+func (r *Registry) begin(ctx context.Context, x *run) *problem.Problem {
 	err := r.lease(ctx) // before another node can see the relay
 	var result broker.Result
 	if err == nil {
-		result = r.hub.Publish(ctx, []broker.Record{beginRecord(q, r.node)})[0]
+		result = r.hub.Publish(ctx, []broker.Record{beginRecord(x.call, r.node)})[0]
 		err = result.Err
 	}
 	switch {
 	case err == nil && !result.Repeated:
-		r.work.Go(func() { r.run(x) })
+		go r.run(x)
 	default:
 		r.drop(x) // if the log has it after all, keep ends it
 	}
 	switch {
 	case err == nil:
-		_ = r.hub.Taken(ctx, result.Position) // so that this node knows it when the page comes
+		// So that this node knows it when the page comes.
+		if r.hub.Taken(ctx, result.Position) == nil && result.Repeated && !r.knows(x.call.id) {
+			return problem.New(http.StatusConflict, "the id belongs to an earlier relay, of which the log has nothing any more").OfField("id")
+		}
 		return nil
 	case errors.Is(err, broker.ErrKeyReused):
 		return errOtherCall()
@@ -345,7 +364,14 @@ func (r *Registry) start(ctx context.Context, c *Config, q *call) *problem.Probl
 	return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
 }
 
-// stop ends a relay, whichever node runs it. It reports false if there is none with the id.
+// knows reports whether the log has told of a relay that is still known.
+func (r *Registry) knows(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.index.relays[id] != nil
+}
+
+// cancelRelay ends a relay, whichever node runs it. It reports false if there is none with the id.
 func (r *Registry) cancelRelay(ctx context.Context, id string) (bool, error) {
 	if err := r.await(ctx); err != nil {
 		return false, err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/feed"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
 const (
@@ -47,15 +48,29 @@ type run struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	over   chan struct{} // closed when nothing of it is left
-	seen   bool          // the index counts it; Registry.mu guards it
+
+	answered chan struct{}    // closed when it is known whether it has begun
+	refusal  *problem.Problem // why it has not; nil if it has
+
+	seen   bool // the index counts it; Registry.mu guards it
 	counts feed.Counts
 	bytes  uint64 // of the data of events that the log has taken; the Feed's
 }
 
 func newRun(ctx context.Context, c *Config, q *call) *run {
-	x := &run{config: c, call: q, over: make(chan struct{})}
+	x := &run{config: c, call: q, over: make(chan struct{}), answered: make(chan struct{})}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	return x
+}
+
+// answer returns what the call was answered that started the run.
+func (x *run) answer(ctx context.Context) *problem.Problem {
+	select {
+	case <-x.answered:
+		return x.refusal
+	case <-ctx.Done():
+		return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "the log does not answer")
+	}
 }
 
 // ending is how a run ends.
@@ -178,12 +193,16 @@ func because(ctx context.Context, err error) error {
 
 // finish writes the end of a run to the log. It tries until the log takes it, or the registry closes.
 func (r *Registry) finish(x *run, e ending) {
-	o := outcome{Node: r.node, Body: e.body}
+	hide := func(text string) string { return x.config.gate.Hide(x.call.request.URL, text) }
+	o := outcome{Node: r.node, Body: hide(e.body)}
 	if e.cause != nil {
-		o.Error = clip(e.cause.Error(), maxError)
+		o.Error = hide(clip(e.cause.Error(), maxError))
 	}
 	if e.answer != nil {
 		o.Status, o.Headers = e.answer.StatusCode, told(e.answer.Header)
+		for name, value := range o.Headers {
+			o.Headers[name] = hide(value)
+		}
 	}
 	data := end{Relay: x.call.id, Status: e.status, Events: x.counts.Events.Load(), Bytes: x.bytes}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {

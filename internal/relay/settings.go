@@ -119,7 +119,7 @@ func parseBase(text string) (base, error) {
 	u, err := egress.ParseURL(text)
 	switch {
 	case err != nil:
-		return base{}, fmt.Errorf("%q %w", text, err)
+		return base{}, fmt.Errorf("%q %w", egress.Shown(text), err)
 	case u.RawQuery != "" || u.ForceQuery:
 		return base{}, fmt.Errorf("%q must not have a query", text)
 	case hasDots(u):

@@ -186,10 +186,8 @@ func TestWorkersAreIdle(t *testing.T) {
 	if n := route.Connections(t, ""); n != tabs+1 {
 		t.Fatalf("%d connections, want %d", n, tabs+1)
 	}
-	harness.EventuallyEqual(t, "busy workers while tabs stream", 0, func() int { return fpm.Load(t).Active })
-	if load := fpm.Load(t); load.Total != 2 || load.Waiting != 0 {
-		t.Errorf("php-fpm says %+v, want two workers and nobody waiting", load)
-	}
+	// The question itself may wait for a moment.
+	harness.EventuallyEqual(t, "php-fpm's load while tabs stream", harness.Load{Total: 2}, func() harness.Load { return fpm.Load(t) })
 
 	brokertest.Eventually(t, "the site's own status page, which keeps one worker busy, tells of no other", func() bool {
 		status, body, _ := harness.Fetch(t, url+"/fpm-status")

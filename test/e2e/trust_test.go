@@ -61,10 +61,8 @@ func TestWorkersAreIdleByUpstream(t *testing.T) {
 		}
 		s.Expect("[]") // the app's first event
 	}
-	harness.EventuallyEqual(t, "busy workers while streams are open", 0, func() int { return fpm.Load(t).Active })
-	if load := fpm.Load(t); load.Total != 2 || load.Waiting != 0 {
-		t.Errorf("php-fpm says %+v, want two workers and nobody waiting", load)
-	}
+	// The question itself may wait for a moment.
+	harness.EventuallyEqual(t, "php-fpm's load while streams are open", harness.Load{Total: 2}, func() harness.Load { return fpm.Load(t) })
 	after := slowest()
 	t.Logf("%d streams in %v; the slowest of %d pages took %v before, %v with them", streams, took, pages, before, after)
 	if after > 5*time.Second { // it would wait for a stream to end
