@@ -87,6 +87,7 @@ func TestSourceLingers(t *testing.T) {
 	c.Close()
 	brokertest.Eventually(t, "the source lingers", func() bool { return sources()[0].State == "lingering" })
 	upstream.Send("data: two\n\n")
+	brokertest.Eventually(t, "the source knows of both", func() bool { return sources()[0].Events == 2 })
 	c = s.Open("/clock")
 	c.Want("two")
 	c.Close()
@@ -104,9 +105,9 @@ func TestSourceLingers(t *testing.T) {
 	upstream.Send("data: four\n\n")
 	upstream.WantClosed()
 	wantSources(t, 0)
-	if !s.Logged("source begins", "/clock") || !s.Logged("source ended", "nobody listens", `"events":4`) {
-		t.Error("the log does not say so")
-	}
+	brokertest.Eventually(t, "the log says so", func() bool {
+		return s.Logged("source begins", "/clock") && s.Logged("source ended", "nobody listens", `"events":4`)
+	})
 	coming = opening(s, "/clock", "Last-Event-ID", last) // of an earlier life
 	upstream = app.Next()
 	if id := upstream.Request.Header["Last-Event-Id"]; id != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
@@ -39,6 +40,7 @@ func TestSourceViews(t *testing.T) {
 	other := s.Open("/clock?zone=utc")
 	app.Next()
 
+	brokertest.Eventually(t, "the source counts what its client has got", func() bool { return sourcesOf(s, "").Sources[0].Events == 2 })
 	list := sourcesOf(s, "")
 	if len(list.Sources) != 2 || list.Total != 2 || list.Next != "" {
 		t.Fatalf("got %+v", list)
@@ -76,7 +78,7 @@ func TestSourceViews(t *testing.T) {
 		!strings.Contains(lines[1], "/clock") || !strings.Contains(lines[1], "everyone") || !strings.Contains(lines[1], "open") {
 		t.Errorf("sources: %+v", got)
 	}
-	if got = o.run("explain", c.Connected.Connection); got.code != 0 || !strings.Contains(got.out, "it listens to the shared source /clock") {
+	if got = o.run("explain", "--", c.Connected.Connection); got.code != 0 || !strings.Contains(got.out, "it listens to the shared source /clock") {
 		t.Errorf("explain: %+v", got)
 	}
 
