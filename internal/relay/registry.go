@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -265,45 +264,6 @@ func (r *Registry) await(ctx context.Context) error {
 	return hub.ErrNotReady
 }
 
-// reserve makes room for a relay that is about to begin. If there is one with the id already, it returns that one's run, which is
-// not new, or nil if this node does not run it. A new run counts as work until drop.
-func (r *Registry) reserve(c *Config, q *call) (x *run, isNew bool, p *problem.Problem) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return nil, false, problem.RetryLater(http.StatusServiceUnavailable, time.Second, "the hub is draining")
-	}
-	x = r.runs[q.id]
-	digest, exists := [16]byte{}, x != nil
-	if exists {
-		digest = x.call.digest
-	}
-	if k := r.index.relays[q.id]; k != nil {
-		digest, exists = k.digest, true
-	}
-	if exists {
-		if digest != q.digest {
-			return nil, false, errOtherCall()
-		}
-		return x, false, nil
-	}
-	unseen := 0
-	for _, n := range r.starting {
-		unseen += n
-	}
-	switch {
-	case r.index.open+unseen >= c.settings.Concurrent:
-		return nil, false, problem.RetryLater(http.StatusTooManyRequests, time.Second, "%d relays are running (concurrent)", r.index.open+unseen)
-	case q.user != "" && r.index.users[q.user]+r.starting[q.user] >= c.settings.PerUser:
-		return nil, false, problem.RetryLater(http.StatusTooManyRequests, time.Second, "the user has %d relays running (per_user)", c.settings.PerUser)
-	}
-	x = newRun(r.ctx, c, q)
-	r.runs[q.id] = x
-	r.starting[q.user]++
-	r.work.Add(1)
-	return x, true, nil
-}
-
 // drop forgets a run that is over, or has not begun.
 func (r *Registry) drop(x *run) {
 	r.mu.Lock()
@@ -312,63 +272,6 @@ func (r *Registry) drop(x *run) {
 	delete(r.runs, x.call.id)
 	close(x.over)
 	r.work.Done()
-}
-
-func errOtherCall() *problem.Problem {
-	return problem.New(http.StatusUnprocessableEntity, "the id belongs to a relay with another request").OfField("id")
-}
-
-// start begins a relay, and returns when the log has it. The same call again is the same relay.
-func (r *Registry) start(ctx context.Context, c *Config, q *call) *problem.Problem {
-	if err := r.await(ctx); err != nil {
-		return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
-	}
-	x, isNew, p := r.reserve(c, q)
-	switch {
-	case x == nil:
-		return p
-	case !isNew:
-		return x.answer(ctx)
-	}
-	x.refusal = r.begin(ctx, x)
-	close(x.answered)
-	return x.refusal
-}
-
-// begin stores the begin of a run, and starts the run.
-func (r *Registry) begin(ctx context.Context, x *run) *problem.Problem {
-	err := r.lease(ctx) // before another node can see the relay
-	var result broker.Result
-	if err == nil {
-		result = r.hub.Publish(ctx, []broker.Record{beginRecord(x.call, r.node)})[0]
-		err = result.Err
-	}
-	switch {
-	case err == nil && !result.Repeated:
-		go r.run(x)
-	default:
-		r.drop(x) // if the log has it after all, keep ends it
-	}
-	switch {
-	case err == nil:
-		// So that this node knows it when the page comes.
-		if r.hub.Taken(ctx, result.Position) == nil && result.Repeated && !r.knows(x.call.id) {
-			return problem.New(http.StatusConflict, "the id belongs to an earlier relay, of which the log has nothing any more").OfField("id")
-		}
-		return nil
-	case errors.Is(err, broker.ErrKeyReused):
-		return errOtherCall()
-	case errors.Is(err, broker.ErrFull):
-		return problem.New(http.StatusInsufficientStorage, "%v", err)
-	}
-	return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
-}
-
-// knows reports whether the log has told of a relay that is still known.
-func (r *Registry) knows(id string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.index.relays[id] != nil
 }
 
 // cancelRelay ends a relay, whichever node runs it. It reports false if there is none with the id.
