@@ -87,7 +87,7 @@ func TestSourceLingers(t *testing.T) {
 	c.Close()
 	brokertest.Eventually(t, "the source lingers", func() bool { return sources()[0].State == "lingering" })
 	upstream.Send("data: two\n\n")
-	brokertest.Eventually(t, "the source knows of both", func() bool { return sources()[0].Events == 2 })
+	wantEvents(t, 2)
 	c = s.Open("/clock")
 	c.Want("two")
 	c.Close()
