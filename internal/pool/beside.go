@@ -26,6 +26,12 @@ func (r *Ref) Beside(name string, settings any, offer func(*Hub) error) error {
 	return nil
 }
 
+// Has reports whether the config has something of that name beside the hub, though it may not be in force yet.
+func (r *Ref) Has(name string) bool {
+	_, ok := r.beside[name]
+	return ok
+}
+
 // offer offers the hub what the config has beside it.
 func (r *Ref) offer() {
 	for name, b := range r.beside {

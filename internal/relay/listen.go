@@ -26,8 +26,12 @@ const param = "relay"
 // Subscribe holds a stream of the relay that a subscribe request asks for. Requests that ask for none are the route's, and so are all
 // if the hub has had no relays. A client gets 204 if the relay is not known, if the client may not hear it, or has had its end.
 func Subscribe(w http.ResponseWriter, req *http.Request, ref *pool.Ref, route *subscribe.Route) {
-	r := asked(req, ref)
-	if r == nil {
+	r, err := asked(req, ref)
+	switch {
+	case err != nil:
+		route.Reject(w, req, err)
+		return
+	case r == nil:
 		route.ServeHTTP(w, req)
 		return
 	}
@@ -36,16 +40,20 @@ func Subscribe(w http.ResponseWriter, req *http.Request, ref *pool.Ref, route *s
 	}
 }
 
-// asked returns the registry of the relay that a request asks for, or nil.
-func asked(req *http.Request, ref *pool.Ref) *Registry {
+// asked returns the registry of the relay that a request asks for, or nil. The server takes requests before the config is in force:
+// a page that comes back then is not to get a stream without its relay.
+func asked(req *http.Request, ref *pool.Ref) (*Registry, error) {
 	if req.Method != http.MethodGet && req.Method != http.MethodHead || !request.HasParam(req, param) {
-		return nil
+		return nil, nil
 	}
 	p, err := ref.Get(req.Context())
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return find(p)
+	if ref.Has(name) {
+		return of(p)
+	}
+	return find(p), nil
 }
 
 // admit answers requests that get no stream, and returns the listener of one that does. It is not part of Subscribe, so that a
