@@ -79,11 +79,7 @@ func TestSourceLeftDuringFirstAnswer(t *testing.T) {
 func TestSourceLingers(t *testing.T) {
 	app := sitetest.NewStreamer(t)
 	s := sitetest.Serve(t, shared(app, "", "share everyone\nlinger 300ms"))
-	coming := opening(s, "/clock")
-	upstream := app.Next()
-	c := (<-coming).Begin()
-	upstream.Send("data: one\n\n")
-	c.Want("one")
+	c, upstream := begun(s, app, "/clock", "data: one\n\n")
 	c.Close()
 	brokertest.Eventually(t, "the source lingers", func() bool { return sources()[0].State == "lingering" })
 	upstream.Send("data: two\n\n")
@@ -108,7 +104,7 @@ func TestSourceLingers(t *testing.T) {
 	brokertest.Eventually(t, "the log says so", func() bool {
 		return s.Logged("source begins", "/clock") && s.Logged("source ended", "nobody listens", `"events":4`)
 	})
-	coming = opening(s, "/clock", "Last-Event-ID", last) // of an earlier life
+	coming := opening(s, "/clock", "Last-Event-ID", last) // of an earlier life
 	upstream = app.Next()
 	if id := upstream.Request.Header["Last-Event-Id"]; id != nil {
 		t.Errorf("the app got the client's id %q", id)
@@ -126,11 +122,7 @@ func TestSourceLingers(t *testing.T) {
 func TestSourceOpensAgain(t *testing.T) {
 	app := sitetest.NewStreamer(t)
 	s := sitetest.Serve(t, shared(app, "", "share everyone"))
-	coming := opening(s, "/clock")
-	upstream := app.Next()
-	upstream.Send("retry: 1\nid: 7\ndata: one\n\n")
-	c := (<-coming).Begin()
-	c.Want("one")
+	c, upstream := begun(s, app, "/clock", "retry: 1\nid: 7\ndata: one\n\n")
 	for i, end := range []func(){
 		upstream.End,
 		func() { upstream.Break() },
@@ -163,11 +155,7 @@ func TestSourceIsRefusedAgain(t *testing.T) {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			app := sitetest.NewStreamer(t)
 			s := sitetest.Serve(t, shared(app, "", "share everyone"))
-			coming := opening(s, "/clock")
-			upstream := app.Next()
-			upstream.Send("retry: 1\ndata: one\n\n")
-			c := (<-coming).Begin()
-			c.Want("one")
+			c, upstream := begun(s, app, "/clock", "retry: 1\ndata: one\n\n")
 			refusing := make(chan bool, 1)
 			refusing <- true
 			app.Answer = func(w http.ResponseWriter, r *http.Request) bool {

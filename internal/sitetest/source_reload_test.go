@@ -43,11 +43,7 @@ func TestSourceOpensByNewConfig(t *testing.T) {
 	}
 	sites := sitetest.ServeAll(t, shared(old, "", "linger 300ms"))
 	s := sites[0]
-	coming := opening(s, "/clock?a=1", "Cookie", "session=1", "X-Mine", "1")
-	upstream := old.Next()
-	upstream.Send("retry: 1\nid: 5\ndata: one\n\n")
-	c := (<-coming).Begin()
-	c.Want("one")
+	c, upstream := begun(s, old, "/clock?a=1", "retry: 1\nid: 5\ndata: one\n\n", "Cookie", "session=1", "X-Mine", "1")
 	sitetest.MustLoad(t, sites, behind(app, "heartbeat 20s"))
 	upstream.Send("data: two\n\n")
 	c.Want("two")
@@ -86,20 +82,17 @@ func TestSourceOpensByNewConfig(t *testing.T) {
 func TestSourceAge(t *testing.T) {
 	app := sitetest.NewStreamer(t)
 	s := sitetest.Serve(t, shared(app, "", "share everyone\nmax_age 1s"))
-	coming := opening(s, "/clock")
-	upstream := app.Next()
-	upstream.Send("id: 1\ndata: one\n\n")
-	c := (<-coming).Begin()
-	c.Want("one")
+	c, upstream := begun(s, app, "/clock", "id: 1\ndata: one\n\n")
 	upstream.Send("data: half")
-	next := app.Next // it does not come before the event is whole
-	go func() {
-		time.Sleep(2 * time.Second)
-		upstream.Send("\n\n")
-	}()
+	// It is not opened anew before the event is whole.
+	brokertest.Eventually(t, "the stream is older than it may be", func() bool { return time.Since(sources()[0].Since) > 2*time.Second })
+	if n := sources()[0].Reopened; n != 0 {
+		t.Errorf("it was opened anew %d times in the middle of an event", n)
+	}
+	upstream.Send("\n\n")
 	c.Want("half")
 	upstream.WantClosed()
-	upstream = next()
+	upstream = app.Next()
 	if upstream.Request.Header.Get("Last-Event-ID") != "1" {
 		t.Errorf("got %v", upstream.Request.Header)
 	}

@@ -126,6 +126,17 @@ func opening(s *sitetest.Site, target string, headers ...string) <-chan *sitetes
 	return c
 }
 
+// begun has a client listen to a source that its request starts, and the app send it the event "one", in a text that may hold more.
+func begun(s *sitetest.Site, app *sitetest.Streamer, target, text string, headers ...string) (*sitetest.Client, *sitetest.Streamed) {
+	s.T.Helper()
+	coming := opening(s, target, headers...)
+	upstream := app.Next()
+	upstream.Send(text)
+	c := (<-coming).Begin()
+	c.Want("one")
+	return c, upstream
+}
+
 // Who shares a stream, and who does not.
 func TestSourceKeys(t *testing.T) {
 	session := []string{"Cookie", "session=1; theme=dark"}
