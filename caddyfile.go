@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/sse-push/caddy-sse-push/internal/block"
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/inspector"
@@ -126,7 +127,7 @@ func init() {
 // presence) stand in one directive of the hub, or are the same in each that has them.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's name
-	directive := placeOf(h.Dispenser)
+	directive := block.PlaceOf(h.Dispenser)
 	handler := new(Handler)
 
 	matcher, err := parseMatcher(h)
@@ -139,15 +140,15 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 			return nil, h.Errf("subscribe path: %w", err)
 		}
 	}
-	lines, err := parseBlock(h.Dispenser, handlerOptions(handler), handler.checkPlaceholders)
+	lines, err := block.Parse(h.Dispenser, handlerOptions(handler), handler.checkPlaceholders)
 	if err != nil {
 		return nil, err
 	}
 	if err := handler.check(); err != nil {
-		return nil, directive.wrap(err)
+		return nil, directive.Wrap(err)
 	}
 	if err := handler.checkMatcher(matcher); err != nil {
-		return nil, directive.wrap(err)
+		return nil, directive.Wrap(err)
 	}
 	if err := checkTogether(h, adapted{handler, directive, lines}); err != nil {
 		return nil, err
@@ -183,8 +184,8 @@ func parseMatcher(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
 // adapted is a directive that has been parsed.
 type adapted struct {
 	handler *Handler
-	at      place
-	options map[string]place
+	at      block.Place
+	options map[string]block.Place
 }
 
 const stateKey = "sse_push" // in Helper.State, of the directives so far
@@ -201,7 +202,7 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 		nameless, other = earlier[0], d // which needed no name while it was alone
 	}
 	if nameless.handler.Hub == "" {
-		return nameless.at.wrap(fmt.Errorf("hub is missing: there is another sse_push at %s, and each must say by name "+
+		return nameless.at.Wrap(fmt.Errorf("hub is missing: there is another sse_push at %s, and each must say by name "+
 			"which hub it belongs to, as those of one hub share subscribers and events", other.at))
 	}
 	for _, e := range earlier {
@@ -209,7 +210,7 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 			continue
 		}
 		if name := d.handler.Conflict(&e.handler.Settings); name != "" {
-			return d.options[name].wrap(fmt.Errorf("%s of hub %q differs from the one at %s: give it in one directive "+
+			return d.options[name].Wrap(fmt.Errorf("%s of hub %q differs from the one at %s: give it in one directive "+
 				"of the hub, or the same in each", name, d.handler.Hub, e.options[name]))
 		}
 	}
@@ -217,108 +218,108 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 }
 
 // handlerOptions returns the lines that the directive's block may hold.
-func handlerOptions(h *Handler) []option {
-	ofRoute := slices.Concat(clientOptions(h), streamOptions(h), []option{
-		flagOption("upstream", &h.Upstream),
-		flagOption("two_way", &h.TwoWay),
+func handlerOptions(h *Handler) []block.Option {
+	ofRoute := slices.Concat(clientOptions(h), streamOptions(h), []block.Option{
+		block.Flag("upstream", &h.Upstream),
+		block.Flag("two_way", &h.TwoWay),
 		sourceOption(h),
 	})
 	if h.Path == "" {
 		for i := range ofRoute {
-			ofRoute[i].set = func([]string) error { return errors.New("has no effect without a subscribe path: sse_push <path>") }
+			ofRoute[i].Set = func([]string) error { return errors.New("has no effect without a subscribe path: sse_push <path>") }
 		}
 	}
-	return slices.Concat(ofRoute, []option{publishHeaderOption(h), internalOption(h), inspectorOption(h), relayOption(h)}, hubOptions(h))
+	return slices.Concat(ofRoute, []block.Option{publishHeaderOption(h), internalOption(h), inspectorOption(h), relayOption(h)}, hubOptions(h))
 }
 
 // clientOptions say who the route's clients are, and what they may hear.
-func clientOptions(h *Handler) []option {
-	return []option{
+func clientOptions(h *Handler) []block.Option {
+	return []block.Option{
 		userOption(&h.Users),
-		flagOption("anonymous", &h.Anonymous),
-		checked(listOption("topics <pattern...>", &h.Topics), identity.CheckRouteTopic),
+		block.Flag("anonymous", &h.Anonymous),
+		block.Checked(block.List("topics <pattern...>", &h.Topics), identity.CheckRouteTopic),
 	}
 }
 
 // streamOptions say how the route holds streams.
-func streamOptions(h *Handler) []option {
-	return []option{
-		{usage: "heartbeat <duration>", min: 1, max: 1, set: func(args []string) error {
-			if err := setDuration(&h.Heartbeat)(args); err != nil {
+func streamOptions(h *Handler) []block.Option {
+	return []block.Option{
+		{Usage: "heartbeat <duration>", Min: 1, Max: 1, Set: func(args []string) error {
+			if err := block.SetDuration(&h.Heartbeat)(args); err != nil {
 				return err
 			}
 			return h.CheckHeartbeat()
 		}},
-		{usage: "retry <min> [<max>]", min: 1, max: 2, set: func(args []string) error {
-			if err := setDuration(&h.RetryMin)(args); err != nil {
+		{Usage: "retry <min> [<max>]", Min: 1, Max: 2, Set: func(args []string) error {
+			if err := block.SetDuration(&h.RetryMin)(args); err != nil {
 				return err
 			}
-			if err := setDuration(&h.RetryMax)(args[len(args)-1:]); err != nil {
+			if err := block.SetDuration(&h.RetryMax)(args[len(args)-1:]); err != nil {
 				return err
 			}
 			return h.CheckRetry()
 		}},
-		{usage: "write_timeout <duration>", min: 1, max: 1, set: func(args []string) error {
-			if err := setDuration(&h.WriteTimeout)(args); err != nil {
+		{Usage: "write_timeout <duration>", Min: 1, Max: 1, Set: func(args []string) error {
+			if err := block.SetDuration(&h.WriteTimeout)(args); err != nil {
 				return err
 			}
 			return h.CheckWriteTimeout()
 		}},
-		{usage: "cors_origins <origin...>", min: 1, max: many, set: func(args []string) error {
+		{Usage: "cors_origins <origin...>", Min: 1, Max: block.Many, Set: func(args []string) error {
 			h.CORSOrigins = args
 			return guard.CheckCORS(placeholder.Settled(args...))
 		}},
 	}
 }
 
-func publishHeaderOption(h *Handler) option {
+func publishHeaderOption(h *Handler) block.Option {
 	p := new(upstream.PublishHeader)
-	return option{usage: "publish_header user|topic|connection|broadcast...", min: 1, max: many, set: func(args []string) error {
+	return block.Option{Usage: "publish_header user|topic|connection|broadcast...", Min: 1, Max: block.Many, Set: func(args []string) error {
 		h.PublishHeader, p.Targets = p, args
-		return checkEach(args, upstream.CheckTarget)
-	}, block: []option{
-		{usage: "status <code|class...>", min: 1, max: many, set: func(args []string) error {
+		return block.CheckEach(args, upstream.CheckTarget)
+	}, Block: []block.Option{
+		{Usage: "status <code|class...>", Min: 1, Max: block.Many, Set: func(args []string) error {
 			p.Status = args
-			return checkEach(args, upstream.CheckStatus)
+			return block.CheckEach(args, upstream.CheckStatus)
 		}},
-		sizeOption("size", &p.Size),
-	}, check: p.Check}
+		block.Size("size", &p.Size),
+	}, Check: p.Check}
 }
 
-func internalOption(h *Handler) option {
+func internalOption(h *Handler) block.Option {
 	i := new(guard.Internal)
-	return option{usage: "internal <prefix> {…}", min: 1, max: 1, set: func(args []string) error {
+	return block.Option{Usage: "internal <prefix> {…}", Min: 1, Max: 1, Set: func(args []string) error {
 		h.Internal, i.Prefix = i, args[0]
 		return request.CheckPrefix(args[0])
-	}, block: []option{
+	}, Block: []block.Option{
 		tokenOption(&i.Tokens),
-		{usage: "allow loopback|private_ranges|<cidr...>", min: 1, max: many, repeats: true, set: func(args []string) error {
+		{Usage: "allow loopback|private_ranges|<cidr...>", Min: 1, Max: block.Many, Repeats: true, Set: func(args []string) error {
 			i.Allow = append(i.Allow, args...)
 			_, err := request.ParsePrefixes(placeholder.Settled(args...))
 			return err
 		}},
-		{usage: "origins <origin...>", min: 1, max: many, repeats: true, set: func(args []string) error {
+		{Usage: "origins <origin...>", Min: 1, Max: block.Many, Repeats: true, Set: func(args []string) error {
 			i.Origins = append(i.Origins, args...)
-			return checkEach(placeholder.Settled(args...), request.CheckOrigin)
+			return block.CheckEach(placeholder.Settled(args...), request.CheckOrigin)
 		}},
-	}, check: i.Check}
+	}, Check: i.Check}
 }
 
-func inspectorOption(h *Handler) option {
+func inspectorOption(h *Handler) block.Option {
 	i := new(inspector.Settings)
-	return option{usage: "inspector <path> {…}", min: 1, max: 1, set: func(args []string) error {
+	return block.Option{Usage: "inspector <path> {…}", Min: 1, Max: 1, Set: func(args []string) error {
 		h.Inspector, i.Path = i, args[0]
 		return request.CheckPrefix(args[0])
-	}, block: []option{tokenOption(&i.Tokens)}, check: h.checkInspector}
+	}, Block: []block.Option{tokenOption(&i.Tokens)}, Check: h.checkInspector}
 }
 
-func relayOption(h *Handler) option {
-	return option{usage: "relay {…}", guest: func(d *caddyfile.Dispenser) error {
+func relayOption(h *Handler) block.Option {
+	return block.Option{Usage: "relay {…}", Guest: func(d *caddyfile.Dispenser) error {
 		h.Relay = new(relay.Settings)
 		return h.Relay.UnmarshalCaddyfile(d)
 	}}
 }
 
-func tokenOption(tokens *[]string) option {
-	return checked(listOption("token <secret...>", tokens), secret.CheckTokenText)
+func tokenOption(tokens *[]string) block.Option {
+	return block.Checked(block.List("token <secret...>", tokens), secret.CheckTokenText)
 }

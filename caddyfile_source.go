@@ -1,19 +1,22 @@
 package ssepush
 
-import "github.com/sse-push/caddy-sse-push/internal/source"
+import (
+	"github.com/sse-push/caddy-sse-push/internal/block"
+	"github.com/sse-push/caddy-sse-push/internal/source"
+)
 
 // sourceOption lets the route share streams of the site.
-func sourceOption(h *Handler) option {
+func sourceOption(h *Handler) block.Option {
 	s := new(source.Settings)
-	return option{usage: "source {…}", set: func([]string) error {
+	return block.Option{Usage: "source {…}", Set: func([]string) error {
 		h.Source = s
 		return nil
-	}, block: []option{
-		checked(textOption("share session|everyone", &s.Share), source.CheckShare),
-		listOption("cookies <name...>", &s.Cookies), listOption("query <name...>", &s.Query),
-		checked(textOption("replay last|<number>|off", &s.Replay), source.CheckReplay),
-		durationOption("linger", &s.Linger), durationOption("first_answer", &s.FirstAnswer),
-		numberOption("max", &s.Max), countOption("per_client", &s.PerClient),
-		durationOption("max_age", &s.MaxAge), sizeOption("event", &s.Event),
-	}, check: s.Check}
+	}, Block: []block.Option{
+		block.Checked(block.Text("share session|everyone", &s.Share), source.CheckShare),
+		block.List("cookies <name...>", &s.Cookies), block.List("query <name...>", &s.Query),
+		block.Checked(block.Text("replay last|<number>|off", &s.Replay), source.CheckReplay),
+		block.Duration("linger", &s.Linger), block.Duration("first_answer", &s.FirstAnswer),
+		block.Number("max", &s.Max), block.Count("per_client", &s.PerClient),
+		block.Duration("max_age", &s.MaxAge), block.Size("event", &s.Event),
+	}, Check: s.Check}
 }

@@ -5,22 +5,23 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sse-push/caddy-sse-push/internal/block"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
 // userOption adds a source to users.
-func userOption(users *[]identity.UserSource) option {
+func userOption(users *[]identity.UserSource) block.Option {
 	last := func() *identity.UserSource { return &(*users)[len(*users)-1] }
-	return option{
-		usage: "user ticket|jwt|authorize|header|query|cookie …, or user <placeholder>", min: 1, max: many, repeats: true,
-		set: func(args []string) error {
+	return block.Option{
+		Usage: "user ticket|jwt|authorize|header|query|cookie …, or user <placeholder>", Min: 1, Max: block.Many, Repeats: true,
+		Set: func(args []string) error {
 			source, err := parseUser(args)
 			*users = append(*users, source)
 			return err
 		},
-		late:  func() []option { return userOptions(last()) },
-		check: func() error { return last().Check() },
+		Late:  func() []block.Option { return userOptions(last()) },
+		Check: func() error { return last().Check() },
 	}
 }
 
@@ -83,35 +84,35 @@ func parseProof(s *identity.UserSource, args []string) error {
 }
 
 // userOptions returns the lines that the block of a source may hold; nil if it takes no block.
-func userOptions(s *identity.UserSource) []option {
+func userOptions(s *identity.UserSource) []block.Option {
 	switch {
 	case s.Ticket != nil:
-		return []option{carrierOption(&s.Ticket.From), durationOption("max_age", &s.Ticket.MaxAge)}
+		return []block.Option{carrierOption(&s.Ticket.From), block.Duration("max_age", &s.Ticket.MaxAge)}
 	case s.JWT != nil:
 		j := s.JWT
-		return []option{
-			checked(listOption("key <public key...>", &j.Keys), identity.CheckPublicKey), listOption("key_file <path...>", &j.KeyFiles),
-			checked(listOption("secret <secret...>", &j.Secrets), secret.CheckKeyText),
-			textOption("jwks <url>", &j.JWKS), durationOption("refresh", &j.Refresh),
-			listOption("algorithms <name...>", &j.Algorithms),
-			listOption("issuer <name...>", &j.Issuers), listOption("audience <name...>", &j.Audiences),
-			textOption("user_claim <name>", &j.UserClaim), textOption("topics_claim <name>", &j.TopicsClaim),
-			carrierOption(&j.From), durationOption("leeway", &j.Leeway),
-			{usage: "allow_no_expiry", set: func([]string) error { j.AllowNoExpiry = true; return nil }},
+		return []block.Option{
+			block.Checked(block.List("key <public key...>", &j.Keys), identity.CheckPublicKey), block.List("key_file <path...>", &j.KeyFiles),
+			block.Checked(block.List("secret <secret...>", &j.Secrets), secret.CheckKeyText),
+			block.Text("jwks <url>", &j.JWKS), block.Duration("refresh", &j.Refresh),
+			block.List("algorithms <name...>", &j.Algorithms),
+			block.List("issuer <name...>", &j.Issuers), block.List("audience <name...>", &j.Audiences),
+			block.Text("user_claim <name>", &j.UserClaim), block.Text("topics_claim <name>", &j.TopicsClaim),
+			carrierOption(&j.From), block.Duration("leeway", &j.Leeway),
+			block.Flag("allow_no_expiry", &j.AllowNoExpiry),
 		}
 	case s.Authorize != nil:
 		a := s.Authorize
-		return []option{
-			listOption("cookies <name...>", &a.Cookies), listOption("headers <name...>", &a.Headers),
-			durationOption("ttl", &a.TTL), durationOption("timeout", &a.Timeout), durationOption("expires", &a.Expires),
-			numberOption("concurrency", &a.Concurrency),
+		return []block.Option{
+			block.List("cookies <name...>", &a.Cookies), block.List("headers <name...>", &a.Headers),
+			block.Duration("ttl", &a.TTL), block.Duration("timeout", &a.Timeout), block.Duration("expires", &a.Expires),
+			block.Number("concurrency", &a.Concurrency),
 		}
 	}
 	return nil
 }
 
-func carrierOption(from *[]identity.Carrier) option {
-	return option{usage: "from header|query|cookie <name>", min: 2, max: 2, repeats: true, set: func(args []string) error {
+func carrierOption(from *[]identity.Carrier) block.Option {
+	return block.Option{Usage: "from header|query|cookie <name>", Min: 2, Max: 2, Repeats: true, Set: func(args []string) error {
 		*from = append(*from, identity.Carrier{In: args[0], Name: args[1]})
 		return nil
 	}}

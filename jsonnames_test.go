@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sse-push/caddy-sse-push/internal/block"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 )
 
@@ -57,11 +58,11 @@ func TestJSONNames(t *testing.T) {
 			}
 		}
 	}
-	check := func(block string, options []option) {
+	check := func(within string, options []block.Option) {
 		for i := range options {
-			in := strings.TrimPrefix(block+"."+options[i].name(), ".")
-			if !slices.Contains(known, in) && !regexp.MustCompile("[` ]"+options[i].name()+"[` ]").MatchString(inCaddyfile) {
-				t.Errorf("%s is not %s in JSON, and README.md does not say what it is", options[i].name(), in)
+			in := strings.TrimPrefix(within+"."+options[i].Name(), ".")
+			if !slices.Contains(known, in) && !regexp.MustCompile("[` ]"+options[i].Name()+"[` ]").MatchString(inCaddyfile) {
+				t.Errorf("%s is not %s in JSON, and README.md does not say what it is", options[i].Name(), in)
 			}
 		}
 	}
@@ -69,7 +70,7 @@ func TestJSONNames(t *testing.T) {
 	options := handlerOptions(h)
 	check("", options)
 	for i := range options {
-		check(options[i].name(), options[i].block)
+		check(options[i].Name(), options[i].Block)
 	}
 	for _, source := range []identity.UserSource{
 		{Source: "ticket", Ticket: new(identity.Ticket)}, {Source: "jwt", JWT: new(identity.JWT)}, {Source: "authorize", Authorize: new(identity.Authorize)},

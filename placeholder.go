@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-push/caddy-sse-push/internal/block"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 )
 
@@ -22,7 +23,7 @@ func (h *Handler) options(visit func(placeholder.Option) error) error {
 
 // checkPlaceholders reports the first placeholder that its option does not take, and the option. It keeps at as the place in
 // the Caddyfile of new options with placeholders that are filled in when the config is loaded.
-func (h *Handler) checkPlaceholders(at place) (name string, err error) {
+func (h *Handler) checkPlaceholders(at block.Place) (name string, err error) {
 	err = h.options(func(o placeholder.Option) error {
 		for _, text := range o.Texts() {
 			if name, err = o.Name, o.Check(text); err != nil {
@@ -56,7 +57,7 @@ func (h *Handler) fillIn(repl *caddy.Replacer) error {
 // placed adds to an error where the Caddyfile has an option, if that is known.
 func (h *Handler) placed(name string, err error) error {
 	if at := h.Places[name]; at != "" {
-		return place(at).wrap(err)
+		return block.Place(at).Wrap(err)
 	}
 	return err
 }
