@@ -1,0 +1,96 @@
+package matcher
+
+import (
+	"strings"
+
+	"github.com/yosida95/uritemplate/v3"
+)
+
+// isTemplate reports whether a selector is a URI template with variables.
+func isTemplate(text string) bool {
+	if !strings.Contains(text, "{") {
+		return false
+	}
+	return recovered(errPattern, func() error {
+		_, err := uritemplate.New(text)
+		return err
+	}) == nil
+}
+
+// newTemplate compiles a valid template.
+func newTemplate(text string) (*Pattern, error) {
+	if variables(text) > maxWildcards {
+		return nil, errWildcards
+	}
+	text = strings.Clone(text)
+	prefix, _, _ := strings.Cut(text, "{")
+	var rest machine
+	for _, piece := range strings.Split(text, "{")[1:] { // braces stand for nothing else in a valid template
+		expression, literal, _ := strings.Cut(piece, "}")
+		compileExpression(&rest, expression)
+		rest.fixed(literal)
+	}
+	return &Pattern{
+		text: text, prefix: prefix, space: verbatim{}, size: patternSize + len(text) + rest.size(),
+		match: func(topic string) bool {
+			after, ok := strings.CutPrefix(topic, prefix)
+			return ok && (topic == text || rest.match(after))
+		},
+	}, nil
+}
+
+// variables returns how many variables a valid template has.
+func variables(text string) (n int) {
+	for _, piece := range strings.Split(text, "{")[1:] {
+		expression, _, _ := strings.Cut(piece, "}")
+		n += 1 + strings.Count(expression, ",")
+	}
+	return n
+}
+
+// operators are what an expression may begin with (RFC 6570, appendix A). What comes first is left out if there are no values.
+var operators = map[byte]struct{ first, separator string }{
+	'+': {"", ","}, '#': {"#", ","}, '.': {".", "."}, '/': {"/", "/"}, ';': {";", ";"}, '?': {"?", "&"}, '&': {"&", "&"},
+}
+
+// The characters of values (RFC 3986).
+var (
+	valueClass    = classOf(true, func(c byte) bool { return isUnreserved(c) || c == ',' })
+	pairClass     = classOf(true, func(c byte) bool { return isUnreserved(c) || c == ',' || c == '=' })
+	reservedClass = classOf(true, func(c byte) bool { return isUnreserved(c) || strings.IndexByte("!#$&'()*+,/:;=?@[]", c) >= 0 })
+)
+
+// compileExpression adds what an expression may expand to. The names and the lengths of values do not count.
+func compileExpression(m *machine, expression string) {
+	kind, known := operators[expression[0]]
+	if !known {
+		kind.separator = ","
+	}
+	exploded := strings.Contains(expression, "*") // as many values as there are
+	class := valueClass
+	switch c := expression[0]; {
+	case c == '+' || c == '#':
+		class = reservedClass
+	case exploded || strings.IndexByte(";?&", c) >= 0:
+		class = pairClass
+	}
+	values := instruction{operation: many, class: class}
+	another := func() {
+		m.fixed(kind.separator)
+		m.add(values)
+	}
+	m.optional(func() {
+		m.fixed(kind.first)
+		m.add(values)
+		if class.step(kind.separator) > 0 {
+			return // the class has all there is
+		}
+		if exploded {
+			m.repeated(another)
+			return
+		}
+		for range strings.Count(expression, ",") {
+			m.optional(another)
+		}
+	})
+}
