@@ -1,14 +1,15 @@
 #!/bin/sh
-# What `make run` starts: Caddy with the demo, and the PHP chat where PHP is installed. Ctrl-C ends both.
+# What `make run` starts: Caddy with the demo, and the PHP examples where PHP is installed. Ctrl-C ends all of it.
 set -eu
 cd "$(dirname "$0")/.."
 
 php_pid=
-fpm_pid=
+others= # the process ids of all else but Caddy
 stop() {
 	trap - INT TERM EXIT
 	[ -z "$php_pid" ] || kill -- "-$php_pid" 2>/dev/null || true
-	[ -z "$fpm_pid" ] || kill "$fpm_pid" 2>/dev/null || true
+	# shellcheck disable=SC2086 # a list
+	[ -z "$others" ] || kill $others 2>/dev/null || true
 	[ -z "${caddy_pid:-}" ] || kill "$caddy_pid" 2>/dev/null || true
 	wait 2>/dev/null || true
 }
@@ -30,13 +31,18 @@ for fpm in php-fpm php-fpm8.2 php-fpm8.3 php-fpm8.4 php-fpm8.5; do
 	fpm=$(PATH="$PATH:/usr/sbin" command -v "$fpm") || continue
 	root=
 	[ "$(id -u)" != 0 ] || root=--allow-to-run-as-root
-	# shellcheck disable=SC2086 # no argument, if it is empty
-	"$fpm" --nodaemonize $root --fpm-config examples/php/loop/php-fpm.conf >/dev/null 2>&1 &
-	fpm_pid=$!
+	for example in loop tokens; do
+		# shellcheck disable=SC2086 # no argument, if it is empty
+		"$fpm" --nodaemonize $root --fpm-config examples/php/$example/php-fpm.conf >/dev/null 2>&1 &
+		others="$others $!"
+	done
+	./modelapi >/dev/null 2>&1 &
+	others="$others $!"
 	echo "A PHP loop:    http://localhost:8081/loop/"
+	echo "Tokens:        http://localhost:8081/tokens/ (answers of a model, here a stand-in, through PHP)"
 	break
 done
-[ -n "$fpm_pid" ] || echo "php-fpm is not installed, so the PHP loop is left out (Debian: apt-get install php-fpm)."
+[ -n "$others" ] || echo "php-fpm is not installed, so the PHP loop and tokens are left out (Debian: apt-get install php-fpm)."
 ./caddy run --config Caddyfile.example --adapter caddyfile &
 caddy_pid=$!
 wait "$caddy_pid"

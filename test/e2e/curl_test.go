@@ -74,7 +74,9 @@ func example(t *testing.T) (url string) {
 	url = "localhost:" + harness.Port(t)
 	harness.StartCaddy(t, harness.File(t, "Caddyfile.example",
 		"localhost:8080", url, "localhost:8081", "localhost:"+harness.Port(t), "127.0.0.1:9001", "127.0.0.1:"+harness.Port(t),
-		"127.0.0.1:9003", "127.0.0.1:"+harness.Port(t), "127.0.0.1:9004", "127.0.0.1:"+harness.Port(t)))
+		"127.0.0.1:9003", "127.0.0.1:"+harness.Port(t), "127.0.0.1:9004", "127.0.0.1:"+harness.Port(t),
+		"127.0.0.1:9005", "127.0.0.1:"+harness.Port(t), "127.0.0.1:9006", "127.0.0.1:"+harness.Port(t),
+		"127.0.0.1:9100", "127.0.0.1:"+harness.Port(t)))
 	return url
 }
 

@@ -5,18 +5,23 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
+	"github.com/sse-push/caddy-sse-push/test/modelapi"
 )
 
 // What a newcomer does after git clone.
 func TestMakeRun(t *testing.T) {
 	t.Parallel()
-	ports := map[string]string{"8080": "the demo", "8081": "the PHP chat", "9001": "its PHP", "9003": "php-fpm", "9004": "php-fpm's status", "2019": "Caddy's admin endpoint"}
+	ports := map[string]string{
+		"8080": "the demo", "8081": "the PHP chat", "9001": "its PHP", "9003": "php-fpm", "9004": "php-fpm's status", "9005": "another php-fpm",
+		"9006": "its status", "9100": "the stand-in for a model API", "2019": "Caddy's admin endpoint",
+	}
 	for port, what := range ports {
 		if !harness.PortIsFree(port) {
 			t.Fatalf("something listens on 127.0.0.1:%s, where `make run` has %s: stop it first", port, what)
@@ -56,6 +61,7 @@ func TestMakeRun(t *testing.T) {
 	if e := clock.Next(); !strings.HasPrefix(e.Data, "The server time is ") {
 		t.Errorf("the loop says %q", e)
 	}
+	answers("http://localhost:8081/tokens/", "<title>Answers of a model")
 
 	profile := harness.NewProfile(t)
 	tab := openDemo(t, profile, "http://localhost:8080", "ann")
@@ -69,6 +75,10 @@ func TestMakeRun(t *testing.T) {
 	sees(chatter, "ann", "cleo", "dora")
 	another.Close()
 	sees(chatter, "ann", "cleo")
+
+	model := harness.OpenTab(t, "http://localhost:8081/tokens/")
+	askModel(model, "anything")
+	model.Wait(answerShown + `.startsWith(` + strconv.Quote(modelapi.Text(5)) + `)`)
 
 	// With streams open, as Ctrl-C does it.
 	p.Signal(syscall.SIGINT)
