@@ -52,6 +52,9 @@ var caddyfile = template.Must(template.New("Caddyfile").Parse(`{
 	vars /upload body {http.request.body}
 	respond /upload "ok"
 {{- end}}
+{{- if .Proxy}}
+	reverse_proxy {{.Model}}
+{{- end}}
 }
 http://{{.Control}} {
 {{- if .Streams}}
@@ -60,6 +63,16 @@ http://{{.Control}} {
 		internal /_sse {
 			allow loopback
 		}
+{{- if .Relays}}
+		relay {
+			to {{.Model}} private
+			done {{.App}}
+			secret only-for-a-benchmark-on-this-machine
+		}
+{{- end}}
+{{- if .Broker}}
+		broker {{.Broker}}
+{{- end}}
 	}
 {{- else}}
 	respond "ok"
@@ -72,6 +85,14 @@ type caddy struct {
 	before  bool // run the build before
 	streams bool // configure sse_push; without it, publishes are answered and nothing is delivered
 	limits  bool // limit the clients of each address and user
+	relays  bool // fetch answers of the model, and tell the app of their ends
+	proxy   bool // pass requests on to the model
+}
+
+// values fill in the Caddyfile.
+type values struct {
+	Admin, Protocols, Host, Certificate, Key, Control, Files, Model, App, Broker string
+	Wrapper, Streams, Limits, Relays, Proxy                                      bool
 }
 
 // newCaddy returns a Caddy as a server, for all protocols if none are named.
@@ -88,22 +109,33 @@ func newCaddy(name string, c caddy, protocols ...protocol) *server {
 		s.variant = name // it is compared with no other row
 	case c.limits:
 		s.variant = "limits"
+	case c.relays:
+		s.variant = "relays"
 	}
 	return s
 }
 
 func (c *caddy) start(ctx context.Context, b *bench, s *scenario, p protocol) (*target, error) {
-	build := b.build
-	if c.before {
-		build = b.before
-	}
+	return c.startOn(ctx, b, s, p, "")
+}
+
+// startOn starts a Caddy with a broker, as the Caddyfile names it; "" is the memory broker.
+func (c *caddy) startOn(ctx context.Context, b *bench, s *scenario, p protocol, broker string) (*target, error) {
 	t := &target{batches: c.streams, encode: encodeSSEPush, addresses: c.limits}
-	site := struct {
-		Admin, Protocols, Host, Certificate, Key, Control, Files string
-		Wrapper, Streams, Limits                                 bool
-	}{Protocols: "h1 h2", Wrapper: c.wrapped(b, p), Streams: c.streams, Limits: c.limits}
-	if c.streams {
+	site := values{Protocols: "h1 h2", Wrapper: c.wrapped(b, p), Streams: c.streams, Limits: c.limits, Relays: c.relays, Proxy: c.proxy, Broker: broker}
+	switch {
+	case c.relays:
+		t.path = func(tab int) string { return relayPath(tab / b.tabs) }
+	case c.streams:
 		t.path = func(user int) string { return "/events?userId=" + userName(user) }
+	case c.proxy:
+		t.path = func(tab int) string { return modelPath(tab / b.tabs) }
+	}
+	if c.relays || c.proxy {
+		if err := b.startModel(); err != nil {
+			return nil, err
+		}
+		site.Model, site.App = b.model.url, b.app.url
 	}
 	if s.files {
 		site.Files = filepath.Join(b.dir, "files")
@@ -117,11 +149,15 @@ func (c *caddy) start(ctx context.Context, b *bench, s *scenario, p protocol) (*
 			return nil, err
 		}
 	}
-	if b.profiles != "" && c.streams && !c.before {
+	profiled := b.profiles != "" && c.streams && !c.before
+	if profiled || c.relays {
 		if site.Admin, err = freeAddress(); err != nil {
 			return nil, err
 		}
-		t.pprof = "http://" + site.Admin + "/debug/pprof/"
+		t.admin = "http://" + site.Admin
+	}
+	if profiled {
+		t.pprof = t.admin + "/debug/pprof/"
 	}
 	t.host = t.address
 	if p != h1 {
@@ -133,23 +169,33 @@ func (c *caddy) start(ctx context.Context, b *bench, s *scenario, p protocol) (*
 	}
 	site.Host, site.Control = t.host, t.control
 
-	dir := filepath.Join(b.dir, "home")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := os.MkdirTemp(b.dir, "caddy-")
+	if err != nil {
 		return nil, err
 	}
 	var config strings.Builder
 	if err := caddyfile.Execute(&config, site); err != nil {
 		return nil, err
 	}
-	file := filepath.Join(dir, "Caddyfile")
-	if err := os.WriteFile(file, []byte(config.String()), 0o600); err != nil {
+	t.config = filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(t.config, []byte(config.String()), 0o600); err != nil {
 		return nil, err
 	}
+	return t, c.run(ctx, b, t)
+}
+
+// run runs a Caddy that has been configured. It may have run before.
+func (c *caddy) run(ctx context.Context, b *bench, t *target) (err error) {
+	build := b.build
+	if c.before {
+		build = b.before
+	}
+	dir := filepath.Dir(t.config)
 	env := []string{"HOME=" + dir, "XDG_DATA_HOME=" + dir, "XDG_CONFIG_HOME=" + dir}
-	if t.process, err = startProcess(filepath.Join(dir, "log"), env, build.path, "run", "--config", file, "--adapter", "caddyfile"); err != nil {
-		return nil, err
+	if t.process, err = startProcess(filepath.Join(dir, "log"), env, build.path, "run", "--config", t.config, "--adapter", "caddyfile"); err != nil {
+		return err
 	}
-	return t, t.listening(ctx, t.address, t.control)
+	return t.listening(ctx, t.address, t.control)
 }
 
 // wrapped reports whether the listener wrapper is in the config: for TLS, if the build has it.

@@ -48,6 +48,9 @@ type client struct {
 
 	keepID bool
 	lastID string
+
+	ending bool   // the next data is that of sse:end
+	end    string // data of sse:end
 }
 
 var (
@@ -72,6 +75,10 @@ func (c *client) readLine(line []byte) {
 	switch line[0] {
 	case 'd':
 		if data, ok := bytes.CutPrefix(line, dataPrefix); ok {
+			if c.ending {
+				c.ending, c.end = false, string(data)
+				return
+			}
 			c.count(data)
 		}
 	case 'i':
@@ -87,6 +94,8 @@ func (c *client) readLine(line []byte) {
 			c.tally.rejected++
 		case "position":
 			c.tally.positions++
+		case "end":
+			c.ending = true
 		}
 	}
 }

@@ -49,6 +49,8 @@ type bench struct {
 	nchanWorkers string
 	identity     *identity
 	descriptors  uint64
+	model        *model // once it is started
+	app          *app   // the same
 }
 
 func run() error {

@@ -28,6 +28,14 @@ type sizes struct {
 	slowEventSize int
 	slowH3        int // clients over HTTP/3
 
+	tokenStreams []int // answers that stream at once
+	tabs         int   // that hear each of them
+	tokenFor     time.Duration
+	relays       int // that stream while something happens
+	starts       int // of relays in a second
+	reloads      int
+	troubleAfter time.Duration
+
 	requests int // small ones
 	files    int // downloads and uploads
 	parked   int // connections that hold a stream, each of which has a request once a second
@@ -41,6 +49,7 @@ var fullSizes = sizes{
 	clients: 2_000, paceEvery: 100 * time.Millisecond, paceFor: 10 * time.Second, saturated: 2_000, saturatedSlow: 500,
 	users: []int{1_000, 2_000, 10_000, 15_000}, posts: 20_000, batched: 200_000, storm: 10_000, missed: 50,
 	slowBefore: 5 * time.Second, slowFor: 10 * time.Second, slowEventSize: 4 << 10, slowH3: 200,
+	tokenStreams: []int{300, 1_000}, tabs: 3, tokenFor: 10 * time.Second, relays: 100, starts: 1_000, reloads: 20, troubleAfter: 3 * time.Second,
 	requests: 20_000, files: 4_000, parked: 200, rounds: 5, round: time.Second,
 }
 
@@ -50,6 +59,7 @@ var quickSizes = sizes{
 	clients: 100, paceEvery: 50 * time.Millisecond, paceFor: 500 * time.Millisecond, saturated: 100, saturatedSlow: 100,
 	users: []int{50, 100}, posts: 400, batched: 4_000, storm: 300, missed: 50,
 	slowBefore: 300 * time.Millisecond, slowFor: 600 * time.Millisecond, slowEventSize: 4 << 10, slowH3: 50,
+	tokenStreams: []int{10, 20}, tabs: 3, tokenFor: time.Second, relays: 10, starts: 50, reloads: 3, troubleAfter: 500 * time.Millisecond,
 	requests: 400, files: 40, parked: 20, rounds: 2, round: 200 * time.Millisecond,
 }
 

@@ -45,6 +45,8 @@ type target struct {
 	host     string
 	control  string // of publishers
 	tls      *tls.Config
+	config   string // the file with its configuration
+	admin    string // the URL of Caddy's admin endpoint, or empty
 	pprof    string // the URL of its profiles, or empty
 
 	// path returns what a client asks for to hear a user's events and those for everybody. It is nil if there are no streams.
