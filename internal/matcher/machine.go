@@ -1,12 +1,9 @@
 package matcher
 
-import (
-	"strings"
-	"sync"
-)
+import "sync"
 
-// machine matches whole texts. It visits each instruction at each place of the text at most once. A regular expression of the
-// standard library is as bounded, but takes fixed text a character at a time, which makes the slowest patterns much slower.
+// machine matches whole texts. A regular expression of the standard library would do as well, but takes many times as long for the
+// slowest patterns: it goes on from one place in the text at a time, and takes fixed text one character at a time.
 type machine []instruction
 
 type operation uint8
@@ -83,72 +80,79 @@ func (m *machine) repeated(f func()) {
 	})
 }
 
-// attempt is the memory of a match.
-type attempt struct {
-	visited []uint64
-	threads []thread
+// places is a set of places in a text, a bit each.
+type places []uint64
+
+func (s places) has(at int) bool { return s[at/64]&(1<<(at%64)) != 0 }
+
+func (s places) add(at int) { s[at/64] |= 1 << (at % 64) }
+
+// join adds the places of another set.
+func (s places) join(other places) {
+	for i, word := range other {
+		s[i] |= word
+	}
 }
 
-// thread is an instruction to go on with, at a place of the text.
-type thread struct{ at, place int }
+// memory is what matches use, one after the other.
+var memory = sync.Pool{New: func() any { return new(places) }}
 
-var attempts = sync.Pool{New: func() any { return new(attempt) }}
-
-// match reports whether the machine matches a text.
+// match reports whether the machine matches a text. It goes through the instructions with the set of all places to which those before
+// can lead.
 func (m machine) match(text string) bool {
-	a := attempts.Get().(*attempt)
-	defer attempts.Put(a)
-	places := len(text) + 1
-	words := (len(m)*places + 63) / 64
-	if cap(a.visited) < words {
-		a.visited = make([]uint64, words)
+	words := len(text)/64 + 1
+	room := memory.Get().(*places)
+	defer memory.Put(room)
+	if all := words * (len(m) + 2); cap(*room) < all {
+		*room = make(places, all)
+	} else {
+		*room = (*room)[:all]
+		clear(*room)
 	}
-	a.visited = a.visited[:words]
-	clear(a.visited)
-	a.threads = append(a.threads[:0], thread{})
-	for len(a.threads) > 0 {
-		t := a.threads[len(a.threads)-1]
-		a.threads = a.threads[:len(a.threads)-1]
-		if m.follow(a, t, text) {
-			return true
-		}
-	}
-	return false
-}
-
-// follow goes on with a thread until it fails. It reports whether the thread has come to the end of machine and text.
-func (m machine) follow(a *attempt, t thread, text string) bool {
-	for t.at < len(m) {
-		visit := t.at*(len(text)+1) + t.place
-		if a.visited[visit/64]&(1<<(visit%64)) != 0 {
-			return false
-		}
-		a.visited[visit/64] |= 1 << (visit % 64)
-		i := &m[t.at]
-		t.at++
-		switch i.operation {
+	at := func(i int) places { return (*room)[i*words : (i+1)*words] } // before instruction i
+	at(0).add(0)
+	looped := at(len(m) + 1) // places from which the loop has been tried; loops are not nested
+	for i := 0; i < len(m); i++ {
+		from, to := at(i), at(i+1)
+		switch in := &m[i]; in.operation {
 		case fixedText:
-			if !strings.HasPrefix(text[t.place:], i.text) {
-				return false
+			for p := range len(text) - len(in.text) + 1 {
+				if from.has(p) && text[p] == in.text[0] && text[p:p+len(in.text)] == in.text {
+					to.add(p + len(in.text))
+				}
 			}
-			t.place += len(i.text)
 		case one:
-			n := i.class.step(text[t.place:])
-			if n == 0 {
-				return false
+			for p := range len(text) {
+				if n := in.class.step(text[p:]); n > 0 && from.has(p) {
+					to.add(p + n)
+				}
 			}
-			t.place += n
 		case many:
-			if n := i.class.step(text[t.place:]); n > 0 {
-				a.threads = append(a.threads, thread{t.at - 1, t.place + n})
+			for p := range len(text) {
+				if from.has(p) {
+					from.add(p + in.class.step(text[p:]))
+				}
 			}
+			to.join(from)
 		case either:
-			a.threads = append(a.threads, thread{i.next, t.place})
+			at(in.next).join(from)
+			to.join(from)
 		case jump:
-			t.at = i.next
+			head, again := at(in.next), false
+			looped.join(head)
+			for w := range head {
+				head[w] = from[w] &^ looped[w]
+				again = again || head[w] != 0
+			}
+			if again {
+				clear((*room)[(in.next+1)*words : (i+1)*words])
+				i = in.next - 1
+			} else {
+				clear(looped)
+			}
 		}
 	}
-	return t.place == len(text)
+	return at(len(m)).has(len(text))
 }
 
 // size returns about how many bytes the machine takes, its classes included.
