@@ -41,7 +41,7 @@ type Config struct {
 	Log    Log
 	Topic  string // that gets the events
 	Format Format
-	Type   string        // the name of events that the format gives none; "" for none
+	Type   string        // the name of events that the upstream gives none; "" for none
 	Event  int           // how many bytes an event may have
 	Wait   time.Duration // how long a log that lags or is away is waited for
 

@@ -76,7 +76,7 @@ func write(t *testing.T, f *feed.Feed, text string) {
 	}
 }
 
-// However an upstream's bytes are cut, the same events come of them.
+// However an upstream's bytes are cut, the same events come of them. Those without a name get that of the config.
 func TestFormats(t *testing.T) {
 	long := strings.Repeat("x", 129)
 	for _, c := range []struct {
@@ -86,12 +86,12 @@ func TestFormats(t *testing.T) {
 		event  int
 		want   []string
 	}{
-		{"event stream", feed.EventStream, "\uFEFFevent: a\r\ndata: b\r\nid: 1\r\n\r\n:\ndata: c\n\ndata: lost", 64, []string{"a|1|b", "|1|c"}},
+		{"event stream", feed.EventStream, "\uFEFFevent: a\r\ndata: b\r\nid: 1\r\n\r\n:\ndata: c\n\ndata: lost", 64, []string{"a|1|b", "token|1|c"}},
 		{"names that EventSource uses", feed.EventStream, "event: error\ndata: 1\n\nevent: open\ndata: 2\n\n", 64, []string{"error||1", "open||2"}},
 		{"names of the hub's own", feed.EventStream, "event: sse:gap\ndata: 1\n\nevent: sse\ndata: 2\n\n", 64, []string{"sse||2"}},
-		{"names that no client may be sent", feed.EventStream, "event: " + long + "\ndata: 1\n\nevent: a\x01\ndata: 2\n\ndata: 3\n\n", 256, []string{"||3"}},
-		{"ids that no client could send back", feed.EventStream, "id: " + long + "\ndata: 1\n\nid: \x01\ndata: 2\n\nid: 3\ndata\n\n", 256, []string{"||1", "||2", "|3|"}},
-		{"invalid UTF-8", feed.EventStream, "data: \xff\n\n", 64, []string{"||\uFFFD"}},
+		{"names that no client may be sent", feed.EventStream, "event: " + long + "\ndata: 1\n\nevent: a\x01\ndata: 2\n\ndata: 3\n\n", 256, []string{"token||3"}},
+		{"ids that no client could send back", feed.EventStream, "id: " + long + "\ndata: 1\n\nid: \x01\ndata: 2\n\nid: 3\ndata\n\n", 256, []string{"token||1", "token||2", "token|3|"}},
+		{"invalid UTF-8", feed.EventStream, "data: \xff\n\n", 64, []string{"token||\uFFFD"}},
 		{"lines", feed.Lines, "{\"a\":1}\n\n \t\r\n{\"b\":2}\r\n{\"c\":3}", 64, []string{`token||{"a":1}`, `token||{"b":2}`, `token||{"c":3}`}},
 		{"invalid lines", feed.Lines, "\xff\xfe\n", 64, []string{"token||\uFFFD"}},
 	} {

@@ -53,6 +53,8 @@ func (f *Feed) record(m sse.Message) (broker.Record, bool) {
 		if r.Type = m.Type; m.Type != "" && rules.CheckForeignType(m.Type) != nil {
 			return r, false
 		}
+	} else {
+		r.Type = f.config.Type
 	}
 	if r.ID != "" && rules.CheckID(r.ID) != nil {
 		f.config.Counts.DroppedIDs.Add(1)
