@@ -10,7 +10,6 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
-	"github.com/sse-push/caddy-sse-push/internal/relay"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 	"github.com/sse-push/caddy-sse-push/internal/upstream"
@@ -30,7 +29,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		case h.Upstream && subscribe.IsStreamMethod(r.Method):
 			return h.upstream.Subscribe(w, r, own, next)
 		default:
-			relay.Subscribe(w, request.WithURL(r, own), h.hub, h.subscribe)
+			h.subscribe.ServeHTTP(w, request.WithURL(r, own))
 			return nil
 		}
 	case internalRoute:

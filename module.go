@@ -156,7 +156,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 	}
 	if h.Path != "" {
-		h.subscribe = subscribe.New(subscribe.Config{Path: h.Path, Timing: h.Timing, Chain: h.chain, CORS: policy, Hub: h.hub, Log: h.log})
+		h.subscribe = subscribe.New(subscribe.Config{Path: h.Path, Timing: h.Timing, Chain: h.chain, CORS: policy, Hub: h.hub, Beside: relay.Beside(h.hub), Log: h.log})
 	}
 	if h.PublishHeader != nil || h.Upstream || h.TwoWay {
 		h.upstream = upstream.New(upstream.Config{

@@ -277,12 +277,12 @@ func (q *call) sum(secret string) (digest [16]byte) {
 	return digest
 }
 
-// format returns how an answer of a Content-Type is read. ok is false if it cannot be.
-func (q *call) format(mediaType string) (f feed.Format, ok bool) {
-	switch {
-	case q.as == "text":
+// formatOf returns how an answer is read, as the call says or by its media type. ok is false if it cannot be.
+func formatOf(as, mediaType string) (f feed.Format, ok bool) {
+	switch as {
+	case "text":
 		return feed.Text, true
-	case q.as == "lines":
+	case "lines":
 		return feed.Lines, true
 	}
 	switch mediaType {

@@ -8,6 +8,7 @@
 // (see Registry.see), and so knows the same relays. A relay is a topic there, named by its id:
 //
 //	relay/<id>  begin    who may hear it, where done goes, which node runs it
+//	relay/<id>  answer   the headers of an answer that is about to be read
 //	<id>        …        an event of the upstream
 //	relay/<id>  outcome  what only the app is told of the end
 //	<id>        sse:end  the status; clients get it, and their streams end

@@ -24,11 +24,12 @@ type known struct {
 	events uint64
 	bytes  uint64 // of the events' data
 
-	outcome outcome
-	end     Status          // Running until it has ended
-	ended   broker.Position // of the end record
-	at      time.Time       // of the end
-	taken   bool            // the app has taken done
+	answered bool // its answer is being read, or was
+	outcome  outcome
+	end      Status          // Running until it has ended
+	ended    broker.Position // of the end record
+	at       time.Time       // of the end
+	taken    bool            // the app has taken done
 }
 
 // index is what the log tells of all relays.
@@ -41,8 +42,8 @@ type index struct {
 
 func newIndex() index { return index{relays: map[string]*known{}, users: map[string]int{}} }
 
-// see takes the next record of the log. It returns the relay, if it is a begin or an end, or another node
-// calls done from now on.
+// see takes the next record of the log. It returns the relay, if it has begun, has an answer or has ended, or another node calls done
+// from now on.
 func (x *index) see(e *broker.Entry) *known {
 	id, heard := relayOf(&e.Record)
 	if id == "" {
@@ -58,6 +59,10 @@ func (x *index) see(e *broker.Entry) *known {
 		return x.finish(k, e)
 	case heard:
 		k.events, k.bytes = k.events+1, k.bytes+uint64(len(e.Record.Data))
+	case kind == typeAnswer && k.end == Running:
+		k.outcome = outcome{}
+		k.answered = json.Unmarshal(e.Record.Data, &k.outcome) == nil
+		return k
 	case kind == typeOutcome && k.end == Running:
 		k.outcome = outcome{}
 		_ = json.Unmarshal(e.Record.Data, &k.outcome)
@@ -92,6 +97,9 @@ func (x *index) finish(k *known, e *broker.Entry) *known {
 	x.count(k, -1)
 	return k
 }
+
+// over returns the data of an end that is written by another node than the one that runs the relay.
+func (k *known) over(status Status) end { return end{k.id, status, k.events, k.bytes} }
 
 // count adds to the number of relays that run.
 func (x *index) count(k *known, n int) {

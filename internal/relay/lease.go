@@ -135,30 +135,31 @@ func (r *Registry) runsHere(k *known) bool { return k.Node == r.node && r.runs[k
 
 // inherit ends the relays of a node that is gone, and takes over its calls of done.
 func (r *Registry) inherit(node string) {
-	r.mu.Lock()
-	var ends []end
+	why := "the node that ran it is gone"
+	if node == r.node {
+		why = "it was not known in time whether the log had its begin"
+	}
+	var gone []known
 	var adopt []string
+	r.mu.Lock()
 	for _, k := range r.index.relays {
 		switch {
 		case k.end == Running && k.Node == node && !r.runsHere(k):
-			ends = append(ends, end{k.id, Interrupted, k.events, k.bytes})
+			gone = append(gone, *k)
 		case k.end != Running && k.begin.Done != "" && !k.taken && k.outcome.Node == node:
 			adopt = append(adopt, k.id)
 		}
 	}
 	r.mu.Unlock()
-	why := "the node that ran it is gone"
-	if node == r.node {
-		why = "it was not known in time whether the log had its begin"
-	}
-	for _, e := range ends {
+	for _, k := range gone {
+		k.outcome.Node, k.outcome.Error = r.node, why
 		ctx, cancel := context.WithTimeout(r.ctx, leaseTime)
-		err := r.write(ctx, endRecords(e, outcome{Node: r.node, Error: why}))
+		err := r.write(ctx, endRecords(k.over(Interrupted), k.outcome))
 		cancel()
 		if err != nil {
 			return // the next look tries again
 		}
-		r.log().Info("relay interrupted", zap.String("relay", e.Relay), zap.String("reason", why))
+		r.log().Info("relay interrupted", zap.String("relay", k.id), zap.String("reason", why))
 	}
 	for _, id := range adopt {
 		if r.adopt(id, node) != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
@@ -23,20 +24,15 @@ const startPatience = 3 * time.Second
 // param is the parameter by which a client asks for a relay.
 const param = "relay"
 
-// Subscribe holds a stream of the relay that a subscribe request asks for. Requests that ask for none are the route's, and so are all
-// if the hub has had no relays. A client gets 204 if the relay is not known, if the client may not hear it, or has had its end.
-func Subscribe(w http.ResponseWriter, req *http.Request, ref *pool.Ref, route *subscribe.Route) {
-	r, err := asked(req, ref)
-	switch {
-	case err != nil:
-		route.Reject(w, req, err)
-		return
-	case r == nil:
-		route.ServeHTTP(w, req)
-		return
-	}
-	if l, timing := r.admit(w, req, route); l != nil {
-		route.HoldAs(w, req, l.Conn, l, timing)
+// Beside returns what finds out which requests ask for a relay. None does if the hub has had no relays. A client gets 204 if the
+// relay is not known, if the client may not hear it, or has had its end.
+func Beside(ref *pool.Ref) subscribe.Beside {
+	return func(req *http.Request) (subscribe.Opener, error) {
+		r, err := asked(req, ref)
+		if r == nil {
+			return nil, err
+		}
+		return r.open, nil
 	}
 }
 
@@ -56,65 +52,83 @@ func asked(req *http.Request, ref *pool.Ref) (*Registry, error) {
 	return find(p), nil
 }
 
-// admit answers requests that get no stream, and returns the listener of one that does. It is not part of Subscribe, so that a
-// stream does not keep its stack.
-func (r *Registry) admit(w http.ResponseWriter, req *http.Request, route *subscribe.Route) (*listener, *stream.Timing) {
-	sub, id, ok := route.Ask(w, req)
-	if !ok {
-		return nil, nil
-	}
-	ids := req.URL.Query()[param]
-	if len(ids) > 1 || len(sub.Topics) > 0 {
+// open is a subscribe.Opener.
+func (r *Registry) open(
+	w http.ResponseWriter, req *http.Request, route *subscribe.Route, id identity.Identity, sub hub.Subscription,
+) (*hub.Conn, stream.Source, *stream.Timing) {
+	query := req.URL.Query()
+	if len(query[param]) > 1 || len(sub.Topics) > 0 {
 		problem.New(http.StatusUnprocessableEntity, "a stream of a relay has no topics and no other relay: its events are of another log").OfField(param).Write(w)
-		return nil, nil
+		return nil, nil, nil
 	}
-	k, ok := r.wait(req.Context(), ids[0], id)
-	if !ok || k.end != Running && slices.ContainsFunc(append(sub.OtherIDs, sub.LastEventID), func(id string) bool { return id == k.ended.String() }) {
+	form, p := formOf(req, query)
+	if p != nil {
+		p.Write(w)
+		return nil, nil, nil
+	}
+	if form != events {
+		sub.LastEventID, sub.OtherIDs = "", nil // they would be of other streams
+	}
+	k, ok := r.begun(req.Context(), query.Get(param), id)
+	if !ok || form == running && k.end != Running || k.hasHad(&sub) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
-		return nil, nil
+		return nil, nil, nil
 	}
 	sub.Topics, sub.Opening = []string{k.id}, &hub.Opening{After: k.began}
 	conn, timing, err := route.BeginBeside(req, r.hub, id, sub)
 	if err != nil {
 		route.Reject(w, req, err)
-		return nil, nil
+		return nil, nil, nil
 	}
 	r.hears(k.id, 1)
-	return &listener{Conn: conn, registry: r, relay: k.id}, timing
+	l := &listener{Conn: conn, registry: r, relay: k.id}
+	if form != events {
+		l.servePlain(w, req, route, timing)
+		return nil, nil, nil
+	}
+	return conn, l, timing
 }
 
-// waiter has the clients that wait for a relay to begin.
+// hasHad reports whether a client has had the end of the relay.
+func (k *known) hasHad(sub *hub.Subscription) bool {
+	return k.end != Running && slices.ContainsFunc(append(sub.OtherIDs, sub.LastEventID), func(id string) bool { return id == k.ended.String() })
+}
+
+// begun returns what is known of a relay that a client may hear. It waits for a while if there is none, and as long if the client may
+// not hear it, so that nobody learns which ids there are.
+func (r *Registry) begun(ctx context.Context, relay string, id identity.Identity) (known, bool) {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	return r.wait(ctx, relay, func(k *known) bool { return k.admits(id) })
+}
+
+// waiter has the clients that wait for news of a relay.
 type waiter struct {
-	begun chan struct{}
-	n     int
+	news chan struct{} // closed when the relay has begun, has an answer or has ended
+	n    int
 }
 
-// wait returns what is known of a relay that a client may hear. It waits for a while if there is none, and as long if the client
-// may not hear it, so that nobody learns which ids there are.
-func (r *Registry) wait(ctx context.Context, relay string, id identity.Identity) (known, bool) {
-	timeout := time.NewTimer(startPatience)
-	defer timeout.Stop()
+// wait returns what is known of a relay as soon as that is enough. It reports false if ctx is done before.
+func (r *Registry) wait(ctx context.Context, relay string, enough func(*known) bool) (known, bool) {
 	for {
 		r.mu.Lock()
-		k := r.index.relays[relay]
-		if k != nil && k.admits(id) {
+		if k := r.index.relays[relay]; k != nil && enough(k) {
 			found := *k
 			r.mu.Unlock()
 			return found, true
 		}
 		w := r.waiters[relay]
 		if w == nil {
-			w = &waiter{begun: make(chan struct{})}
+			w = &waiter{news: make(chan struct{})}
 			r.waiters[relay] = w
 		}
 		w.n++
 		r.mu.Unlock()
-		begun := false
+		news := false
 		select {
-		case <-w.begun:
-			begun = true
-		case <-timeout.C:
+		case <-w.news:
+			news = true
 		case <-r.ctx.Done():
 		case <-ctx.Done():
 		}
@@ -123,7 +137,7 @@ func (r *Registry) wait(ctx context.Context, relay string, id identity.Identity)
 			delete(r.waiters, relay)
 		}
 		r.mu.Unlock()
-		if !begun {
+		if !news {
 			return known{}, false
 		}
 	}
@@ -142,19 +156,19 @@ type listener struct {
 	*hub.Conn
 	registry *Registry
 	relay    string
-	over     bool
+	over     atomic.Bool // its end has been taken
 }
 
 // Next implements stream.Source.
 func (l *listener) Next(frames [][]byte, max int64) ([][]byte, error) {
-	if l.over {
+	if l.over.Load() {
 		return frames, io.EOF
 	}
 	n := len(frames)
 	frames, err := l.Conn.Next(frames, max)
 	for i := n; i < len(frames); i++ {
 		if bytes.HasPrefix(frames[i], endPrefix) {
-			l.over = true
+			l.over.Store(true)
 			clear(frames[i+1:])
 			return frames[:i+1], io.EOF
 		}
@@ -166,7 +180,7 @@ func (l *listener) Next(frames [][]byte, max int64) ([][]byte, error) {
 var endPrefix = []byte("event: " + typeEnd + "\n")
 
 // Ended implements stream.Source.
-func (l *listener) Ended() bool { return l.over || l.Conn.Ended() }
+func (l *listener) Ended() bool { return l.over.Load() || l.Conn.Ended() }
 
 // Close implements stream.Source.
 func (l *listener) Close(err error) {

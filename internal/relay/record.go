@@ -23,6 +23,7 @@ const (
 // The types of the records beside the events of an upstream. All but that of the end are of records that no client hears.
 const (
 	typeBegin   = "begin"
+	typeAnswer  = "answer"
 	typeOutcome = "outcome"
 	typeEnd     = hub.EndType
 	typeAdopted = "adopted"
@@ -37,13 +38,14 @@ type begin struct {
 	Node  string `json:"node"`
 	User  string `json:"user,omitempty"`
 	Topic string `json:"topic,omitempty"`
+	Event string `json:"event,omitempty"`
 	As    string `json:"as,omitempty"`
 	Done  string `json:"done,omitempty"`
 }
 
-// outcome is the data of the record before the end.
+// outcome is the data of the record before the end, and of the one before the first event, which has status and headers only.
 type outcome struct {
-	Node    string            `json:"node"`              // that calls done
+	Node    string            `json:"node,omitempty"`    // that calls done
 	Status  int               `json:"status,omitempty"`  // of the answer
 	Headers map[string]string `json:"headers,omitempty"` // of the answer, those that are told on
 	Error   string            `json:"error,omitempty"`   // why the relay failed
@@ -67,9 +69,13 @@ func record(topic, id, kind, key string, data any) broker.Record {
 }
 
 func beginRecord(q *call, node string) broker.Record {
-	r := record(beside+q.id, q.id, typeBegin, "", begin{node, q.user, q.topic, q.as, q.done})
+	r := record(beside+q.id, q.id, typeBegin, "", begin{node, q.user, q.topic, q.event, q.as, q.done})
 	r.Digest = q.digest
 	return r
+}
+
+func answerRecord(id string, o outcome) broker.Record {
+	return record(beside+id, id, typeAnswer, "/answer", o)
 }
 
 func endRecords(e end, o outcome) []broker.Record {

@@ -207,27 +207,24 @@ func (r *Registry) see(batch []broker.Entry) {
 	defer r.mu.Unlock()
 	for i := range batch {
 		k := r.index.see(&batch[i])
+		if k == nil {
+			continue
+		}
+		x := r.runs[k.id]
+		here := x != nil && k.Node == r.node
 		switch {
-		case k == nil:
-		case k.end == Running:
-			r.begun(k)
-		default:
-			if x := r.runs[k.id]; x != nil && k.Node == r.node {
+		case k.end != Running:
+			if here {
 				x.cancel(errOver)
 			}
 			r.plan(k)
+		case here:
+			r.seen(x)
 		}
-	}
-}
-
-// begun notes that the log tells of a relay. The caller holds mu.
-func (r *Registry) begun(k *known) {
-	if x := r.runs[k.id]; x != nil && k.Node == r.node {
-		r.seen(x)
-	}
-	if w := r.waiters[k.id]; w != nil {
-		close(w.begun)
-		delete(r.waiters, k.id)
+		if w := r.waiters[k.id]; w != nil {
+			close(w.news)
+			delete(r.waiters, k.id)
+		}
 	}
 }
 
@@ -282,8 +279,9 @@ func (r *Registry) cancelRelay(ctx context.Context, id string) (bool, error) {
 	r.mu.Lock()
 	k, x := r.index.relays[id], r.runs[id]
 	var e end
+	var o outcome
 	if k != nil {
-		e = end{id, Cancelled, k.events, k.bytes}
+		e, o = k.over(Cancelled), k.outcome
 	}
 	over := k != nil && k.end != Running
 	r.mu.Unlock()
@@ -301,7 +299,8 @@ func (r *Registry) cancelRelay(ctx context.Context, id string) (bool, error) {
 	case k == nil:
 		return false, nil
 	}
-	return true, r.write(ctx, endRecords(e, outcome{Node: r.node}))
+	o.Node = r.node
+	return true, r.write(ctx, endRecords(e, o))
 }
 
 // write stores records that belong together. It returns the first error.

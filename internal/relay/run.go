@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -123,8 +124,8 @@ func (r *Registry) fetch(x *run) ending {
 	}
 	defer answer.Body.Close()
 	e := ending{answer: answer}
-	mediaType, _, _ := mime.ParseMediaType(answer.Header.Get(contentType))
-	format, readable := x.call.format(mediaType)
+	mediaType := mediaTypeOf(answer.Header.Get(contentType))
+	format, readable := formatOf(x.call.as, mediaType)
 	encoding := answer.Header.Get("Content-Encoding")
 	switch {
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
@@ -134,12 +135,21 @@ func (r *Registry) fetch(x *run) ending {
 		b, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBody))
 		e.body = clip(string(b), maxErrorBody)
 	default:
-		e.cause = because(ctx, r.read(ctx, x, answer, format, silence))
+		silence.Stop() // the log may take its time
+		if e.cause = because(ctx, r.announce(ctx, x, e)); e.cause == nil {
+			e.cause = because(ctx, r.read(ctx, x, answer, format, silence))
+		}
 	}
 	if e.cause == nil {
 		e.status = Complete
 	}
 	return e
+}
+
+// mediaTypeOf returns what a Content-Type names.
+func mediaTypeOf(contentType string) string {
+	mediaType, _, _ := mime.ParseMediaType(contentType)
+	return mediaType
 }
 
 // read reads an answer to its end.
@@ -159,7 +169,7 @@ func (r *Registry) read(ctx context.Context, x *run, answer *http.Response, form
 	for {
 		silence.Reset(time.Duration(settings.Silence))
 		n, err := answer.Body.Read(buf)
-		silence.Stop() // the log may take its time
+		silence.Stop()
 		fits := min(int64(n), left)
 		if _, err := f.Write(buf[:fits]); err != nil {
 			return err
@@ -191,10 +201,10 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-// finish writes the end of a run to the log. It tries until the log takes it, or the registry closes.
-func (r *Registry) finish(x *run, e ending) {
+// outcome returns what the log is told of an ending. The values of the config's headers are hidden in it.
+func (x *run) outcome(e ending) outcome {
 	hide := func(text string) string { return x.config.gate.Hide(x.call.request.URL, text) }
-	o := outcome{Node: r.node, Body: hide(e.body)}
+	o := outcome{Body: hide(e.body)}
 	if e.cause != nil {
 		o.Error = hide(clip(e.cause.Error(), maxError))
 	}
@@ -204,30 +214,65 @@ func (r *Registry) finish(x *run, e ending) {
 			o.Headers[name] = hide(value)
 		}
 	}
+	return o
+}
+
+// finish writes the end of a run to the log. It tries until the log takes it, or the registry closes.
+func (r *Registry) finish(x *run, e ending) {
+	o := x.outcome(e)
+	o.Node = r.node
 	data := end{Relay: x.call.id, Status: e.status, Events: x.counts.Events.Load(), Bytes: x.bytes}
+	_ = r.persist(r.ctx, data.Relay, endRecords(data, o)...)
+}
+
+// announce tells the log of an answer that is about to be read.
+func (r *Registry) announce(ctx context.Context, x *run, e ending) error {
+	ctx, cancel := context.WithTimeout(ctx, logPatience)
+	defer cancel()
+	if err := r.persist(ctx, x.call.id, answerRecord(x.call.id, x.outcome(e))); err != nil {
+		return fmt.Errorf("storing the headers of the answer: %w", err)
+	}
+	return nil
+}
+
+// persist stores records of a relay that belong together. It tries until the log takes them or is closed, or ctx is done.
+func (r *Registry) persist(ctx context.Context, id string, records ...broker.Record) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
-		ctx, cancel := context.WithTimeout(r.ctx, logPatience)
-		err := r.write(ctx, endRecords(data, o))
+		once, cancel := context.WithTimeout(ctx, logPatience)
+		err := r.write(once, records)
 		cancel()
 		if err == nil || errors.Is(err, broker.ErrClosed) {
-			return
+			return err
 		}
-		r.complaints.Log(r.log(), zap.WarnLevel, "the end of a relay cannot be stored yet", zap.String("relay", data.Relay), zap.Error(err))
+		r.complaints.Log(r.log(), zap.WarnLevel, "what became of a relay cannot be stored yet", zap.String("relay", id), zap.Error(err))
 		select {
 		case <-time.After(pause):
-		case <-r.ctx.Done():
-			return
+		case <-ctx.Done():
+			return err
 		}
 	}
 }
 
-// toldHeaders are the headers of an answer that the app is told.
+// toldHeaders are the headers of an answer that the app is told, beside those that begin with sdkHeader.
 var toldHeaders = []string{"Content-Type", "Retry-After", "Request-Id", "X-Request-Id"}
 
-// told returns the headers of an answer that the app is told.
+const (
+	// sdkHeader begins the headers by which an AI SDK names the protocol of an answer. Plain streams have them as well.
+	sdkHeader = "X-Vercel-"
+	// maxSDKHeaders is how many of them are told on.
+	maxSDKHeaders = 8
+)
+
+// told returns the headers of an answer that are told on.
 func told(h http.Header) map[string]string {
+	names := slices.Clone(toldHeaders)
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if strings.HasPrefix(name, sdkHeader) && len(names) < len(toldHeaders)+maxSDKHeaders {
+			names = append(names, name)
+		}
+	}
 	headers := map[string]string{}
-	for _, name := range toldHeaders {
+	for _, name := range names {
 		if value := h.Get(name); value != "" {
 			headers[name] = clip(value, maxError)
 		}

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"cmp"
 	"io"
 	"sync"
 	"testing"
@@ -16,11 +17,13 @@ type connKey struct{}
 // feed is a source whose frames come from a test.
 type feed struct {
 	closed chan error
-	single bool // Next returns one frame at a time
+	single bool          // Next returns one frame at a time
+	mute   chan struct{} // signalled for each heartbeat that it does not give; nil: it gives them
 
 	mu     sync.Mutex // guards what follows
 	frames [][]byte
 	ended  bool
+	broken error // what it ends with; nil for io.EOF
 	waker  waker
 }
 
@@ -72,13 +75,23 @@ func (f *feed) Next(frames [][]byte, max int64) ([][]byte, error) {
 		f.frames = f.frames[1:]
 	}
 	if f.ended && len(f.frames) == 0 {
-		return frames, io.EOF
+		return frames, cmp.Or(f.broken, io.EOF)
 	}
 	return frames, nil
 }
 
+func (f *feed) Idle() []byte {
+	if f.mute == nil {
+		return []byte(":\n")
+	}
+	select {
+	case f.mute <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
 func (f *feed) Ended() bool        { f.mu.Lock(); defer f.mu.Unlock(); return f.ended }
-func (f *feed) Idle() []byte       { return []byte(":\n") }
 func (f *feed) OnWake(w waker)     { f.mu.Lock(); defer f.mu.Unlock(); f.waker = w }
 func (f *feed) Close(reason error) { f.closed <- reason }
 func (f *feed) wait(t *testing.T) (reason error) {

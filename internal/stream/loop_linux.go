@@ -292,7 +292,7 @@ func (l *loop) look(s *held) {
 	case s.busy && silent >= timeout:
 		s.hurry()
 	case !s.blocked && !s.busy && silent >= ticks(s.timing.Heartbeat()):
-		s.idle = true
+		s.idle, s.wrote = true, l.now // the source may have no heartbeat
 		l.attend(s)
 	}
 	if !s.closed {

@@ -23,7 +23,7 @@ const (
 )
 
 // Serve writes what src has to w, whose headers are set, until the client leaves or src ends. conn is the request's connection, or nil
-// if that is not known.
+// if that is not known. Serve panics with http.ErrAbortHandler if the response must be cut off.
 func Serve(ctx context.Context, w http.ResponseWriter, conn net.Conn, src Source, t *Timing) {
 	var reason error
 	defer func() { src.Close(reason) }() // after a panic, too
@@ -43,7 +43,9 @@ func Serve(ctx context.Context, w http.ResponseWriter, conn net.Conn, src Source
 	if reason = s.lift(); reason != nil {
 		return
 	}
-	reason = s.run(ctx)
+	if reason = s.run(ctx); s.broken {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // served is a stream on its handler's goroutine.
@@ -54,6 +56,7 @@ type served struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	wake   chan struct{}
+	broken bool // the source has ended with an error
 
 	// beat fires when the silence may have to be broken, guard while a write takes long.
 	beat, guard *time.Timer
@@ -101,7 +104,9 @@ func (s *served) run(ctx context.Context) error {
 		var ended error
 		frames, ended = s.src.Next(frames[:0], maxWrite)
 		if len(frames) == 0 && ended == nil && s.silent() >= s.timing.Heartbeat() {
-			frames = append(frames, s.src.Idle())
+			if beat := s.src.Idle(); beat != nil {
+				frames = append(frames, beat)
+			}
 		}
 		if err := s.write(frames); err != nil {
 			return err
@@ -110,6 +115,7 @@ func (s *served) run(ctx context.Context) error {
 		case errors.Is(ended, io.EOF):
 			return nil
 		case ended != nil:
+			s.broken = true
 			return ended
 		case ctx.Err() != nil:
 			return ctx.Err()

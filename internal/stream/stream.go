@@ -13,11 +13,12 @@ import (
 // Source is what a stream is fed from. Next, Idle and Close are called by one goroutine at a time.
 type Source interface {
 	// Next appends what should be written now, about max bytes of it. It appends nothing if there is nothing to write, and returns
-	// io.EOF if the stream ends after these frames. The caller does not change the frames, and may keep them until they are written.
+	// io.EOF if the stream ends after these frames. After another error the response is cut off, so that the client sees that something
+	// is missing. The caller does not change the frames, and may keep them until they are written.
 	Next(frames [][]byte, max int64) ([][]byte, error)
-	// Ended reports whether Next will return io.EOF, possibly after more frames.
+	// Ended reports whether Next will return an error, possibly after more frames.
 	Ended() bool
-	// Idle returns a heartbeat, which is written to a silent stream.
+	// Idle returns a heartbeat, which is written to a silent stream; nil for none.
 	Idle() []byte
 	// OnWake sets what is told when Next may have something, or when the stream should end. Its method does not block. With now, it may
 	// call Next and the others at once, on the goroutine that calls it; without, it does not call the source.

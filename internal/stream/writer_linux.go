@@ -63,7 +63,9 @@ func (w *writer) run(p *pipe) (r result) {
 	for range turns {
 		frames, end := p.src.Next(w.frames[:0], maxBatch)
 		if len(frames) == 0 && end == nil && p.idle {
-			frames = append(frames, p.src.Idle())
+			if beat := p.src.Idle(); beat != nil {
+				frames = append(frames, beat)
+			}
 		}
 		p.idle = false
 		w.frames = frames
@@ -73,7 +75,7 @@ func (w *writer) run(p *pipe) (r result) {
 			clear(frames)
 		}
 		r.state, r.err = w.flush(p, &w.out, &r.wrote)
-		if end != nil && r.state == quiet && p.chunked && !p.over {
+		if errors.Is(end, io.EOF) && r.state == quiet && p.chunked && !p.over {
 			p.over = true
 			w.out.rest = append(w.scratch[:0], "0\r\n\r\n"...)
 			r.state, r.err = w.flush(p, &w.out, &r.wrote)

@@ -54,6 +54,12 @@ func (route *Route) HoldAs(w http.ResponseWriter, r *http.Request, conn *hub.Con
 		}
 		conn.SetHeld(false)
 	}
+	route.Serve(w, r, src, timing)
+}
+
+// Serve serves a stream on the goroutine that calls it. w's headers are set.
+func (route *Route) Serve(w http.ResponseWriter, r *http.Request, src stream.Source, timing *stream.Timing) {
+	c, _ := r.Context().Value(connKey{}).(net.Conn)
 	request.LiftTimeouts(w, r)
 	stream.Serve(r.Context(), w, c, src, timing)
 }

@@ -20,16 +20,18 @@ type Config struct {
 	Chain  *identity.Chain
 	CORS   *guard.CORS
 	Hub    *pool.Ref
+	Beside Beside // nil: no request asks for other streams than the route's own
 	Log    *zap.Logger
 }
 
 // Route is a subscribe route.
 type Route struct {
-	path  string
-	chain *identity.Chain
-	cors  *guard.CORS
-	hub   *pool.Ref
-	log   *zap.Logger
+	path   string
+	chain  *identity.Chain
+	cors   *guard.CORS
+	hub    *pool.Ref
+	beside Beside
+	log    *zap.Logger
 
 	heartbeat, writeTimeout time.Duration
 	retryMin, retryMax      time.Duration
@@ -40,7 +42,7 @@ type Route struct {
 // New returns a route of a hub, and adds it to the hub's routes.
 func New(c Config) *Route {
 	route := &Route{
-		path: c.Path, chain: c.Chain, cors: c.CORS, hub: c.Hub, log: c.Log,
+		path: c.Path, chain: c.Chain, cors: c.CORS, hub: c.Hub, beside: c.Beside, log: c.Log,
 		heartbeat: time.Duration(c.Timing.Heartbeat), writeTimeout: time.Duration(c.Timing.WriteTimeout),
 		retryMin: time.Duration(c.Timing.RetryMin), retryMax: time.Duration(c.Timing.RetryMax),
 		shared: &pool.Arrival{Path: c.Path},

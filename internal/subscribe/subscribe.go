@@ -25,24 +25,32 @@ func IsStreamMethod(method string) bool { return slices.Contains(streamMethods, 
 
 // ServeHTTP identifies the client, reads what it asks for, and holds the stream.
 func (route *Route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if conn, timing := route.admit(w, r); conn != nil {
-		route.Hold(w, r, conn, timing)
+	if conn, src, timing := route.admit(w, r); conn != nil {
+		route.HoldAs(w, r, conn, src, timing)
 	}
 }
 
-// admit answers requests that get no stream, and returns the connection of one that does. It is not part of
-// ServeHTTP, so that a stream does not keep its stack.
-func (route *Route) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *stream.Timing) {
+// admit answers requests that get no stream, and returns the connection of one that does, with what stands between the two. It is
+// not part of ServeHTTP, so that a stream does not keep its stack.
+func (route *Route) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, stream.Source, *stream.Timing) {
 	sub, id, ok := route.Ask(w, r)
 	if !ok {
-		return nil, nil
+		return nil, nil, nil
 	}
-	conn, timing, err := route.Begin(r, id, sub)
+	open, err := route.Opener(r)
+	if open != nil {
+		return open(w, r, route, id, sub)
+	}
+	var conn *hub.Conn
+	var timing *stream.Timing
+	if err == nil {
+		conn, timing, err = route.Begin(r, id, sub)
+	}
 	if err != nil {
 		route.Reject(w, r, err)
-		return nil, nil
+		return nil, nil, nil
 	}
-	return conn, timing
+	return conn, conn, timing
 }
 
 // Ask answers requests that get no stream. It returns what one that does asks for, and the client.

@@ -26,56 +26,67 @@ var errUpstream = &hub.Refusal{Reason: "upstream"}
 // to the route.
 func (a *App) Subscribe(w http.ResponseWriter, r *http.Request, own *url.URL, next caddyhttp.Handler) error {
 	both := newAppRequest(r, own)
-	conn, timing, err := a.admit(w, both, next)
+	conn, src, timing, err := a.admit(w, both, next)
 	if conn != nil {
-		a.route.Hold(w, both.onRoute, conn, timing)
+		a.route.HoldAs(w, both.onRoute, conn, src, timing)
 	}
 	return err
 }
 
-// admit answers requests that get no stream, and returns the connection of one that does. It is not part of
-// Subscribe, so that a stream does not keep its stack.
-func (a *App) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (*hub.Conn, *stream.Timing, error) {
+// admit answers requests that get no stream, and returns the connection of one that does, with what stands between the two. It is
+// not part of Subscribe, so that a stream does not keep its stack.
+func (a *App) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler) (*hub.Conn, stream.Source, *stream.Timing, error) {
 	if a.route.Screen(w, r.onRoute) {
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
-	sub, ok := a.subscription(w, r)
+	open, err := a.route.Opener(r.onRoute)
+	if err != nil {
+		a.route.Reject(w, r.onRoute, err)
+		return nil, nil, nil, nil
+	}
+	sub, ok := a.subscription(w, r, open != nil)
 	if !ok {
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
 	answer, err := a.ask(w, r, next)
 	if answer == nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if r.onRoute.Context().Err() != nil { // the client has left: the app has not failed
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
 	removeBodyHeaders(w.Header())
 	g, ok := a.grant(answer)
 	if !ok {
 		a.route.Reject(w, r.onRoute, errUpstream)
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
 	if r.onRoute.Method == http.MethodHead {
 		stream.SetHeaders(w)
 		w.WriteHeader(http.StatusOK)
-		return nil, nil, nil
+		return nil, nil, nil, nil
+	}
+	id := identity.Identity{User: g.User, Grant: g}
+	if open != nil {
+		id.Topics = g.Topics
+		conn, src, timing := open(w, r.onRoute, a.route, id, sub)
+		return conn, src, timing, nil
 	}
 	if answer.first.over {
 		a.complain(zap.WarnLevel, "the app's first events are too large, and some are left out", zap.Int("limit", maxFirstEvents))
 	}
 	sub.Topics, sub.First = g.Topics, answer.first.frames()
-	conn, timing, err := a.route.Begin(r.onRoute, identity.Identity{User: g.User, Grant: g}, sub)
+	conn, timing, err := a.route.Begin(r.onRoute, id, sub)
 	if err != nil {
 		a.route.Reject(w, r.onRoute, err)
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
-	return conn, timing, nil
+	return conn, conn, timing, nil
 }
 
-// subscription admits a client, and reads from its request where the stream begins. It reports false if it has answered the
-// request itself.
-func (a *App) subscription(w http.ResponseWriter, r appRequest) (sub hub.Subscription, ok bool) {
+// subscription admits a client, and reads from its request where the stream begins. beside says that it is a stream of a companion.
+// subscription reports false if it has answered the request itself.
+func (a *App) subscription(w http.ResponseWriter, r appRequest, beside bool) (sub hub.Subscription, ok bool) {
 	sub = a.route.NewSubscription(r.onRoute)
 	if err := a.route.Enter(r.onRoute, sub.Address); err != nil {
 		a.route.Reject(w, r.onRoute, err)
@@ -89,8 +100,8 @@ func (a *App) subscription(w http.ResponseWriter, r appRequest) (sub hub.Subscri
 		p.Write(w)
 		return sub, false
 	}
-	if sub.LastEventID != "" || sub.Replay != 0 {
-		return sub, true // the client says where its stream begins
+	if sub.LastEventID != "" || sub.Replay != 0 || beside {
+		return sub, true // it is known where the stream begins
 	}
 	// Otherwise it begins at the present end of the log, so that it has what is published while the app decides.
 	position, err := a.hub.Position(r.onRoute.Context())
