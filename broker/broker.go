@@ -118,6 +118,8 @@ type Record struct {
 	Key    string   // idempotency key; "" for none
 	Digest [16]byte // of the content, so that a key reused for another event is noticed
 
+	Public bool // clients of another protocol, such as Mercure's, hear it without a grant; see hub.Matchers
+
 	Receipt uint64 // by which the publishing node follows the delivery; 0 for none
 
 	Time time.Time // of the append; set by the broker

@@ -39,6 +39,7 @@ const (
 	fieldSince    = 22 // a position's text
 	fieldPartial  = 24
 	fieldRead     = 26 // a position's text
+	fieldPublic   = 28 // a node that does not know it takes the event for a private one
 )
 
 // Encode appends the stored form of the record to b.
@@ -72,6 +73,9 @@ func (r *Record) Encode(b []byte) []byte {
 		text(fieldPartial, "1")
 	}
 	text(fieldRead, r.Read.String())
+	if r.Public {
+		text(fieldPublic, "1")
+	}
 	text(fieldType, r.Type)
 	text(fieldID, r.ID)
 	number(fieldRetry, r.Retry.Milliseconds())
@@ -157,6 +161,8 @@ func (r *Record) set(tag uint64, v []byte) error {
 		r.Partial = true
 	case fieldRead:
 		r.Read, _ = ParsePosition(string(v))
+	case fieldPublic:
+		r.Public = true
 	case fieldType:
 		r.Type = string(v)
 	case fieldID:

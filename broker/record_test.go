@@ -12,7 +12,7 @@ import (
 var full = Record{
 	Kind: Event, Targets: []Target{{Broadcast, ""}, {User, "u/1"}, {Topic, "a/b"}, {Connection, "c"}}, Exclude: []string{"x", "y"},
 	Type: "type", ID: "id", Data: []byte("data\n\x00"), Retry: 1500 * time.Millisecond, TTL: time.Minute, Coalesce: "co",
-	Key: "key", Receipt: 1<<63 + 5, Digest: [16]byte{1, 2, 3}, Time: time.Unix(1700000000, 123),
+	Key: "key", Public: true, Receipt: 1<<63 + 5, Digest: [16]byte{1, 2, 3}, Time: time.Unix(1700000000, 123),
 }
 
 func TestRecordComesBack(t *testing.T) {

@@ -37,8 +37,8 @@ type Conn struct {
 
 	place    int32 // in index.all
 	own      int32 // bytes that its Attachment takes; here it does not enlarge Conn
-	protocol uint8 // major version of HTTP
-	old      bool  // the client used HTTP/1.0
+	protocol uint8 // major version of HTTP; 0 for HTTP/1.0
+	matches  bool  // it has matchers
 	named    bool  // the client named itself, and comes back with the same id
 	live     bool
 	ended    bool

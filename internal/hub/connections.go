@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // Standing is how far a connection has come.
@@ -52,10 +51,10 @@ func (c *Conn) info() ConnectionInfo {
 
 // version returns the version of HTTP.
 func (c *Conn) version() string {
-	switch {
-	case c.old:
+	switch c.protocol {
+	case 0:
 		return "HTTP/1.0"
-	case c.protocol == 1:
+	case 1:
 		return "HTTP/1.1"
 	}
 	return fmt.Sprintf("HTTP/%d.0", c.protocol)
@@ -109,7 +108,10 @@ func (c *Conn) subscribed() []string {
 
 // hears reports whether the connection is subscribed to a topic.
 func (c *Conn) hears(topic string) bool {
-	return slices.ContainsFunc(c.subscribed(), func(t string) bool { return rules.Match(t, topic) })
+	c.shard.mu.Lock()
+	in := c.interest()
+	c.shard.mu.Unlock()
+	return in.meets([]broker.Target{{Kind: broker.Topic, Name: topic}})
 }
 
 // subscribers returns how many of this node's connections are subscribed to a topic or pattern by that name.
@@ -120,6 +122,9 @@ func (h *Hub) subscribers(name string) (n int) {
 			n += len(set.members)
 		}
 		if set := s.index.byName[name]; set != nil {
+			n += len(set.members)
+		}
+		if set := s.index.matched.names[name]; set != nil {
 			n += len(set.members)
 		}
 		s.mu.Unlock()
@@ -137,6 +142,9 @@ func (s *shard) subscribed() []Count {
 	}
 	for p, set := range s.index.byName {
 		list = append(list, Count{p, len(set.members)})
+	}
+	for name, set := range s.index.matched.names {
+		list = append(list, Count{name, len(set.members)})
 	}
 	return list
 }

@@ -46,6 +46,8 @@
 //   - attendance: which users are present, on any node.
 //   - companion: a hub on a log of its own whose connections count as those of another hub, the main one.
 //   - circle: a hub and its companions.
+//   - matchers: what a connection of another protocol, such as Mercure's, listens to; such a connection also needs a grant for what
+//     is not public.
 //   - opening: how a stream begins that cannot go on from an id of its client.
 //
 // # Locks

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
@@ -17,6 +19,7 @@ type entry struct {
 	seq      uint64 // the place in this hub's own count, without holes
 	pos      broker.Position
 	targets  []broker.Target
+	public   bool // connections with matchers hear it without a grant
 	exclude  []string
 	at       time.Time
 	expires  time.Time // zero if never
@@ -57,7 +60,7 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 	case broker.Hole:
 		n.loss = &loss{reason: cmp.Or(r.Type, "lost")}
 		if n.targets = everyone; len(r.Targets) > 0 {
-			n.targets, n.names = r.Targets, r.NamesSize()
+			n.targets, n.names = r.Targets, r.NamesSize()+deepSize(r.Targets)
 		}
 		return n
 	case broker.Event:
@@ -67,8 +70,8 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 		return n
 	}
 	n.share = shareOf(r)
-	n.targets, n.exclude = r.Targets, r.Exclude
-	n.names = r.NamesSize()
+	n.targets, n.exclude, n.public = r.Targets, r.Exclude, r.Public
+	n.names = r.NamesSize() + deepSize(r.Targets)
 	if r.TTL > 0 {
 		n.expires = r.Time.Add(r.TTL)
 	}
@@ -82,6 +85,16 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 	}
 	n.frame = sse.Event{ID: string(id), Type: r.Type, Data: r.Data, Retry: r.Retry}.Append(
 		make([]byte, 0, len(r.Data)+len(r.Type)+len(id)+48)) // enough for a few lines of data
+	return n
+}
+
+// deepSize returns about what the segments of topics take in an index beyond those that most topics have.
+func deepSize(targets []broker.Target) (n int64) {
+	for _, t := range targets {
+		if t.Kind == broker.Topic && len(t.Name) > rules.MaxSegments {
+			n += 256 * int64(max(0, strings.Count(t.Name, "/")-rules.MaxSegments))
+		}
+	}
 	return n
 }
 
@@ -119,5 +132,49 @@ func coalesceKey(r *broker.Record) string {
 	return r.Coalesce + "\x00" + strings.Join(parts, "\x00")
 }
 
+// ids returns the place in an event's frame at which its id begins, and the place of the publisher's own id within; 0 if there is none.
+func (e *entry) ids() (id, own int) {
+	id = bytes.LastIndexByte(e.frame[:len(e.frame)-2], '\n') + 1 + len("id: ") // the last line, before the blank one
+	if i := bytes.IndexByte(e.frame[id:], '~'); i >= 0 {
+		own = id + i + 1
+	}
+	return id, own
+}
+
+// ownID returns the id that the publisher of an event gave; nil for none.
+func (e *entry) ownID() []byte {
+	if e.frame == nil {
+		return nil
+	}
+	_, own := e.ids()
+	if own == 0 {
+		return nil
+	}
+	return e.frame[own : len(e.frame)-2]
+}
+
+// appendMatched appends the event as connections with matchers get it: its id is the publisher's own, or # and its position. The frame
+// itself is shared.
+func (e *entry) appendMatched(frames [][]byte) [][]byte {
+	id, own := e.ids()
+	if own > 0 {
+		return append(frames, e.frame[:id], e.frame[own:])
+	}
+	return append(frames, e.frame[:id], positionMark, e.frame[id:])
+}
+
+// positionMark begins the ids of connections with matchers that are positions.
+var positionMark = []byte("#")
+
 // hears reports whether an entry matches the interest.
-func (in interest) hears(e *entry) bool { return in.meets(e.targets) }
+func (in interest) hears(e *entry) bool {
+	m := in.topics.matched()
+	if m == nil {
+		return in.meets(e.targets)
+	}
+	return (m.heed(e.targets) || e.hole() && slices.Contains(e.targets, everyone[0])) && e.open(m)
+}
+
+// open reports whether matchers may hear the entry: it is public, or granted. What a hole stands for is not known, so it counts as
+// public.
+func (e *entry) open(m *Matchers) bool { return e.public || e.hole() || m.may(e.targets) }

@@ -202,12 +202,12 @@ func (s *shard) asked(who string, e *entry) []trail {
 	}
 	return s.trails(func(x *index) (conns []*Conn) {
 		if slices.Contains(e.targets, everyone[0]) {
-			return slices.Clone(x.all)
+			return slices.DeleteFunc(slices.Clone(x.all), func(c *Conn) bool { return c.matches && !c.interest().hears(e) })
 		}
 		seen := map[*Conn]bool{}
 		for _, t := range e.targets {
 			x.visit(t, func(c *Conn) {
-				if !seen[c] {
+				if !seen[c] && (!c.matches || c.interest().hears(e)) {
 					seen[c] = true
 					conns = append(conns, c)
 				}

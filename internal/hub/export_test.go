@@ -45,6 +45,8 @@ func (h *Hub) Left() (n int) {
 		s.mu.Lock()
 		x := &s.index
 		n += len(x.all) + len(x.ids) + len(x.twins) + len(x.users) + len(x.names) + len(x.byName) + len(x.patterns.children)
+		m := &x.matched
+		n += len(m.names) + len(m.patterns.patterns) + len(m.patterns.spaces) + m.granted
 		s.mu.Unlock()
 	}
 	return n

@@ -142,7 +142,11 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 			if e.receipt != nil {
 				e.receipt.give(c)
 			}
-			frames, passed = append(frames, e.frame), nil
+			if passed = nil; c.matches {
+				frames = e.appendMatched(frames)
+			} else {
+				frames = append(frames, e.frame)
+			}
 			if events == 0 {
 				oldest = e
 			}
@@ -151,7 +155,7 @@ func (c *Conn) render(frames [][]byte, entries []*entry) [][]byte {
 		c.sent = e.seq
 	}
 	if passed != nil {
-		frames = append(frames, positionFrame(passed.pos))
+		frames = append(frames, c.positionFrame(passed.pos))
 		c.told = passed.seq
 	}
 	if events > 0 {
@@ -205,17 +209,28 @@ func (c *Conn) position() []byte {
 		return []byte(sse.Heartbeat)
 	}
 	c.sent, c.told = seq, seq
-	return positionFrame(p)
+	return c.positionFrame(p)
 }
 
 // positionFrame returns a frame that tells a client that it has everything up to a position.
-func positionFrame(p broker.Position) []byte {
-	return sse.Event{Type: "sse:position", Data: []byte("{}"), ID: p.String()}.Append(nil)
+func (c *Conn) positionFrame(p broker.Position) []byte {
+	return sse.Event{Type: "sse:position", Data: []byte("{}"), ID: c.idOf(p)}.Append(nil)
+}
+
+// idOf returns the id by which a client comes back to a position; "" for the zero position.
+func (c *Conn) idOf(p broker.Position) string {
+	if c.matches && !p.IsZero() {
+		return string(positionMark) + p.String()
+	}
+	return p.String()
 }
 
 // connected returns the first event of a stream. from is the id that the stream continues from. It is "" if a gap follows: a
 // client that is cut off before the gap then keeps its old id, and is told again.
 func (c *Conn) connected(from string, retry time.Duration) []byte {
+	if c.matches {
+		return openedFrame(from, retry)
+	}
 	var buf [256]byte
 	data := append(buf[:0], `{"connection":`...)
 	data = appendText(data, c.ID)
@@ -237,6 +252,14 @@ func (c *Conn) connected(from string, retry time.Duration) []byte {
 	return sse.Event{Type: "sse:connected", Retry: retry, Data: data, ID: from}.Append(frame)
 }
 
+// openedFrame is connected for a connection with matchers, whose client knows no such event: a position.
+func openedFrame(from string, retry time.Duration) []byte {
+	if from != "" {
+		from = string(positionMark) + from
+	}
+	return sse.Event{Type: "sse:position", Retry: retry, Data: []byte("{}"), ID: from}.Append(nil)
+}
+
 // gap returns a frame that says that events may be missing after from, up to to. Each client is given a delay of its own, so
 // that a hundred thousand pages do not fetch everything anew in the same moment.
 func (c *Conn) gap(reason string, from, to broker.Position) []byte {
@@ -248,7 +271,7 @@ func (c *Conn) gap(reason string, from, to broker.Position) []byte {
 		From   string `json:"from"`
 		To     string `json:"to"`
 		Delay  int64  `json:"delay"`
-	}{reason, from.String(), to.String(), rand.Int64N(int64(spread)) / int64(time.Millisecond)}
+	}{reason, c.idOf(from), c.idOf(to), rand.Int64N(int64(spread)) / int64(time.Millisecond)}
 	return sse.Event{Type: "sse:gap", Data: encode(data), ID: data.To}.Append(nil)
 }
 

@@ -11,12 +11,14 @@ import (
 // shard's lock guards it.
 type index struct {
 	all      []*Conn
+	plain    int              // how many of all have no matchers; they come first
 	ids      map[uint64]*Conn // by the key of the id
 	twins    map[string]*Conn // by id: those whose key another id had already; nil for none
 	users    map[uint64]*Conn // by the key of the user: the first of a list linked by Conn.next, perhaps with another user's
 	names    map[string]*set  // by topic
 	patterns tree[*set]
 	byName   map[string]*set // patterns, by name
+	matched  matched
 
 	seed maphash.Seed
 	mask uint64 // of keys: all bits, but for tests of equal keys
@@ -63,7 +65,32 @@ func (x *index) unname(c *Conn) {
 	}
 }
 
-// visit calls f for each connection that hears a target. A connection that hears a topic in several ways comes several times.
+// hearers calls f for each live connection that hears an entry, once or several times.
+func (x *index) hearers(e *entry, f func(*Conn)) {
+	for _, t := range e.targets {
+		switch t.Kind {
+		case broker.Broadcast:
+			all := x.all[:x.plain]
+			if e.hole() {
+				all = x.all
+			}
+			for _, c := range all {
+				f(c)
+			}
+		case broker.Connection:
+			if c := x.find(t.Name); c != nil && !c.matches {
+				f(c)
+			}
+		default:
+			x.named(t, f)
+		}
+	}
+	if len(x.all) > x.plain {
+		x.matched.hearers(e, f)
+	}
+}
+
+// visit calls f for each connection that a target names. A connection that listens to a topic in several ways comes several times.
 func (x *index) visit(t broker.Target, f func(*Conn)) {
 	switch t.Kind {
 	case broker.Broadcast:
@@ -74,6 +101,17 @@ func (x *index) visit(t broker.Target, f func(*Conn)) {
 		if c := x.find(t.Name); c != nil {
 			f(c)
 		}
+	default:
+		x.named(t, f)
+		if t.Kind == broker.Topic {
+			x.matched.listeners(t.Name, 0, f)
+		}
+	}
+}
+
+// named calls f for each connection that has a user or, without matchers, a topic.
+func (x *index) named(t broker.Target, f func(*Conn)) {
+	switch t.Kind {
 	case broker.User:
 		for c := x.users[x.key(t.Name)]; c != nil; c = c.next {
 			if c.User == t.Name {
@@ -92,8 +130,7 @@ func (x *index) visit(t broker.Target, f func(*Conn)) {
 const gone = -1
 
 func (x *index) add(c *Conn) {
-	c.place = int32(len(x.all))
-	x.all = append(x.all, c)
+	x.place(c)
 	switch same := x.find(c.ID); {
 	case same == nil:
 		x.name(c)
@@ -115,10 +152,7 @@ func (x *index) add(c *Conn) {
 }
 
 func (x *index) remove(c *Conn) {
-	last := x.all[len(x.all)-1]
-	x.all[c.place], last.place = last, c.place
-	x.all = shorten(x.all)
-	c.place = gone
+	x.displace(c)
 	x.unname(c)
 	switch {
 	case c.User == "":
@@ -136,8 +170,38 @@ func (x *index) remove(c *Conn) {
 	x.unsubscribe(c)
 }
 
+// place puts a connection into the list of all.
+func (x *index) place(c *Conn) {
+	c.place = int32(len(x.all))
+	x.all = append(x.all, c)
+	if !c.matches {
+		x.swap(int(c.place), x.plain)
+		x.plain++
+	}
+}
+
+// displace takes a connection out of the list of all.
+func (x *index) displace(c *Conn) {
+	if !c.matches {
+		x.plain--
+		x.swap(int(c.place), x.plain)
+	}
+	x.swap(int(c.place), len(x.all)-1)
+	x.all = shorten(x.all)
+	c.place = gone
+}
+
+func (x *index) swap(i, j int) {
+	x.all[i], x.all[j] = x.all[j], x.all[i]
+	x.all[i].place, x.all[j].place = int32(i), int32(j)
+}
+
 // subscribe puts a connection into the sets of its topics.
 func (x *index) subscribe(c *Conn) {
+	if c.matches {
+		x.matched.subscribe(c, c.topics.matchers)
+		return
+	}
 	for _, name := range c.topics.exact() {
 		if x.names[name] == nil {
 			x.names[name] = &set{}
@@ -161,6 +225,10 @@ func (x *index) unsubscribe(c *Conn) {
 		m.set.remove(m.place)
 	}
 	c.sets = nil
+	if c.matches {
+		x.matched.unsubscribe(c.topics.matchers)
+		return
+	}
 	for _, name := range c.topics.exact() {
 		if len(x.names[name].members) == 0 {
 			delete(x.names, name)
@@ -169,6 +237,77 @@ func (x *index) unsubscribe(c *Conn) {
 	for _, p := range c.topics.patterned() {
 		if len(x.byName[p].members) == 0 {
 			delete(x.byName, p)
+			x.patterns.remove(p)
+		}
+	}
+}
+
+// matched finds connections by their matchers. A pattern that many of them have is matched once for each event.
+type matched struct {
+	names    map[string]*set
+	patterns patternIndex[*set]
+	granted  int // how many of the connections have a grant
+}
+
+// hearers calls f for each live connection that hears an entry, once or several times.
+func (x *matched) hearers(e *entry, f func(*Conn)) {
+	if x.granted == 0 && !e.public && !e.hole() {
+		return
+	}
+	for _, t := range e.targets {
+		if t.Kind == broker.Topic {
+			x.listeners(t.Name, e.seq, func(c *Conn) {
+				if c.cursor < e.seq && e.open(c.topics.matchers) { // else it has the entry already
+					f(c)
+				}
+			})
+		}
+	}
+}
+
+// listeners calls f for each connection that listens to a topic. round is that of patternIndex.matching.
+func (x *matched) listeners(topic string, round uint64, f func(*Conn)) {
+	if s := x.names[topic]; s != nil {
+		s.visit(f)
+	}
+	x.patterns.matching(topic, round, func(s *set) { s.visit(f) })
+}
+
+func (x *matched) subscribe(c *Conn, m *Matchers) {
+	if m.Granted != nil {
+		x.granted++
+	}
+	if x.names == nil {
+		x.names = map[string]*set{}
+	}
+	for _, name := range m.Names {
+		if x.names[name] == nil {
+			x.names[name] = &set{}
+		}
+		x.names[name].add(c)
+	}
+	for _, p := range m.Patterns {
+		s, known := x.patterns.get(p)
+		if !known {
+			s = &set{}
+			x.patterns.put(p, s)
+		}
+		s.add(c)
+	}
+}
+
+// unsubscribe removes the names and patterns that are left without connections, after one has left its sets.
+func (x *matched) unsubscribe(m *Matchers) {
+	if m.Granted != nil {
+		x.granted--
+	}
+	for _, name := range m.Names {
+		if len(x.names[name].members) == 0 {
+			delete(x.names, name)
+		}
+	}
+	for _, p := range m.Patterns {
+		if s, known := x.patterns.get(p); known && len(s.members) == 0 {
 			x.patterns.remove(p)
 		}
 	}

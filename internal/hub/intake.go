@@ -61,7 +61,7 @@ func missing(r *broker.Record) []broker.Target {
 		return nil
 	}
 	for _, t := range r.Targets {
-		if checkTarget(t) != nil {
+		if checkEventTarget(t) != nil {
 			return nil
 		}
 	}
@@ -114,6 +114,8 @@ func (in *intake) check(r *broker.Record) error {
 	}
 	repeats := r.Kind == broker.Join && !r.Since.IsZero()
 	switch {
+	case r.Public:
+		return errors.New("a record that steers connections is public")
 	case len(r.Targets) != 1 && (!repeats || len(r.Targets) == 0 || len(r.Targets) > keptTargets):
 		return fmt.Errorf("a record that steers connections has %d targets", len(r.Targets))
 	case !repeats && (r.Partial || !r.Since.IsZero() || !r.Read.IsZero()):
@@ -172,7 +174,7 @@ func (in *intake) checkEvent(r *broker.Record) error {
 		return errors.New("an event has fields of a record that steers connections")
 	}
 	for _, t := range r.Targets {
-		if err := checkTarget(t); err != nil {
+		if err := checkEventTarget(t); err != nil {
 			return err
 		}
 	}
@@ -229,6 +231,17 @@ func (in *intake) checkPresence(r *broker.Record) error {
 	defer in.mu.Unlock()
 	if len(in.topics) > 0 && !slices.Contains(in.topics, r.Targets[0].Name) {
 		return errors.New("a presence event on another topic")
+	}
+	return nil
+}
+
+// checkEventTarget is checkTarget for events, which may be of topics of another protocol.
+func checkEventTarget(t broker.Target) error {
+	if t.Kind != broker.Topic {
+		return checkTarget(t)
+	}
+	if err := rules.CheckForeignTopic(t.Name); err != nil {
+		return fmt.Errorf("target: %w", err)
 	}
 	return nil
 }

@@ -22,6 +22,9 @@ func (in interest) meets(targets []broker.Target) bool {
 		case broker.User:
 			return t.Name == in.user
 		case broker.Topic:
+			if m := in.topics.matched(); m != nil {
+				return m.hits(t.Name)
+			}
 			_, exact := slices.BinarySearch(in.topics.exact(), t.Name)
 			return exact || slices.ContainsFunc(in.topics.patterned(), func(p string) bool { return rules.Match(p, t.Name) })
 		}

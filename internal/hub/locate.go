@@ -101,3 +101,35 @@ func (w *window) trimmedSince(in interest, p broker.Position) (gone bool, seq ui
 func (w *window) rank(id uint64) int {
 	return slices.IndexFunc(w.epochs, func(e epoch) bool { return e.id == id })
 }
+
+// named returns the oldest entry that has a publisher's id and that an interest hears, or else the oldest with that id; nil for none.
+func (w *window) named(in interest, id string) *entry {
+	w.mu.RLock()
+	known := w.ids != nil
+	w.mu.RUnlock()
+	if !known {
+		w.mu.Lock()
+		if w.ids == nil {
+			w.ids = newIDs()
+			for _, e := range w.entries {
+				w.ids.add(e.ownID(), e.seq)
+			}
+		}
+		w.mu.Unlock()
+	}
+	w.mu.RLock()
+	var found []*entry
+	for _, seq := range w.ids.places(id) {
+		if e := w.entries[seq-w.base]; string(e.ownID()) == id {
+			found = append(found, e)
+		}
+	}
+	w.mu.RUnlock()
+	if i := slices.IndexFunc(found, in.hears); i >= 0 {
+		return found[i]
+	}
+	if len(found) > 0 {
+		return found[0]
+	}
+	return nil
+}

@@ -88,7 +88,7 @@ func (c *Conn) join(topics []string, e *entry) {
 			a.kept = max(a.kept, kept)
 		}
 	}
-	if e.repeats() { // topics that it no longer has were taken away meanwhile
+	if c.matches || e.repeats() { // topics that it no longer has were taken away meanwhile
 		return
 	}
 	list := slices.Clone(c.topics.list())
@@ -117,7 +117,7 @@ func (c *Conn) leave(topics []string, e *entry) {
 	revoked := func(own string) bool {
 		return slices.ContainsFunc(topics, func(t string) bool { return revokes(t, own) })
 	}
-	if c.ended || !c.narrow(revoked, e.seq) {
+	if c.ended || c.matches || !c.narrow(revoked, e.seq) {
 		return
 	}
 	if c.extra != nil {
@@ -138,11 +138,11 @@ func (c *Conn) tellTopics() {
 }
 
 // Narrow unsubscribes the connection from topics that are no longer granted, drops what waits for it only because of them, and
-// sends a gap. It reports whether there were such topics. Topics that an app has added stay.
+// sends a gap. It reports whether there were such topics. Topics that an app has added stay, and so do matchers, which are no topics.
 func (c *Conn) Narrow(granted func(topic string) bool) bool {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	return c.narrow(func(topic string) bool { return !granted(topic) && !c.added(topic) }, 0)
+	return !c.matches && c.narrow(func(topic string) bool { return !granted(topic) && !c.added(topic) }, 0)
 }
 
 // narrow unsubscribes the connection from revoked topics. by is the place of the entry that revokes them: the connection gets a

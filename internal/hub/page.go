@@ -51,7 +51,7 @@ func (w *window) read(in interest, after uint64, max int64, shard uint64) (pg pa
 				break
 			}
 			if m, ok := w.merge(in, pg.upTo, most); ok || !in.wide() {
-				if !w.take(m, &pg, limit) {
+				if !w.take(in, m, &pg, limit) {
 					return pg
 				}
 				break
@@ -88,7 +88,8 @@ func (w *window) merge(in interest, after uint64, most int) (m merge, all bool) 
 }
 
 // take fills the page from lists, up to a place, and reports whether everything fitted.
-func (w *window) take(m merge, pg *page, limit uint64) bool {
+func (w *window) take(in interest, m merge, pg *page, limit uint64) bool {
+	sifts := in.topics.matched() != nil
 	heap.Init(&m)
 	for len(m) > 0 && m[0][0] <= limit {
 		seq := m[0][0]
@@ -97,8 +98,13 @@ func (w *window) take(m merge, pg *page, limit uint64) bool {
 		} else {
 			heap.Pop(&m)
 		}
-		// The same entry may be in several lists.
-		if seq != pg.upTo && !pg.put(w.entries[seq-w.base]) {
+		if seq == pg.upTo { // the same entry may be in several lists
+			continue
+		}
+		e := w.entries[seq-w.base]
+		if sifts && !in.hears(e) {
+			pg.upTo, pg.pos = e.seq, e.pos
+		} else if !pg.put(e) {
 			return false
 		}
 	}
@@ -109,8 +115,9 @@ func (w *window) take(m merge, pg *page, limit uint64) bool {
 // look fills the page from the entries themselves, up to a place. It reports false if the page is to be sent first. It releases
 // the lock now and then.
 func (w *window) look(in interest, pg *page, limit uint64) bool {
+	chunk := in.chunk()
 	for n := 1; pg.upTo < limit; n++ {
-		if n%lookChunk == 0 {
+		if n%chunk == 0 {
 			w.mu.RUnlock()
 			w.mu.RLock()
 			if pg.upTo+1 < w.base { // trimmed meanwhile: the next read finds the gap
@@ -130,13 +137,22 @@ func (w *window) look(in interest, pg *page, limit uint64) bool {
 const (
 	// fewLists is how many lists are merged before looking at the entries.
 	fewLists = 64
-	// lookChunk is how many entries are looked at before the lock is released for others.
+	// lookChunk is how many entries are looked at before the lock is released for others. Each pattern of matchers counts.
 	lookChunk = 32
 )
 
 // wide reports whether an interest may have more than a few lists.
 func (in interest) wide() bool {
-	return len(in.topics.patterned()) > 0 || len(in.topics.exact()) > fewLists
+	m := in.topics.matched()
+	return m != nil && len(m.Patterns) > 0 || len(in.topics.patterned()) > 0 || len(in.topics.exact()) > fewLists
+}
+
+// chunk returns how many entries are looked at before the lock is released for others.
+func (in interest) chunk() int {
+	if m := in.topics.matched(); m != nil {
+		return max(1, lookChunk/(1+len(m.Patterns)))
+	}
+	return lookChunk
 }
 
 // merge is a heap of ascending lists, ordered by their first elements.
@@ -180,8 +196,9 @@ type back struct {
 
 // lookBack looks at up to n more entries, until no more are wanted. It releases the lock now and then.
 func (w *window) lookBack(in interest, b *back, n int) {
+	chunk := in.chunk()
 	for ; n > 0 && b.left > 0 && b.at >= w.base; n-- {
-		if n%lookChunk == 0 {
+		if n%chunk == 0 {
 			w.mu.RUnlock()
 			w.mu.RLock()
 			if b.at < w.base {
@@ -202,10 +219,11 @@ func (w *window) newestOf(in interest, n, most int, now time.Time) (seqs []uint6
 	if in.wide() && !w.lists(in, func(*postings) bool { most--; return most >= 0 }) {
 		return nil, false
 	}
+	sifts := in.topics.matched() != nil
 	w.lists(in, func(p *postings) bool {
 		found := 0
 		for i := len(p.seqs) - 1; i >= 0 && found < n; i-- {
-			if e := w.entries[p.seqs[i]-w.base]; !e.hole() && !e.void(now) {
+			if e := w.entries[p.seqs[i]-w.base]; !e.hole() && !e.void(now) && (!sifts || in.hears(e)) {
 				seqs = append(seqs, e.seq)
 				found++
 			}

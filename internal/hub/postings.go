@@ -18,7 +18,19 @@ type postings struct {
 	target     broker.Target
 	seqs       []uint64
 	trimmed    mark
+	open       *mark     // the newest trimmed that some may have heard without a grant of this topic; nil for none
 	prev, next *postings // in the list of targets without entries
+}
+
+// trim marks an entry as trimmed.
+func (p *postings) trim(e *entry) {
+	p.trimmed = mark{e.seq, e.pos}
+	if e.public || e.hole() || len(e.targets) > 1 {
+		if p.open == nil {
+			p.open = new(mark)
+		}
+		*p.open = p.trimmed
+	}
 }
 
 // maxQuiet bounds the bytes taken by targets that have no entries left, and are kept only for their marks.
@@ -90,8 +102,13 @@ func (w *window) unlink(p *postings) {
 	}
 }
 
-// lists visits the postings of everything that an interest hears, until visit returns false. It reports whether it visited all.
+// lists visits the postings of everything that an interest hears, until visit returns false. It reports whether it visited all. Those of
+// matchers may have entries that are not heard; those of an interest with patterns among its matchers are not visited at all.
 func (w *window) lists(in interest, visit func(*postings) bool) bool {
+	m := in.topics.matched()
+	if m != nil && len(m.Patterns) > 0 {
+		return false // too many topics may match
+	}
 	look := func(kind broker.TargetKind, name string) bool {
 		p := w.index[broker.Target{Kind: kind, Name: name}]
 		return p == nil || visit(p)
@@ -118,9 +135,45 @@ func (w *window) missed(in interest, newer func(mark) bool) bool {
 	if newer(w.mark) {
 		return true
 	}
+	if m := in.topics.matched(); m != nil {
+		return w.missedBy(m, newer)
+	}
 	kept := func(p *postings) bool { return p.trimmed.seq == 0 || !newer(p.trimmed) }
 	if !w.lists(in, kept) {
 		return true
 	}
 	return slices.ContainsFunc(in.topics.patterned(), func(pattern string) bool { return !w.quietTopics.covered(pattern, kept) })
+}
+
+// maxGuess is how many pairs of a trimmed topic and a pattern are looked at for one client before it is taken for granted that it
+// has missed something.
+const maxGuess = 1 << 16
+
+// missedBy is missed for matchers.
+func (w *window) missedBy(m *Matchers, newer func(mark) bool) bool {
+	gone := func(p *postings) bool {
+		return p.open != nil && newer(*p.open) ||
+			m.Granted != nil && p.trimmed.seq != 0 && newer(p.trimmed) && m.Granted.Grants(p.target.Name)
+	}
+	if all := w.index[everyone[0]]; all != nil && all.open != nil && newer(*all.open) { // a hole
+		return true
+	}
+	for _, name := range m.Names {
+		if p := w.index[broker.Target{Kind: broker.Topic, Name: name}]; p != nil && gone(p) {
+			return true
+		}
+	}
+	if len(m.Patterns) == 0 {
+		return false
+	}
+	guesses := 0
+	for t, p := range w.index {
+		if t.Kind != broker.Topic || !gone(p) {
+			continue
+		}
+		if guesses += len(m.Patterns); guesses > maxGuess || m.hits(t.Name) {
+			return true
+		}
+	}
+	return false
 }

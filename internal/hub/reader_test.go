@@ -86,15 +86,9 @@ func (f wakes) Wake(now bool) { f(now) }
 // fetch takes what the connection has. It reports whether that was anything.
 func (r *reader) fetch() bool {
 	frames, err := r.conn.Next(nil, 2048)
-	for _, f := range frames {
-		blocks := sse.NewReader(bytes.NewReader(f), 1<<20)
-		for {
-			m, err := blocks.Next()
-			if err != nil {
-				break
-			}
-			r.events = append(r.events, m)
-		}
+	blocks := sse.NewReader(bytes.NewReader(slices.Concat(frames...)), 1<<20) // an event may be several frames
+	for m, e := blocks.Next(); e == nil; m, e = blocks.Next() {
+		r.events = append(r.events, m)
 	}
 	return len(frames) > 0 && err == nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 )
@@ -173,6 +174,79 @@ func (r *resolver) resolve(ctx context.Context, p broker.Position) (d decision, 
 		}
 		if err != nil {
 			return 0, err
+		}
+	}
+}
+
+// earliest is what a client with matchers gives as its last event id to get all that the window has.
+const earliest = "earliest"
+
+// lateTime is how long a client waits for a publisher's id that this node does not have yet.
+const lateTime = 2 * time.Second
+
+// resumeMatched is resume for a client with matchers, which has one id: # and a position, as it gets it for events without an id of
+// their publisher's, or a publisher's id. That one is looked up in the window only.
+func (h *Hub) resumeMatched(ctx context.Context, c *Conn, sub Subscription) error {
+	position, ok := strings.CutPrefix(sub.LastEventID, string(positionMark))
+	if ok {
+		return h.resumePosition(ctx, c, sub, position)
+	}
+	if sub.LastEventID == earliest {
+		seq, from := h.window.oldest()
+		c.goOn(seq, from)
+		c.head(c.connected(from.String(), sub.Retry))
+		return nil
+	}
+	e, err := h.awaitNamed(ctx, c.interest(), sub.LastEventID)
+	if err != nil {
+		return err
+	}
+	if e == nil {
+		h.fromGap(c, sub, "unknown", broker.Position{})
+		return nil
+	}
+	sub.Matchers.Exact = true
+	c.goOn(e.seq, e.pos)
+	c.head(c.connected(e.pos.String(), sub.Retry))
+	return nil
+}
+
+func (h *Hub) resumePosition(ctx context.Context, c *Conn, sub Subscription, id string) error {
+	p, ok := broker.ParsePosition(id)
+	if !ok {
+		h.fromGap(c, sub, "unknown", p)
+		return nil
+	}
+	r := resolver{hub: h, conn: c}
+	d, err := r.resolve(ctx, p)
+	if err != nil {
+		return err
+	}
+	if reason := d.reason(); reason != "" {
+		h.fromGap(c, sub, reason, p)
+		return nil
+	}
+	sub.Matchers.Exact = true
+	c.head(c.connected(p.String(), sub.Retry))
+	return nil
+}
+
+// awaitNamed returns the entry with a publisher's id; nil if the window has none. If another node may have published it, awaitNamed
+// waits for a while, as this one may lag behind.
+func (h *Hub) awaitNamed(ctx context.Context, in interest, id string) (*entry, error) {
+	late := time.NewTimer(lateTime)
+	defer late.Stop()
+	for {
+		_, _, grown := h.window.end()
+		if e := h.window.named(in, id); e != nil || h.nodes == nil {
+			return e, nil
+		}
+		select {
+		case <-grown:
+		case <-late.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ErrNotReady
 		}
 	}
 }

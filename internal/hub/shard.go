@@ -116,9 +116,7 @@ func (s *shard) deliver(batch []*entry, now bool) (size int64) {
 	s.aged, s.defers = aged, now
 	for _, e := range batch {
 		size += e.held()
-		for _, t := range e.targets {
-			s.index.visit(t, func(c *Conn) { c.deliver(e, pending) })
-		}
+		s.index.hearers(e, func(c *Conn) { c.deliver(e, pending) })
 		if e.receipt != nil {
 			e.receipt.passed()
 		}
@@ -173,7 +171,7 @@ func (s *shard) remove(c *Conn) bool {
 	return c.vacate()
 }
 
-// list returns the connections that hear a target.
+// list returns the connections that a target names.
 func (s *shard) list(t broker.Target) (list []*Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -187,7 +187,7 @@ func (c *Conn) SetHeld(held bool) {
 
 // countOpen counts the connection by the way it is served. The caller holds shard.mu.
 func (c *Conn) countOpen(by int) {
-	open := &c.shard.traffic.Open[c.protocol]
+	open := &c.shard.traffic.Open[max(c.protocol, 1)]
 	if c.held {
 		open.Held += by
 	} else {

@@ -14,11 +14,12 @@ import (
 
 // Subscription is what a client asks for, checked and granted.
 type Subscription struct {
-	User        string   // "" if there is none
-	Topics      []string // names and patterns
-	LastEventID string   // the client's last event id; "" for a new client
-	OtherIDs    []string // more such ids: the newest that resolves counts
-	Replay      int      // for a new client, how many of the last matching events it gets
+	User        string    // "" if there is none
+	Topics      []string  // names and patterns
+	Matchers    *Matchers // in place of Topics; the connection then has no user, and of what follows no ID, Replay or Opening
+	LastEventID string    // the client's last event id; "" for a new client
+	OtherIDs    []string  // more such ids: the newest that resolves counts
+	Replay      int       // for a new client, how many of the last matching events it gets
 	Retry       time.Duration
 	Remote      string     // the client's address, for lists
 	Address     string     // the key for limits per address; "" if they do not apply
@@ -50,7 +51,13 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 			sub.Arrived = h.Arrived() // from now on another connection may take the id, or topics may be added
 		}
 	}
-	topics := h.topicCache.of(slices.Clone(sub.Topics))
+	var topics *topics
+	if sub.Matchers != nil {
+		topics = newMatched(sub.Matchers)
+		sub.Keeps += sub.Matchers.Size
+	} else {
+		topics = h.topicCache.of(slices.Clone(sub.Topics))
+	}
 	sub.Keeps = min(sub.Keeps, math.MaxInt32)
 	kept := h.keep(sub.Keeps, topics.list())
 	if !h.memory.take(kept) {
@@ -66,8 +73,11 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	}
 	c := &Conn{
 		ID: id, User: sub.User, Remote: sub.Remote, Attached: sub.Attached,
-		address: address, since: time.Since(h.began), protocol: min(sub.Protocol, 3), old: sub.Old,
+		address: address, since: time.Since(h.began), protocol: min(sub.Protocol, 3), matches: sub.Matchers != nil,
 		named: sub.ID != "", shard: h.shards[int(h.next.Add(1))%len(h.shards)], topics: topics, own: int32(sub.Keeps),
+	}
+	if sub.Old {
+		c.protocol = 0
 	}
 	err := h.claim(ctx, c, sub.ID)
 	if err == nil {
@@ -120,7 +130,11 @@ func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 		}
 	}
 	h.rejoin(ctx, c, sub.Topics, broker.Position{})
-	if sub.LastEventID != "" {
+	switch {
+	case sub.LastEventID == "":
+	case sub.Matchers != nil:
+		return h.resumeMatched(ctx, c, sub)
+	default:
 		return h.resume(ctx, c, sub)
 	}
 	if sub.Opening != nil {

@@ -11,7 +11,10 @@ import (
 
 // topics has what a connection is subscribed to, sorted. It is nil for nothing. It is never changed, only replaced, and
 // connections with the same list share it.
-type topics struct{ all, names, patterns []string }
+type topics struct {
+	all, names, patterns []string
+	matchers             *Matchers // nil for most; names are then theirs, and there are no patterns
+}
 
 func newTopics(list []string) *topics {
 	if len(list) == 0 {
@@ -50,6 +53,14 @@ func (t *topics) patterned() []string {
 		return nil
 	}
 	return t.patterns
+}
+
+// matched returns the matchers; nil if there are none.
+func (t *topics) matched() *Matchers {
+	if t == nil {
+		return nil
+	}
+	return t.matchers
 }
 
 // topicCache has topics that connections came with lately, so that the next one with the same list can share them.

@@ -48,6 +48,9 @@ func (t *trail) bytes() int {
 	for _, topic := range t.topics.list() {
 		n += 16 + len(topic)
 	}
+	if m := t.topics.matched(); m != nil {
+		n += int(m.Size)
+	}
 	return n
 }
 

@@ -39,6 +39,8 @@ type window struct {
 	quiet                int64
 	mark                 mark
 
+	ids *ids // nil until a client has resumed from the id of a publisher
+
 	receipts receipts // for entries that are followed; it has a lock of its own
 
 	history History
@@ -141,6 +143,7 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 			e.targets = nil
 		}
 		w.entries = append(w.entries, e)
+		w.ids.add(e.ownID(), e.seq)
 		w.bytes += e.held()
 		for _, t := range e.targets {
 			p := w.postings(t)
@@ -198,6 +201,7 @@ func (w *window) trim(now time.Time) {
 			break
 		}
 		w.bytes -= e.held()
+		w.ids.remove(e.ownID())
 		w.chatter[e.share]--
 		if w.newest[e.coalesce] == e {
 			delete(w.newest, e.coalesce)
@@ -207,7 +211,7 @@ func (w *window) trim(now time.Time) {
 			p := w.index[t]
 			p.seqs = p.seqs[1:]
 			if counts {
-				p.trimmed = mark{e.seq, e.pos}
+				p.trim(e)
 			}
 			if len(p.seqs) == 0 {
 				w.link(p)

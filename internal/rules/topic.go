@@ -20,6 +20,12 @@ func CheckName(s string) error {
 		return errors.New("must not be empty")
 	case len(s) > MaxName:
 		return fmt.Errorf("must not be longer than %d bytes", MaxName)
+	}
+	return checkCharacters(s)
+}
+
+func checkCharacters(s string) error {
+	switch {
 	case !utf8.ValidString(s):
 		return errors.New("must be valid UTF-8")
 	case strings.ContainsFunc(s, unicode.IsControl):
@@ -44,6 +50,21 @@ func CheckTopic(s string) error {
 		return fmt.Errorf("must not have more than %d segments", MaxSegments)
 	}
 	return nil
+}
+
+// MaxForeignTopic is the longest topic of another protocol, in bytes.
+const MaxForeignTopic = 1024
+
+// CheckForeignTopic is CheckTopic for topics of other protocols. They may have any number of segments, and none of these is a
+// wildcard.
+func CheckForeignTopic(s string) error {
+	if len(s) <= MaxName {
+		return CheckName(s)
+	}
+	if len(s) > MaxForeignTopic {
+		return fmt.Errorf("must not be longer than %d bytes", MaxForeignTopic)
+	}
+	return checkCharacters(s)
 }
 
 // CheckPattern returns what is wrong with a topic's name or a pattern, or nil.

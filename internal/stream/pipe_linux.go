@@ -56,11 +56,8 @@ func (c *secured) Write(b []byte) (int, error) {
 }
 
 // backlog is what is still to be written, in this order: rest belongs to this connection, body is part of a frame that many
-// connections share, and crlf ends the chunk.
-type backlog struct {
-	rest, body []byte
-	crlf       bool
-}
+// connections share, and tail ends the event or the chunk.
+type backlog struct{ rest, body, tail []byte }
 
 // write makes one attempt that does not wait.
 func (p *pipe) write(b []byte) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -81,7 +82,7 @@ func (w *writer) run(p *pipe) (r result) {
 			r.state, r.err = w.flush(p, &w.out, &r.wrote)
 		}
 		if r.state == full || r.state == more { // at the end, too: the source will report it again
-			p.backlog = &backlog{append([]byte(nil), w.out.rest...), w.out.body, w.out.crlf} // a copy, as scratch is used for other streams
+			p.backlog = &backlog{append([]byte(nil), w.out.rest...), w.out.body, w.out.tail} // a copy, as scratch is used for other streams
 		}
 		w.out = backlog{}
 		switch {
@@ -104,8 +105,8 @@ func (w *writer) run(p *pipe) (r result) {
 	return r
 }
 
-// encode puts frames into one chunk. Small frames are copied together; a single large one, which other streams may share, is
-// written from where it is.
+// encode puts frames into one chunk. Small frames are copied together; a large one that comes first, which other streams may share, is
+// written from where it is, and what follows it is copied.
 func (w *writer) encode(frames [][]byte, chunked bool) {
 	size := 0
 	for _, f := range frames {
@@ -115,15 +116,20 @@ func (w *writer) encode(frames [][]byte, chunked bool) {
 	if chunked {
 		b = append(strconv.AppendUint(b, uint64(size), 16), '\r', '\n')
 	}
-	if len(frames) == 1 && size > maxBatch {
-		w.out.body, w.out.crlf = frames[0], chunked
+	var end []byte
+	if chunked {
+		end = crlf
+	}
+	if len(frames[0]) > maxBatch {
+		w.out.body, w.out.tail = frames[0], end
+		if len(frames) > 1 {
+			w.out.tail = append(slices.Concat(frames[1:]...), end...)
+		}
 	} else {
 		for _, f := range frames {
 			b = append(b, f...)
 		}
-		if chunked {
-			b = append(b, '\r', '\n')
-		}
+		b = append(b, end...)
 	}
 	w.scratch, w.out.rest = b, b
 }
@@ -136,8 +142,8 @@ func (w *writer) flush(p *pipe, l *backlog, wrote *bool) (state, error) {
 		case len(l.rest) > 0:
 		case len(l.body) > 0:
 			b = &l.body
-		case l.crlf:
-			l.rest, l.crlf = crlf, false
+		case len(l.tail) > 0:
+			l.rest, l.tail = l.tail, nil
 		default:
 			return quiet, nil
 		}
@@ -147,7 +153,7 @@ func (w *writer) flush(p *pipe, l *backlog, wrote *bool) (state, error) {
 		}
 		switch err {
 		case nil:
-			if w.late(p) && (len(l.rest)+len(l.body) > 0 || l.crlf) {
+			if w.late(p) && len(l.rest)+len(l.body)+len(l.tail) > 0 {
 				return more, nil
 			}
 		case unix.EINTR:

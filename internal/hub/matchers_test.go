@@ -1,0 +1,211 @@
+package hub_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+)
+
+// match returns a subscription with matchers, and where Subscribe says whether the id was found.
+func match(lastEventID string, names ...string) (hub.Subscription, *hub.Matchers) {
+	m := &hub.Matchers{Names: names}
+	return hub.Subscription{Matchers: m, LastEventID: lastEventID}, m
+}
+
+func public(name, data, id string) broker.Record {
+	r := topic(name, data)
+	r.Public, r.ID = true, id
+	return r
+}
+
+// A connection with matchers hears public events of its topics, and private ones of which it is granted some topic. It hears nothing
+// that is sent to others, even if to its own id or to all.
+func TestMatchersHear(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	sub, m := match("", "https://x/users/*")
+	m.Patterns = []hub.Pattern{&between{"https://y/", ""}}
+	m.Granted = grants{"granted"}
+	r := subscribe(t, h, sub)
+	native := subscribe(t, h, hub.Subscription{Topics: []string{"https:/**"}})
+	to := func(record broker.Record, more ...broker.Target) broker.Record {
+		record.Targets = append(record.Targets, more...)
+		return record
+	}
+	granted := broker.Target{Kind: broker.Topic, Name: "granted"}
+	publish(t, h,
+		public("https://x/users/*", "named", ""), public("https://x/users/1", "no pattern", ""), public("https://y/1", "pattern", ""),
+		topic("https://y/2", "private"), to(topic("https://y/2", "granted by another topic"), granted), topic("granted", "not listened to"),
+		broker.Record{Targets: everyone(), Data: []byte("broadcast")}, to(topic("https://z", "to all, on another topic"), everyone()...),
+		broker.Record{Targets: []broker.Target{{Kind: broker.Connection, Name: r.conn.ID}}, Data: []byte("to its id")},
+		public("https://x/users/*", "end", ""))
+	wantList(t, collect(r, "end"), "position", "named", "pattern", "granted by another topic", "end")
+	wantList(t, collect(native, "end"), "connected", "named", "no pattern", "pattern", "private", "granted by another topic", "broadcast",
+		"to all, on another topic", "end")
+	if list, total, _, _ := h.Connections(hub.Filter{Topic: "https://y/3"}, 10); total != 2 {
+		t.Errorf("a pattern does not list its connection: %v", list)
+	}
+}
+
+func everyone() []broker.Target { return []broker.Target{{Kind: broker.Broadcast}} }
+
+// Events have their publisher's id, or # and a position, and a client goes on from either.
+func TestMatchersResume(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	r := subscribe(t, h, hub.Subscription{Matchers: &hub.Matchers{Names: []string{"a"}}})
+	publish(t, h, public("other", "0", "twice"), public("a", "1", "one~1"), public("a", "2", ""), public("a", "3", "twice"), public("a", "4", "twice"), public("a", "5", ""))
+	if first := r.next(); first.Type != "sse:position" || first.Data != "{}" || !strings.HasPrefix(first.ID, "#") {
+		t.Fatalf("it begins with %+v", first)
+	}
+	var ids []string
+	for range 5 {
+		ids = append(ids, r.next().ID)
+	}
+	if ids[0] != "one~1" || ids[2] != "twice" || !strings.HasPrefix(ids[1], "#") {
+		t.Fatalf("ids %q", ids)
+	}
+	for _, test := range []struct {
+		id    string
+		exact bool
+		want  []string
+	}{
+		{"one~1", true, []string{"position", "2", "3", "4", "5"}},
+		{ids[1], true, []string{"position", "3", "4", "5"}},
+		{"twice", true, []string{"position", "4", "5"}}, // the first that it hears, so one comes again
+		{ids[4], true, []string{"position"}},
+		{"earliest", false, []string{"position", "1", "2", "3", "4", "5"}},
+		{"unheard of", false, []string{"position", "gap", "1", "2", "3", "4", "5"}},
+		{"#", false, []string{"position", "gap", "1", "2", "3", "4", "5"}},
+		{ids[1] + "0", false, []string{"position", "gap", "1", "2", "3", "4", "5"}},
+		{ids[1][1:], false, []string{"position", "gap", "1", "2", "3", "4", "5"}}, // a publisher's id that looks like a position
+	} {
+		sub, m := match(test.id, "a")
+		c := subscribe(t, h, sub)
+		wantList(t, brief(c.catchUp(h)), test.want...)
+		if m.Exact != test.exact {
+			t.Errorf("%q: exact is %v", test.id, m.Exact)
+		}
+		c.conn.Close(nil)
+	}
+}
+
+// A client is told of a gap only if it may have heard some of what the window has lost.
+func TestMatchersMiss(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		trimmed broker.Record
+		granted hub.Granted
+		gap     bool
+	}{
+		{"public", public("a", "", ""), nil, true},
+		{"by pattern", public("b/1", "", ""), nil, true},
+		{"of another topic", public("c", "", ""), nil, false},
+		{"private", topic("a", ""), nil, false},
+		{"private, by pattern", topic("b/1", ""), nil, false},
+		{"granted", topic("a", ""), grants{"a"}, true},
+		{"granted, by pattern", topic("b/1", ""), grants{"b/1"}, true},
+		{"another granted", topic("a", ""), grants{"b/1"}, false},
+		{"to all", broker.Record{Targets: everyone()}, grants{"a"}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHub(t, settings(3, 1<<20))
+			from := "#" + publish(t, h, public("c", "", "")).String()
+			publish(t, h, test.trimmed, public("c", "", ""), public("c", "", ""), public("c", "", ""), public("c", "", ""))
+			sub, m := match(from, "a")
+			m.Patterns, m.Granted = []hub.Pattern{&between{"b/", ""}}, test.granted
+			got := brief(subscribe(t, h, sub).catchUp(h))
+			if slices.Contains(got, "gap") != test.gap || m.Exact == test.gap {
+				t.Errorf("got %q, exact %v", got, m.Exact)
+			}
+		})
+	}
+}
+
+// A node that lags finds a publisher's id once it has come. One that never comes is a gap after two seconds.
+func TestMatchersAwaitID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		h, other := hub.New("match", e.node(), settings(100, 1<<20)), hub.New("match", e.node(), settings(100, 1<<20))
+		publish(t, h, public("a", "0", ""))
+		late, m := match("late", "a")
+		begun := time.Now()
+		came := make(chan *reader, 1)
+		go func() { came <- subscribe(t, h, late) }()
+		time.Sleep(time.Second)
+		publish(t, other, public("a", "1", "late"), public("a", "2", ""))
+		r := <-came
+		if took := time.Since(begun); took >= 2*time.Second || !m.Exact {
+			t.Errorf("it took %s, exact %v", took, m.Exact)
+		}
+		wantList(t, brief(r.catchUp(h)), "position", "2")
+		begun = time.Now()
+		never, m := match("never", "a")
+		lost := subscribe(t, h, never)
+		if took := time.Since(begun); took != 2*time.Second || m.Exact {
+			t.Errorf("it took %s, exact %v", took, m.Exact)
+		}
+		wantList(t, brief(lost.catchUp(h)), "position", "gap", "0", "1", "2")
+		for _, c := range []*reader{r, lost} {
+			c.conn.Close(nil)
+		}
+		for _, one := range []*hub.Hub{h, other} {
+			_ = one.Close()
+		}
+	})
+}
+
+// Topics are neither added to a connection with matchers nor taken away from it, but it can be ended by one.
+func TestMatchersAreSteered(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	sub, _ := match("", "a")
+	r := subscribe(t, h, sub)
+	self := broker.Target{Kind: broker.Connection, Name: r.conn.ID}
+	for _, err := range []error{
+		second(h.Join(t.Context(), self, []string{"b"})), second(h.Leave(t.Context(), self, []string{"a"})),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.conn.Narrow(func(string) bool { return false }) {
+		t.Error("a config has narrowed it")
+	}
+	publish(t, h, public("b", "b", ""), public("a", "a", ""))
+	wantList(t, collect(r, "a"), "position", "a")
+	if err := h.DisconnectTopic(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	r.taken(h)
+	if !r.conn.Ended() {
+		t.Error("it was not ended by its topic")
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// What matchers take is charged, and a connection that takes too much is sent away.
+func TestMatchersAreCharged(t *testing.T) {
+	s := settings(100, 1<<20)
+	s.Limits.Memory = 1 << 20
+	h := newHub(t, s)
+	sub, m := match("", "a")
+	m.Size = 400 << 10
+	c, err := h.Subscribe(t.Context(), sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refusal *hub.Refusal
+	if _, err := h.Subscribe(t.Context(), sub); !errors.As(err, &refusal) || refusal.Reason != "memory" {
+		t.Errorf("a second one got %v", err)
+	}
+	c.Close(nil)
+	if c, err = h.Subscribe(t.Context(), sub); err != nil {
+		t.Fatalf("after the first has left: %v", err)
+	}
+	c.Close(nil)
+}
