@@ -32,6 +32,8 @@ func init() { caddy.RegisterModule(AdminAPI{}) }
 //	DELETE /sse_push/hubs/{hub}/users/{user}
 //	GET    /sse_push/hubs/{hub}/topics[/{topic}]
 //	GET    /sse_push/hubs/{hub}/sources
+//	GET    /sse_push/hubs/{hub}/relays[/{id}]
+//	DELETE /sse_push/hubs/{hub}/relays/{id}
 //	GET    /sse_push/hubs/{hub}/position
 //	GET    /sse_push/hubs/{hub}/health
 type AdminAPI struct {
@@ -92,7 +94,7 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem.Proble
 		if p := CheckCall(r, []string{http.MethodGet, http.MethodHead}, nil); p != nil {
 			return p
 		}
-		writeJSON(w, http.StatusOK, viewHub(p.Hub))
+		writeJSON(w, http.StatusOK, viewHub(p))
 		return nil
 	}
 	switch call {

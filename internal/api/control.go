@@ -27,19 +27,20 @@ const (
 	maxDeny     = rules.MaxDeny
 )
 
-// control is a call that changes connections: it ends them, or gives or takes topics.
+// control is a call that changes what is open: it ends connections, gives or takes topics, or stops a relay.
 type control struct {
-	what   string // disconnect, deny, join, leave
+	what   string // disconnect, deny, join, leave, stop
 	target broker.Target
+	relay  string // in place of a target
 	topics []string
 	deny   time.Duration
 }
 
-// isControl reports whether a call changes connections.
+// isControl reports whether a call changes what is open.
 func (c Call) isControl(r *http.Request) bool {
 	kind, _, named := strings.Cut(c.Path, "/")
 	_, _, topics := c.topicsCall()
-	return topics || named && r.Method == http.MethodDelete && (kind == "connections" || kind == "users" || kind == "topics")
+	return topics || named && r.Method == http.MethodDelete && (kind == "connections" || kind == "users" || kind == "topics" || kind == "relays")
 }
 
 // topicsCall reads the path `connections/<id>/topics[/<topic>]`, or `users/<user>/topics[/<topic>]`. It reads the path as it
@@ -57,7 +58,7 @@ func (c Call) topicsCall() (target broker.Target, topic string, ok bool) {
 	return target, topic, true
 }
 
-// serveControl changes connections, on all nodes, and logs it.
+// serveControl changes what is open, on all nodes, and logs it.
 func serveControl(w http.ResponseWriter, r *http.Request, p *pool.Hub, asked Call) {
 	c, wrong := readControl(w, r, asked)
 	if wrong == nil {
@@ -76,10 +77,11 @@ func serveControl(w http.ResponseWriter, r *http.Request, p *pool.Hub, asked Cal
 // audit logs the call and its caller.
 func (c control) audit(r *http.Request, log *zap.Logger, wrong *problem.Problem) {
 	peer, _ := request.Peer(r)
-	fields := []zap.Field{
-		zap.String("call", c.what), zap.String("peer", peer.String()),
-		zap.String(rules.TargetName(c.target.Kind), c.target.Name),
+	about := zap.String(rules.TargetName(c.target.Kind), c.target.Name)
+	if c.what == "stop" {
+		about = zap.String("relay", c.relay)
 	}
+	fields := []zap.Field{zap.String("call", c.what), zap.String("peer", peer.String()), about}
 	if remote, _ := request.ClientAddress(r); remote != peer.String() {
 		fields = append(fields, zap.String("remote", remote))
 	}
@@ -120,6 +122,10 @@ func readControl(w http.ResponseWriter, r *http.Request, asked Call) (c control,
 	}
 
 	kind, name, _ := strings.Cut(asked.Path, "/")
+	if kind == "relays" {
+		c.what, c.relay = "stop", name
+		return c, CheckCall(r, []string{http.MethodDelete}, nil)
+	}
 	c.what, c.target = "disconnect", broker.Target{Kind: rules.TargetKind(strings.TrimSuffix(kind, "s")), Name: name}
 	var params []string
 	if c.target.Kind == broker.User {
@@ -213,6 +219,10 @@ func (c control) apply(ctx context.Context, p *pool.Hub) *problem.Problem {
 			err = p.DisconnectTopic(ctx, c.target.Name)
 		default:
 			found, err = p.Disconnect(ctx, c.target.Name)
+		}
+	case "stop":
+		if found, err = p.Relays().Stop(ctx, c.relay); err == nil && !found {
+			return noRelay(c.relay)
 		}
 	default:
 		panic(fmt.Sprintf("control %q", c.what)) // readControl returns no other

@@ -34,6 +34,7 @@ func serveExplain(w http.ResponseWriter, r *http.Request, p *pool.Hub) *problem.
 		return problem.Field("event", "%v", err)
 	}
 	nameSources(&explanation, p.SourceList())
+	nameRelays(&explanation, p.RelayLog())
 	writeJSON(w, http.StatusOK, explanation)
 	return nil
 }

@@ -49,10 +49,20 @@ func serveView(w http.ResponseWriter, r *http.Request, p *pool.Hub, call string)
 	case call == "sources":
 		params = []string{"limit", "after"}
 		view = func(q url.Values) (any, *problem.Problem) { return viewSources(p, q) }
+	case call == "relays" && r.Method == http.MethodPost:
+		noRelayStart().Write(w)
+		return
+	case call == "relays":
+		allowed = append(allowed, http.MethodPost)
+		params = []string{"user", "status", "limit", "after"}
+		view = func(q url.Values) (any, *problem.Problem) { return viewRelays(ctx, p, q) }
+	case kind == "relays" && one:
+		allowed = append(allowed, http.MethodDelete)
+		view = func(url.Values) (any, *problem.Problem) { return viewRelay(ctx, p, name) }
 	case call == "position":
 		view = func(url.Values) (any, *problem.Problem) { return viewPosition(ctx, theHub) }
 	case call == "health":
-		serveHealth(w, r, theHub)
+		serveHealth(w, r, p)
 		return
 	default:
 		problem.New(http.StatusNotFound, "there is no %s on the internal route", problem.Clip(call)).Write(w)
@@ -169,20 +179,21 @@ func viewPosition(ctx context.Context, theHub *hub.Hub) (any, *problem.Problem) 
 }
 
 // serveHealth answers whether the hub can be used, and if not, why.
-func serveHealth(w http.ResponseWriter, r *http.Request, theHub *hub.Hub) {
-	if p := CheckCall(r, []string{http.MethodGet, http.MethodHead}, nil); p != nil {
-		p.Write(w)
+func serveHealth(w http.ResponseWriter, r *http.Request, p *pool.Hub) {
+	if bad := CheckCall(r, []string{http.MethodGet, http.MethodHead}, nil); bad != nil {
+		bad.Write(w)
 		return
 	}
 	health := struct {
 		Status  string `json:"status"`
 		Hub     string `json:"hub"`
 		Reason  string `json:"reason,omitempty"`
-		Lag     int64  `json:"lag"`               // bytes
-		Skipped uint64 `json:"skipped,omitempty"` // records of the log that could not be read, or that no hub can have written
-	}{Status: "ready", Hub: theHub.Name, Lag: theHub.Lag(), Skipped: theHub.Skipped()}
+		Lag     int64  `json:"lag"`                       // bytes
+		Skipped uint64 `json:"skipped,omitempty"`         // records of the log that could not be read, or that no hub can have written
+		Failing int    `json:"sources_failing,omitempty"` // sources whose last request to the app failed: the hub can be used nevertheless
+	}{Status: "ready", Hub: p.Name, Lag: p.Lag(), Skipped: p.Skipped(), Failing: p.SourceStats().Failing}
 	status := http.StatusOK
-	if err := theHub.Health(); err != nil {
+	if err := p.Health(); err != nil {
 		health.Status, health.Reason = "unavailable", err.Error()
 		status = http.StatusServiceUnavailable
 	}

@@ -35,6 +35,6 @@ with 130 if a signal interrupts it.
 
 // subcommands make the commands below `caddy sse-push`.
 var subcommands = []func() *cobra.Command{
-	publishCommand, subscribeCommand, hubsCommand, connectionsCommand, usersCommand, topicsCommand, sourcesCommand, kickCommand,
-	tailCommand, ticketCommand, explainCommand, doctorCommand,
+	publishCommand, subscribeCommand, hubsCommand, connectionsCommand, usersCommand, topicsCommand, sourcesCommand, relaysCommand,
+	kickCommand, tailCommand, ticketCommand, explainCommand, doctorCommand,
 }

@@ -33,15 +33,22 @@ func hubsCommand() *cobra.Command {
 		Long: longText(`
 Lists the hubs of a running Caddy: whether they are ready, how many connections and users they have on this node, how many
 events were published and delivered, how many bytes wait for clients (pending) or have yet to be handed to connections
-(lag), and how many events the history holds.`),
+(lag), how many events the history holds, and how many sources and relays this node runs. A source is failing if its last
+request to the app failed, and it waits for another try: 'caddy sse-push sources' says why.`),
 		Example: examples("caddy sse-push hubs", "caddy sse-push hubs --json"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, _ string) error {
-			return printList(ctx, cmd, c, "", nil, newPrinter(cmd, "HUB", "STATUS", "CONNECTIONS", "USERS", "PUBLISHED", "DELIVERED", "PENDING", "LAG", "HISTORY"),
+			return printList(ctx, cmd, c, "", nil, newPrinter(cmd, "HUB", "STATUS", "CONNECTIONS", "USERS", "PUBLISHED", "DELIVERED", "PENDING", "LAG", "HISTORY",
+				"SOURCES", "RELAYS"),
 				func(l *api.HubList) ([]api.HubInfo, int, string) { return l.Hubs, l.Total, l.Next },
 				func(h *api.HubInfo) []string {
+					sources := strconv.Itoa(h.Sources)
+					if h.SourcesFailing > 0 {
+						sources += fmt.Sprintf(" (%d failing)", h.SourcesFailing)
+					}
 					return []string{
 						h.Hub, strings.Trim(h.Status+": "+h.Reason, ": "), strconv.Itoa(h.Connections), strconv.Itoa(h.Users), strconv.FormatUint(h.Published, 10),
 						strconv.FormatUint(h.Delivered, 10), bytesText(h.Pending), bytesText(h.Lag), strconv.Itoa(h.HistoryEvents),
+						sources, strconv.Itoa(h.Relays),
 					}
 				})
 		}),

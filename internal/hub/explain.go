@@ -47,6 +47,7 @@ type Account struct {
 	Connection string     `json:"connection"`
 	User       string     `json:"user"`
 	Topics     []string   `json:"topics"`
+	Log        string     `json:"log,omitempty"` // the companion's name if it is a connection of one: its topics are of that log
 	Since      time.Time  `json:"since"`
 	Until      *time.Time `json:"until,omitempty"` // when the connection ended
 	Reason     string     `json:"reason,omitempty"`
@@ -118,6 +119,9 @@ func (h *Hub) Explain(q Question) (Explanation, error) {
 				a = s.recollect(&t, x.Event, standing)
 			default:
 				a = s.judge(&t, e, now, q.Granted)
+			}
+			if s.hub.accompanies() {
+				a.Log = s.hub.Name
 			}
 			x.Counts[a.Verdict]++
 			if accounts = append(accounts, a); len(accounts) > 2*maxAccounts {

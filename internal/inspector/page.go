@@ -107,7 +107,7 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request, call string) *prob
 		return problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err)
 	}
 	if call == "stream" {
-		return p.serveStream(w, r, hub.Hub, expires)
+		return p.serveStream(w, r, hub, expires)
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		remote, _ := request.ClientAddress(r)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/api"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
@@ -49,7 +50,10 @@ type snapshot struct {
 	Pending     int64             `json:"pending"` // bytes
 	Lag         int64             `json:"lag"`     // bytes
 	History     int               `json:"history"`
-	Bounds      []float64         `json:"bounds"` // ms, of Delays; the last of those has no bound
+	Sources     int               `json:"sources"` // on this node, like the relays
+	Failing     int               `json:"failing"` // sources
+	Relays      int               `json:"relays"`  // that run
+	Bounds      []float64         `json:"bounds"`  // ms, of Delays; the last of those has no bound
 	Delays      []uint64          `json:"delays"`
 	Slowest     []slowClient      `json:"slowest"`
 }
@@ -63,7 +67,7 @@ type slowClient struct {
 }
 
 // serveStream sends the page what its hub does, until the page leaves, the session ends, or the config is replaced.
-func (p *Page) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, expires time.Time) *problem.Problem {
+func (p *Page) serveStream(w http.ResponseWriter, r *http.Request, theHub *pool.Hub, expires time.Time) *problem.Problem {
 	if refused := api.CheckCall(r, []string{http.MethodGet}, []string{"event", "user", "topic", "text"}); refused != nil {
 		return refused
 	}
@@ -101,7 +105,7 @@ func (p *Page) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.H
 	snapshotNow := func() snapshot {
 		s := snapshotOf(theHub)
 		if begin := time.Now(); !begin.Before(look) {
-			slowest = slowestOf(theHub)
+			slowest = slowestOf(theHub.Hub)
 			look = time.Now().Add(slowestShare * time.Since(begin))
 		}
 		s.Slowest = slowest
@@ -134,13 +138,14 @@ func (p *Page) serveStream(w http.ResponseWriter, r *http.Request, theHub *hub.H
 }
 
 // snapshotOf returns a snapshot without the slowest clients.
-func snapshotOf(theHub *hub.Hub) snapshot {
-	stats := theHub.Stats()
+func snapshotOf(theHub *pool.Hub) snapshot {
+	stats, sources := theHub.Stats(), theHub.SourceStats()
 	s := snapshot{
 		Hub: theHub.Name, Time: time.Now().UnixMilli(), Draining: stats.Draining, Users: stats.Users,
 		Published: stats.Published, Delivered: stats.Delivered, Bytes: stats.Bytes, Coalesced: stats.Coalesced, Expired: stats.Expired,
 		Catchups: stats.Catchups, Gaps: stats.Gaps, Rejected: stats.Rejected,
 		Pending: stats.Pending, Lag: stats.Lag, History: stats.HistoryEvents, Delays: stats.Delay.Counts[:],
+		Sources: sources.Open, Failing: sources.Failing, Relays: theHub.Relays().Stats().Running,
 	}
 	if err := theHub.Health(); err != nil {
 		s.Health = err.Error()

@@ -55,7 +55,8 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		connectionsMetric, usersMetric, publishedMetric, deliveredMetric, bytesMetric, delayMetric, catchupsMetric, gapsMetric,
 		coalescedMetric, expiredMetric, rejectedMetric, skippedMetric, pendingMetric, lagMetric, historyMetric, historyBytesMetric, drainingMetric,
-		sourcesMetric, sourceEventsMetric, sourceBytesMetric, sourceUpstreamsMetric, sourceDroppedMetric,
+		sourcesMetric, sourcesFailingMetric, sourceEventsMetric, sourceBytesMetric, sourceUpstreamsMetric, sourceDroppedMetric, sourceDroppedIDsMetric,
+		relaysMetric, relaysEndedMetric, relayEventsMetric, relayBytesMetric, relayDroppedMetric, relayDroppedIDsMetric, relayDoneCallsMetric, relayDonePendingMetric,
 	} {
 		out <- d
 	}
@@ -66,17 +67,19 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 func (c collector) Collect(out chan<- prometheus.Metric) {
 	byName := map[string]*stats{}
 	for _, p := range c.live() {
-		hub, sources := p.Stats(), p.SourceStats()
+		hub, sources, relays := p.Stats(), p.SourceStats(), p.Relays().Stats()
 		if other := byName[p.Name]; other != nil {
 			other.hub.Add(hub)
 			other.sources.Add(sources)
+			other.relays.Add(relays)
 		} else {
-			byName[p.Name] = &stats{hub, sources}
+			byName[p.Name] = &stats{hub, sources, relays}
 		}
 	}
 	for name, s := range byName {
 		collect(out, name, &s.hub)
 		collectSources(out, name, &s.sources)
+		collectRelays(out, name, &s.relays)
 	}
 }
 
@@ -84,6 +87,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 type stats struct {
 	hub     hub.Stats
 	sources pool.SourceStats
+	relays  pool.RelayStats
 }
 
 // collect sends the counts of the hubs of one name.

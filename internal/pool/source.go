@@ -20,11 +20,13 @@ type Source struct {
 
 // SourceStats are the counts of a hub's sources, those that have ended included.
 type SourceStats struct {
-	Open      int               // sources
-	Events    uint64            // that the log has taken
-	Bytes     uint64            // of upstreams
-	Dropped   uint64            // events whose names no client may be sent
-	Upstreams map[string]uint64 // upstream requests by their outcome
+	Open       int               // sources
+	Failing    int               // those of them whose last upstream request failed, until another one brings a stream
+	Events     uint64            // that the log has taken
+	Bytes      uint64            // of upstreams
+	Dropped    uint64            // events whose names no client may be sent
+	DroppedIDs uint64            // ids that no client could send back
+	Upstreams  map[string]uint64 // upstream requests by their outcome
 }
 
 // NewSourceStats returns counts of nothing.
@@ -35,9 +37,11 @@ func NewSourceStats() SourceStats {
 // Add adds the counts of another hub.
 func (s *SourceStats) Add(other SourceStats) {
 	s.Open += other.Open
+	s.Failing += other.Failing
 	s.Events += other.Events
 	s.Bytes += other.Bytes
 	s.Dropped += other.Dropped
+	s.DroppedIDs += other.DroppedIDs
 	for outcome, n := range other.Upstreams {
 		s.Upstreams[outcome] += n
 	}
@@ -55,10 +59,7 @@ type Sourcer interface {
 }
 
 func (p *Hub) sourcer() (Sourcer, bool) {
-	rs := &p.residents
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	s, ok := rs.byName[SourcesResident].(Sourcer)
+	s, ok := p.FindResident(SourcesResident).(Sourcer)
 	return s, ok
 }
 

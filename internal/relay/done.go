@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -115,10 +116,12 @@ func (r *Registry) call(c *Config, k *known, e *errand) {
 	ctx, cancel := context.WithTimeout(r.ctx, doneTimeout)
 	defer cancel()
 	err := r.tell(ctx, c, k)
+	label := outcomeOf(err)
 	if err == nil {
 		err = r.write(ctx, []broker.Record{record(beside+k.id, k.id, typeDone, "/done", struct{}{})})
 	}
 	r.mu.Lock()
+	r.totals.Calls[label]++
 	e.running, e.again, e.pause = false, time.Now().Add(e.pause), min(2*e.pause, lastAgain)
 	if err == nil {
 		delete(r.due, k.id)
@@ -156,9 +159,23 @@ func (r *Registry) tell(ctx context.Context, c *Config, k *known) error {
 	defer answer.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, maxDropped))
 	if answer.StatusCode/100 != 2 {
-		return fmt.Errorf("the app answered %d", answer.StatusCode)
+		return fmt.Errorf("%w %d", errNotTaken, answer.StatusCode)
 	}
 	return nil
+}
+
+// errNotTaken: the app has answered a call of done with another status than 2xx.
+var errNotTaken = errors.New("the app answered")
+
+// outcomeOf returns the label under which a call of done is counted.
+func outcomeOf(err error) string {
+	switch {
+	case err == nil:
+		return "taken"
+	case errors.Is(err, errNotTaken):
+		return "refused"
+	}
+	return "error"
 }
 
 // sign returns the signature of a body: the time, and a MAC of the time and the body.

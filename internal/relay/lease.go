@@ -159,7 +159,7 @@ func (r *Registry) inherit(node string) {
 		if err != nil {
 			return // the next look tries again
 		}
-		r.log().Info("relay interrupted", zap.String("relay", k.id), zap.String("reason", why))
+		r.logEnd(k.id, k.User, Interrupted, k.since, k.events, k.bytes, why)
 	}
 	for _, id := range adopt {
 		if r.adopt(id, node) != nil {
@@ -175,6 +175,7 @@ func (r *Registry) tidy() {
 	for _, k := range r.index.prune(time.Now()) {
 		if r.due[k.id] != nil {
 			lost = append(lost, k)
+			r.totals.Calls["given_up"]++
 		}
 		delete(r.due, k.id)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // name is that of the registry among the hub's residents, and of its log.
-const name = "relays"
+const name = pool.RelaysResident
 
 // history bounds what is kept of all relays of a hub, for clients that come late, and for done. A relay is whole as long as it is
 // known, and its begin is there to be found by a node that starts late.
@@ -53,6 +53,7 @@ type Registry struct {
 	waiters  map[string]*waiter
 	hearing  map[string]int     // listeners of each relay
 	due      map[string]*errand // calls of done that this node makes
+	totals   pool.RelayStats    // without what now runs
 	closed   bool
 }
 
@@ -84,6 +85,7 @@ func open(p *pool.Hub) (*Registry, error) {
 	r := &Registry{
 		pool: p, node: rand.Text(), ctx: ctx, stop: stop, ready: make(chan struct{}), poke: make(chan struct{}, 1),
 		index: newIndex(), runs: map[string]*run{}, starting: map[string]int{}, waiters: map[string]*waiter{}, hearing: map[string]int{}, due: map[string]*errand{},
+		totals: pool.NewRelayStats(),
 	}
 	r.directory, _ = b.(broker.Directory)
 	r.hub = p.Companion(p.Name+"."+name, newLog(b, r), history)
@@ -217,6 +219,9 @@ func (r *Registry) see(batch []broker.Entry) {
 			if here {
 				x.cancel(errOver)
 			}
+			if batch[i].Record.Type == typeEnd && k.outcome.Node == r.node { // so that one node counts it
+				r.totals.Ended[string(k.end)]++
+			}
 			r.plan(k)
 		case here:
 			r.seen(x)
@@ -266,13 +271,14 @@ func (r *Registry) drop(x *run) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seen(x)
+	take(&r.totals, &x.counts)
 	delete(r.runs, x.call.id)
 	close(x.over)
 	r.work.Done()
 }
 
-// cancelRelay ends a relay, whichever node runs it. It reports false if there is none with the id.
-func (r *Registry) cancelRelay(ctx context.Context, id string) (bool, error) {
+// Stop implements pool.Relayer.
+func (r *Registry) Stop(ctx context.Context, id string) (bool, error) {
 	if err := r.await(ctx); err != nil {
 		return false, err
 	}

@@ -86,6 +86,8 @@ type ending struct {
 func (r *Registry) run(x *run) {
 	defer r.drop(x)
 	began := time.Now()
+	r.log().Info("relay begins", zap.String("relay", x.call.id), zap.String("user", x.call.user), zap.String("topic", x.call.topic),
+		zap.String("upstream", x.call.request.URL.Scheme+"://"+x.call.request.URL.Host))
 	e := r.fetch(x)
 	if cause := context.Cause(x.ctx); cause != nil {
 		e.cause = cause
@@ -93,7 +95,7 @@ func (r *Registry) run(x *run) {
 	x.cancel(nil)
 	switch {
 	case errors.Is(e.cause, errOver):
-		return // another node has written the end
+		e.status = r.statusOf(x.call.id) // another node has written the end
 	case errors.Is(e.cause, errCancelled):
 		e.status = Cancelled
 	case errors.Is(e.cause, errInterrupted), errors.Is(e.cause, context.Canceled):
@@ -101,10 +103,27 @@ func (r *Registry) run(x *run) {
 	case e.cause != nil:
 		e.status = Failed
 	}
-	r.finish(x, e)
-	r.log().Info("relay ended", zap.String("relay", x.call.id), zap.String("user", x.call.user), zap.String("status", string(e.status)),
-		zap.Duration("duration", time.Since(began)), zap.Uint64("events", x.counts.Events.Load()), zap.Uint64("bytes", x.counts.Bytes.Load()),
-		zap.NamedError("reason", e.cause))
+	o := x.outcome(e)
+	if o.Node = r.node; !errors.Is(e.cause, errOver) {
+		r.finish(x, e.status, o)
+	}
+	r.logEnd(x.call.id, x.call.user, e.status, began, x.counts.Events.Load(), x.counts.Bytes.Load(), o.Error)
+}
+
+// logEnd logs the end of a relay.
+func (r *Registry) logEnd(id, user string, status Status, began time.Time, events, bytes uint64, reason string) {
+	r.log().Info("relay ended", zap.String("relay", id), zap.String("user", user), zap.String("status", string(status)),
+		zap.Duration("duration", time.Since(began)), zap.Uint64("events", events), zap.Uint64("bytes", bytes), zap.String("reason", reason))
+}
+
+// statusOf returns the status of a relay as the log tells of it.
+func (r *Registry) statusOf(id string) Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k := r.index.relays[id]; k != nil {
+		return k.end
+	}
+	return Interrupted
 }
 
 // fetch sends the request and reads the answer.
@@ -218,10 +237,8 @@ func (x *run) outcome(e ending) outcome {
 }
 
 // finish writes the end of a run to the log. It tries until the log takes it, or the registry closes.
-func (r *Registry) finish(x *run, e ending) {
-	o := x.outcome(e)
-	o.Node = r.node
-	data := end{Relay: x.call.id, Status: e.status, Events: x.counts.Events.Load(), Bytes: x.bytes}
+func (r *Registry) finish(x *run, status Status, o outcome) {
+	data := end{Relay: x.call.id, Status: status, Events: x.counts.Events.Load(), Bytes: x.bytes}
 	_ = r.persist(r.ctx, data.Relay, endRecords(data, o)...)
 }
 

@@ -7,11 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -106,7 +106,7 @@ var (
 
 // Every example runs as it is printed, save for addresses and ids. Those of the doctor have a test of their own.
 func TestCommandExamples(t *testing.T) {
-	app := sitetest.NewStreamer(t)
+	app, model := sitetest.NewStreamer(t), sitetest.StartModel(t)
 	s, o := operated(t, `sse_push /events {
 		hub main
 		user query userId
@@ -115,6 +115,7 @@ func TestCommandExamples(t *testing.T) {
 		internal /_sse {
 			allow loopback
 		}
+		`+model.RelayTo("")+`
 	}
 	sse_push /clock {
 		hub main
@@ -125,6 +126,10 @@ func TestCommandExamples(t *testing.T) {
 	}
 	reverse_proxy `+app.Address)
 	<-opening(s, "/clock") // a source, which the commands list
+	startRelay(s, model, "chat-7-41", "")
+	model.Next().Answer(500, "text/plain").End()
+	startRelay(s, model, "chat-7-42", "")
+	brokertest.Eventually(t, "one relay has failed", func() bool { return relayOf(s, "chat-7-41").Status == "failed" })
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() { // for examples that wait for events
 		defer close(stopped)
@@ -161,7 +166,7 @@ func TestCommandExamples(t *testing.T) {
 				t.Errorf("%q is no example of %s", example, h.name)
 			}
 			got := o.start(exec.Command("/bin/sh", "-c", line), nil).wait()
-			silent := slices.Contains([]string{"sse-push kick"}, h.name)
+			silent := h.name == "sse-push kick" || strings.HasSuffix(line, " --stop")
 			if got.code != 0 || got.out == "" && !silent {
 				t.Errorf("%q: got %+v", line, got)
 			}

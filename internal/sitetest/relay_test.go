@@ -378,11 +378,19 @@ func TestRelayCalls(t *testing.T) {
 	}
 }
 
-// Without relay, there are no such calls, and the parameter means nothing.
+// Without relay, none can be started, there are none, and the parameter means nothing.
 func TestNoRelays(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route(""))
-	if a := s.Do("GET", "/_sse/relays", ""); a.Status != http.StatusNotFound {
-		t.Errorf("got %d", a.Status)
+	if a := s.Do("POST", "/_sse/relays", `{"user": "u1", "request": {"url": "http://localhost/"}}`); a.Status != http.StatusNotFound {
+		t.Errorf("got %d %s", a.Status, a.Body)
+	}
+	if list := relaysOf(s, ""); list.Total != 0 || list.Relays == nil {
+		t.Errorf("got %+v", list)
+	}
+	for _, method := range []string{"GET", "DELETE"} {
+		if a := s.Do(method, "/_sse/relays/x", ""); a.Status != http.StatusNotFound {
+			t.Errorf("%s: got %d %s", method, a.Status, a.Body)
+		}
 	}
 	s.Open("/events?userId=u1&relay=x")
 }

@@ -101,6 +101,9 @@ func TestSourceFirstAnswer(t *testing.T) {
 	c.WantEnd()
 	<-given
 	wantSources(t, 0)
+	if !s.Logged("the app has not answered in time", "/clock") {
+		t.Error("the log does not tell of it")
+	}
 }
 
 // Headers of the app's answer reach no client; those of an answer for everyone that is no stream reach the one who asked, without

@@ -2,7 +2,9 @@ package sitetest_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
@@ -29,12 +31,13 @@ func TestSourceViews(t *testing.T) {
 	}
 	wantMetrics(s, map[string]float64{
 		`sse_push_sources{hub="main"}`: 0, `sse_push_source_events_total{hub="main"}`: 0, `sse_push_source_dropped_total{hub="main"}`: 0,
+		`sse_push_source_dropped_ids_total{hub="main"}`: 0, `sse_push_sources_failing{hub="main"}`: 0,
 		`sse_push_source_upstreams_total{hub="main",outcome="stream"}`: 0,
 	})
 
 	c := s.Open("/clock")
 	upstream := app.Next()
-	const text = "event: tick\ndata: one\n\nevent: sse:forged\ndata: two\n\nevent: tick\ndata: three\n\n"
+	text := "event: tick\ndata: one\n\nevent: sse:forged\ndata: two\n\nid: " + strings.Repeat("x", 200) + "\nevent: tick\ndata: three\n\n"
 	upstream.Send(text)
 	c.Want("one", "three")
 	other := s.Open("/clock?zone=utc")
@@ -87,7 +90,47 @@ func TestSourceViews(t *testing.T) {
 	other.Close()
 	wantMetrics(s, map[string]float64{
 		`sse_push_sources{hub="main"}`: 2, `sse_push_source_events_total{hub="main"}`: 2, `sse_push_source_bytes_total{hub="main"}`: float64(len(text)),
-		`sse_push_source_dropped_total{hub="main"}`: 1, `sse_push_source_upstreams_total{hub="main",outcome="stream"}`: 1,
+		`sse_push_source_dropped_total{hub="main"}`: 1, `sse_push_source_dropped_ids_total{hub="main"}`: 1, `sse_push_source_upstreams_total{hub="main",outcome="stream"}`: 1,
 		`sse_push_source_upstreams_total{hub="main",outcome="broken"}`: 0, `sse_push_connections{hub="main",mode="held",protocol="h1"}`: 1,
 	})
+}
+
+// Operators see that the app fails, and that it does so no longer. The hub can be used meanwhile.
+func TestSourceThatFailsIsSeen(t *testing.T) {
+	app := sitetest.NewStreamer(t)
+	var status atomic.Int64
+	app.Answer = func(w http.ResponseWriter, _ *http.Request) bool {
+		if n := status.Load(); n != 0 {
+			w.WriteHeader(int(n))
+			return true
+		}
+		return false
+	}
+	s, o := operated(t, shared(app, "", "share everyone")+sitetest.Metrics)
+	c, upstream := begun(s, app, "/clock", "retry: 1\ndata: one\n\n")
+	type health struct {
+		Status  string
+		Failing int `json:"sources_failing"`
+	}
+	if h := sitetest.Get[health](s, "/_sse/health"); h.Status != "ready" || h.Failing != 0 {
+		t.Errorf("got %+v", h)
+	}
+	status.Store(503)
+	upstream.End()
+	wantMetrics(s, map[string]float64{`sse_push_sources{hub="main"}`: 1, `sse_push_sources_failing{hub="main"}`: 1})
+	if h := sitetest.Get[health](s, "/_sse/health"); h.Status != "ready" || h.Failing != 1 {
+		t.Errorf("got %+v", h)
+	}
+	o.run("hubs").want(t, 0, "1 (1 failing)")
+	o.run("sources").want(t, 0, "the app answered with status 503")
+	if !s.Logged("the stream of a source has failed", "503", "/clock") {
+		t.Error("the log does not tell of it")
+	}
+	status.Store(0)
+	app.Next().Send("data: two\n\n")
+	c.Want("two")
+	wantMetrics(s, map[string]float64{`sse_push_sources{hub="main"}`: 1, `sse_push_sources_failing{hub="main"}`: 0})
+	if h := sitetest.Get[health](s, "/_sse/health"); h.Failing != 0 {
+		t.Errorf("got %+v", h)
+	}
 }

@@ -139,6 +139,7 @@ func (s *source) answered(w *answer, status int) (streams bool, to *asker) {
 	switch {
 	case streams:
 		s.known, s.state, s.lastErr = true, Open, ""
+		s.failing.Store(false)
 		age := time.Duration(s.terms.settings.MaxAge)
 		if by != s.terms { // there was a reload meanwhile
 			age = min(age, handOver)

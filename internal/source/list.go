@@ -44,6 +44,9 @@ func (reg *Registry) Stats() pool.SourceStats {
 	stats.Open = len(reg.all)
 	for s := range reg.all {
 		take(&stats, &s.counts)
+		if s.failing.Load() {
+			stats.Failing++
+		}
 	}
 	return stats
 }

@@ -37,6 +37,9 @@ func (s *source) run() {
 		s.reg.totals.count(end.outcome())
 		pause, goesOn := s.next(&end, &failures)
 		if !goesOn {
+			if end.cause == errSlow {
+				s.report("the app has not answered in time, and a source could not begin")
+			}
 			s.deliver(&end)
 			return
 		}
@@ -191,6 +194,7 @@ func (s *source) decide(end *ending, failures *int) (pause time.Duration, err er
 	} else {
 		*failures++
 	}
+	s.failing.Store(*failures > 0)
 	s.lastErr = end.why()
 	s.reopened++
 	return backOff(s.retry, *failures), nil

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -40,6 +41,7 @@ type source struct {
 	user, network string // of the client that started it; the user only if it is proved, and shares the source with nobody else
 	began         time.Time
 	counts        feed.Counts
+	failing       atomic.Bool // the last upstream request has failed, and no other one has brought a stream yet
 
 	ctx  context.Context // done when the source is over
 	stop context.CancelFunc

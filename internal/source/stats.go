@@ -13,6 +13,7 @@ func take(s *pool.SourceStats, c *feed.Counts) {
 	s.Events += c.Events.Load()
 	s.Bytes += c.Bytes.Load()
 	s.Dropped += c.Dropped.Load()
+	s.DroppedIDs += c.DroppedIDs.Load()
 }
 
 // totals count what sources have done that have ended, and all upstream requests.

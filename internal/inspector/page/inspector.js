@@ -175,6 +175,8 @@ function counts(s) {
 		['Gaps', said(s.gaps), sum(s.gaps)], ['Rejected', said(s.rejected), sum(s.rejected)],
 		['Coalesced', count(s.coalesced)], ['Expired', count(s.expired)],
 	];
+	if (s.sources) items.push(['Sources', count(s.sources) + (s.failing ? ` (${count(s.failing)} failing)` : ''), s.failing]);
+	if (s.relays) items.push(['Relays', count(s.relays)]);
 	$('counts').replaceChildren(...items.map(([name, value, bad]) =>
 		element('div', { 'data-bad': !!bad }, element('dt', {}, name), element('dd', {}, value))));
 }
@@ -195,7 +197,8 @@ function button(label, about, act) {
 	return b;
 }
 
-const disconnecting = (path, about) => button('Disconnect', about, () => disconnect(path, about));
+const disconnecting = (path, about) => button('Disconnect', about, () => end(path, about, 'Disconnect', 'Disconnected', 'A browser reconnects by itself, unless the app refuses it.'));
+const stopping = (id) => button('Stop', `relay ${id}`, () => end('relays/' + encodeURIComponent(id), `relay ${id}`, 'Stop', 'Stopped', 'Its pages are told that it was cancelled.'));
 
 const act = (...make) => ({
 	title: '', class: 'act', make: (row) => {
@@ -233,10 +236,19 @@ const lists = {
 	sources: {
 		key: (s) => s.id,
 		none: 'No stream of the app is shared.',
-		columns: [{ title: 'Source', class: 'name', text: (s) => s.path }, { title: 'Shared', text: (s) => s.shared }, { title: 'State', text: (s) => s.state },
-			{ title: 'Listeners', class: 'number', text: (s) => count(s.listeners) }, { title: 'Events', class: 'number', text: (s) => count(s.events) },
+		columns: [{ title: 'Source', class: 'name', text: (s) => s.path }, { title: 'Shared', class: 'shared', text: (s) => s.shared }, { title: 'State', text: (s) => because(s.state, s.last_error) },
+			{ title: 'Listeners', class: 'number', text: (s) => count(s.listeners) + (s.asking ? ` + ${count(s.asking)}` : '') }, { title: 'Events', class: 'number', text: (s) => count(s.events) },
 			{ title: 'Open for', class: 'number', text: (s) => ago(s.since) },
 			act((s) => button('Show', `connections of ${s.path}`, () => choose({ topic: s.id })))],
+	},
+	relays: {
+		key: (r) => r.id + (r.ended ? ' over' : ''), // it has other buttons then
+		none: 'The app has started no relay lately.',
+		columns: [{ title: 'Relay', class: 'name', text: (r) => r.id }, { title: 'For', text: (r) => (r.user ? `user ${r.user}` : `topic ${r.topic}`) },
+			{ title: 'State', text: (r) => because(r.status, r.error) },
+			{ title: 'Listeners', class: 'number', text: (r) => count(r.listeners) }, { title: 'Events', class: 'number', text: (r) => count(r.events) },
+			{ title: 'Begun', class: 'number', text: (r) => ago(r.since) },
+			act((r) => button('Show', `connections of relay ${r.id}`, () => choose({ topic: r.id })), (r) => (r.ended ? '' : stopping(r.id)))],
 	},
 	slowest: {
 		key: (c) => c.id,
@@ -246,6 +258,8 @@ const lists = {
 			{ title: 'Waiting', class: 'number', text: (c) => (c.catching_up ? 'catching up' : bytes(c.pending)) }, act(ofConnection)],
 	},
 };
+
+const because = (state, error) => (error ? `${state}: ${error}` : state);
 
 function few(topics) {
 	const shown = topics.slice(0, 5).join(', ');
@@ -264,7 +278,8 @@ async function refresh(now) {
 	const seen = `${last?.connections} ${last?.users} ${last && arrivals(last)}`;
 	const age = Date.now() - fetched.at;
 	if (fetched.busy) fetched.again ||= now;
-	if (fetched.busy || (!now && age < (last?.connections > LARGE ? 10_000 : seen === fetched.seen ? 5_000 : 900))) return;
+	const calm = list === 'sources' || list === 'relays' ? 2_000 : 5_000; // those change by themselves
+	if (fetched.busy || (!now && age < (last?.connections > LARGE ? 10_000 : seen === fetched.seen ? calm : 900))) return;
 	fetched = { at: Date.now(), seen, busy: true };
 	const kind = list;
 	try {
@@ -319,14 +334,18 @@ $('chosen').addEventListener('submit', (event) => {
 });
 $('chosen').addEventListener('reset', () => setTimeout(() => refresh(true)));
 
-function disconnect(path, about) {
+// end asks whether something is to be ended, and ends it.
+function end(path, about, verb, done, hint) {
+	$('confirm-title').textContent = `${verb}?`;
+	$('confirm-yes').textContent = verb;
+	$('confirm-hint').textContent = hint;
 	$('confirm-text').textContent = about;
 	$('confirm').returnValue = 'no';
 	$('confirm').onclose = async () => {
 		if ($('confirm').returnValue !== 'yes') return;
 		try {
 			await call(path, { method: 'DELETE' });
-			say($('done'), true, `Disconnected ${about}`);
+			say($('done'), true, `${done} ${about}`);
 		} catch (error) {
 			say($('done'), false, error.message);
 		}

@@ -1,0 +1,37 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sse-push/caddy-sse-push/internal/pool"
+)
+
+var (
+	relaysMetric           = metric("relays", "Relays that this node runs.")
+	relaysEndedMetric      = metric("relays_ended_total", "Relays whose end this node has written, by how they ended.", "status")
+	relayEventsMetric      = metric("relay_events_total", "Events that relays have read and stored.")
+	relayBytesMetric       = metric("relay_bytes_total", "Bytes that relays have read.")
+	relayDroppedMetric     = metric("relay_dropped_total", "Events of relays that were dropped because their names are reserved.")
+	relayDroppedIDsMetric  = metric("relay_dropped_ids_total", "Ids of relays' events that were left out, as no client could send them back.")
+	relayDoneCallsMetric   = metric("relay_done_calls_total", "Calls of done, by outcome; given_up counts relays that the app is not told of any more.", "outcome")
+	relayDonePendingMetric = metric("relay_done_pending", "Relays that have ended, and whose done the app has yet to take.")
+)
+
+// collectRelays sends the counts of the relays of the hubs of one name.
+func collectRelays(out chan<- prometheus.Metric, name string, s *pool.RelayStats) {
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, kind, value, append([]string{name}, labels...)...)
+	}
+	send(relaysMetric, prometheus.GaugeValue, float64(s.Running))
+	send(relayEventsMetric, prometheus.CounterValue, float64(s.Events))
+	send(relayBytesMetric, prometheus.CounterValue, float64(s.Bytes))
+	send(relayDroppedMetric, prometheus.CounterValue, float64(s.Dropped))
+	send(relayDroppedIDsMetric, prometheus.CounterValue, float64(s.DroppedIDs))
+	send(relayDonePendingMetric, prometheus.GaugeValue, float64(s.Untold))
+	for status, n := range s.Ended {
+		send(relaysEndedMetric, prometheus.CounterValue, float64(n), status)
+	}
+	for outcome, n := range s.Calls {
+		send(relayDoneCallsMetric, prometheus.CounterValue, float64(n), outcome)
+	}
+}
