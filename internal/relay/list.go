@@ -84,3 +84,15 @@ func (r *Registry) info(k *known) pool.Relay {
 	}
 	return i
 }
+
+// Stats implements pool.Relayer.
+func (r *Registry) Stats() pool.RelayStats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stats := r.totals.Clone()
+	stats.Running, stats.Untold = len(r.runs), len(r.due)
+	for _, x := range r.runs {
+		take(&stats, &x.counts)
+	}
+	return stats
+}
