@@ -93,6 +93,9 @@ func init() {
 //	    relay {
 //	        ...
 //	    }
+//	    mercure      [<path>] {
+//	        ...
+//	    }
 //	    history {
 //	        events   <number>|off
 //	        age      <duration>
@@ -229,7 +232,8 @@ func handlerOptions(h *Handler) []block.Option {
 			ofRoute[i].Set = func([]string) error { return errors.New("has no effect without a subscribe path: sse_push <path>") }
 		}
 	}
-	return slices.Concat(ofRoute, []block.Option{publishHeaderOption(h), internalOption(h), inspectorOption(h), relayOption(h)}, hubOptions(h))
+	return slices.Concat(ofRoute, []block.Option{publishHeaderOption(h), internalOption(h), inspectorOption(h), relayOption(h)},
+		protocolOptions(h), hubOptions(h))
 }
 
 // clientOptions say who the route's clients are, and what they may hear.

@@ -8,10 +8,16 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// plugins are the brokers that are only linked in on request, with their packages.
-var plugins = map[string]string{
-	"nats":  "broker/natsbroker",
-	"redis": "broker/redisbroker",
+// brokerPlugins and protocolPlugins are what is only linked in on request, with the packages.
+var (
+	brokerPlugins   = map[string]string{"nats": "broker/natsbroker", "redis": "broker/redisbroker"}
+	protocolPlugins = map[string]string{"mercure": "mercure"}
+)
+
+// notLinked returns an error that says how to link in what a line needs.
+func notLinked(d *caddyfile.Dispenser, name, pkg string) error {
+	const module = "github.com/sse-push/caddy-sse-push"
+	return d.Errf("%s is not linked in; build with: xcaddy build --with %s --with %s/%s", name, module, module, pkg)
 }
 
 // parseBroker passes `<name> [<args...>] {…}` on to the broker of that name.
@@ -19,11 +25,11 @@ func parseBroker(d *caddyfile.Dispenser, h *Handler) error {
 	if !d.NextArg() {
 		return d.Errf("broker: missing argument; write: broker <name> [<args...>]")
 	}
-	const namespace, module = "sse_push.brokers.", "github.com/sse-push/caddy-sse-push"
+	const namespace = "sse_push.brokers."
 	name := d.Val()
 	if _, err := caddy.GetModule(namespace + name); err != nil {
-		if pkg := plugins[name]; pkg != "" {
-			return d.Errf("broker: %s is not linked in; build with: xcaddy build --with %s --with %s/%s", name, module, module, pkg)
+		if pkg := brokerPlugins[name]; pkg != "" {
+			return notLinked(d, "broker: "+name, pkg)
 		}
 		return d.Errf("broker: %q is not known; linked in: %s", name, strings.Join(brokerNames(), ", "))
 	}

@@ -16,6 +16,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/standard"
 
 	_ "github.com/sse-push/caddy-sse-push"
+	_ "github.com/sse-push/caddy-sse-push/mercure"
 )
 
 func init() { caddy.RegisterModule(testBroker{}) }

@@ -17,6 +17,10 @@ import (
 
 // ServeHTTP hands a request to the part of the handler whose route it belongs to, and passes all others on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if p, own := h.protocols.of(r); p != nil {
+		p.ServeHTTP(w, request.WithURL(r, own))
+		return nil
+	}
 	route, own := h.route(r)
 	switch route {
 	case subscribeRoute:
@@ -61,21 +65,17 @@ const (
 // route returns the route that a request belongs to, and the URL by which it does. It is not part of ServeHTTP, since it needs much
 // of the stack, which a stream over HTTP/2 would keep.
 func (h *Handler) route(r *http.Request) (int, *url.URL) {
-	// A site-wide try_files or rewrite runs earlier, so the URL that the client sent counts as well.
-	urls := []*url.URL{r.URL}
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		urls = append(urls, original.URL)
-	}
+	urls := request.URLs(r)
 	if h.Internal != nil {
 		for _, u := range urls {
-			if isBelow(u, h.Internal.Prefix) {
+			if request.URLIsBelow(u, h.Internal.Prefix) {
 				return internalRoute, u
 			}
 		}
 	}
 	if h.Inspector != nil {
 		for _, u := range urls {
-			if isBelow(u, h.Inspector.Path) {
+			if request.URLIsBelow(u, h.Inspector.Path) {
 				return inspectorRoute, u
 			}
 		}
@@ -95,11 +95,6 @@ func (h *Handler) route(r *http.Request) (int, *url.URL) {
 		}
 	}
 	return noRoute, r.URL
-}
-
-// isBelow reports whether a URL's path is at or below a prefix, as it stands or cleaned: the next handlers may use either.
-func isBelow(u *url.URL, prefix string) bool {
-	return request.IsBelow(u.Path, prefix) || request.IsBelow(path.Clean("/"+u.Path), prefix)
 }
 
 // serveInternal answers all requests below the internal prefix: none is passed on.

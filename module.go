@@ -75,6 +75,9 @@ type Handler struct {
 	// Lets the app behind publish by a header of its answers. Default: not at all.
 	PublishHeader *upstream.PublishHeader `json:"publish_header,omitempty"`
 
+	// Protocols of other products that the hub speaks as well, on paths of their own, by name: `mercure`. Default: none.
+	ProtocolsRaw caddy.ModuleMap `json:"protocols,omitempty" caddy:"namespace=sse_push.protocols" placeholders:"guest"`
+
 	// Origins (scheme, host and port, exactly as a browser sends them) whose pages may subscribe from another
 	// origin, with credentials. A lone `*` allows every origin, without credentials. Default: only pages of the same host.
 	CORSOrigins []string `json:"cors_origins,omitempty"`
@@ -94,6 +97,7 @@ type Handler struct {
 	guard     *guard.Guard     // nil without an internal route
 	inspector *inspector.Page  // nil without an inspector
 	relays    *relay.Config    // nil without relay
+	protocols protocols
 	log       *zap.Logger
 }
 
@@ -114,6 +118,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.fillIn(caddy.NewReplacer()); err != nil {
 		return err
 	}
+	if name, err := h.protocols.load(ctx, h.ProtocolsRaw); err != nil {
+		return h.placed("protocols."+name, fmt.Errorf("%s: %w", name, err))
+	}
 	h.log = ctx.Logger().With(zap.String("hub", cmp.Or(h.Hub, "default")))
 	settings := h.Settings // loading the broker takes its JSON away
 	h.SetDefaults()
@@ -127,7 +134,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}, h.log, complaints); err != nil {
 		return err
 	}
-	policy, err := guard.NewCORS(h.CORSOrigins, h.chain.ClientHeaders()...)
+	policy, err := guard.NewCORS(h.CORSOrigins, h.chain.ClientHeaders(), nil)
 	if err != nil {
 		return fmt.Errorf("cors_origins: %w", err)
 	}
@@ -157,6 +164,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if h.Path != "" {
 		h.subscribe = subscribe.New(subscribe.Config{Path: h.Path, Timing: h.Timing, Chain: h.chain, CORS: policy, Hub: h.hub, Beside: relay.Beside(h.hub), Log: h.log})
+		h.hub.AddRoute(h.subscribe)
+	}
+	if err := h.protocols.attach(subscribe.Site{Timing: h.Timing, Hub: h.hub, Log: h.log}); err != nil {
+		return err
 	}
 	if h.PublishHeader != nil || h.Upstream || h.TwoWay {
 		h.upstream = upstream.New(upstream.Config{
@@ -164,7 +175,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		})
 	}
 	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if ok && h.Path != "" {
+	if ok && (h.Path != "" || len(h.protocols) > 0) {
 		srv.RegisterConnContext(subscribe.WithConn)
 		app.(*App).serves[srv] = true
 	}

@@ -30,6 +30,7 @@ var samples = map[string]sample{
 	"hub":            {subscribing("hub %s"), "main"},
 	"client_key":     {subscribing("client_key %s"), secretSample},
 	"presence.topic": {subscribing("presence %s"), "room"},
+	"protocols":      {subscribing("mercure {\ncookie_name %s\npublisher_jwt " + secretSample + "\nanonymous\n}"), "chat_token"},
 	"broker":         {subscribing("broker file %s"), "/var/lib/sse_push"},
 
 	"users.source":            {subscribing("user %s name"), "query"},

@@ -31,6 +31,9 @@ func (h *Handler) OwnPaths() (paths []reach.Path) {
 	if h.Inspector != nil {
 		paths = append(paths, reach.Path{Name: "inspector", Path: h.Inspector.Path + "/"})
 	}
+	for _, p := range h.protocols {
+		paths = append(paths, p.paths...)
+	}
 	return paths
 }
 

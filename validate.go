@@ -13,8 +13,8 @@ import (
 
 // check reports what is wrong with the options, alone and together. It makes no difference whether defaults have been filled in.
 func (h *Handler) check() error {
-	if h.Path == "" && h.Internal == nil && h.PublishHeader == nil && h.Inspector == nil {
-		return errors.New("neither a subscribe path nor an internal route nor publish_header nor inspector is given: it would do nothing")
+	if h.Path == "" && h.Internal == nil && h.PublishHeader == nil && h.Inspector == nil && len(h.ProtocolsRaw) == 0 {
+		return errors.New("neither a subscribe path nor an internal route nor publish_header nor inspector nor mercure is given: it would do nothing")
 	}
 	if err := h.Settings.Check(); err != nil {
 		return err
@@ -59,6 +59,9 @@ func (h *Handler) check() error {
 		if err := h.checkInspector(); err != nil {
 			return fmt.Errorf("inspector: %w", err)
 		}
+	}
+	if err := h.protocols.check(h.Path, h.Internal, h.Inspector); err != nil {
+		return err
 	}
 	if h.Upstream && (len(h.Users) > 0 || h.Anonymous || len(h.Topics) > 0) {
 		return errors.New("upstream: the app says who a client is and what it hears, so users, anonymous and topics must not be given")

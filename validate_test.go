@@ -26,7 +26,7 @@ func TestCheck(t *testing.T) {
 		{`{` + subscribe + `, "source": {"replay": "0"}}`, `source: replay: "0" must be last, off, or a number`},
 		{`{` + subscribe + `, "source": {"share": "all"}}`, `source: share: "all" is not known`},
 
-		{`{}`, "neither a subscribe path nor an internal route nor publish_header nor inspector is given"},
+		{`{}`, "neither a subscribe path nor an internal route nor publish_header nor inspector nor mercure is given"},
 		{`{"anonymous": true, "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "anonymous: has no effect without a subscribe path"},
 		{`{"users": [{"source": "query", "name": "u"}], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "users: has no effect without a subscribe path"},
 		{`{"topics": ["a"], "internal": {"prefix": "/_sse", "allow": ["loopback"]}}`, "topics: has no effect without a subscribe path"},

@@ -14,15 +14,17 @@ import (
 // CORS decides which pages may subscribe.
 type CORS struct{ cors *cors.Cors }
 
-// NewCORS returns a policy for pages of other origins. They may send the given headers besides those that every client sends.
-func NewCORS(origins []string, headers ...string) (*CORS, error) {
+// NewCORS returns a policy for pages of other origins. They may send some headers besides those that every client sends, and read some
+// of the answers'.
+func NewCORS(origins, sent, read []string) (*CORS, error) {
 	if err := CheckCORS(origins); err != nil {
 		return nil, err
 	}
 	options := cors.Options{
 		AllowedOrigins:   origins,
 		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost, "QUERY"},
-		AllowedHeaders:   append(headers, "Last-Event-ID", "Cache-Control", "Content-Type", "Authorization"),
+		AllowedHeaders:   append(slices.Clip(sent), "Last-Event-ID", "Cache-Control", "Content-Type", "Authorization"),
+		ExposedHeaders:   read,
 		AllowCredentials: !slices.Contains(origins, "*"),
 		MaxAge:           600,
 	}
@@ -46,8 +48,13 @@ func (c *CORS) Handle(w http.ResponseWriter, r *http.Request) (done bool, p *pro
 			return false, problem.New(http.StatusForbidden, "pages of this origin may not subscribe here (cors_origins)")
 		}
 	}
+	return c.Announce(w, r), nil
+}
+
+// Announce is Handle for requests that any page may send: their pages may only read the answers if the policy says so.
+func (c *CORS) Announce(w http.ResponseWriter, r *http.Request) (done bool) {
 	c.cors.HandlerFunc(w, r)
-	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "", nil
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
 // Allows reports whether pages of an origin other than the request's own may subscribe.

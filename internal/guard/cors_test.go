@@ -49,7 +49,7 @@ func TestCORS(t *testing.T) {
 		{"any, null", []string{"*"}, "push.example.com", "null", "*"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			policy, err := NewCORS(test.origins)
+			policy, err := NewCORS(test.origins, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,7 +105,7 @@ func expect(t *testing.T, h http.Header, name, want string) {
 
 // A preflight for what is not allowed gets an answer that allows nothing.
 func TestCORSPreflightRefused(t *testing.T) {
-	policy, err := NewCORS([]string{"https://app.example.com"})
+	policy, err := NewCORS([]string{"https://app.example.com"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestCORSPreflightRefused(t *testing.T) {
 
 // An OPTIONS that is no preflight is left to the handler.
 func TestCORSOptions(t *testing.T) {
-	policy, err := NewCORS(nil)
+	policy, err := NewCORS(nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestCORSOptions(t *testing.T) {
 
 // One page has one origin.
 func TestCORSTwoOrigins(t *testing.T) {
-	policy, err := NewCORS([]string{"https://app.example.com"})
+	policy, err := NewCORS([]string{"https://app.example.com"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestCORSTwoOrigins(t *testing.T) {
 
 // A page must be able to read why it is refused.
 func TestCORSOnErrors(t *testing.T) {
-	policy, err := NewCORS([]string{"https://app.example.com"})
+	policy, err := NewCORS([]string{"https://app.example.com"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestCORSOnErrors(t *testing.T) {
 
 func TestCORSOriginsAreChecked(t *testing.T) {
 	for _, origins := range [][]string{{"https://app.example.com/"}, {"*", "https://app.example.com"}, {"null"}} {
-		if _, err := NewCORS(origins); err == nil {
+		if _, err := NewCORS(origins, nil, nil); err == nil {
 			t.Errorf("%q: no error", origins)
 		}
 	}

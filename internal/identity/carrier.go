@@ -48,7 +48,7 @@ func carried(from []Carrier, r *attempt) (string, error) {
 		case "header":
 			values = r.Header[textproto.CanonicalMIMEHeaderKey(c.Name)]
 			if strings.EqualFold(c.Name, "Authorization") {
-				values = bearer(values)
+				values = Bearer(values)
 			}
 		}
 		switch {
@@ -72,10 +72,10 @@ func carryingHeaders(from []Carrier) (names []string) {
 	return names
 }
 
-// bearer returns the tokens of Authorization headers. Other schemes are not ours.
-func bearer(lines []string) (tokens []string) {
+// Bearer returns the tokens of Authorization headers; "" for one without a token. Other schemes are not ours.
+func Bearer(lines []string) (tokens []string) {
 	for _, line := range lines {
-		if scheme, token, ok := strings.Cut(line, " "); ok && strings.EqualFold(scheme, "Bearer") {
+		if scheme, token, _ := strings.Cut(line, " "); strings.EqualFold(scheme, "Bearer") {
 			tokens = append(tokens, strings.TrimSpace(token))
 		}
 	}

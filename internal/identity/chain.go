@@ -127,9 +127,7 @@ func (c *Chain) refused(s *source, r *attempt, err error) *problem.Problem {
 		c.complaints.Log(c.log, level, "user "+s.Source+" refused: "+e.cause, fields...)
 	}
 	if e.status == 0 {
-		p := problem.RetryLater(http.StatusServiceUnavailable, e.again, "no stream just now (%s)", e.public)
-		p.Again = e.public
-		return p
+		return tryAgain(e)
 	}
 	return problem.New(e.status, "the user (%s) is refused: %s", s.Source, e.public)
 }

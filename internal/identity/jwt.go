@@ -95,15 +95,25 @@ func (j *JWT) Check() error {
 			return fmt.Errorf("secret number %d: %w", i+1, err)
 		}
 	}
+	if err := CheckAlgorithms(j.Algorithms); err != nil {
+		return err
+	}
 	for _, alg := range j.Algorithms {
-		switch kind, ok := algorithms[alg]; {
-		case !ok:
-			return fmt.Errorf("algorithms: %q is none of HS256, RS256, PS256, ES256 and the like, and EdDSA", alg)
-		case j.JWKS != "" && kind == "a secret":
+		if j.JWKS != "" && algorithms[alg] == "a secret" {
 			return fmt.Errorf("algorithms: %s needs a secret, and a key set holds none", alg)
 		}
 	}
 	return checkCarriers(j.From)
+}
+
+// CheckAlgorithms reports an algorithm that is not known.
+func CheckAlgorithms(names []string) error {
+	for _, alg := range names {
+		if algorithms[alg] == "" {
+			return fmt.Errorf("algorithms: %q is none of HS256, RS256, PS256, ES256 and the like, and EdDSA", alg)
+		}
+	}
+	return nil
 }
 
 // CheckPublicKey reports what is wrong with a public key. A text with placeholders that are filled in later passes.

@@ -16,8 +16,17 @@ import (
 
 // read checks a token and returns its grant.
 func (v *jwtVerifier) read(ctx context.Context, text string) (*Grant, error) {
+	g, claims, err := v.verified(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return g, v.fill(g, claims)
+}
+
+// verified checks a token, and returns a grant that says only what vouches for it.
+func (v *jwtVerifier) verified(ctx context.Context, text string) (*Grant, jwt.MapClaims, error) {
 	if len(text) > maxToken {
-		return nil, invalid("too long")
+		return nil, nil, invalid("too long")
 	}
 	g, claims, tried, err := v.parse(ctx, text)
 	// A token that names no key may be signed with one that only a newer set has: that of a fetch under way, or of the next one.
@@ -27,22 +36,22 @@ func (v *jwtVerifier) read(ctx context.Context, text string) (*Grant, error) {
 		}
 		if missed := v.set.missed(ctx, text, tried); missed != nil {
 			if isTemporary(missed) {
-				return nil, missed
+				return nil, nil, missed
 			}
 			break
 		}
 		g, claims, tried, err = v.parse(ctx, text)
 	}
 	if err != nil {
-		return nil, v.refusal(err, claims)
+		return nil, nil, v.refusal(err, claims)
 	}
 	if err := checkTokenText(text); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if issuer, err := claims.GetIssuer(); len(v.issuers) > 0 && (err != nil || !slices.Contains(v.issuers, issuer)) {
-		return nil, invalid("issued by someone else (iss)")
+		return nil, nil, invalid("issued by someone else (iss)")
 	}
-	return g, v.fill(g, claims)
+	return g, claims, nil
 }
 
 // checkTokenText refuses a token whose text the library changes as it decodes it. The token must have passed the library.
@@ -80,11 +89,25 @@ func (v *jwtVerifier) parse(ctx context.Context, text string) (g *Grant, claims 
 	return g, claims, tried, err
 }
 
+// expiry returns when a token expires; the zero time if it does not.
+func expiry(claims jwt.MapClaims) (time.Time, error) {
+	exp, err := claims.GetExpirationTime()
+	switch {
+	case err != nil || exp != nil && (exp.Unix() <= 0 || exp.Unix() > maxTime):
+		return time.Time{}, invalid("exp is not a time in seconds since 1970")
+	case exp == nil:
+		return time.Time{}, nil
+	}
+	return exp.Time, nil
+}
+
 // fill reads the claims of a valid token into its grant.
 func (v *jwtVerifier) fill(g *Grant, claims jwt.MapClaims) error {
-	if exp, err := claims.GetExpirationTime(); err != nil || exp != nil && (exp.Unix() <= 0 || exp.Unix() > maxTime) {
-		return invalid("exp is not a time in seconds since 1970")
-	} else if exp != nil {
+	exp, err := expiry(claims)
+	if err != nil {
+		return err
+	}
+	if !exp.IsZero() {
 		g.Expires = exp.Add(v.leeway)
 	}
 	raw, err := json.Marshal(claims[v.user])

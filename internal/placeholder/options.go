@@ -137,6 +137,12 @@ func each(o Option, visit func(Option) error) error {
 				return err
 			}
 		}
+	case reflect.Map:
+		for _, name := range v.MapKeys() {
+			if err := each(Option{o.Name + "." + name.String(), o.Treatment, v.MapIndex(name)}, visit); err != nil {
+				return err
+			}
+		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			field := v.Type().Field(i)

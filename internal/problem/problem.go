@@ -24,10 +24,11 @@ type Problem struct {
 	Field  string `json:"field,omitempty"` // the field at fault
 	Index  *int   `json:"index,omitempty"` // the item at fault in a batch, counted from 0
 
-	allow []string      // the methods of a 405
-	After time.Duration `json:"-"` // the Retry-After of a 429 or a 503; default: 1s
-	Again string        `json:"-"` // why a client is rejected that may come again; "" if it may not
-	Cause error         `json:"-"` // the error that an answer on the subscribe route reports
+	allow     []string      // the methods of a 405
+	Challenge string        `json:"-"` // the WWW-Authenticate header; default: Bearer, for a 401
+	After     time.Duration `json:"-"` // the Retry-After of a 429 or a 503; default: 1s
+	Again     string        `json:"-"` // why a client is rejected that may come again; "" if it may not
+	Cause     error         `json:"-"` // the error that an answer on the subscribe route reports
 }
 
 // New returns a problem. It has no detail if the format is empty.
@@ -79,20 +80,27 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	if err != nil { // no value of these types fails
 		panic(err)
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
+	p.SetHeaders(w.Header())
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// SetHeaders sets the headers of the problem's answer in any form.
+func (p *Problem) SetHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
-	switch p.Status {
-	case http.StatusUnauthorized:
+	if p.Challenge != "" {
+		h.Set("WWW-Authenticate", p.Challenge)
+	} else if p.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer")
+	}
+	switch p.Status {
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", strings.Join(p.allow, ", "))
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		seconds := max(1, (p.After+time.Second-1)/time.Second)
 		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
-	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(body, '\n'))
 }
 
 // Clip returns a text that a client sent, shortened so that an answer can repeat it.

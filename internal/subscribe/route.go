@@ -39,16 +39,14 @@ type Route struct {
 	shared *pool.Arrival // for all connections that have nothing of their own to keep
 }
 
-// New returns a route of a hub, and adds it to the hub's routes.
+// New returns a route of a hub. It does not add the route to the hub.
 func New(c Config) *Route {
-	route := &Route{
+	return &Route{
 		path: c.Path, chain: c.Chain, cors: c.CORS, hub: c.Hub, beside: c.Beside, log: c.Log,
 		heartbeat: time.Duration(c.Timing.Heartbeat), writeTimeout: time.Duration(c.Timing.WriteTimeout),
 		retryMin: time.Duration(c.Timing.RetryMin), retryMax: time.Duration(c.Timing.RetryMax),
 		shared: &pool.Arrival{Path: c.Path},
 	}
-	c.Hub.AddRoute(route)
-	return route
 }
 
 // Path implements pool.Route.
