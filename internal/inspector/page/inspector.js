@@ -236,18 +236,18 @@ const lists = {
 	sources: {
 		key: (s) => s.id,
 		none: 'No stream of the app is shared.',
-		columns: [{ title: 'Source', class: 'name', text: (s) => s.path }, { title: 'Shared', class: 'shared', text: (s) => s.shared }, { title: 'State', text: (s) => because(s.state, s.last_error) },
+		columns: [{ title: 'Source', class: 'name', text: (s) => s.path }, { title: 'Shared', class: 'shared', text: (s) => s.shared }, { title: 'State', bad: (s) => s.last_error, text: (s) => because(s.state, s.last_error) },
 			{ title: 'Listeners', class: 'number', text: (s) => count(s.listeners) + (s.asking ? ` + ${count(s.asking)}` : '') }, { title: 'Events', class: 'number', text: (s) => count(s.events) },
-			{ title: 'Open for', class: 'number', text: (s) => ago(s.since) },
+			{ title: 'Open for', class: 'number time', text: (s) => ago(s.since) },
 			act((s) => button('Show', `connections of ${s.path}`, () => choose({ topic: s.id })))],
 	},
 	relays: {
 		key: (r) => r.id + (r.ended ? ' over' : ''), // it has other buttons then
 		none: 'The app has started no relay lately.',
-		columns: [{ title: 'Relay', class: 'name', text: (r) => r.id }, { title: 'For', text: (r) => (r.user ? `user ${r.user}` : `topic ${r.topic}`) },
-			{ title: 'State', text: (r) => because(r.status, r.error) },
+		columns: [{ title: 'Relay', class: 'name', text: (r) => r.id }, { title: 'For', class: 'audience', full: true, text: (r) => (r.user ? `user ${r.user}` : `topic ${r.topic}`) },
+			{ title: 'State', bad: (r) => r.status === 'failed' || r.status === 'interrupted', text: (r) => because(r.status, r.error) },
 			{ title: 'Listeners', class: 'number', text: (r) => count(r.listeners) }, { title: 'Events', class: 'number', text: (r) => count(r.events) },
-			{ title: 'Begun', class: 'number', text: (r) => ago(r.since) },
+			{ title: 'Age', class: 'number time', text: (r) => ago(r.since) },
 			act((r) => button('Show', `connections of relay ${r.id}`, () => choose({ topic: r.id })), (r) => (r.ended ? '' : stopping(r.id)))],
 	},
 	slowest: {

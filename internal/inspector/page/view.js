@@ -118,6 +118,7 @@ export function fill(body, columns, rows, key) {
 		there.delete(k);
 		columns.forEach((column, i) => {
 			if (column.make) return;
+			if (column.bad) tr.children[i].toggleAttribute('data-bad', !!column.bad(row));
 			const text = column.text(row);
 			if (tr.children[i].textContent === text) return;
 			tr.children[i].textContent = text;
