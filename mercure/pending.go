@@ -11,11 +11,6 @@ func (e *endpoint) subscribe(w http.ResponseWriter, r *http.Request) {
 	e.pending(w, p)
 }
 
-func (e *endpoint) publish(w http.ResponseWriter, r *http.Request) {
-	_, _, p := e.publisher(r, r.URL.Query())
-	e.pending(w, p)
-}
-
 func (e *endpoint) subscriptions(w http.ResponseWriter, r *http.Request) {
 	e.subscribe(w, r)
 }

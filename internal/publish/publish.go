@@ -10,6 +10,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/decode"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/patience"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -56,24 +57,38 @@ func All(ctx context.Context, theHub *hub.Hub, d *decode.Decoder, permits func(*
 	}
 }
 
+// One stores a record that the caller has made and checked, and returns its position.
+func One(ctx context.Context, theHub *hub.Hub, record broker.Record) (broker.Position, *problem.Problem) {
+	timed := patience.New(ctx, Timeout)
+	defer timed.Stop()
+	result := store(timed, theHub, []broker.Record{record})[0]
+	if result.Err != nil {
+		return broker.Position{}, refusal(result.Err)
+	}
+	return result.Position, nil
+}
+
 // answerTo returns the answer for an event that the broker has stored or refused. index is its place in the batch.
 func answerTo(r broker.Result, d *decode.Decoder, index int) Answer {
 	if r.Err == nil {
 		return Answer{ID: r.Position.String()}
 	}
-	var p *problem.Problem
-	switch {
-	case errors.Is(r.Err, broker.ErrKeyReused):
-		p = problem.New(http.StatusUnprocessableEntity, "%v", r.Err).OfField("idempotency_key")
-	case errors.Is(r.Err, broker.ErrOverloaded):
-		p = problem.RetryLater(http.StatusTooManyRequests, time.Second, "%v", r.Err)
-	case errors.Is(r.Err, broker.ErrFull):
-		p = problem.New(http.StatusInsufficientStorage, "%v", r.Err)
-	default:
-		p = problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", r.Err)
-	}
+	p := refusal(r.Err)
 	if d.Batch {
 		p.AtIndex(index)
 	}
 	return Answer{Error: p}
+}
+
+// refusal returns the problem of an event that the broker has not stored, or not for sure.
+func refusal(err error) *problem.Problem {
+	switch {
+	case errors.Is(err, broker.ErrKeyReused):
+		return problem.New(http.StatusUnprocessableEntity, "%v", err).OfField("idempotency_key")
+	case errors.Is(err, broker.ErrOverloaded):
+		return problem.RetryLater(http.StatusTooManyRequests, time.Second, "%v", err)
+	case errors.Is(err, broker.ErrFull):
+		return problem.New(http.StatusInsufficientStorage, "%v", err)
+	}
+	return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
 }
