@@ -147,6 +147,11 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err != nil {
 		return nil, err
 	}
+	for _, o := range timingOptions(handler) {
+		if at, given := lines[o.Name()]; given && handler.Path == "" && len(handler.protocols) == 0 {
+			return nil, at.Wrap(fmt.Errorf("%s: %w", o.Name(), errNoPath))
+		}
+	}
 	if err := handler.check(); err != nil {
 		return nil, directive.Wrap(err)
 	}
@@ -220,19 +225,25 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 	return nil
 }
 
+var errNoPath = errors.New("has no effect without a subscribe path: sse_push <path>")
+
 // handlerOptions returns the lines that the directive's block may hold.
 func handlerOptions(h *Handler) []block.Option {
-	ofRoute := slices.Concat(clientOptions(h), streamOptions(h), []block.Option{
+	ofRoute := slices.Concat(clientOptions(h), []block.Option{
+		{Usage: "cors_origins <origin...>", Min: 1, Max: block.Many, Set: func(args []string) error {
+			h.CORSOrigins = args
+			return guard.CheckCORS(placeholder.Settled(args...))
+		}},
 		block.Flag("upstream", &h.Upstream),
 		block.Flag("two_way", &h.TwoWay),
 		sourceOption(h),
 	})
 	if h.Path == "" {
 		for i := range ofRoute {
-			ofRoute[i].Set = func([]string) error { return errors.New("has no effect without a subscribe path: sse_push <path>") }
+			ofRoute[i].Set = func([]string) error { return errNoPath }
 		}
 	}
-	return slices.Concat(ofRoute, []block.Option{publishHeaderOption(h), internalOption(h), inspectorOption(h), relayOption(h)},
+	return slices.Concat(ofRoute, timingOptions(h), []block.Option{publishHeaderOption(h), internalOption(h), inspectorOption(h), relayOption(h)},
 		protocolOptions(h), hubOptions(h))
 }
 
@@ -245,8 +256,8 @@ func clientOptions(h *Handler) []block.Option {
 	}
 }
 
-// streamOptions say how the route holds streams.
-func streamOptions(h *Handler) []block.Option {
+// timingOptions say how streams are kept alive, those of protocols included.
+func timingOptions(h *Handler) []block.Option {
 	return []block.Option{
 		{Usage: "heartbeat <duration>", Min: 1, Max: 1, Set: func(args []string) error {
 			if err := block.SetDuration(&h.Heartbeat)(args); err != nil {
@@ -268,10 +279,6 @@ func streamOptions(h *Handler) []block.Option {
 				return err
 			}
 			return h.CheckWriteTimeout()
-		}},
-		{Usage: "cors_origins <origin...>", Min: 1, Max: block.Many, Set: func(args []string) error {
-			h.CORSOrigins = args
-			return guard.CheckCORS(placeholder.Settled(args...))
 		}},
 	}
 }

@@ -88,13 +88,14 @@ func (s snippet) run(t *testing.T, pairs ...string) (output string) {
 // documents are what is read by who uses the product.
 var documents = []string{
 	"README.md", "CONTRIBUTING.md", "docs/brokers.md", "docs/security.md", "docs/operations.md", "docs/doctor.md", "docs/commands.md",
-	"docs/sources.md", "docs/relays.md",
+	"docs/sources.md", "docs/relays.md", "docs/mercure.md",
 	"examples/php/README.md", "examples/php/redis-direct/README.md", "examples/cluster/README.md",
 }
 
 // Each snippet is at least what it says to be.
 func TestSnippetsAreValid(t *testing.T) {
-	for _, name := range []string{"SSE_PUSH_TICKET_SECRET", "SSE_PUSH_JWT_SECRET", "SSE_PUSH_CLIENT_KEY", "SSE_PUSH_INSPECTOR", "SSE_PUSH_TOKEN", "SSE_PUSH_RELAY_SECRET", "OPENAI_KEY", "REDIS_PASSWORD"} {
+	for _, name := range []string{"SSE_PUSH_TICKET_SECRET", "SSE_PUSH_JWT_SECRET", "SSE_PUSH_CLIENT_KEY", "SSE_PUSH_INSPECTOR", "SSE_PUSH_TOKEN", "SSE_PUSH_RELAY_SECRET", "OPENAI_KEY", "REDIS_PASSWORD",
+		"MERCURE_PUBLISHER_JWT_KEY", "MERCURE_SUBSCRIBER_JWT_KEY"} {
 		t.Setenv(name, strings.Repeat("x", 32))
 	}
 	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml"}
