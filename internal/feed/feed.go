@@ -144,6 +144,12 @@ func (f *Feed) Gap(reason string) error {
 	return f.appendWaiting()
 }
 
+// Settle waits until Stored has been called with every event that the log has taken so far.
+func (f *Feed) Settle() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+}
+
 // LastEventID returns the id by which the upstream can be resumed; "" if there is none that a request can hold.
 func (f *Feed) LastEventID() string {
 	f.mu.Lock()

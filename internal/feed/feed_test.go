@@ -350,3 +350,40 @@ func TestCounts(t *testing.T) {
 		t.Error("there is no last event")
 	}
 }
+
+// held is a log that takes events when it is let to.
+type held struct{ entered, release chan struct{} }
+
+func (h held) Publish(_ context.Context, records []broker.Record) []broker.Result {
+	close(h.entered)
+	<-h.release
+	return make([]broker.Result, len(records))
+}
+
+// Settle returns when Stored knows of what the log has taken, of which others may have heard already.
+func TestSettle(t *testing.T) {
+	l := held{make(chan struct{}), make(chan struct{})}
+	var seen []string
+	f := feed.New(t.Context(), feed.Config{Log: l, Topic: "t", Event: 64, Wait: time.Minute, Stored: func(r *broker.Record, _ broker.Position) {
+		seen = append(seen, string(r.Data))
+	}})
+	f.Settle() // nothing is on its way
+	written := make(chan error, 1)
+	go func() {
+		_, err := f.Write([]byte("data: 1\n\n"))
+		written <- err
+	}()
+	<-l.entered
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		if f.Settle(); !slices.Equal(seen, []string{"1"}) {
+			t.Errorf("Settle returned when Stored had been called with %q", seen)
+		}
+	}()
+	close(l.release)
+	<-settled
+	if err := errors.Join(<-written, f.Close()); err != nil {
+		t.Error(err)
+	}
+}

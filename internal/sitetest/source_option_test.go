@@ -23,7 +23,6 @@ func TestSourceReplay(t *testing.T) {
 			upstream.Send("event: a\ndata: 1\n\ndata: 2\n\nevent: a\ndata: 3\n\nid: x\ndata: 4\n\n")
 			c.Want("1", "2", "3", "4")
 			last := c.LastID
-			wantEvents(t, 4)
 			fresh, foreign := s.Open("/clock"), s.Resume("/clock", "abc.5")
 			foreign.WantGap("unknown")
 			fresh.Want(want...)
@@ -51,7 +50,6 @@ func TestSourceReplayBound(t *testing.T) {
 			want = append(want, fmt.Sprint(i))
 		}
 	}
-	wantEvents(t, 20)
 	n := s.Open("/clock")
 	n.Want(want...)
 	upstream.Send("data: end\n\n")

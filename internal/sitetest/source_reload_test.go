@@ -24,7 +24,6 @@ func TestSourceReloads(t *testing.T) {
 		data := fmt.Sprint(i)
 		upstream.Send("data: " + data + "\n\n")
 		c.Want(data)
-		wantEvents(t, i+1)
 		n := s.Open("/clock")
 		n.Want(data)
 		n.Close()
@@ -59,7 +58,6 @@ func TestSourceOpensByNewConfig(t *testing.T) {
 	}
 	upstream.Send("data: three\n\n")
 	c.Want("three")
-	wantEvents(t, 3)
 	other := s.Open("/clock?a=1", "Cookie", "session=1", "X-Mine", "2")
 	other.Want("three")
 	upstream.End()

@@ -112,13 +112,6 @@ func TestSourceIsNotFor(t *testing.T) {
 // sources returns what operators see of the sources of the one hub.
 func sources() []pool.Source { return pool.Live()[0].SourceList() }
 
-// wantEvents waits until the source knows of so many events. Those who listen get an event a moment before newcomers hear it as the
-// newest.
-func wantEvents(t *testing.T, n int) {
-	t.Helper()
-	brokertest.Eventually(t, "the source knows of all events", func() bool { return sources()[0].Events == uint64(n) })
-}
-
 // opening asks for a stream, which may have to wait for the app.
 func opening(s *sitetest.Site, target string, headers ...string) <-chan *sitetest.Client {
 	c := make(chan *sitetest.Client, 1)

@@ -91,6 +91,7 @@ func (s *source) open() (end ending) {
 	f := feed.New(s.ctx, feed.Config{
 		Log: s.log, Topic: s.id, Event: int(s.terms.settings.Event), Wait: logWait, LastEventID: lastID, Stored: s.stored, Counts: &s.counts,
 	})
+	s.feed = f
 	s.mu.Unlock()
 
 	w := &answer{source: s, feed: f, pass: mark, header: http.Header{}}

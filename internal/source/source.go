@@ -55,11 +55,12 @@ type source struct {
 	known    bool       // there was an answer that is a stream
 	visitors []*visitor // the newest last; one that listens, or is about to, if there is any
 	cancel   context.CancelCauseFunc
-	opened   time.Time // when the present upstream request was made
-	renew    time.Time // when it is to be ended, to make another one; zero if it is not open
-	midway   bool      // an event has begun
-	unheard  time.Time // since when nobody listens; zero if somebody does
-	leaving  time.Time // since when the upstream is to be closed; zero if it is not
+	feed     *feed.Feed // of the newest upstream request; nil before the first
+	opened   time.Time  // when the present upstream request was made
+	renew    time.Time  // when it is to be ended, to make another one; zero if it is not open
+	midway   bool       // an event has begun
+	unheard  time.Time  // since when nobody listens; zero if somebody does
+	leaving  time.Time  // since when the upstream is to be closed; zero if it is not
 	reopened int
 	lastErr  string
 	over     error // why the source has ended; nil if it has not
@@ -129,9 +130,15 @@ func (s *source) leave(a *asker) {
 	}
 }
 
-// opening returns how the stream of a newcomer begins. One that has waited for the first answer hears all that has followed, however
-// late it subscribes.
+// opening returns how the stream of a newcomer begins: with nothing older than what others have already heard. One that has waited for
+// the first answer hears all that has followed, however late it subscribes.
 func (s *source) opening(a *asker) *hub.Opening {
+	s.mu.Lock()
+	f := s.feed
+	s.mu.Unlock()
+	if f != nil && !a.early {
+		f.Settle()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.early {
