@@ -102,6 +102,19 @@ func (w *window) unlink(p *postings) {
 	}
 }
 
+// Retire drops what the hub keeps of a topic without entries for clients that come back to it, as none will. If the topic has entries,
+// Retire does nothing.
+func (h *Hub) Retire(topic string) { h.window.retire(broker.Target{Kind: broker.Topic, Name: topic}) }
+
+func (w *window) retire(t broker.Target) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.index[t]; p != nil && len(p.seqs) == 0 {
+		w.unlink(p)
+		delete(w.index, t)
+	}
+}
+
 // lists visits the postings of everything that an interest hears, until visit returns false. It reports whether it visited all. Those of
 // matchers may have entries that are not heard; those of an interest with patterns among its matchers are not visited at all.
 func (w *window) lists(in interest, visit func(*postings) bool) bool {

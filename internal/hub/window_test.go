@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -41,5 +42,39 @@ func TestLivesKeepTheirOrder(t *testing.T) {
 	early, late := &entry{pos: at(3)}, &entry{pos: at(5)} // read from the archive, so without a seq
 	if !w.precedes(early, 0, late.pos) || w.precedes(late, 0, early.pos) {
 		t.Error("two lives that have left the window are out of order")
+	}
+}
+
+// What is kept of a topic that has ended can be dropped, so that topics which are used once do not push out the marks of those that
+// are silent.
+func TestRetire(t *testing.T) {
+	w := newWindow(History{Events: 1, Age: time.Hour, Bytes: 1 << 20})
+	w.begin(broker.Position{Epoch: 1})
+	var minor uint64
+	add := func(topic string) broker.Position {
+		minor++
+		p := broker.Position{Epoch: 1, Minor: minor}
+		w.add([]broker.Entry{{Position: p, Record: broker.Record{Targets: []broker.Target{{Kind: broker.Topic, Name: topic}}, Time: time.Now()}}}, nil)
+		return p
+	}
+	silent := add("silent")
+	hears := interest{topics: newTopics([]string{"silent"})}
+	const many = 40_000 // more than there is room for
+	for i := range many {
+		name := fmt.Sprint("used once: ", i)
+		add(name)
+		w.retire(broker.Target{Kind: broker.Topic, Name: name}) // it has an entry, and stays
+		if len(w.index) > 3 {
+			t.Fatalf("%d topics are kept", len(w.index))
+		}
+		add("silent too")
+		w.retire(broker.Target{Kind: broker.Topic, Name: name})
+	}
+	if gone, _, _ := w.trimmedSince(hears, silent); gone {
+		t.Error("a client of the silent topic would get a gap")
+	}
+	w.retire(broker.Target{Kind: broker.Topic, Name: "never used"})
+	if w.retire(broker.Target{Kind: broker.Topic, Name: "silent"}); w.quiet != 0 || w.quietHead != nil || w.quietTail != nil {
+		t.Errorf("%d bytes are counted for topics without entries", w.quiet)
 	}
 }

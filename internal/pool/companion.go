@@ -14,8 +14,11 @@ type companions struct {
 	sources *hub.Hub   // nil until it is used
 }
 
-// sourcesHistory bounds what is kept of all shared sources of a hub, for clients that resume.
-var sourcesHistory = hub.History{Events: 1 << 20, Bytes: 64 << 20, Age: 5 * time.Minute}
+// SourcesAge is how long the events of shared sources are kept for clients that resume.
+const SourcesAge = 5 * time.Minute
+
+// sourcesHistory bounds what is kept of all shared sources of a hub.
+var sourcesHistory = hub.History{Events: 1 << 20, Bytes: 64 << 20, Age: SourcesAge}
 
 // Sources returns the companion that has the events of shared sources. They are this node's own, and in memory only.
 func (p *Hub) Sources() *hub.Hub {

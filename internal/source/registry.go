@@ -106,6 +106,9 @@ func (reg *Registry) remove(s *source) {
 	if !s.known {
 		return
 	}
+	if log, id := s.log, s.id; s.over != errClosed {
+		time.AfterFunc(retirement, func() { log.Retire(id) })
+	}
 	reg.hub.Log().Info("source ended", zap.String("source", s.id), zap.String("path", s.path), zap.Duration("duration", time.Since(s.began)),
 		zap.Uint64("events", s.counts.Events.Load()), zap.Uint64("bytes", s.counts.Bytes.Load()), zap.String("reason", s.over.Error()))
 }
@@ -143,6 +146,9 @@ func (reg *Registry) Close() {
 		s.finish(errClosed)
 	}
 }
+
+// retirement is how long after its end nothing of a source is left in the log.
+const retirement = pool.SourcesAge + time.Minute
 
 // positionTimeout is how long a source waits for the log before it starts.
 const positionTimeout = 5 * time.Second
