@@ -175,3 +175,22 @@ func TestSourceAsTheSiteHasIt(t *testing.T) {
 	}
 	(<-coming).Begin()
 }
+
+// What handlers before the directive have set as variables may come from a client, and so does not reach the app with a request for
+// everyone. Where the site's files are does.
+func TestSourceForEveryoneHasNoVars(t *testing.T) {
+	app := sitetest.NewStreamer(t)
+	s := sitetest.Serve(t, `
+	vars session {http.request.cookie.session}
+	root * /srv/app
+	`+shared(app, "", "share everyone")+` {
+		header_up X-Session {vars.session}
+		header_up X-Root {vars.root}
+	}`)
+	coming := opening(s, "/clock", "Cookie", "session=secret")
+	r := app.Next().Request
+	if session, root := r.Header.Get("X-Session"), r.Header.Get("X-Root"); session != "" || root != "/srv/app" {
+		t.Errorf("the app got the session %q and the root %q", session, root)
+	}
+	(<-coming).Begin()
+}

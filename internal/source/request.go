@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -39,6 +40,12 @@ var leftOut = []string{
 	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Expect",
 }
 
+// Variables of the site's handlers. What they have set may come from a client.
+var (
+	ownVars  = []string{caddyhttp.ClientIPVarKey, caddyhttp.TrustedProxyVarKey, "start_time", "uuid", "trace_id", "span_id"} // of one request
+	fileVars = []string{"root", "fs"}                                                                                        // without which PHP and file servers find nothing
+)
+
 // newVisitor returns what a source keeps of a request. next are the site's next handlers.
 func (t *terms) newVisitor(r *http.Request, next caddyhttp.Handler) *visitor {
 	v := &visitor{terms: t, next: next, host: strings.Clone(r.Host), remote: r.RemoteAddr, uri: r.RequestURI, header: r.Header.Clone(), tls: r.TLS}
@@ -52,8 +59,9 @@ func (t *terms) newVisitor(r *http.Request, next caddyhttp.Handler) *visitor {
 	for _, key := range []any{http.ServerContextKey, http.LocalAddrContextKey} {
 		v.values[key] = r.Context().Value(key)
 	}
-	delete(v.vars, caddyhttp.ClientIPVarKey)
-	delete(v.vars, caddyhttp.TrustedProxyVarKey)
+	maps.DeleteFunc(v.vars, func(name string, _ any) bool {
+		return slices.Contains(ownVars, name) || t.settings.Share == Everyone && !slices.Contains(fileVars, name)
+	})
 	for _, name := range leftOut {
 		v.header.Del(name)
 	}
