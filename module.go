@@ -180,7 +180,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		app.(*App).serves[srv] = true
 	}
 	if h.Source != nil {
-		h.source = source.New(source.Config{Settings: *h.Source, Route: h.subscribe, Server: srv, Hub: h.hub, Log: h.log, Complaints: complaints})
+		h.source = source.New(source.Config{Settings: *h.Source, Route: h.subscribe, Handler: h, Server: srv, Hub: h.hub, Log: h.log, Complaints: complaints})
 	}
 	for _, w := range h.Settings.Warnings() {
 		h.log.Warn(w)

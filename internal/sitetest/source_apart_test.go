@@ -52,3 +52,39 @@ func TestSourceOfDeniedUser(t *testing.T) {
 		t.Errorf("got status %d, after %d requests to the app", c.Status, total)
 	}
 }
+
+// When a reload puts two routes of one path in another order, or lets others in, nobody hears the stream of another route: those who
+// listen go on by their own, or come again.
+func TestSourcesOfRoutesThatChangePlaces(t *testing.T) {
+	for name, matchers := range map[string][2]string{
+		"in another order":          {"header X-Inner yes", "not header X-Inner yes"},
+		"only one has a matcher":    {"header X-Inner yes", ""},
+		"both by what they exclude": {"not header X-Outer yes", "not header X-Inner yes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inner, outer := sitetest.NewStreamer(t), sitetest.NewStreamer(t)
+			handle := func(name, matcher string, app *sitetest.Streamer) string {
+				if matcher == "" {
+					return "route {\n" + shared(app, "", "share everyone") + "\n}\n"
+				}
+				return "@" + name + " " + matcher + "\nroute @" + name + " {\n" + shared(app, "", "share everyone") + "\n}\n"
+			}
+			first, second := handle("inner", matchers[0], inner), handle("outer", matchers[1], outer)
+			sites := sitetest.ServeAll(t, "route {\n"+first+second+"\n}")
+			s := sites[0]
+			a, secret := begun(s, inner, "/clock", "data: one\n\n", "X-Inner", "yes")
+			b, public := begun(s, outer, "/clock", "data: one\n\n", "X-Outer", "yes")
+			sitetest.MustLoad(t, sites, "route {\n"+second+first+"\n}")
+			secret.Send("data: secret\n\n")
+			public.Send("data: public\n\n")
+			a.Want("secret")
+			b.Want("public")
+			want := "secret"
+			if matchers[1] == "" {
+				want = "public" // all requests go to the outer one now
+			}
+			s.Open("/clock", "X-Inner", "yes").Want(want)
+			s.Open("/clock", "X-Outer", "yes").Want("public")
+		})
+	}
+}

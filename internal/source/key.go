@@ -61,7 +61,7 @@ func (t *terms) keyOf(r *http.Request, id identity.Identity) (k key, ok bool) {
 		scheme = "https"
 	}
 	asked := originalOf(r).URL
-	parts := []string{t.rule(), t.place(), strconv.Itoa(t.index), scheme, r.Host}
+	parts := []string{t.rule(), t.place(), strconv.Itoa(t.index()), scheme, r.Host}
 	for _, u := range []*url.URL{asked, r.URL} { // the next handlers may use either
 		parts = append(parts, u.EscapedPath(), s.query(u))
 	}

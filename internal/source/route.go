@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -19,9 +20,10 @@ import (
 
 // Config is what a Route is made of.
 type Config struct {
-	Settings   Settings         // with their defaults filled in
-	Route      *subscribe.Route // the directive's subscribe route
-	Server     *caddyhttp.Server
+	Settings   Settings                    // with their defaults filled in
+	Route      *subscribe.Route            // the directive's subscribe route
+	Handler    caddyhttp.MiddlewareHandler // the directive
+	Server     *caddyhttp.Server           // that it belongs to; nil if there is none
 	Hub        *pool.Ref
 	Log        *zap.Logger
 	Complaints *problem.Complaints
@@ -39,7 +41,10 @@ func New(c Config) *Route {
 	route := &Route{Route: c.Route, hub: c.Hub, terms: terms{
 		settings: c.Settings, path: c.Route.Path(), server: c.Server, log: c.Log, complaints: c.Complaints,
 	}}
-	route.terms.index = sizesOf(termsOf(c.Hub.Routes()))[route.terms.place()]
+	t := &route.terms
+	t.place = sync.OnceValue(func() string { return t.placeOf(c.Handler) })
+	before := termsOf(c.Hub.Routes())
+	t.index = sync.OnceValue(func() int { return sizesOf(before)[t.place()] })
 	c.Hub.AddRoute(route)
 	return route
 }
