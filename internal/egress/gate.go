@@ -18,6 +18,7 @@ type Gate struct {
 // exit is an origin, ready to be sent to.
 type exit struct {
 	headers   []Header
+	secrets   []string // words of the headers' values, longer ones first: one may begin another
 	transport *http.Transport
 }
 
@@ -38,7 +39,7 @@ func newGate(origins []Origin, resolver *net.Resolver) (*Gate, error) {
 		if g.origins[originOf(u)] != nil {
 			return nil, fmt.Errorf("%s is given twice", originOf(u))
 		}
-		g.origins[originOf(u)] = &exit{headers: o.Headers, transport: newTransport(o.Private, resolver)}
+		g.origins[originOf(u)] = &exit{o.Headers, secretsOf(o.Headers), newTransport(o.Private, resolver)}
 	}
 	return g, nil
 }
@@ -59,25 +60,19 @@ func (g *Gate) Sets(u *url.URL, header string) bool {
 	return o != nil && has(o.headers, header)
 }
 
-// hidden takes the place of a secret. Shorter words of a header are no secrets.
-const (
-	hidden     = "[hidden]"
-	minHidable = 8
-)
+// hidden takes the place of a secret.
+const hidden = "[hidden]"
 
-// Hide returns a text of the answer to a request for a URL without the values of the headers that the config gives to it: an
-// upstream may repeat them.
+// Hide returns a text of the answer to a request for a URL without the secrets in the headers that the config gives to it: an upstream
+// may repeat them. A secret of which the text has only a part stays, so do not shorten the text before.
 func (g *Gate) Hide(u *url.URL, text string) string {
 	o := g.origins[originOf(u)]
 	if o == nil {
 		return text
 	}
-	for _, h := range o.headers {
-		for _, word := range strings.Fields(h.Value) {
-			if len(word) >= minHidable {
-				text = strings.ReplaceAll(text, word, hidden)
-			}
-		}
+	for _, secret := range o.secrets {
+		text = strings.ReplaceAll(text, secret, hidden)
+		text = strings.ReplaceAll(text, strings.ReplaceAll(secret, "/", `\/`), hidden) // as PHP writes JSON
 	}
 	return text
 }

@@ -292,10 +292,15 @@ func TestCertificateIsVerified(t *testing.T) {
 
 // What the config keeps secret is in no text that an upstream repeats.
 func TestHide(t *testing.T) {
-	g := mustGate(t, nil, Origin{URL: "https://a.example", Headers: []Header{{"Authorization", "Bearer sk-0123456789"}, {"X-Version", "2"}}})
+	g := mustGate(t, nil, Origin{URL: "https://a.example", Headers: []Header{
+		{"X-Key", "sk-01234567"}, {"Authorization", "Bearer sk-0123456789"}, {"X-Slash", "ab/cd+ef/gh="}, {"X-Version", "2"}, {"accept", "text/event-stream"},
+	}})
 	for _, c := range []struct{ url, in, want string }{
 		{"https://a.example/x", `{"error":"no such key: sk-0123456789 (2)"}`, `{"error":"no such key: [hidden] (2)"}`},
 		{"https://a.example/x", "Bearer sk-0123456789, sk-0123456789", "Bearer [hidden], [hidden]"},
+		{"https://a.example/x", "sk-01234567 sk-0123456789", "[hidden] [hidden]"}, // one begins the other
+		{"https://a.example/x", `{"key":"ab\/cd+ef\/gh="} ab/cd+ef/gh=`, `{"key":"[hidden]"} [hidden]`},
+		{"https://a.example/x", "text/event-stream", "text/event-stream"}, // what the header is for is no secret
 		{"https://b.example/x", "sk-0123456789", "sk-0123456789"},
 	} {
 		if got := g.Hide(mustParse(t, c.url), c.in); got != c.want {

@@ -64,6 +64,28 @@ type Header struct {
 	Value string `json:"value"`
 }
 
+// open are headers whose values are no secrets, and whose words may be in any answer.
+var open = []string{"Accept", "Accept-Language", "Cache-Control", "Content-Type", "User-Agent"}
+
+// minSecret is how long a word of a header is at least if it is a secret, in bytes.
+const minSecret = 8
+
+// secretsOf returns the words of headers that may be secrets, the longest first.
+func secretsOf(headers []Header) (secrets []string) {
+	for _, h := range headers {
+		if slices.Contains(open, http.CanonicalHeaderKey(h.Name)) {
+			continue
+		}
+		for _, word := range strings.Fields(h.Value) {
+			if len(word) >= minSecret {
+				secrets = append(secrets, word)
+			}
+		}
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	return secrets
+}
+
 // has reports whether one of the headers has a name.
 func has(list []Header, name string) bool {
 	return slices.ContainsFunc(list, func(h Header) bool { return strings.EqualFold(h.Name, name) })

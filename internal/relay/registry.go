@@ -283,28 +283,24 @@ func (r *Registry) Stop(ctx context.Context, id string) (bool, error) {
 		return false, err
 	}
 	r.mu.Lock()
-	k, x := r.index.relays[id], r.runs[id]
-	var e end
-	var o outcome
-	if k != nil {
-		e, o = k.over(Cancelled), k.outcome
-	}
-	over := k != nil && k.end != Running
+	x := r.runs[id]
 	r.mu.Unlock()
-	switch {
-	case over:
-		return true, nil
-	case x != nil:
+	if x != nil {
 		x.cancel(errCancelled)
 		select {
 		case <-x.over:
-			return true, nil
 		case <-ctx.Done():
 			return true, hub.ErrNotReady
 		}
-	case k == nil:
-		return false, nil
 	}
+	r.mu.Lock()
+	k := r.index.relays[id]
+	if k == nil || k.end != Running || x != nil && k.Node == r.node {
+		r.mu.Unlock()
+		return k != nil || x != nil, nil
+	}
+	e, o := k.over(Cancelled), k.outcome // another node runs it, even if this one was about to
+	r.mu.Unlock()
 	o.Node = r.node
 	return true, r.write(ctx, endRecords(e, o))
 }

@@ -28,6 +28,8 @@ const (
 	// maxErrorBody is how much of an answer that is an error is kept, in bytes.
 	maxErrorBody = 4 << 10
 	maxError     = 512
+	// maxSecret is how much more is read of such an answer, so that a secret which it repeats is whole, and is found.
+	maxSecret = 4 << 10
 )
 
 // Why a run ends, apart from what its upstream does.
@@ -79,7 +81,7 @@ type ending struct {
 	status Status
 	cause  error          // why, unless it is complete
 	answer *http.Response // nil if there was none; its body is closed
-	body   string         // the beginning of an answer that is an error
+	body   string         // the beginning of an answer that is an error; longer than what is told of it
 }
 
 // run fetches what was asked for, into the log.
@@ -151,8 +153,8 @@ func (r *Registry) fetch(x *run) ending {
 		e.cause = errEncoded
 	case answer.StatusCode != http.StatusOK || !readable:
 		e.cause = fmt.Errorf("the upstream answered %d, %s", answer.StatusCode, mediaType)
-		b, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBody))
-		e.body = clip(string(b), maxErrorBody)
+		b, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBody+maxSecret))
+		e.body = string(b)
 	default:
 		silence.Stop() // the log may take its time
 		if e.cause = because(ctx, r.announce(ctx, x, e)); e.cause == nil {
@@ -222,15 +224,15 @@ func because(ctx context.Context, err error) error {
 
 // outcome returns what the log is told of an ending. The values of the config's headers are hidden in it.
 func (x *run) outcome(e ending) outcome {
-	hide := func(text string) string { return x.config.gate.Hide(x.call.request.URL, text) }
-	o := outcome{Body: hide(e.body)}
+	show := func(text string, most int) string { return clip(x.config.gate.Hide(x.call.request.URL, text), most) }
+	o := outcome{Body: show(e.body, maxErrorBody)}
 	if e.cause != nil {
-		o.Error = hide(clip(e.cause.Error(), maxError))
+		o.Error = show(e.cause.Error(), maxError)
 	}
 	if e.answer != nil {
 		o.Status, o.Headers = e.answer.StatusCode, told(e.answer.Header)
 		for name, value := range o.Headers {
-			o.Headers[name] = hide(value)
+			o.Headers[name] = show(value, maxError)
 		}
 	}
 	return o
@@ -291,7 +293,7 @@ func told(h http.Header) map[string]string {
 	headers := map[string]string{}
 	for _, name := range names {
 		if value := h.Get(name); value != "" {
-			headers[name] = clip(value, maxError)
+			headers[name] = value
 		}
 	}
 	return headers
