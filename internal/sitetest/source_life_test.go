@@ -3,8 +3,8 @@ package sitetest_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -72,6 +72,32 @@ func TestSourceLeftDuringFirstAnswer(t *testing.T) {
 			app.Next().Send("data: one\n\n")
 			(<-back).Begin().Want("one")
 		})
+	}
+}
+
+// The client that gets an answer which is no stream may leave in the middle of it. The app is then read no further, and the next client
+// is answered by the app itself.
+func TestSourceLeftDuringAnotherAnswer(t *testing.T) {
+	app, asked := sitetest.NewStreamer(t), make(chan *http.Request, 10)
+	app.Answer = func(w http.ResponseWriter, r *http.Request) bool {
+		_, _ = w.Write([]byte("<p>wait</p>"))
+		_ = http.NewResponseController(w).Flush()
+		asked <- r
+		<-r.Context().Done()
+		return true
+	}
+	s := sitetest.Serve(t, shared(app, "", "share everyone"))
+	for range 2 {
+		ctx, leave := context.WithCancel(t.Context())
+		resp, err := s.HTTP.Do(s.Request(ctx, "GET", "/clock", nil, []string{"Accept", sitetest.EventStream}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := <-asked
+		leave()
+		resp.Body.Close()
+		<-request.Context().Done()
+		wantSources(t, 0)
 	}
 }
 
@@ -151,31 +177,40 @@ func TestSourceOpensAgain(t *testing.T) {
 // What the app answers when its stream is opened again decides how it goes on: an error that may pass is waited out, others end the
 // source, so that its clients come again and get the answer themselves.
 func TestSourceIsRefusedAgain(t *testing.T) {
-	for status, ends := range map[int]bool{500: false, 503: false, 429: false, 204: true, 401: true, 404: true, 302: true} {
-		t.Run(strconv.Itoa(status), func(t *testing.T) {
+	html, gzip := http.Header{"Content-Type": {"text/html"}}, http.Header{"Content-Type": {sitetest.EventStream}, "Content-Encoding": {"gzip"}}
+	for _, c := range []struct {
+		status int
+		header http.Header
+		ends   bool
+	}{
+		{status: 500}, {status: 503}, {status: 429}, {status: 500, header: html}, {status: 204, ends: true}, {status: 401, ends: true}, {status: 404, ends: true},
+		{status: 302, ends: true}, {status: 200, header: html, ends: true}, {status: 200, header: gzip, ends: true},
+	} {
+		t.Run(fmt.Sprint(c.status, c.header), func(t *testing.T) {
 			app := sitetest.NewStreamer(t)
 			s := sitetest.Serve(t, shared(app, "", "share everyone"))
-			c, upstream := begun(s, app, "/clock", "retry: 1\ndata: one\n\n")
+			client, upstream := begun(s, app, "/clock", "retry: 1\ndata: one\n\n")
 			refusing := make(chan bool, 1)
 			refusing <- true
 			app.Answer = func(w http.ResponseWriter, r *http.Request) bool {
 				select {
 				case <-refusing:
-					w.WriteHeader(status)
+					maps.Copy(w.Header(), c.header)
+					w.WriteHeader(c.status)
 					return true
 				default:
 					return false
 				}
 			}
 			upstream.End()
-			if ends {
-				c.WantEnd()
+			if c.ends {
+				client.WantEnd()
 				wantSources(t, 0)
 				return
 			}
 			app.Next().Send("data: two\n\n")
-			c.Want("two")
-			c.Close()
+			client.Want("two")
+			client.Close()
 		})
 	}
 }
