@@ -36,7 +36,7 @@ func TestMakeRun(t *testing.T) {
 		t.Fatalf("make build: %v\n%s", err, out)
 	}
 	run := exec.Command(harness.Program(t, "make"), "run")
-	run.Dir, run.Env = harness.Root(), env
+	run.Dir, run.Env = harness.Root(), append(env, "CHAT_DIR="+harness.Dir(t))
 	p := harness.Start(t, "make run", run)
 
 	answers := func(url, want string) {
