@@ -10,10 +10,10 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 )
 
-// lastEventIDs returns the ids that a client asks to go on from, up to hub.MaxIDs: those in the header Last-Event-ID, then
+// LastEventIDs returns the ids that a client asks to go on from, up to hub.MaxIDs: those in the header Last-Event-ID, then
 // those in the parameters. If there are more, it keeps the first and the last ones: a client that repeats the parameter adds its
 // newest id at the end.
-func lastEventIDs(header http.Header, params url.Values) (ids []string) {
+func LastEventIDs(header http.Header, params url.Values) (ids []string) {
 	add := func(values []string) {
 		for _, id := range values[max(0, len(values)-hub.MaxIDs):] {
 			if id != "" && !slices.Contains(ids, id) {

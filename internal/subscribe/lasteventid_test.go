@@ -30,7 +30,7 @@ func TestLastEventIDs(t *testing.T) {
 		{"another parameter", nil, url.Values{"last_event_ids": {"1"}}, nil},
 		{"too many", []string{"header"}, url.Values{"last_event_id": many}, kept},
 	} {
-		got := lastEventIDs(http.Header{"Last-Event-Id": test.header}, test.params)
+		got := LastEventIDs(http.Header{"Last-Event-Id": test.header}, test.params)
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}

@@ -1,6 +1,7 @@
 package subscribe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -52,6 +53,11 @@ func (route *Route) Reject(w http.ResponseWriter, r *http.Request, err error) {
 	stream.SetHeaders(w)
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(sse.Event{Type: "sse:rejected", Retry: retry, Data: fmt.Appendf(nil, `{"reason":%q}`, reason)}.Append(nil))
+}
+
+// Temporary returns what Reject takes for the problem of a client that may come again.
+func Temporary(p *problem.Problem) error {
+	return cmp.Or[error](p.Cause, &hub.Refusal{Reason: p.Again, Again: p.After})
 }
 
 // comeAgain returns the problem of a client that an error sends away, and that may come again.

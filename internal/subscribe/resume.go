@@ -19,7 +19,7 @@ func ReadResume(sub *hub.Subscription, header http.Header, params url.Values) *p
 		}
 		sub.ID = client[0]
 	}
-	if ids := lastEventIDs(header, params); len(ids) > 0 {
+	if ids := LastEventIDs(header, params); len(ids) > 0 {
 		sub.LastEventID, sub.OtherIDs = ids[0], ids[1:]
 	}
 	if text := params.Get("replay"); text != "" {

@@ -1,7 +1,6 @@
 package subscribe
 
 import (
-	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -71,7 +70,7 @@ func (route *Route) Ask(w http.ResponseWriter, r *http.Request) (sub hub.Subscri
 	id, p := route.subscription(w, r, &sub)
 	if p != nil {
 		if p.Again != "" {
-			route.Reject(w, r, cmp.Or[error](p.Cause, &hub.Refusal{Reason: p.Again, Again: p.After}))
+			route.Reject(w, r, Temporary(p))
 			return sub, id, false
 		}
 		p.Write(w)

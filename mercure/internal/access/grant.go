@@ -29,6 +29,9 @@ type payload struct {
 // Grants reports whether the bearer may hear private updates of a topic. It implements hub.Granted.
 func (g *Grant) Grants(topic string) bool { return g != nil && g.subscribe.Match(topic) }
 
+// Subscribes reports whether the bearer may hear any private update.
+func (g *Grant) Subscribes() bool { return g != nil && g.subscribe.Len() > 0 }
+
 // Publishes reports whether the bearer may publish to a topic.
 func (g *Grant) Publishes(topic string) bool { return g != nil && g.publish.Match(topic) }
 

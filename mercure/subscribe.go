@@ -1,0 +1,179 @@
+package mercure
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/identity"
+	"github.com/sse-push/caddy-sse-push/internal/matcher"
+	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
+	"github.com/sse-push/caddy-sse-push/internal/stream"
+	"github.com/sse-push/caddy-sse-push/internal/subscribe"
+	"github.com/sse-push/caddy-sse-push/mercure/internal/access"
+)
+
+// maxMatchers is how many topic matchers a subscriber may have.
+const maxMatchers = 1000
+
+// maxMatcherBytes is how many bytes the matchers of a subscriber may have together.
+const maxMatcherBytes = 64 << 10
+
+// subscribe holds the stream of a subscriber.
+func (e *endpoint) subscribe(w http.ResponseWriter, r *http.Request) {
+	if conn, timing := e.admit(w, r); conn != nil {
+		e.route.Hold(w, r, conn, timing)
+	}
+}
+
+// admit answers requests that get no stream, and returns the connection of one that does. It is not part of subscribe, so that a
+// stream does not keep its stack.
+func (e *endpoint) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *stream.Timing) {
+	sub := e.route.NewSubscription(r)
+	if err := e.route.Enter(r, sub.Address); err != nil {
+		e.route.Reject(w, r, err)
+		return nil, nil
+	}
+	a, p := e.ask(w, r)
+	switch {
+	case p != nil && p.Again != "":
+		e.route.Reject(w, r, subscribe.Temporary(p))
+		return nil, nil
+	case p != nil:
+		e.refuse(w, a.version, p)
+		return nil, nil
+	case r.Method == http.MethodHead:
+		stream.SetHeaders(w)
+		w.WriteHeader(http.StatusOK)
+		return nil, nil
+	}
+	sub.Matchers, sub.LastEventID = a.matchers(), a.lastEventID
+	conn, timing, err := e.route.Begin(r, identity.Identity{Grant: a.grant.Proof()}, sub)
+	if err != nil {
+		e.route.Reject(w, r, err)
+		return nil, nil
+	}
+	if a.lastEventID != "" {
+		tellResumed(w.Header(), a.lastEventID, sub.Matchers.Exact)
+	}
+	return conn, timing
+}
+
+// asked is what a subscriber asks for.
+type asked struct {
+	version     access.Version
+	topics      *matcher.Set
+	lastEventID string
+	grant       *access.Grant // nil for a client without a token
+}
+
+// ask reads and checks what a subscriber asks for, and its token.
+func (e *endpoint) ask(w http.ResponseWriter, r *http.Request) (a asked, p *problem.Problem) {
+	a.version = e.keys.Newest()
+	params, p := request.Params(w, r)
+	if p != nil {
+		return a, p
+	}
+	if a.version, p = e.askedVersion(params); p != nil {
+		return a, p
+	}
+	if a.topics, p = e.askedTopics(a.version, params); p != nil {
+		return a, p
+	}
+	if ids := subscribe.LastEventIDs(r.Header, params); len(ids) > 0 {
+		a.lastEventID = ids[0]
+	}
+	a.grant, p = e.subscriber(r, a.version, r.URL.Query())
+	return a, p
+}
+
+// matchParams are the parameters of version 1.0 that hold topic matchers, with their types.
+var matchParams = []struct{ name, kind string }{{"match", "exact"}, {"match_exact", "exact"}, {"match_urlpattern", "urlpattern"}}
+
+// askedVersion returns the version that a subscriber speaks: 0.x knows the parameter topic, 1.0 those that begin with match.
+func (e *endpoint) askedVersion(params url.Values) (access.Version, *problem.Problem) {
+	legacy, modern := params.Has("topic"), false
+	for name := range params {
+		if strings.HasPrefix(name, "match") {
+			modern = true
+			if !slices.ContainsFunc(matchParams, func(known struct{ name, kind string }) bool { return known.name == name }) {
+				return e.keys.Newest(), e.invalidRequest("of the parameters that begin with match, the hub knows match, match_exact and match_urlpattern")
+			}
+		}
+	}
+	v := access.V0
+	switch {
+	case legacy && modern:
+		return e.keys.Newest(), e.invalidRequest("topic and match are of different versions of the protocol, and cannot be given together")
+	case !legacy && !modern && e.keys.Newest() == access.V0:
+		return access.V0, e.invalidRequest("topic is missing")
+	case !legacy && !modern:
+		return access.V1, e.invalidRequest("match is missing")
+	case modern:
+		v = access.V1
+	}
+	if !e.keys.Speaks(v) {
+		return e.keys.Newest(), e.invalidRequest("the hub does not speak this version of the protocol")
+	}
+	return v, nil
+}
+
+// askedTopics returns the matchers of a subscriber.
+func (e *endpoint) askedTopics(v access.Version, params url.Values) (*matcher.Set, *problem.Problem) {
+	var all []matcher.Matcher
+	size := 0
+	add := func(name string, compile func(text string) (matcher.Matcher, error)) *problem.Problem {
+		if len(all)+len(params[name]) > maxMatchers {
+			return e.invalidRequest("a subscriber may have at most 1000 topic matchers")
+		}
+		for _, text := range params[name] {
+			if size += len(text); size > maxMatcherBytes {
+				return e.invalidRequest("topic matchers must not have more than 64 KiB together")
+			}
+			one, err := compile(text)
+			if err != nil {
+				return e.invalidRequest(name + " " + err.Error())
+			}
+			all = append(all, one)
+		}
+		return nil
+	}
+	if v == access.V0 {
+		if p := add("topic", matcher.Selector); p != nil {
+			return nil, p
+		}
+		return matcher.NewSet(all...), nil
+	}
+	for _, param := range matchParams {
+		if p := add(param.name, func(text string) (matcher.Matcher, error) { return e.base.Matcher(param.kind, text) }); p != nil {
+			return nil, p
+		}
+	}
+	return matcher.NewSet(all...), nil
+}
+
+// matchers returns what the hub is to match for a subscriber.
+func (a *asked) matchers() *hub.Matchers {
+	found := &hub.Matchers{Names: a.topics.Names(), Size: int64(a.grant.Size())}
+	for _, p := range a.topics.Patterns() {
+		found.Patterns = append(found.Patterns, p)
+		found.Size += int64(p.Size())
+	}
+	if a.grant.Subscribes() {
+		found.Granted = a.grant
+	}
+	return found
+}
+
+// tellResumed sets the headers that say what comes before the first event of a stream: the event whose id was asked for, or nothing
+// that the hub has.
+func tellResumed(h http.Header, id string, exact bool) {
+	if !exact {
+		id = "earliest"
+	}
+	h.Set("Last-Event-ID", id)
+	h.Set("Mercure-Last-Event-ID", id)
+}
