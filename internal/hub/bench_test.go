@@ -88,6 +88,73 @@ func BenchmarkOneUser(b *testing.B) {
 	}
 }
 
+// BenchmarkMatched measures an event to 100 of 10,000 connections with matchers, by what these are; ns/delivery is the cost for one of
+// them. Each connection listens to one of 100 topics, by its name or by a pattern, which many share or none does. What else it has
+// matches nothing, but may begin as the topic does, so that it has to be looked at.
+func BenchmarkMatched(b *testing.B) {
+	const clients, groups = 10_000, 100
+	topicOf := func(i int) string { return fmt.Sprint("https://x/", i%groups, "/y") }
+	patterns := map[between]hub.Pattern{}
+	pattern := func(prefix, suffix string) hub.Pattern {
+		key := between{prefix, suffix}
+		if patterns[key] == nil {
+			patterns[key] = &key
+		}
+		return patterns[key]
+	}
+	for _, test := range []struct {
+		name     string
+		matchers func(i int) hub.Matchers
+	}{
+		{"names", func(i int) hub.Matchers { return hub.Matchers{Names: []string{topicOf(i)}} }},
+		{"shared patterns", func(i int) hub.Matchers {
+			return hub.Matchers{Patterns: []hub.Pattern{pattern("https://x/", fmt.Sprint("/", i%groups, "/y"))}}
+		}},
+		{"10 matchers", func(i int) hub.Matchers {
+			m := hub.Matchers{Names: []string{topicOf(i)}}
+			for k := range 9 {
+				m.Names = append(m.Names, fmt.Sprint("https://x/", i, "/", k))
+			}
+			return m
+		}},
+		{"200 matchers", func(i int) hub.Matchers {
+			m := hub.Matchers{Names: []string{topicOf(i)}}
+			for k := range 199 {
+				m.Names = append(m.Names, fmt.Sprint("https://x/", i%500, "/", k))
+			}
+			return m
+		}},
+		{"patterns of their own", func(i int) hub.Matchers {
+			return hub.Matchers{Names: []string{topicOf(i)}, Patterns: []hub.Pattern{pattern("https://x/", fmt.Sprint("/z", i))}}
+		}},
+		{"grants", func(i int) hub.Matchers {
+			return hub.Matchers{Names: []string{topicOf(i)}, Granted: grants{topicOf(i)}}
+		}},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			h := hub.New("bench", membroker.Open(), settings(10_000, 64<<10))
+			defer h.Close()
+			frames := make(chan int, clients)
+			for i := range clients {
+				m := test.matchers(i)
+				drainAll(b, h, hub.Subscription{Matchers: &m}, frames)
+			}
+			private := test.name == "grants"
+			data := make([]byte, 120)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				h.Publish(context.Background(), []broker.Record{{
+					Targets: []broker.Target{{Kind: broker.Topic, Name: topicOf(i)}}, Public: !private, ID: "urn:1", Data: data,
+				}})
+				for n := 0; n < 2*clients/groups; { // an event is two frames
+					n += <-frames
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(clients/groups), "ns/delivery")
+		})
+	}
+}
+
 // BenchmarkResume measures a client that resumes after it has missed 50 of the window's 10,000 events.
 func BenchmarkResume(b *testing.B) {
 	h := hub.New("bench", membroker.Open(), settings(10_000, 64<<10))

@@ -305,6 +305,13 @@ func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Attachment
 
 // unheard returns the account of a connection that does not hear an event.
 func (t *trail) unheard(e *entry, granted func(Attachment, string, string) bool) Account {
+	m := t.topics.matched()
+	if m != nil && m.heed(e.targets) {
+		return t.account(NotGranted, "the event is private, and none of its topics is granted to the client")
+	}
+	if m != nil && slices.ContainsFunc(e.targets, func(t broker.Target) bool { return t.Kind == broker.Topic }) {
+		return t.account(NotSubscribed, "the client has not asked for a topic of the event")
+	}
 	var topics []string
 	for _, target := range e.targets {
 		if target.Kind != broker.Topic {

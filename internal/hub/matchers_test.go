@@ -188,6 +188,33 @@ func TestMatchersAreSteered(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+// An operator is told why a connection with matchers did not get an event.
+func TestMatchersAreExplained(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	sub, _ := match("", "a")
+	r := subscribe(t, h, sub)
+	for _, test := range []struct {
+		record  broker.Record
+		verdict hub.Verdict
+	}{
+		{public("a", "", ""), hub.Sent}, {topic("a", ""), hub.NotGranted}, {public("b", "", ""), hub.NotSubscribed},
+		{broker.Record{Targets: everyone()}, hub.NotAddressed},
+	} {
+		id := publish(t, h, test.record).String()
+		r.taken(h)
+		r.poll()
+		x, err := h.Explain(hub.Question{Who: r.conn.ID, Event: id})
+		if err != nil || x.Verdict != test.verdict {
+			t.Errorf("%v: %s, %s, %v; want %s", test.record.Targets, x.Verdict, x.Detail, err, test.verdict)
+		}
+	}
+	for id, want := range map[string]int{publish(t, h, public("a", "", "")).String(): 1, publish(t, h, broker.Record{Targets: everyone()}).String(): 0} {
+		if x, err := h.Explain(hub.Question{Event: id}); err != nil || len(x.Connections) != want {
+			t.Errorf("%d connections are asked, %v; want %d", len(x.Connections), err, want)
+		}
+	}
+}
+
 // What matchers take is charged, and a connection that takes too much is sent away.
 func TestMatchersAreCharged(t *testing.T) {
 	s := settings(100, 1<<20)
