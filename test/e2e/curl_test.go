@@ -23,9 +23,9 @@ func curl(t *testing.T, args ...string) string {
 }
 
 // curlStream runs curl -N, and hands on line for line what it prints.
-func curlStream(t *testing.T, url string) (lines <-chan string) {
+func curlStream(t *testing.T, args ...string) (lines <-chan string) {
 	t.Helper()
-	cmd := exec.Command(harness.Program(t, "curl"), "-sSN", url)
+	cmd := exec.Command(harness.Program(t, "curl"), append([]string{"-sSN"}, args...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -40,6 +40,7 @@ func startBrowser(t testing.TB) context.Context {
 			chromedp.DisableGPU,
 			chromedp.WSURLReadTimeout(2*Patience),
 			chromedp.Flag("disable-quic", true),
+			chromedp.Flag("ignore-certificate-errors", true), // of Caddy's own root
 			chromedp.Flag("disable-component-update", true),
 			// Nothing leaves this machine.
 			chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"),

@@ -73,6 +73,26 @@ func adminSocket(dir string) string { return filepath.Join(dir, "admin.sock") }
 // Goroutines is how many goroutines Caddy has.
 func (c *Caddy) Goroutines(t testing.TB) int {
 	t.Helper()
+	total, _ := c.stacks(t)
+	return total
+}
+
+// GoroutinesIn is how many goroutines Caddy has in a function.
+func (c *Caddy) GoroutinesIn(t testing.TB, function string) (n int) {
+	t.Helper()
+	_, all := c.stacks(t)
+	for stack := range strings.SplitSeq(all, "\n\n") {
+		var same int
+		if _, err := fmt.Sscanf(stack, "%d @", &same); err == nil && strings.Contains(stack, function) {
+			n += same
+		}
+	}
+	return n
+}
+
+// stacks returns how many goroutines Caddy has, and their stacks, those that are the same together.
+func (c *Caddy) stacks(t testing.TB) (total int, stacks string) {
+	t.Helper()
 	client := http.Client{Timeout: Patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
@@ -84,11 +104,14 @@ func (c *Caddy) Goroutines(t testing.TB) int {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	var n int
-	if _, err := fmt.Fscanf(res.Body, "goroutine profile: total %d", &n); err != nil {
+	if _, err := fmt.Fscanf(res.Body, "goroutine profile: total %d\n", &total); err != nil {
 		t.Fatalf("goroutines of caddy: %v", err)
 	}
-	return n
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return total, string(text)
 }
 
 // Descriptors is how many files and sockets Caddy has open.
