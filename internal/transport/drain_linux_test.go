@@ -33,7 +33,6 @@ func TestDrainLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	client.SetReadDeadline(time.Now().Add(limit))
-	client.SetReadDeadline(time.Now().Add(limit))
 	got := make([]byte, n+len("the end"))
 	if _, err := io.ReadFull(client, got); err != nil || !bytes.HasSuffix(got, []byte("xthe end")) {
 		t.Errorf("got %v", err)
@@ -60,4 +59,24 @@ func TestFinishDuringDrain(t *testing.T) {
 		t.Errorf("the connection is open: %v", err)
 	}
 	wait(t, "Drain", drained)
+}
+
+// A connection may have to end while something else writes to it. It does so when that was sent as well.
+func TestFinishBesideAWriter(t *testing.T) {
+	conn, client := handshake(t, nil, nil)
+	conn.Gather() // as a large Write does
+	if _, err := conn.Write([]byte("the end")); err != nil {
+		t.Fatal(err)
+	}
+	conn.Finish(limit)
+	if err := conn.Flush(); err != nil {
+		t.Error(err)
+	}
+	client.SetReadDeadline(time.Now().Add(limit / 2))
+	if got, err := io.ReadAll(client); string(got) != "the end" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := client.NetConn().Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection is open: %v", err)
+	}
 }

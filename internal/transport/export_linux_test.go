@@ -6,3 +6,9 @@ func (c *Conn) Draining() bool {
 	defer c.socket.mu.Unlock()
 	return c.socket.draining > 0
 }
+
+// Gather makes writes wait for Flush.
+func (c *Conn) Gather() { c.socket.gather() }
+
+// Flush sends what was gathered.
+func (c *Conn) Flush() error { return c.socket.flush() }

@@ -150,8 +150,8 @@ func (s *socket) gather() {
 // flush writes the records that were gathered, unless another writer still adds some.
 func (s *socket) flush() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.gathers--; s.gathers > 0 {
+		s.mu.Unlock()
 		return nil
 	}
 	b := s.gathered
@@ -159,6 +159,11 @@ func (s *socket) flush() error {
 	_, err := s.write(*b)
 	*b = (*b)[:0]
 	gatherings.Put(b)
+	over := s.last && !s.busy()
+	s.mu.Unlock()
+	if over {
+		_ = s.Close()
+	}
 	return err
 }
 
@@ -348,12 +353,17 @@ func (s *socket) seen(events uint32) {
 	}
 }
 
-// finish makes the socket close once the queue is empty, and reports whether it is not yet.
+// finish makes the socket close once all is sent that was written, and reports whether it is not yet.
 func (s *socket) finish() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last, s.watcher = true, nil
-	return len(s.queue) > 0 && s.failed == nil && !s.closed
+	return s.busy()
+}
+
+// busy reports whether bytes were written that can still be sent. If Drain sends some, others follow. The caller holds mu.
+func (s *socket) busy() bool {
+	return (s.gathers > 0 || len(s.queue) > 0) && s.failed == nil && !s.closed
 }
 
 // Close closes the connection. What is queued is lost.
