@@ -182,7 +182,7 @@ func (x *client) expect(frames ...string) {
 func (x *client) until(want string) {
 	x.t.Helper()
 	var seen []string
-	for range 10_000 {
+	for range 50_000 {
 		got := x.read()
 		if got == want {
 			return
@@ -191,7 +191,7 @@ func (x *client) until(want string) {
 			break
 		}
 	}
-	x.t.Fatalf("%s does not come, but %q", want, seen)
+	x.t.Fatalf("%s does not come, but %q", want, seen[max(len(seen)-50, 0):])
 }
 
 // hold opens a stream that is held, and returns its id and its feed, when the inner server was let go.

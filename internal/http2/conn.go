@@ -202,6 +202,7 @@ func (c *Conn) stop(err error) (open bool) {
 	c.state.abandon(err)
 	if c.inner != nil {
 		c.inner.rouse()
+		_ = c.transport.SetReadDeadline(past) // otherwise the server would be there until the client closes the connection
 	}
 	if c.timer != nil {
 		c.timer.Stop()

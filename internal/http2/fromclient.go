@@ -212,7 +212,8 @@ func (s *state) connectionWindow(n uint32) verdict {
 	case 0:
 		return verdict{drop: true}
 	default:
-		return verdict{instead: appendWindowUpdate(nil, 0, more)}
+		s.update = appendWindowUpdate(s.update[:0], 0, more)
+		return verdict{instead: s.update}
 	}
 }
 

@@ -56,7 +56,7 @@ func (s *state) server(h header, p []byte) verdict {
 func (s *state) serverData(h header, p []byte) verdict {
 	st := s.streams.find(h.id)
 	if st == nil {
-		s.windows.sent(h.length)
+		s.sent(h.length)
 		return verdict{}
 	}
 	if len(s.signals) > 0 && st.inner && !st.held && s.isSignal(st, h, p) {
@@ -70,10 +70,20 @@ func (s *state) serverData(h header, p []byte) verdict {
 		}
 		return verdict{drop: true}
 	}
-	s.windows.sent(h.length)
+	s.sent(h.length)
 	st.window -= int64(h.length)
 	s.serverEnd(st, h)
 	return verdict{}
+}
+
+// sent notes data of the inner server that goes to the client, and gives the inner server more of the window if it needs it.
+func (s *state) sent(n uint32) {
+	s.windows.sent(n)
+	if s.windows.isLow() {
+		if more := s.windows.share(); more > 0 {
+			s.toInner = appendWindowUpdate(s.toInner, 0, more)
+		}
+	}
 }
 
 // serverEnd notes the END_STREAM of a frame that goes to the client.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -25,6 +26,7 @@ type inner struct {
 
 	out output // belongs to the one that has conn.wire
 
+	nudged atomic.Bool // the state has something for the server, and reads fail until the server has it; changes under conn.mu
 	dead   atomic.Bool // the server has closed the connection, or was let go
 	inside atomic.Bool // the reader is in Read, and will see dead
 	idle   atomic.Bool // the reader has given the server all that came, and waits for the next frame
@@ -58,10 +60,12 @@ func (in *inner) SetDeadline(t time.Time) error {
 // SetReadDeadline has an effect on the first inner server only, which has to wait for the client's preface. All later ones get it at
 // once, and set no deadline after it.
 func (in *inner) SetReadDeadline(t time.Time) error {
-	if in.first {
-		return in.conn.transport.SetReadDeadline(t)
+	in.conn.mu.Lock()
+	defer in.conn.mu.Unlock()
+	if !in.first || in.nudged.Load() {
+		return nil
 	}
-	return nil
+	return in.conn.transport.SetReadDeadline(t)
 }
 
 func (in *inner) SetWriteDeadline(t time.Time) error { return in.conn.transport.SetWriteDeadline(t) }
@@ -118,7 +122,9 @@ func (in *inner) read(b []byte) (int, error) {
 		case f.rest > 0 && !f.drop:
 			n, err := in.fetch(b[:min(uint32(len(b)), f.rest)])
 			f.rest -= uint32(n)
-			return n, err
+			if err != errNudged { // otherwise the server gets the rest of the frame first
+				return n, err
+			}
 		default:
 			if err := in.frame(); err != nil {
 				return 0, err
@@ -148,10 +154,16 @@ func (in *inner) settings() error {
 // frame reads frames up to one that the server gets to see.
 func (in *inner) frame() error {
 	c, f := in.conn, &in.conn.in
+	if in.nudged.Load() {
+		return in.collect()
+	}
 	in.idle.Store(true)
 	h, prefix, err := f.next(in.fetch)
 	in.idle.Store(false)
-	if err != nil {
+	switch {
+	case err == errNudged:
+		return in.collect()
+	case err != nil:
 		return err
 	}
 	c.mu.Lock()
@@ -169,18 +181,54 @@ func (in *inner) frame() error {
 	return nil
 }
 
-// fetch waits for what the client sends. drop ends the wait.
+// errNudged ends a wait for the client, as the state has something for the server.
+var errNudged = errors.New("nudged")
+
+// nudge makes the reader give the server what the state has for it, even if the client is silent. The caller holds conn.mu.
+func (in *inner) nudge() {
+	in.nudged.Store(true)
+	_ = in.conn.transport.SetReadDeadline(past)
+}
+
+// collect takes what the state has for the server.
+func (in *inner) collect() error {
+	c := in.conn
+	c.mu.Lock()
+	in.nudged.Store(false)
+	in.endNudge()
+	in.before, c.state.toInner = c.state.toInner, nil
+	settled := c.state.settled()
+	c.mu.Unlock()
+	if !settled {
+		c.settle()
+	}
+	return nil
+}
+
+// endNudge lets reads wait again. The caller holds conn.mu.
+func (in *inner) endNudge() {
+	if !in.dead.Load() && !in.conn.closed { // these end reads for good
+		_ = in.conn.transport.SetReadDeadline(time.Time{})
+	}
+}
+
+// fetch waits for what the client sends. drop and nudge end the wait.
 func (in *inner) fetch(b []byte) (int, error) {
 	n, err := in.conn.transport.Read(b)
-	if n == 0 && err != nil && !in.dead.Load() {
-		in.conn.mu.Lock()
+	if n > 0 || err == nil {
+		return n, nil // an error comes again
+	}
+	in.conn.mu.Lock()
+	defer in.conn.mu.Unlock()
+	switch {
+	case in.dead.Load():
+	case in.nudged.Load() && errors.Is(err, os.ErrDeadlineExceeded):
+		in.endNudge()
+		return 0, errNudged
+	default:
 		in.failed = true
-		in.conn.mu.Unlock()
 	}
-	if n > 0 {
-		err = nil // it comes again
-	}
-	return n, err
+	return 0, err
 }
 
 // quit ends the reader. From here on frames are read while there is no inner server, or by the next one.
@@ -230,6 +278,9 @@ func (c *Conn) forward(in *inner, b []byte) error {
 	c.midway = in.out.midway() || c.state.serverBlock != 0
 	c.state.roomy = c.state.roomy || !c.midway // held streams may have waited for that
 	settled := c.state.settled()
+	if !replaying && len(c.state.toInner) > 0 {
+		in.nudge()
+	}
 	c.mu.Unlock()
 	err := p.send(c.transport)
 	c.wire.Unlock()
@@ -250,11 +301,13 @@ func (in *inner) Close() error {
 		return nil
 	}
 	c.mu.Lock()
-	failed := in.failed
+	failed, closed := in.failed, c.closed
 	c.mu.Unlock()
-	if failed {
+	switch {
+	case closed: // what is queued still goes out
+	case failed:
 		c.lose(errClosed)
-	} else {
+	default:
 		c.finish()
 	}
 	return nil

@@ -53,12 +53,15 @@ func (c *Conn) release() {
 	c.settle()
 }
 
+// past is a deadline that ends a read, and all later ones, without taking anything off the transport.
+var past = time.Unix(1, 0)
+
 // drop ends an inner server's connection without ending the client's. The caller holds wire and mu.
 func (c *Conn) drop(in *inner) {
 	c.inner, c.sharing = nil, false
 	c.state.release()
 	in.dead.Store(true)
-	_ = c.transport.SetReadDeadline(time.Unix(1, 0)) // ends the reader's wait, and takes nothing off the transport
+	_ = c.transport.SetReadDeadline(past) // ends the reader's wait
 	in.rouse()
 }
 

@@ -69,6 +69,7 @@ type state struct {
 	allow    allowance
 
 	signals []*signal // that handlers have announced, and that have not come
+	update  []byte    // the buffer of a WINDOW_UPDATE for the inner server
 
 	// What is left to do.
 	out     []byte  // frames for the client

@@ -23,8 +23,7 @@ func newWindows() windows {
 	return windows{toClient: initialWindow, inner: initialWindow, fromClient: initialWindow}
 }
 
-// grant takes in an update of the client's window. It returns how much of it is for the inner server, and whether the window is valid.
-// The reserve is filled first.
+// grant takes in an update of the client's window. It returns how much the inner server gets of it, and whether the window is valid.
 func (w *windows) grant(n uint32) (forInner uint32, ok bool) {
 	w.toClient += int64(n)
 	if w.toClient > maxWindow {
@@ -33,19 +32,22 @@ func (w *windows) grant(n uint32) (forInner uint32, ok bool) {
 	return w.share(), true
 }
 
-// share raises the inner server's window by what is in excess of the reserve, and returns by how much.
+// share raises the inner server's window, and returns by how much. What the inner server has got cannot be taken back, even if all that it
+// has to do is to wait. So it gets a quarter of the client's window at a time: either side can then use up more than half of that window,
+// which makes the client update it. The reserve stays for held streams.
 func (w *windows) share() uint32 {
 	w.ample = w.ample || w.toClient >= minWindow
-	more := w.toClient - w.inner
+	most := w.toClient
 	if w.ample {
-		more -= reserve
+		most = min(w.toClient/4, w.toClient-reserve)
 	}
-	if more <= 0 {
-		return 0
-	}
+	more := max(most-w.inner, 0)
 	w.inner += more
 	return uint32(more)
 }
+
+// isLow reports whether the inner server has used up so much of its share that it is time for more.
+func (w *windows) isLow() bool { return w.ample && w.inner < w.toClient/8 }
 
 // sent notes data of the inner server that goes to the client.
 func (w *windows) sent(n uint32) {
