@@ -238,7 +238,7 @@ func (s *state) clientSettings(h header, p []byte) verdict {
 	}
 	s.roomy = true
 	if s.live {
-		s.unacked++
+		s.unacked = min(s.unacked+1, maxAllowance) // an inner server that cannot write acknowledges any number at once
 		return verdict{}
 	}
 	s.out = appendSettingsAck(s.out)

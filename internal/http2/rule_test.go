@@ -285,40 +285,6 @@ func TestSmallRestOfWindow(t *testing.T) {
 	x.parked()
 }
 
-// Floods that no inner server sees are bounded. Honest clients go on.
-func TestFloods(t *testing.T) {
-	for name, send := range map[string]func(x *client, held uint32) error{
-		"PING":          func(x *client, held uint32) error { return x.WritePing(false, [8]byte{}) },
-		"SETTINGS":      func(x *client, held uint32) error { return x.WriteSettings() },
-		"RST":           func(x *client, held uint32) error { return x.WriteRSTStream(1, 0) },
-		"WINDOW_UPDATE": func(x *client, held uint32) error { return x.WriteWindowUpdate(held, 1) },
-		"empty DATA":    func(x *client, held uint32) error { return x.WriteData(1, false, nil) },
-		"PRIORITY":      func(x *client, held uint32) error { return x.WritePriority(held, http2.PriorityParam{}) },
-		"unknown":       func(x *client, held uint32) error { return x.WriteRawFrame(0xee, 0, 0, nil) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
-			honest := s.browser(t)
-			body := honest.events("honest")
-			x := s.frames(t, ample)
-			x.request("POST", "/post", true)
-			x.until(`DATA 1 "0 <nil>" end`)
-			id, f := x.hold(s, "a")
-			for range 10 * maxAllowance {
-				if send(x, id) != nil {
-					break
-				}
-			}
-			x.until(fmt.Sprintf("GOAWAY %d ENHANCE_YOUR_CALM", id))
-			<-f.over
-			if _, err := s.feed(t, "honest").st.Write([]byte(":\n")); err != nil {
-				t.Error(err)
-			}
-			expect(t, body, ":\n")
-		})
-	}
-}
-
 // At the end, clients are told to open no more streams. Those that are held go on until they end.
 func TestShutdown(t *testing.T) {
 	s := newSite(t)
