@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,7 +76,13 @@ func TestWrapperTellsOfTLS(t *testing.T) {
 	})
 }
 
-// A site knows its clients by their certificates, on the first request of a connection and on those after it.
+// innerServers returns how many servers of HTTP/2 connections there are behind the wrapper.
+func innerServers() int {
+	buf := make([]byte, 4<<20)
+	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "internal/http2.(*inner).Read(")
+}
+
+// A site knows its clients by their certificates, on the first request of a connection and on those that a second inner server serves.
 func TestWrapperClientCertificates(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -104,10 +111,12 @@ func TestWrapperClientCertificates(t *testing.T) {
 			if c.Connected.User == nil || *c.Connected.User != "CN=ann" {
 				t.Errorf("the user is %v", c.Connected.User)
 			}
+			brokertest.Eventually(t, "the connection has no inner server", func() bool { return innerServers() == 0 })
 			if got := s.Do("GET", "/who", "").Body; got != "CN=ann" {
 				t.Errorf("got %q", got)
 			}
 			c.Close()
+			s.HTTP.CloseIdleConnections() // as one that was woken keeps its inner server for longer
 		}
 	})
 }

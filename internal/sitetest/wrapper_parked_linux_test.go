@@ -3,6 +3,7 @@ package sitetest_test
 import (
 	"bytes"
 	"crypto/tls"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 // follower is a client with one stream on an HTTP/2 connection of its own.
 type follower struct {
 	conn *tls.Conn
+	gone chan struct{} // closed when the server has closed the connection
 
 	mu    sync.Mutex // guards what follows
 	text  bytes.Buffer
@@ -42,6 +44,7 @@ func (f *follower) read(framer *http2.Framer) {
 		}
 		f.mu.Unlock()
 		if err != nil {
+			close(f.gone)
 			return
 		}
 	}
@@ -90,7 +93,7 @@ func follow(t *testing.T, s *sitetest.Site, n int) []*follower {
 					t.Error(err)
 					return
 				}
-				all[i] = &follower{conn: conn}
+				all[i] = &follower{conn: conn, gone: make(chan struct{})}
 				go all[i].read(http2.NewFramer(conn, conn))
 			}
 		})
@@ -158,4 +161,31 @@ func TestParkedConnectionsAndExit(t *testing.T) {
 	p.HTTP.CloseIdleConnections()
 	p.Terminate()
 	brokertest.Eventually(t, "all streams have ended", func() bool { return allOf(all, (*follower).hasEnded) })
+}
+
+// A client that says that nothing more will come from it has left, though it could still read.
+func TestParkedConnectionIsHalfClosed(t *testing.T) {
+	s := sitetest.ServeWith(t, wrapped, sitetest.Crowded("tls internal\n", "", ""))[0]
+	s.Via("h2")
+	before := s.Settled()
+	for name, end := range map[string]func(*tls.Conn) error{
+		"TLS": func(conn *tls.Conn) error { return conn.CloseWrite() },
+		"TCP": func(conn *tls.Conn) error { return conn.NetConn().(*net.TCPConn).CloseWrite() },
+	} {
+		all := follow(t, s, 10)
+		brokertest.Eventually(t, "no connection has an inner server", func() bool {
+			s.HTTP.CloseIdleConnections()
+			return innerServers() == 0
+		})
+		for _, f := range all {
+			if err := end(f.conn); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for _, f := range all {
+			<-f.gone
+			_ = f.conn.NetConn().Close()
+		}
+		s.WantNothingLeft(before)
+	}
 }
