@@ -822,6 +822,14 @@ final class SsePushRelay
         return $this->with('as', $format);
     }
 
+    /** How often the request is sent again if the upstream cannot be reached, or answers 429 or 5xx: 0 to 5. Default: 0. */
+    public function retry(int $times): self
+    {
+        $copy = clone $this;
+        $copy->fields['retry'] = $times;
+        return $copy;
+    }
+
     /** Where the app is told of the end; see SsePush::relayDone(). */
     public function done(mixed $url): self
     {

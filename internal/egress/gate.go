@@ -80,6 +80,13 @@ func (g *Gate) Hide(u *url.URL, text string) string {
 // ErrNoOrigin: the config does not list the URL's origin.
 var ErrNoOrigin = errors.New("the origin is not one that the config lists")
 
+// Unsent reports whether an error of Send says that there was no connection, so that nothing was sent. It is false for an address
+// that is refused.
+func Unsent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" && !errors.Is(err, errRefused)
+}
+
 // CheckMethod returns why a request cannot have a method, or nil.
 func CheckMethod(method string) error {
 	if method != http.MethodGet && method != http.MethodPost {

@@ -21,7 +21,8 @@ type Relay struct {
 	Headers    map[string]string `json:"headers,omitempty"`
 	Error      string            `json:"error,omitempty"`
 	Body       string            `json:"body,omitempty"`
-	Done       string            `json:"done,omitempty"` // pending or taken; "" if nobody is told
+	Attempts   int               `json:"attempts,omitempty"` // how often the request was sent, if more than once
+	Done       string            `json:"done,omitempty"`     // after the end: pending or taken; "" if nobody is told
 }
 
 // RelayFilter chooses relays: those of a user, those of a status, or both. An empty field chooses all. After is the next of an

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sse-push/caddy-sse-push/internal/egress"
@@ -20,8 +21,12 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// maxID is the longest id of a relay, in bytes.
-const maxID = 128
+const (
+	// maxID is the longest id of a relay, in bytes.
+	maxID = 128
+	// maxRetries is how often a request is sent again at most.
+	maxRetries = 5
+)
 
 // call is what the app asks for.
 type call struct {
@@ -31,6 +36,7 @@ type call struct {
 	event       string // the name of events that have none
 	as          string // how the answer is read: "" by its Content-Type, or text, lines
 	done        string // where the app is told of the end; "" if it is not
+	retry       int    // how often the request may be sent again
 	digest      [16]byte
 }
 
@@ -59,15 +65,19 @@ func (c *Config) readCall(body []byte) (*call, *problem.Problem) {
 	var request jsontext.Value
 	texts := map[string]*string{"id": &q.id, "user": &q.user, "topic": &q.topic, "event": &q.event, "as": &q.as, "done": &q.done}
 	if p := fields("", v, func(name string, value jsontext.Value) (bool, error) {
-		if name == "request" {
+		var err error
+		switch name {
+		case "request":
 			request = value
 			return true, nil
+		case "retry":
+			q.retry, err = readRetry(value)
+			return true, err
 		}
 		text := texts[name]
 		if text == nil {
 			return false, nil
 		}
-		var err error
 		if *text, err = value.Name(); err == nil && *text == "" {
 			err = errors.New("must not be empty")
 		}
@@ -230,6 +240,15 @@ func fields(prefix string, v jsontext.Value, set func(name string, value jsontex
 	return nil
 }
 
+// readRetry reads how often a request may be sent again.
+func readRetry(v jsontext.Value) (int, error) {
+	n, err := v.Number()
+	if err == nil && (n < 0 || n > maxRetries) {
+		err = fmt.Errorf("must be from 0 to %d", maxRetries)
+	}
+	return int(n), err
+}
+
 // readHeaders reads an object of texts.
 func readHeaders(v jsontext.Value) (map[string]string, error) {
 	if v.What() == "an array" && len(slices.Collect(v.Items())) == 0 { // as PHP writes an empty map
@@ -272,6 +291,10 @@ func (q *call) sum(secret string) (digest [16]byte) {
 	for _, name := range slices.Sorted(maps.Keys(q.request.Headers)) {
 		part(name)
 		part(q.request.Headers[name])
+	}
+	if q.retry > 0 {
+		part("retry")
+		part(strconv.Itoa(q.retry))
 	}
 	copy(digest[:], mac.Sum(nil))
 	return digest

@@ -14,6 +14,7 @@
 //	<id>        sse:end  the status; clients get it, and their streams end
 //	relay/<id>  adopted  which node calls done from now on
 //	relay/<id>  done     the app has taken the call
+//	relay/<id>  mark     nothing; see Registry.sync
 //
 // No client hears the topics relay/<id>. The first begin and the first end of an id count, whichever node wrote them.
 package relay

@@ -75,6 +75,9 @@ func (r *Registry) info(k *known) pool.Relay {
 	if k.end != Running {
 		i.Ended = &k.at
 	}
+	if k.outcome.Attempts > 1 {
+		i.Attempts = k.outcome.Attempts
+	}
 	switch {
 	case k.begin.Done == "" || k.end == Running:
 	case k.taken:

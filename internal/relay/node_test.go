@@ -44,6 +44,7 @@ type node struct {
 	name   string
 	dead   atomic.Bool           // it has lost the engine, as if its machine were off
 	logs   *logtest.ObservedLogs // its errors
+	full   atomic.Bool           // the log has no space left
 	unsure atomic.Int32          // what becomes of the next append: one of the constants below
 }
 
@@ -110,6 +111,9 @@ func (l relayLog) Append(ctx context.Context, records []broker.Record) []broker.
 	}
 	if l.dead.Load() {
 		return fails(broker.ErrUnavailable)
+	}
+	if l.full.Load() {
+		return fails(broker.ErrFull)
 	}
 	switch l.unsure.Swap(sure) {
 	case unsureStored:

@@ -28,6 +28,7 @@ const (
 	typeEnd     = hub.EndType
 	typeAdopted = "adopted"
 	typeDone    = "done"
+	typeMark    = "mark"
 )
 
 // beside is the prefix of the topics that no client hears. An id holds no slash.
@@ -45,11 +46,12 @@ type begin struct {
 
 // outcome is the data of the record before the end, and of the one before the first event, which has status and headers only.
 type outcome struct {
-	Node    string            `json:"node,omitempty"`    // that calls done
-	Status  int               `json:"status,omitempty"`  // of the answer
-	Headers map[string]string `json:"headers,omitempty"` // of the answer, those that are told on
-	Error   string            `json:"error,omitempty"`   // why the relay failed
-	Body    string            `json:"body,omitempty"`    // the beginning of an answer that is an error
+	Node     string            `json:"node,omitempty"`     // that calls done
+	Status   int               `json:"status,omitempty"`   // of the answer
+	Headers  map[string]string `json:"headers,omitempty"`  // of the answer, those that are told on
+	Error    string            `json:"error,omitempty"`    // why the relay failed
+	Body     string            `json:"body,omitempty"`     // the beginning of an answer that is an error
+	Attempts int               `json:"attempts,omitempty"` // how often the request was sent
 }
 
 // end is the data of an end record, which clients get.

@@ -89,6 +89,7 @@ func open(p *pool.Hub) (*Registry, error) {
 	}
 	r.directory, _ = b.(broker.Directory)
 	r.hub = p.Companion(p.Name+"."+name, newLog(b, r), history)
+	r.hub.OnRevoke(r.revoked)
 	r.work.Go(r.keep)
 	return r, nil
 }
@@ -134,8 +135,19 @@ func (r *Registry) Apply([]pool.Route) {
 	}
 }
 
-// Forget implements pool.Resident. A relay does not end with its listeners.
+// Forget implements pool.Resident. What the app has said of a user is no part of a relay.
 func (r *Registry) Forget(string) {}
+
+// revoked ends the relays of a user whose streams are ended. Each node that runs some is told.
+func (r *Registry) revoked(user string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, x := range r.runs {
+		if x.call.user == user {
+			x.cancel(errRevoked)
+		}
+	}
+}
 
 // Close implements pool.Resident. What runs ends as interrupted.
 func (r *Registry) Close() {
@@ -277,10 +289,22 @@ func (r *Registry) drop(x *run) {
 	r.work.Done()
 }
 
-// Stop implements pool.Relayer.
+// knows reports whether the log has told of a relay that is still known.
+func (r *Registry) knows(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.index.relays[id] != nil
+}
+
+// Stop implements pool.Relayer. It waits until the log has the relay's end.
 func (r *Registry) Stop(ctx context.Context, id string) (bool, error) {
 	if err := r.await(ctx); err != nil {
 		return false, err
+	}
+	if !r.knows(id) { // another node may have begun it just now
+		if err := r.sync(ctx, id); err != nil {
+			return false, err
+		}
 	}
 	r.mu.Lock()
 	x := r.runs[id]
@@ -295,14 +319,34 @@ func (r *Registry) Stop(ctx context.Context, id string) (bool, error) {
 	}
 	r.mu.Lock()
 	k := r.index.relays[id]
-	if k == nil || k.end != Running || x != nil && k.Node == r.node {
+	if k == nil {
 		r.mu.Unlock()
-		return k != nil || x != nil, nil
+		return x != nil, nil
 	}
-	e, o := k.over(Cancelled), k.outcome // another node runs it, even if this one was about to
+	over := k.end != Running || x != nil && k.Node == r.node // otherwise another node runs it, even if this one was about to
+	e, o := k.over(Cancelled), k.outcome
 	r.mu.Unlock()
-	o.Node = r.node
-	return true, r.write(ctx, endRecords(e, o))
+	if !over {
+		o.Node = r.node
+		if err := r.write(ctx, endRecords(e, o)); err != nil {
+			return true, err
+		}
+	}
+	if _, ok := r.wait(ctx, id, func(k *known) bool { return k.end != Running }); !ok {
+		return true, hub.ErrNotReady
+	}
+	return true, nil
+}
+
+// sync waits until this node knows everything of a relay that the log has now: it writes something, and waits until that has come.
+func (r *Registry) sync(ctx context.Context, id string) error {
+	mark := record(beside+id, id, typeMark, "", struct{}{})
+	mark.Key = ""
+	result := r.hub.Publish(ctx, []broker.Record{mark})[0]
+	if result.Err != nil {
+		return result.Err
+	}
+	return r.hub.Taken(ctx, result.Position)
 }
 
 // write stores records that belong together. It returns the first error.

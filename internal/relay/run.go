@@ -23,6 +23,8 @@ import (
 const (
 	// logPatience is how long a log that lags or is away is waited for.
 	logPatience = 30 * time.Second
+	// stopPatience is how long the log is waited for when a relay has been stopped.
+	stopPatience = time.Second
 	// readSize is how much is read from an upstream at a time, in bytes.
 	readSize = 16 << 10
 	// maxErrorBody is how much of an answer that is an error is kept, in bytes.
@@ -35,6 +37,7 @@ const (
 // Why a run ends, apart from what its upstream does.
 var (
 	errCancelled   = errors.New("it was stopped")
+	errRevoked     = errors.New("the user's streams were ended")
 	errInterrupted = errors.New("the proxy is ending")
 	errOver        = errors.New("the log has its end already")
 	errTimeout     = errors.New("it took longer than timeout")
@@ -55,9 +58,10 @@ type run struct {
 	answered chan struct{}    // closed when it is known whether it has begun
 	refusal  *problem.Problem // why it has not; nil if it has
 
-	seen   bool // the index counts it; Registry.mu guards it
-	counts feed.Counts
-	bytes  uint64 // of the data of events that the log has taken; the Feed's
+	seen     bool // the index counts it; Registry.mu guards it
+	attempts int  // how often the request was sent
+	counts   feed.Counts
+	bytes    uint64 // of the data of events that the log has taken; the Feed's
 }
 
 func newRun(ctx context.Context, c *Config, q *call) *run {
@@ -98,7 +102,7 @@ func (r *Registry) run(x *run) {
 	switch {
 	case errors.Is(e.cause, errOver):
 		e.status = r.statusOf(x.call.id) // another node has written the end
-	case errors.Is(e.cause, errCancelled):
+	case errors.Is(e.cause, errCancelled), errors.Is(e.cause, errRevoked):
 		e.status = Cancelled
 	case errors.Is(e.cause, errInterrupted), errors.Is(e.cause, context.Canceled):
 		e.status = Interrupted
@@ -128,7 +132,7 @@ func (r *Registry) statusOf(id string) Status {
 	return Interrupted
 }
 
-// fetch sends the request and reads the answer.
+// fetch sends the request, again if the call asks for that, and reads the answer.
 func (r *Registry) fetch(x *run) ending {
 	settings := &x.config.settings
 	ctx, cancel := context.WithTimeoutCause(x.ctx, time.Duration(settings.Timeout), errTimeout)
@@ -137,9 +141,27 @@ func (r *Registry) fetch(x *run) ending {
 	defer quiet(nil)
 	silence := time.AfterFunc(time.Duration(settings.Silence), func() { quiet(errSilence) })
 	defer silence.Stop()
+	for {
+		silence.Reset(time.Duration(settings.Silence))
+		answer, err := x.config.gate.Send(ctx, &x.call.request)
+		x.attempts++
+		wait, ok := again(x.attempts, 1+x.call.retry, answer, err)
+		if !ok {
+			x.call.request.Body = nil // it may be large, and is not needed any more
+			return r.take(ctx, x, answer, err, silence)
+		}
+		silence.Stop()
+		if answer != nil {
+			answer.Body.Close()
+		}
+		if !sleep(ctx, wait) {
+			return ending{cause: context.Cause(ctx)}
+		}
+	}
+}
 
-	answer, err := x.config.gate.Send(ctx, &x.call.request)
-	x.call.request.Body = nil // it may be large, and is not needed any more
+// take reads what has come of a request. silence runs.
+func (r *Registry) take(ctx context.Context, x *run, answer *http.Response, err error, silence *time.Timer) ending {
 	if err != nil {
 		return ending{cause: because(ctx, err)}
 	}
@@ -173,10 +195,13 @@ func mediaTypeOf(contentType string) string {
 	return mediaType
 }
 
-// read reads an answer to its end.
+// read reads an answer to its end. What was read before ctx was done is stored all the same.
 func (r *Registry) read(ctx context.Context, x *run, answer *http.Response, format feed.Format, silence *time.Timer) (err error) {
 	settings := &x.config.settings
-	f := feed.New(ctx, feed.Config{
+	stored, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopPatience, cancel) })()
+	f := feed.New(stored, feed.Config{
 		Log: r.hub, Topic: x.call.id, Format: format, Type: x.call.event, Event: int(r.pool.MaxEvent()), Wait: logPatience, Counts: &x.counts,
 		Stored: func(r *broker.Record, _ broker.Position) { x.bytes += uint64(len(r.Data)) },
 	})
@@ -225,7 +250,7 @@ func because(ctx context.Context, err error) error {
 // outcome returns what the log is told of an ending. The values of the config's headers are hidden in it.
 func (x *run) outcome(e ending) outcome {
 	show := func(text string, most int) string { return clip(x.config.gate.Hide(x.call.request.URL, text), most) }
-	o := outcome{Body: show(e.body, maxErrorBody)}
+	o := outcome{Body: show(e.body, maxErrorBody), Attempts: x.attempts}
 	if e.cause != nil {
 		o.Error = show(e.cause.Error(), maxError)
 	}

@@ -12,7 +12,11 @@ import (
 
 // start begins a relay, and returns when the log has it. The same call again is the same relay.
 func (r *Registry) start(ctx context.Context, c *Config, q *call) *problem.Problem {
-	if err := r.await(ctx); err != nil {
+	err := r.await(ctx)
+	if err == nil {
+		_, err = r.pool.Position(ctx) // what has ended streams of the user in the past does not end this relay
+	}
+	if err != nil {
 		return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
 	}
 	x, isNew, p := r.reserve(c, q)
@@ -54,13 +58,6 @@ func (r *Registry) begin(ctx context.Context, x *run) *problem.Problem {
 		return problem.New(http.StatusInsufficientStorage, "%v", err)
 	}
 	return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
-}
-
-// knows reports whether the log has told of a relay that is still known.
-func (r *Registry) knows(id string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.index.relays[id] != nil
 }
 
 // reserve makes room for a relay that is about to begin. If there is one with the id already, it returns that one's run, which is

@@ -92,6 +92,9 @@ func TestRelayDone(t *testing.T) {
 	startRelay(s, m, "chat", fmt.Sprintf(`, "done": "%s/hooks/chat"`, app))
 	q := m.Next().Answer(200, "text/event-stream", "X-Request-Id", "req-1", "Set-Cookie", "a=b")
 	q.Write("id: 7\nevent: delta\ndata: a\n\ndata: b\ndata: c\n\n")
+	if i := relayOf(s, "chat"); i.Status != "running" || i.Done != "" {
+		t.Errorf("before the end: got %+v", i)
+	}
 	q.End()
 	var first doneCall
 	for i := range 3 {

@@ -46,6 +46,7 @@ func wantRelayEnd(c *sitetest.Client, status string, events uint64) (e relayEnd)
 type relayInfo struct {
 	ID, User, Status, Error, Body, Done string
 	Events, Bytes                       uint64
+	Attempts                            int
 	HTTPStatus                          int `json:"http_status"`
 }
 
@@ -167,27 +168,6 @@ func TestRelayThatBeginsLater(t *testing.T) {
 	c.Want("a")
 }
 
-// Whoever stops a relay stops its upstream.
-func TestRelayStop(t *testing.T) {
-	m := sitetest.StartModel(t)
-	s := sitetest.Serve(t, sitetest.Route(m.RelayTo("")))
-	startRelay(s, m, "chat", "")
-	q := m.Next().Answer(200, "text/event-stream")
-	c := s.Open("/events?userId=u1&relay=chat")
-	q.Tokens("a")
-	c.Want("a")
-	for range 2 {
-		if a := s.Do("DELETE", "/_sse/relays/chat", ""); a.Status != http.StatusNoContent {
-			t.Errorf("got %d %s", a.Status, a.Body)
-		}
-	}
-	wantRelayEnd(c, "cancelled", 1)
-	brokertest.Eventually(t, "the upstream is closed", func() bool { return m.Gone.Load() == 1 })
-	if a := s.Do("DELETE", "/_sse/relays/none", ""); a.Status != http.StatusNotFound {
-		t.Errorf("got %d %s", a.Status, a.Body)
-	}
-}
-
 // How an answer ends, and what it is, decides the relay's status.
 func TestRelayEnds(t *testing.T) {
 	m := sitetest.StartModel(t)
@@ -221,6 +201,20 @@ func TestRelayEnds(t *testing.T) {
 			q.Answer(429, "application/json").Write(`{"error":"slow down"}` + strings.Repeat(" ", 8<<10))
 			q.End()
 		}, "failed", nil, "answered 429"},
+		{"nothing", "", func(q *sitetest.Request) { q.Answer(204, "text/event-stream").End() }, "failed", nil, "answered 204"},
+		{"no key", "", func(q *sitetest.Request) { q.Answer(401, "text/event-stream").End() }, "failed", nil, "answered 401"},
+		{"trouble", "", func(q *sitetest.Request) { q.Answer(500, "text/event-stream").End() }, "failed", nil, "answered 500"},
+		{"a page", "", func(q *sitetest.Request) { q.Answer(200, "text/html").Write("<html>"); q.End() }, "failed", nil, "text/html"},
+		{"a break in the middle of an event", "", func(q *sitetest.Request) {
+			q.Answer(200, "text/event-stream").Tokens("a")
+			q.Write("data: b\n")
+			q.Break()
+		}, "failed", []string{"a"}, "EOF"},
+		{"invalid UTF-8", "", func(q *sitetest.Request) { q.Answer(200, "text/event-stream").Tokens("\xff"); q.End() }, "complete", []string{"\uFFFD"}, ""},
+		{"long ids, and a wait of a year", "", func(q *sitetest.Request) {
+			q.Answer(200, "text/event-stream").Write("retry: 31536000000\nid: " + strings.Repeat("7", 600) + "\ndata: a\n\n")
+			q.End()
+		}, "complete", []string{"a"}, ""},
 		{"JSON", "", func(q *sitetest.Request) { q.Answer(200, "application/json").Write(`{}`); q.End() }, "failed", nil, "application/json"},
 		{"a redirect", "", func(q *sitetest.Request) {
 			q.Answer(307, "text/event-stream", "Location", m.URL+"/elsewhere")
@@ -253,6 +247,9 @@ func TestRelayEnds(t *testing.T) {
 			defer q.End()
 			go c.serve(q)
 			client.Want(c.data...)
+			if client.Retry > time.Minute || len(client.LastID) > 128 {
+				t.Errorf("the client waits %s, with the id %s", client.Retry, client.LastID)
+			}
 			wantRelayEnd(client, c.status, uint64(len(c.data)))
 			info := relayOf(&s, id)
 			if info.Status != c.status || !strings.Contains(info.Error, c.reason) || c.reason == "" && info.Error != "" {

@@ -491,11 +491,11 @@ test('tickets', function () {
 
 test('relays', function () {
     $start = SsePush::relay(['url' => 'https://api.example.com/v1', 'headers' => [], 'body' => ['stream' => true, 'temperature' => 1.0]])
-        ->toUser(7)->id('chat-1')->event('token')->as('lines')->done('http://app.internal/done');
+        ->toUser(7)->id('chat-1')->event('token')->as('lines')->retry(2)->done('http://app.internal/done');
     same('p1', $start->start()->id, 'id');
     [$request] = came();
     same(['POST', '/ok/relays'], [$request['method'], $request['target']], 'request');
-    same('{"id":"chat-1","request":{"url":"https://api.example.com/v1","body":{"stream":true,"temperature":1.0}},"user":"7","event":"token","as":"lines","done":"http://app.internal/done"}', $request['body'], 'body');
+    same('{"id":"chat-1","request":{"url":"https://api.example.com/v1","body":{"stream":true,"temperature":1.0}},"user":"7","event":"token","as":"lines","retry":2,"done":"http://app.internal/done"}', $request['body'], 'body');
     at('busy-once');
     SsePush::relay(['url' => 'https://api.example.com'])->toTopic('room')->start();
     [, $first, $again] = came();
