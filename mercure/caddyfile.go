@@ -32,7 +32,6 @@ import (
 //	    cookie_name     <name>
 //	    cors_origins    <origin...>|*
 //	    publish_origins <origin...>
-//	    subscriptions
 //	}
 //
 // issuer may be repeated, the others may not.
@@ -72,7 +71,6 @@ func (m *Module) options() []block.Option {
 			m.PublishOrigins = args
 			return block.CheckEach(placeholder.Settled(args...), request.CheckOrigin)
 		}},
-		block.Flag("subscriptions", &m.Subscriptions),
 	}
 }
 

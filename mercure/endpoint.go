@@ -19,10 +19,9 @@ type endpoint struct {
 	keys                 *access.Keyring
 	authorizationServers []string
 
-	anonymous          bool
-	cookieName         string // "": that of each version
-	publishOrigins     []string
-	tellsSubscriptions bool
+	anonymous      bool
+	cookieName     string // "": that of each version
+	publishOrigins []string
 
 	cors  *guard.CORS
 	route route

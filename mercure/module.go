@@ -57,9 +57,6 @@ type Module struct {
 	// Origins whose pages may publish by a cookie. Default: none.
 	PublishOrigins []string `json:"publish_origins,omitempty"`
 
-	// Whether the hub tells of subscriptions, by events and by an API. Default: false.
-	Subscriptions bool `json:"subscriptions,omitempty"`
-
 	keys     *access.Keyring
 	base     *matcher.Base
 	endpoint *endpoint
@@ -91,7 +88,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	}
 	m.keys, err = access.NewKeyring(access.Settings{
 		Publisher: m.PublisherJWT, Subscriber: m.SubscriberJWT, Issuers: m.Issuers, Audience: m.ResourceIdentifier,
-		Base: m.base, Payloads: m.Subscriptions,
+		Base: m.base,
 	}, ctx.Logger())
 	return err
 }
@@ -123,7 +120,7 @@ func (m *Module) Paths() []reach.Path {
 func (m *Module) Attach(s subscribe.Site) error {
 	e := &endpoint{
 		path: m.path(), resource: m.ResourceIdentifier, metadataURL: m.origin() + wellKnown + m.path(), base: m.base, keys: m.keys,
-		anonymous: m.Anonymous, cookieName: m.CookieName, publishOrigins: m.PublishOrigins, tellsSubscriptions: m.Subscriptions,
+		anonymous: m.Anonymous, cookieName: m.CookieName, publishOrigins: m.PublishOrigins,
 		hub: s.Hub, log: s.Log,
 	}
 	for _, i := range m.Issuers {

@@ -17,15 +17,11 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 		e.serveMetadata(w, r)
 		return
 	}
-	below, ok := strings.CutPrefix(r.URL.Path, e.path)
-	switch {
-	case ok && below == "":
+	if r.URL.Path == e.path {
 		e.serveHub(w, r)
-	case ok && e.tellsSubscriptions && (below == "/subscriptions" || strings.HasPrefix(below, "/subscriptions/")):
-		e.serveSubscriptions(w, r)
-	default:
-		e.refuse(w, e.keys.Newest(), problem.New(http.StatusNotFound, "there is nothing here"))
+		return
 	}
+	e.refuse(w, e.keys.Newest(), problem.New(http.StatusNotFound, "there is nothing here"))
 }
 
 // serveHub answers a request to the hub's own path.
@@ -47,16 +43,4 @@ func (e *endpoint) serveHub(w http.ResponseWriter, r *http.Request) {
 	default:
 		e.refuse(w, e.keys.Newest(), problem.MethodNotAllowed(allowed...))
 	}
-}
-
-// serveSubscriptions answers a request about subscriptions.
-func (e *endpoint) serveSubscriptions(w http.ResponseWriter, r *http.Request) {
-	if e.route.Screen(w, r) {
-		return
-	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		e.refuse(w, e.keys.Newest(), problem.MethodNotAllowed(http.MethodGet, http.MethodHead))
-		return
-	}
-	e.subscriptions(w, r)
 }

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"encoding/json"
 	"errors"
 
 	"github.com/sse-push/caddy-sse-push/internal/identity"
@@ -17,13 +16,6 @@ type Grant struct {
 
 	proof              *identity.Grant
 	publish, subscribe *matcher.Set
-	payloads           []payload // in the token's order
-}
-
-// payload is what a token says about subscriptions to some topics.
-type payload struct {
-	topics *matcher.Set
-	json   json.RawMessage // nil if there is none
 }
 
 // Grants reports whether the bearer may hear private updates of a topic. It implements hub.Granted.
@@ -34,19 +26,6 @@ func (g *Grant) Subscribes() bool { return g != nil && g.subscribe.Len() > 0 }
 
 // Publishes reports whether the bearer may publish to a topic.
 func (g *Grant) Publishes(topic string) bool { return g != nil && g.publish.Match(topic) }
-
-// PayloadOf returns the payload of a subscription, by the text of its matcher; nil if there is none.
-func (g *Grant) PayloadOf(match string) json.RawMessage {
-	if g == nil {
-		return nil
-	}
-	for _, p := range g.payloads {
-		if p.topics.Match(match) {
-			return p.json
-		}
-	}
-	return nil
-}
 
 // Proof returns what a stream keeps of the token: until when it is valid, and what vouches for it.
 func (g *Grant) Proof() *identity.Grant {
@@ -61,16 +40,12 @@ func (g *Grant) Size() int {
 	if g == nil {
 		return 0
 	}
-	n := len(g.Subject) + g.subscribe.Size() + g.publish.Size()
-	for _, p := range g.payloads {
-		n += len(p.json) + p.topics.Size()
-	}
-	return n
+	return len(g.Subject) + g.subscribe.Size() + g.publish.Size()
 }
 
 // readGrant reads the claims of a token that has been verified.
-func readGrant(v Version, claims object, base *matcher.Base, payloads bool) (*Grant, error) {
-	r := reader{base: base, keep: payloads, left: maxMatchers}
+func readGrant(v Version, claims object, base *matcher.Base) (*Grant, error) {
+	r := reader{base: base, left: maxMatchers}
 	var err error
 	if v == V0 {
 		err = r.legacy(claims)
@@ -80,7 +55,7 @@ func readGrant(v Version, claims object, base *matcher.Base, payloads bool) (*Gr
 	if err != nil {
 		return nil, err
 	}
-	g := &Grant{publish: matcher.NewSet(r.publish...), subscribe: matcher.NewSet(r.subscribe...), payloads: r.payloads}
+	g := &Grant{publish: matcher.NewSet(r.publish...), subscribe: matcher.NewSet(r.subscribe...)}
 	g.Subject, _ = claims["sub"].text()
 	return g, nil
 }
@@ -89,10 +64,8 @@ func readGrant(v Version, claims object, base *matcher.Base, payloads bool) (*Gr
 // something else than its issuer meant.
 type reader struct {
 	base               *matcher.Base
-	keep               bool // payloads
-	left               int  // how many more matchers there may be
+	left               int // how many more matchers there may be
 	publish, subscribe []matcher.Matcher
-	payloads           []payload
 }
 
 var (
@@ -130,13 +103,6 @@ func (r *reader) legacy(claims object) error {
 	}
 	if r.subscribe, err = r.selectors(o["subscribe"]); err != nil {
 		return err
-	}
-	if text, given := o["payload"]; given && r.keep {
-		all, err := matcher.Selector("*")
-		if err != nil {
-			return err
-		}
-		r.payloads = []payload{{matcher.NewSet(all), json.RawMessage(text)}}
 	}
 	return nil
 }
@@ -211,8 +177,7 @@ func (r *reader) detail(o object) error {
 	if err != nil {
 		return err
 	}
-	about, given := o["payload"]
-	if given && about[0] != '{' {
+	if payload, given := o["payload"]; given && payload[0] != '{' {
 		return errDetails
 	}
 	for _, action := range actions {
@@ -223,9 +188,6 @@ func (r *reader) detail(o object) error {
 			r.publish = append(r.publish, topics...)
 		case name == "subscribe":
 			r.subscribe = append(r.subscribe, topics...)
-			if r.keep {
-				r.payloads = append(r.payloads, payload{matcher.NewSet(topics...), json.RawMessage(about)})
-			}
 		}
 	}
 	return nil

@@ -17,15 +17,13 @@ type Settings struct {
 	Issuers               []Issuer
 	Audience              string // of tokens of version 1.0
 	Base                  *matcher.Base
-	Payloads              bool // whether grants have payloads
 }
 
 // Keyring verifies tokens.
 type Keyring struct {
-	legacy   keys            // of 0.x
-	issuers  map[string]keys // of 1.0, by iss
-	base     *matcher.Base
-	payloads bool
+	legacy  keys            // of 0.x
+	issuers map[string]keys // of 1.0, by iss
+	base    *matcher.Base
 }
 
 // keys are those of one issuer, by what its tokens are for; nil: no token is accepted.
@@ -33,7 +31,7 @@ type keys [2]*identity.Tokens
 
 // NewKeyring reads the keys.
 func NewKeyring(s Settings, log *zap.Logger) (*Keyring, error) {
-	r := &Keyring{issuers: map[string]keys{}, base: s.Base, payloads: s.Payloads}
+	r := &Keyring{issuers: map[string]keys{}, base: s.Base}
 	var err error
 	// Tokens of 0.x may lack all claims but their own.
 	if r.legacy, err = newKeys(s.Publisher, s.Subscriber, identity.JWT{AllowNoExpiry: true}, log); err != nil {
@@ -111,7 +109,7 @@ func (r *Keyring) Verify(ctx context.Context, v Version, u Use, token string) (*
 	if err != nil {
 		return nil, err
 	}
-	g, err := readGrant(v, o, r.base, r.payloads)
+	g, err := readGrant(v, o, r.base)
 	if err != nil {
 		return nil, err
 	}
