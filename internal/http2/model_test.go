@@ -148,9 +148,7 @@ func (m *model) fromServer(kind http2.FrameType, flags http2.Flags, id uint32, p
 	case !v.drop:
 		m.atClient(h, p)
 	}
-	if kind == http2.FrameData {
-		m.feedServer()
-	}
+	m.feedServer()
 	if update := m.server.late; update != nil && kind == http2.FrameSettings && h.ack() {
 		m.server.late = nil
 		m.fromServer(http2.FrameWindowUpdate, 0, 0, update)
