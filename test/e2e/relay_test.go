@@ -14,8 +14,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/test/modelapi"
 )
 
-// relayNode starts a node that fetches from a model API for its app, on a Redis.
-func relayNode(t *testing.T, redis, api, app string) (c *harness.Caddy, site string) {
+// relayNode starts a node that fetches from a model API for its app, on a broker.
+func relayNode(t *testing.T, broker, api, app string) (c *harness.Caddy, site string) {
 	t.Helper()
 	site = "http://localhost:" + harness.Port(t)
 	return harness.StartCaddy(t, site+` {
@@ -29,7 +29,7 @@ func relayNode(t *testing.T, redis, api, app string) (c *harness.Caddy, site str
 			done `+app+`
 			secret a-secret-of-thirty-two-bytes-or-more
 		}
-		broker redis redis://127.0.0.1:`+redis+`
+		broker `+broker+`
 	}
 }
 `), site
@@ -50,12 +50,21 @@ func relayEnd(s *harness.Stream) (status string, events int) {
 	}
 }
 
-// Two nodes on a Redis. A page of one node hears what the other fetches, and stops it. When the node that fetches is killed, the page
-// is told within ten seconds, and so is the app, by the other.
+// Two nodes on an engine. A page of one node hears what the other fetches, and stops it. When the node that fetches is killed, the
+// page is told within ten seconds, and so is the app, by the other.
 func TestRelaysOfTwoNodes(t *testing.T) {
 	t.Parallel()
-	port := harness.Port(t)
-	harness.StartRedis(t, harness.Dir(t), port)
+	for name, start := range map[string]func(t testing.TB, dir, port string) *harness.Process{"redis": harness.StartRedis, "nats": harness.StartNATS} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			port := harness.Port(t)
+			start(t, harness.Dir(t), port)
+			testRelaysOfTwoNodes(t, fmt.Sprintf("%s %s://127.0.0.1:%s", name, name, port))
+		})
+	}
+}
+
+func testRelaysOfTwoNodes(t *testing.T, broker string) {
 	api := modelapi.Start(t, modelapi.Answer{Tokens: 100_000, Rate: 20})
 	done := make(chan string, 100)
 	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -69,8 +78,8 @@ func TestRelaysOfTwoNodes(t *testing.T) {
 		done <- fmt.Sprintf("%s %s %s %t", r.Header.Get("Idempotency-Key"), body.ID, body.Status, len(body.Events) > 5)
 	}))
 	t.Cleanup(app.Close)
-	nodeA, a := relayNode(t, port, api.URL, app.URL)
-	_, b := relayNode(t, port, api.URL, app.URL)
+	nodeA, a := relayNode(t, broker, api.URL, app.URL)
+	_, b := relayNode(t, broker, api.URL, app.URL)
 	start := func(site, id string) {
 		t.Helper()
 		status := harness.Route{URL: site + "/_sse"}.Call(t, http.MethodPost, "/relays", map[string]any{
