@@ -28,6 +28,7 @@ need nghttp2-client nghttp h2load
 for extension in curl redis; do
 	if ! command -v php >/dev/null 2>&1 || ! php -m | grep -qx $extension; then missing="$missing php-$extension"; fi
 done
+if [ ! -e /usr/share/php/Symfony/Component/Mercure/autoload.php ]; then missing="$missing php-symfony-mercure"; fi
 if [ -n "$missing" ]; then
 	sudo=
 	[ "$(id -u)" = 0 ] || sudo=sudo
