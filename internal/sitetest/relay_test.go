@@ -224,6 +224,18 @@ func TestRelayEnds(t *testing.T) {
 			q.Answer(200, "text/event-stream", "Content-Encoding", "gzip").Write("\x1f\x8b")
 			q.End()
 		}, "failed", nil, "compressed"},
+		{"by its length", "", func(q *sitetest.Request) {
+			q.Answer(200, "text/event-stream", "Content-Length", "9").Tokens("a")
+			q.End()
+		}, "complete", []string{"a"}, ""},
+		{"less than its length", "", func(q *sitetest.Request) {
+			q.Answer(200, "text/event-stream", "Content-Length", "10").Tokens("a")
+			q.End()
+		}, "failed", []string{"a"}, "EOF"},
+		{"only by the end of its connection", "", func(q *sitetest.Request) {
+			q.Answer(200, "text/event-stream", "Transfer-Encoding", "identity").Tokens("a")
+			q.End()
+		}, "failed", []string{"a"}, "no end that could be told from a break"},
 		{"too long", "", func(q *sitetest.Request) {
 			q.Answer(200, "text/event-stream").Tokens("a")
 			q.Write("data: " + strings.Repeat("x", 2<<10))

@@ -2,9 +2,7 @@ package sitetest_test
 
 import (
 	"encoding/json"
-	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
@@ -98,14 +96,7 @@ func TestSourceViews(t *testing.T) {
 // Operators see that the app fails, and that it does so no longer. The hub can be used meanwhile.
 func TestSourceThatFailsIsSeen(t *testing.T) {
 	app := sitetest.NewStreamer(t)
-	var status atomic.Int64
-	app.Answer = func(w http.ResponseWriter, _ *http.Request) bool {
-		if n := status.Load(); n != 0 {
-			w.WriteHeader(int(n))
-			return true
-		}
-		return false
-	}
+	status := failing(app)
 	s, o := operated(t, shared(app, "", "share everyone")+sitetest.Metrics)
 	c, upstream := begun(s, app, "/clock", "retry: 1\ndata: one\n\n")
 	type health struct {
