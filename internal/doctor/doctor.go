@@ -24,6 +24,7 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 		e.route = newRoute(o)
 	}
 	e.begin(ctx)
+	e.survey(ctx)
 	if e.speaks() {
 		twins := e.twins()
 		if !twins {

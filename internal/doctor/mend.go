@@ -193,6 +193,11 @@ var knowledge = map[string]entry{
 	}},
 	"rejected": {Warning, "Pages are told to come back later.", []Line{
 		{pushHub, "connections: limits { connections }; broker: is it up?; draining: is Caddy stopping?"},
+		{pushHub, "sources, sources_per_client: max and per_client of source; source: the app has not answered with a stream"},
+	}},
+	"sources-failing": {Warning, "Pages that listen to these streams hear nothing new.", []Line{
+		{pushHub, "caddy sse-push sources: the last error of each"},
+		{app, "is it up? PHP: pm.max_children above the number of sources"},
 	}},
 	"resume-header": {Fault, "Every event that is published while a page reconnects is lost.", []Line{
 		{nginx, "no proxy_pass_request_headers off, no proxy_set_header Last-Event-ID"},
@@ -223,10 +228,12 @@ var knowledge = map[string]entry{
 	}},
 	"php-worker": {Fault, "Each open tab holds one PHP worker: when the last one is taken, the whole site hangs.", []Line{
 		{caddy, "sse_push /events { … } before php_fastcgi, and publish from PHP by a POST"},
+		{caddy, "or, with the script as it is, sse_push <its path> { source }, which opens it once for all tabs that may share it"},
 		{app, "until then: pm.max_children above the number of tabs"},
 	}},
 	"own-stream": {Warning, "An app holds the stream by itself. Where it has a worker for each request, each open tab takes one.", []Line{
 		{caddy, "sse_push /events { … } before reverse_proxy, and publish from the app by a POST"},
+		{caddy, "or, with the app as it is, sse_push <its path> { source }, which opens it once for all tabs that may share it"},
 	}},
 	"publish-refused": {Fault, "If the app sends the same, no event is published at all.", []Line{
 		{pushHub, "internal /_sse { token {env.SSE_PUSH_TOKEN} }, or allow this host; the log says who was refused"},

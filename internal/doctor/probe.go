@@ -21,6 +21,10 @@ func (e *examination) probe(ctx context.Context) {
 		e.leaveOut("how long an event takes: give --publish and the token, so that probes can be sent")
 		return
 	}
+	if e.log != "" {
+		e.leaveOut("how long an event takes: the stream is of the log %s, to which nothing can be published", e.log)
+		return
+	}
 	var greeted []*stream
 	var ids []string
 	for _, s := range e.all() {

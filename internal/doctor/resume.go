@@ -24,7 +24,7 @@ func (e *examination) resume(ctx context.Context) {
 	last := s.look().lastID
 	missed := e.nonce + " missed"
 	target, name := e.missedTarget(h)
-	if e.route != nil {
+	if e.route != nil && e.log == "" {
 		// To the connection that has ended: no stream hears it, but the log moves on.
 		if target == "" {
 			target, name, missed = "connection", h.Connection, ""
@@ -34,7 +34,7 @@ func (e *examination) resume(ctx context.Context) {
 			e.lose(ctx, err)
 		}
 	}
-	if e.route == nil {
+	if e.route == nil || e.log != "" {
 		e.resumeBlindly(ctx, k)
 		return
 	}
@@ -83,5 +83,7 @@ func (e *examination) resumeBlindly(ctx context.Context, k kind) {
 	if r := s.look(); !isGap && ctx.Err() == nil && r.hello() != nil && r.ended.IsZero() {
 		e.find("resume-header", k.name, "an unknown Last-Event-ID was not answered with a gap: it has not reached the hub")
 	}
-	e.leaveOut("whether a missed event comes: that needs --publish")
+	if e.log == "" {
+		e.leaveOut("whether a missed event comes: that needs --publish")
+	}
 }

@@ -118,6 +118,7 @@ type connection struct {
 	ID       string
 	Protocol string // what the proxy in front of the hub speaks to it, such as HTTP/1.0
 	Since    time.Time
+	Log      string // if it is not the hub's own
 }
 
 // connection asks for a connection. ok is false if there is none with the id.
