@@ -190,6 +190,9 @@ func TestRelayAfterCrash(t *testing.T) {
 	if b := nextCall(t, calls).body; b.Status != "interrupted" || len(b.Events) != 2 {
 		t.Errorf("got %+v", b)
 	}
+	if a := <-fetchPlain(p.Site, "chat", "plain=whole"); a.body != "data: a\n\ndata: b\n\n" || a.cut == nil || a.header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("got %d %v, %v: %q", a.status, a.header, a.cut, a.body)
+	}
 	// The same call again starts nothing: the app starts another relay instead.
 	startRelay(p.Site, m, "chat", fmt.Sprintf(`, "done": "%s/hooks"`, app))
 	if i := relayOf(p.Site, "chat"); i.Status != "interrupted" {
