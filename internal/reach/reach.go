@@ -1,4 +1,4 @@
-// Package reach finds the paths of handlers that no request to a site can reach.
+// Package reach tells which requests to a site can reach a handler: paths that none does, and what a request must match on the way.
 package reach
 
 import (
