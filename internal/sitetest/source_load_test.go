@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
 )
 
@@ -72,18 +73,23 @@ func TestSourcesOnExit(t *testing.T) {
 // are told, and get the newest. Those for which nothing was lost are not.
 func TestSourceThatFillsTheLog(t *testing.T) {
 	app := sitetest.NewStreamer(t)
-	s := sitetest.Serve(t, shared(app, "", "share everyone\nper_client off"))
-	busy, much := begun(s, app, "/clock?busy", "data: one\n\n")
+	s := sitetest.Serve(t, shared(app, "", "share everyone\nlinger 1h"))
+	first, much := begun(s, app, "/clock?much", "data: one\n\n")
 	missing, clock := begun(s, app, "/clock?clock", "data: one\n\n")
 	silent, quiet := begun(s, app, "/clock?silent", "data: one\n\n")
-	missing.Close()
-	silent.Close()
-	clock.Send("data: two\n\ndata: three\n\n")
-	big := strings.Repeat("x", 1<<19)
-	for range 140 { // 70 MiB
-		much.Send("data: " + big + "\n\n")
-		busy.Want(big)
+	for _, c := range []*sitetest.Client{first, missing, silent} {
+		c.Close()
 	}
+	read := func(i int, events uint64) {
+		brokertest.Eventually(t, "the source has read all", func() bool { return sources()[i].Events == events })
+	}
+	clock.Send("data: two\n\ndata: three\n\n")
+	read(1, 3)
+	const size, events = 1_000_000, 70 // more than the log holds
+	for range events {
+		much.Send("data: " + strings.Repeat("x", size) + "\n\n")
+	}
+	read(0, 1+events)
 	back := s.Resume("/clock?clock", missing.LastID)
 	back.WantGap("trimmed")
 	back.Want("three")
