@@ -9,7 +9,7 @@ const (
 	// maxWildcards is the most wildcards and groups of a URL pattern, and variables of a template.
 	maxWildcards = 16
 	// patternSize is about how many bytes a pattern takes besides its texts and what it is compiled to.
-	patternSize = 1024
+	patternSize = 320
 )
 
 var (

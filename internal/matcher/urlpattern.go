@@ -31,7 +31,7 @@ func newURLPattern(base *Base, text string) (*Pattern, error) {
 		return nil, err
 	}
 	var all [components]component
-	wildcards, size := 0, 0
+	wildcards, size := 0, components*80
 	for i := range all {
 		c, err := compileComponent(canonical[i], delimiterOf(i, &all[protocol]))
 		if err != nil {
