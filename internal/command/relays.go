@@ -120,6 +120,9 @@ func printRelay(out io.Writer, r *api.Relay) {
 	line("took", took(r))
 	line("events", fmt.Sprintf("%d, %s", r.Events, humanize.IBytes(r.Bytes)))
 	line("listeners", strconv.Itoa(r.Listeners))
+	if r.Attempts > 0 {
+		line("attempts", strconv.Itoa(r.Attempts))
+	}
 	if r.HTTPStatus != 0 {
 		line("answer", fmt.Sprintf("%d %s", r.HTTPStatus, http.StatusText(r.HTTPStatus)))
 	}

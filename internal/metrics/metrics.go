@@ -56,7 +56,7 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 		connectionsMetric, usersMetric, publishedMetric, deliveredMetric, bytesMetric, delayMetric, catchupsMetric, gapsMetric,
 		coalescedMetric, expiredMetric, rejectedMetric, skippedMetric, pendingMetric, lagMetric, historyMetric, historyBytesMetric, drainingMetric,
 		sourcesMetric, sourcesFailingMetric, sourceEventsMetric, sourceBytesMetric, sourceUpstreamsMetric, sourceDroppedMetric, sourceDroppedIDsMetric,
-		relaysMetric, relaysEndedMetric, relayEventsMetric, relayBytesMetric, relayDroppedMetric, relayDroppedIDsMetric, relayDoneCallsMetric, relayDonePendingMetric,
+		relaysMetric, relaysEndedMetric, relayEventsMetric, relayBytesMetric, relayDroppedMetric, relayDroppedIDsMetric, relayRetriesMetric, relayDoneCallsMetric, relayDonePendingMetric,
 	} {
 		out <- d
 	}

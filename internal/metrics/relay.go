@@ -13,6 +13,7 @@ var (
 	relayBytesMetric       = metric("relay_bytes_total", "Bytes that relays have read.")
 	relayDroppedMetric     = metric("relay_dropped_total", "Events of relays that were dropped because their names are reserved.")
 	relayDroppedIDsMetric  = metric("relay_dropped_ids_total", "Ids of relays' events that were left out, as no client could send them back.")
+	relayRetriesMetric     = metric("relay_retries_total", "Requests of relays that were sent to the upstream again.")
 	relayDoneCallsMetric   = metric("relay_done_calls_total", "Calls of done, by outcome; given_up counts relays that the app is not told of any more.", "outcome")
 	relayDonePendingMetric = metric("relay_done_pending", "Relays that have ended, and whose done the app has yet to take.")
 )
@@ -27,6 +28,7 @@ func collectRelays(out chan<- prometheus.Metric, name string, s *pool.RelayStats
 	send(relayBytesMetric, prometheus.CounterValue, float64(s.Bytes))
 	send(relayDroppedMetric, prometheus.CounterValue, float64(s.Dropped))
 	send(relayDroppedIDsMetric, prometheus.CounterValue, float64(s.DroppedIDs))
+	send(relayRetriesMetric, prometheus.CounterValue, float64(s.Retries))
 	send(relayDonePendingMetric, prometheus.GaugeValue, float64(s.Untold))
 	for status, n := range s.Ended {
 		send(relaysEndedMetric, prometheus.CounterValue, float64(n), status)

@@ -37,6 +37,7 @@ type RelayStats struct {
 	Bytes      uint64            // of upstreams
 	Dropped    uint64            // events whose names no client may be sent
 	DroppedIDs uint64            // ids that no client could send back
+	Retries    uint64            // requests to upstreams that were sent again
 	Calls      map[string]uint64 // calls of done by their outcome
 	Untold     int               // relays whose end the app has yet to take, if this node is to tell it
 }
@@ -62,6 +63,7 @@ func (s *RelayStats) Add(other RelayStats) {
 	s.Bytes += other.Bytes
 	s.Dropped += other.Dropped
 	s.DroppedIDs += other.DroppedIDs
+	s.Retries += other.Retries
 	s.Untold += other.Untold
 	for status, n := range other.Ended {
 		s.Ended[status] += n

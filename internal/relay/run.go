@@ -157,7 +157,15 @@ func (r *Registry) fetch(x *run) ending {
 		if !sleep(ctx, wait) {
 			return ending{cause: context.Cause(ctx)}
 		}
+		r.retries()
 	}
+}
+
+// retries counts a request that is sent again.
+func (r *Registry) retries() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.totals.Retries++
 }
 
 // take reads what has come of a request. silence runs.

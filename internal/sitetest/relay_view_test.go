@@ -38,13 +38,15 @@ func TestRelayViews(t *testing.T) {
 	c.Want("one", "three")
 	startRelay(s, m, "chat-2", "")
 	m.Next().Answer(200, "text/event-stream")
-	a := s.Do("POST", "/_sse/relays", fmt.Sprintf(`{"id": "chat-3", "topic": "room", "request": {"url": %q}}`, m.URL))
+	a := s.Do("POST", "/_sse/relays", fmt.Sprintf(`{"id": "chat-3", "topic": "room", "retry": 1, "request": {"url": %q}}`, m.URL))
 	if a.Status != http.StatusAccepted {
 		t.Fatalf("got %d %s", a.Status, a.Body)
 	}
-	failing := m.Next().Answer(429, "text/plain")
-	failing.Write("slow down")
-	failing.End()
+	for range 2 {
+		refusing := m.Next().Answer(429, "text/plain")
+		refusing.Write("slow down")
+		refusing.End()
+	}
 	brokertest.Eventually(t, "the third has failed", func() bool { return relayOf(s, "chat-3").Status == "failed" })
 
 	list := relaysOf(s, "")
@@ -119,7 +121,7 @@ func TestRelayViews(t *testing.T) {
 	wantRelayEnd(c, "complete", 2)
 	wantMetrics(s, map[string]float64{
 		`sse_push_relays{hub="main"}`: 0, `sse_push_relay_events_total{hub="main"}`: 2, `sse_push_relay_bytes_total{hub="main"}`: float64(len(text)),
-		`sse_push_relay_dropped_total{hub="main"}`: 1, `sse_push_relay_dropped_ids_total{hub="main"}`: 1, `sse_push_relays_ended_total{hub="main",status="complete"}`: 1,
+		`sse_push_relay_dropped_total{hub="main"}`: 1, `sse_push_relay_dropped_ids_total{hub="main"}`: 1, `sse_push_relay_retries_total{hub="main"}`: 1, `sse_push_relays_ended_total{hub="main",status="complete"}`: 1,
 		`sse_push_relays_ended_total{hub="main",status="cancelled"}`: 1, `sse_push_relays_ended_total{hub="main",status="failed"}`: 1,
 		`sse_push_relays_ended_total{hub="main",status="interrupted"}`: 0, `sse_push_relay_done_calls_total{hub="main",outcome="refused"}`: 1,
 		`sse_push_relay_done_calls_total{hub="main",outcome="taken"}`: 1, `sse_push_relay_done_pending{hub="main"}`: 0,
