@@ -57,7 +57,7 @@ func (s *held) attendNow() bool {
 		return false
 	}
 	defer l.at.Unlock()
-	if s.due == 0 || s.blocked {
+	if s.due == 0 { // its handler may be writing the headers
 		return false
 	}
 	l.attend(s)

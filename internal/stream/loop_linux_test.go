@@ -8,8 +8,11 @@ import (
 // stuck is the source of a stream whose client takes nothing.
 type stuck struct {
 	Source
+	asked  int // how often for frames
 	closed error
 }
+
+func (s *stuck) Next([][]byte, int64) ([][]byte, error) { s.asked++; return nil, nil }
 
 func (s *stuck) Close(reason error) { s.closed = reason }
 func (s *stuck) Ended() bool        { return true }
@@ -53,5 +56,17 @@ func TestNotYetBegun(t *testing.T) {
 	}
 	if s.closed || s.due != 0 {
 		t.Errorf("closed %v, for %v; due at tick %d", s.closed, src.closed, s.due)
+	}
+}
+
+// A connection whose handler writes the headers gets nothing from the source, even if a publisher would have it written at once. The loop
+// attends to it later.
+func TestNotWrittenBeforeTheHeaders(t *testing.T) {
+	l := &loop{wheel: wheel{start: time.Now()}, count: 1, wake: make(chan struct{}, 1)}
+	src := &stuck{}
+	s := &held{pipe: pipe{src: src, fd: -1}, loop: l, timing: NewTiming(time.Second, time.Second)}
+	s.Wake(true)
+	if src.asked > 0 || len(l.dirty) != 1 {
+		t.Errorf("asked %d times; %d streams wait for the loop", src.asked, len(l.dirty))
 	}
 }
