@@ -26,24 +26,26 @@ var Any = Matcher{kind: TypeExact, text: wildcard, pattern: All}
 
 // Matcher returns the matcher of a type of protocol 1.0. No type is the exact one.
 func (b *Base) Matcher(matchType, text string) (Matcher, error) {
-	if matchType == "" {
-		matchType = TypeExact
-	}
-	if matchType != TypeExact && matchType != TypeURLPattern {
+	m := Matcher{kind: TypeExact}
+	switch matchType {
+	case "", TypeExact:
+	case TypeURLPattern:
+		m.kind = TypeURLPattern
+	default:
 		return Matcher{}, ErrType
 	}
 	if err := CheckText(text); err != nil {
 		return Matcher{}, err
 	}
-	m := Matcher{kind: matchType, text: text}
+	m.text = strings.Clone(text) // so that it does not hold on to a whole request or token
 	var err error
 	switch {
-	case text == wildcard:
+	case m.text == wildcard:
 		m.pattern = All
-	case matchType == TypeURLPattern:
-		m.pattern, err = patterns.get(patternKey{b.url, text}, func() (*Pattern, error) { return newURLPattern(b, text) })
+	case m.kind == TypeURLPattern:
+		m.pattern, err = patterns.get(patternKey{b.url, m.text}, func() (*Pattern, error) { return newURLPattern(b, m.text) })
 	}
-	return m.own(), err
+	return m, err
 }
 
 // Selector returns the matcher of a topic selector of protocol 0.x.
@@ -51,28 +53,16 @@ func Selector(text string) (Matcher, error) {
 	if err := CheckText(text); err != nil {
 		return Matcher{}, err
 	}
-	m := Matcher{kind: TypeExact, text: text}
+	m := Matcher{kind: TypeExact, text: strings.Clone(text)}
+	var err error
 	switch {
-	case text == wildcard:
+	case m.text == wildcard:
 		m.pattern = All
-	case isTemplate(text):
-		var err error
-		if m.pattern, err = patterns.get(patternKey{"", text}, func() (*Pattern, error) { return newTemplate(text) }); err != nil {
-			return Matcher{}, err
-		}
+	case isTemplate(m.text):
 		m.kind = TypeTemplate
+		m.pattern, err = patterns.get(patternKey{"", m.text}, func() (*Pattern, error) { return newTemplate(m.text) })
 	}
-	return m.own(), nil
-}
-
-// own returns m with a text that does not hold on to a whole request or token.
-func (m Matcher) own() Matcher {
-	if m.pattern != nil {
-		m.text = m.pattern.text
-	} else {
-		m.text = strings.Clone(m.text)
-	}
-	return m
+	return m, err
 }
 
 // Text returns the matcher as it was given.

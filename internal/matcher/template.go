@@ -22,7 +22,6 @@ func newTemplate(text string) (*Pattern, error) {
 	if variables(text) > maxWildcards {
 		return nil, errWildcards
 	}
-	text = strings.Clone(text)
 	prefix, _, _ := strings.Cut(text, "{")
 	var rest machine
 	for _, piece := range strings.Split(text, "{")[1:] { // braces stand for nothing else in a valid template

@@ -2,7 +2,6 @@ package matcher
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/dunglas/go-urlpattern"
 )
@@ -13,7 +12,6 @@ func newURLPattern(base *Base, text string) (*Pattern, error) {
 	if hasGroup(text) {
 		return nil, errGroup
 	}
-	text = strings.Clone(text)
 	var canonical [components]string
 	if err := recovered(errPattern, func() error {
 		p, err := urlpattern.New(text, "", nil)
