@@ -45,6 +45,21 @@ var caddyfile = template.Must(template.New("Caddyfile").Parse(`{
 {{- end}}
 	}
 {{- end}}
+{{- if .Mercure}}
+	sse_push {
+		heartbeat 5m
+		mercure {
+			anonymous
+			publisher_jwt {{.Publisher}}
+			issuer https://app.example.com {
+				publisher {
+					jwt {{.Issuer}}
+				}
+			}
+			resource_identifier https://hub.example.com/.well-known/mercure
+		}
+	}
+{{- end}}
 {{- if .Files}}
 	root {{.Files}}
 	file_server
@@ -82,17 +97,19 @@ http://{{.Control}} {
 
 // caddy is the configuration of a Caddy to measure.
 type caddy struct {
-	before  bool // run the build before
-	streams bool // configure sse_push; without it, publishes are answered and nothing is delivered
-	limits  bool // limit the clients of each address and user
-	relays  bool // fetch answers of the model, and tell the app of their ends
-	proxy   bool // pass requests on to the model
+	before  bool       // run the build before
+	streams bool       // configure sse_push; without it, publishes are answered and nothing is delivered
+	limits  bool       // limit the clients of each address and user
+	relays  bool       // fetch answers of the model, and tell the app of their ends
+	proxy   bool       // pass requests on to the model
+	mercure *listening // speak Mercure with such clients; nil if not
 }
 
 // values fill in the Caddyfile.
 type values struct {
 	Admin, Protocols, Host, Certificate, Key, Control, Files, Model, App, Broker string
-	Wrapper, Streams, Limits, Relays, Proxy                                      bool
+	Publisher, Issuer                                                            string
+	Wrapper, Streams, Limits, Relays, Proxy, Mercure                             bool
 }
 
 // newCaddy returns a Caddy as a server, for all protocols if none are named.
@@ -105,6 +122,8 @@ func newCaddy(name string, c caddy, protocols ...protocol) *server {
 		s.key = "before"
 	}
 	switch {
+	case c.mercure != nil:
+		s.judged, s.variant = true, c.mercure.name
 	case !c.streams:
 		s.variant = name // it is compared with no other row
 	case c.limits:
@@ -124,6 +143,10 @@ func (c *caddy) startOn(ctx context.Context, b *bench, s *scenario, p protocol, 
 	t := &target{batches: c.streams, encode: encodeSSEPush, addresses: c.limits}
 	site := values{Protocols: "h1 h2", Wrapper: c.wrapped(b, p), Streams: c.streams, Limits: c.limits, Relays: c.relays, Proxy: c.proxy, Broker: broker}
 	switch {
+	case c.mercure != nil:
+		site.Mercure, site.Publisher, site.Issuer = true, mercurePublisher, mercureIssuer
+		t.path = func(client int) string { return c.mercure.path(client, b.storm) }
+		t.encode = encodeMercure
 	case c.relays:
 		t.path = func(tab int) string { return relayPath(tab / b.tabs) }
 	case c.streams:
@@ -144,11 +167,13 @@ func (c *caddy) startOn(ctx context.Context, b *bench, s *scenario, p protocol, 
 		}
 	}
 	var err error
-	for _, address := range []*string{&t.address, &t.control} {
+	var control string
+	for _, address := range []*string{&t.address, &control} {
 		if *address, err = freeAddress(); err != nil {
 			return nil, err
 		}
 	}
+	t.control = control
 	profiled := b.profiles != "" && c.streams && !c.before
 	if profiled || c.relays {
 		if site.Admin, err = freeAddress(); err != nil {
@@ -159,6 +184,9 @@ func (c *caddy) startOn(ctx context.Context, b *bench, s *scenario, p protocol, 
 	if profiled {
 		t.pprof = t.admin + "/debug/pprof/"
 	}
+	if c.mercure != nil {
+		t.control = t.address // its own doors do the publishing
+	}
 	t.host = t.address
 	if p != h1 {
 		site.Certificate, site.Key, t.tls = b.identity.files(p)
@@ -167,7 +195,7 @@ func (c *caddy) startOn(ctx context.Context, b *bench, s *scenario, p protocol, 
 	if p == h3 {
 		site.Protocols += " h3"
 	}
-	site.Host, site.Control = t.host, t.control
+	site.Host, site.Control = t.host, control
 
 	dir, err := os.MkdirTemp(b.dir, "caddy-")
 	if err != nil {

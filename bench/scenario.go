@@ -37,7 +37,7 @@ var (
 )
 
 var scenarios = []*scenario{&idle, &idleH3, &furtherStreams, &paced, &saturated, &oneUser, &batches, &connectStorm, &resumeStorm,
-	&slowClients, &tokens, &relays, &ordinary, &goBenchmarks}
+	&slowClients, &tokens, &relays, &mercure, &ordinary, &goBenchmarks}
 
 func scenarioNames() (names []string) {
 	for _, s := range scenarios {
