@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -158,6 +159,10 @@ func (a *archive) serve(c *Conn) {
 		return
 	}
 
+	heard := page.entries
+	if c.matches { // here, as it may take long, and its matchers do not change
+		heard = slices.DeleteFunc(slices.Clone(heard), func(e *entry) bool { return !c.interest().hears(e) })
+	}
 	seq, where := a.hub.window.locate(page.last)
 	oldest, _ := a.hub.window.oldest()
 	c.shard.mu.Lock()
@@ -174,11 +179,11 @@ func (a *archive) serve(c *Conn) {
 	case reason != "":
 		u.state = breaksOff{reason}
 	case where == within, where == between:
-		c.receive(page, meetsWindow{seq})
+		c.receive(page, heard, meetsWindow{seq})
 	case u.scanned+len(page.entries) >= maxScan:
-		c.receive(page, breaksOff{"trimmed"})
+		c.receive(page, heard, breaksOff{"trimmed"})
 	default:
-		c.receive(page, needsPage{})
+		c.receive(page, heard, needsPage{})
 	}
 	c.signal()
 	c.shard.tell()

@@ -156,15 +156,16 @@ func (u *catchUp) given() broker.Position {
 	return u.at
 }
 
-// receive takes a page from the archive. then is the state that follows it. The caller holds shard.mu.
-func (c *Conn) receive(page archived, then catchUpState) {
+// receive takes a page from the archive, of which the connection may hear some entries. then is the state that follows it. The caller
+// holds shard.mu.
+func (c *Conn) receive(page archived, some []*entry, then catchUpState) {
 	u, in := c.catchUp, c.interest()
 	pg := &hasPage{sent: u.at, fresh: true, then: then, before: u.scanned}
 	u.at, u.state = page.last, then
 	u.scanned += len(page.entries)
 	var heard []*entry
-	for _, e := range page.entries {
-		if in.hears(e) && !c.early(e) {
+	for _, e := range some {
+		if c.matches || in.hears(e) && !c.early(e) {
 			heard = append(heard, e)
 		}
 	}

@@ -25,6 +25,9 @@ type prefixes[V any] struct {
 // prefixLength is a length that some prefixes have.
 type prefixLength struct{ bytes, prefixes int }
 
+// size returns how many patterns there are.
+func (x *patternIndex[V]) size() int { return len(x.patterns) }
+
 // get returns the value of a pattern. known is false if there is none.
 func (x *patternIndex[V]) get(p Pattern) (v V, known bool) {
 	if i := x.patterns[p]; i != nil {

@@ -11,6 +11,9 @@ import (
 // visitChunk is how many connections are looked at while the lock is held.
 const visitChunk = 1_000
 
+// fewPatterns is how many patterns of matchers may be looked at for each of many entries without giving up the lock in between.
+const fewPatterns = 100
+
 // shard holds part of a hub's connections, with an index of what they hear, and takes entries to them on a goroutine of its
 // own.
 type shard struct {
@@ -126,6 +129,9 @@ func (s *shard) deliver(batch []*entry, now bool) (size int64) {
 		s.cursor = e.seq
 		if s.grown > share {
 			s.tell() // releases mu meanwhile
+		} else if s.index.matched.patterns.size() > fewPatterns { // which takes long, and writers wait
+			s.mu.Unlock()
+			s.mu.Lock()
 		}
 	}
 	s.tell()
