@@ -31,7 +31,7 @@ type SourceStats struct {
 
 // NewSourceStats returns counts of nothing.
 func NewSourceStats() SourceStats {
-	return SourceStats{Upstreams: map[string]uint64{"stream": 0, "broken": 0, "other": 0, "slow": 0, "error": 0}}
+	return SourceStats{Upstreams: map[string]uint64{"stream": 0, "broken": 0, "other": 0, "slow": 0, "error": 0, "left": 0}}
 }
 
 // Add adds the counts of another hub.

@@ -1,7 +1,9 @@
 package sitetest_test
 
 import (
+	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -124,4 +126,30 @@ func TestSourceThatFailsIsSeen(t *testing.T) {
 	if h := sitetest.Get[health](s, "/_sse/health"); h.Failing != 0 {
 		t.Errorf("got %+v", h)
 	}
+}
+
+// Clients that leave before the app has answered are no failure of the app.
+func TestSourceThatIsLeftIsNoFailure(t *testing.T) {
+	app, asked := sitetest.NewStreamer(t), make(chan bool, 1)
+	app.Answer = func(_ http.ResponseWriter, r *http.Request) bool {
+		asked <- true
+		<-r.Context().Done()
+		return true
+	}
+	s := sitetest.Serve(t, shared(app, "", "share everyone\nlinger 300ms")+sitetest.Metrics)
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan bool)
+	go func() {
+		defer close(gone)
+		if resp, err := s.HTTP.Do(s.Request(ctx, "GET", "/clock", nil, []string{"Accept", sitetest.EventStream})); err == nil {
+			resp.Body.Close()
+		}
+	}()
+	<-asked
+	leave()
+	<-gone
+	wantMetrics(s, map[string]float64{
+		`sse_push_sources{hub="main"}`: 0, `sse_push_source_upstreams_total{hub="main",outcome="left"}`: 1,
+		`sse_push_source_upstreams_total{hub="main",outcome="error"}`: 0, `sse_push_source_upstreams_total{hub="main",outcome="slow"}`: 0,
+	})
 }

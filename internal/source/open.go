@@ -245,6 +245,8 @@ func (end *ending) outcome() string {
 		return "broken"
 	case end.streams:
 		return "stream"
+	case end.status == 0 && end.cause != nil:
+		return "left"
 	case end.status == 0:
 		return "error"
 	}
