@@ -51,13 +51,17 @@ func heardBy(s *sitetest.Site, n int) {
 
 // A plain stream is the answer as the upstream has sent it, of each kind and over each protocol: as it comes, and again when it is
 // over. A client that comes before there is an answer waits for it.
-func TestRelayPlain(t *testing.T) {
+func TestRelayPlain(t *testing.T) { testRelayPlain(t, "protocols h3", allProtocols) }
+
+// allProtocols are those of streams. The last one needs an option of the server.
+var allProtocols = append(sitetest.Protocols[:len(sitetest.Protocols):len(sitetest.Protocols)], sitetest.HTTP3)
+
+func testRelayPlain(t *testing.T, options string, protocols []sitetest.Protocol) {
 	models := map[string]*sitetest.Model{}
-	protocols := append(sitetest.Protocols[:len(sitetest.Protocols):len(sitetest.Protocols)], sitetest.HTTP3)
 	for _, p := range protocols {
 		models[p.Name] = sitetest.StartModel(t)
 	}
-	sitetest.ServeOver(t, "protocols h3", protocols, func(p sitetest.Protocol) string {
+	sitetest.ServeOver(t, options, protocols, func(p sitetest.Protocol) string {
 		return p.TLS + sitetest.Route("hub "+p.Name+"\nheartbeat 1h\n"+models[p.Name].RelayTo(""))
 	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
 		m := models[p.Name]
@@ -103,13 +107,14 @@ func TestRelayPlain(t *testing.T) {
 }
 
 // The response to a client is cut off unless the answer is complete, whatever it is that has ended it.
-func TestRelayPlainIsCutOff(t *testing.T) {
+func TestRelayPlainIsCutOff(t *testing.T) { testRelayPlainIsCutOff(t, "protocols h3", allProtocols) }
+
+func testRelayPlainIsCutOff(t *testing.T, options string, protocols []sitetest.Protocol) {
 	models := map[string]*sitetest.Model{}
-	protocols := append(sitetest.Protocols[:len(sitetest.Protocols):len(sitetest.Protocols)], sitetest.HTTP3)
 	for _, p := range protocols {
 		models[p.Name] = sitetest.StartModel(t)
 	}
-	sitetest.ServeOver(t, "protocols h3", protocols, func(p sitetest.Protocol) string {
+	sitetest.ServeOver(t, options, protocols, func(p sitetest.Protocol) string {
 		return p.TLS + sitetest.Route("hub "+p.Name+"\n"+models[p.Name].RelayTo("answer 1KiB"))
 	}, func(t *testing.T, s *sitetest.Site, p sitetest.Protocol) {
 		m := models[p.Name]
