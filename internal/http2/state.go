@@ -211,7 +211,7 @@ func (s *state) isSpare() bool {
 
 // release lets the inner server go.
 func (s *state) release() {
-	s.live, s.fresh = false, false
+	s.live, s.fresh, s.toInner = false, false, nil
 	// The inner server acknowledges several SETTINGS at once at times.
 	for ; s.unacked > 0; s.unacked-- {
 		s.out = appendSettingsAck(s.out)
