@@ -140,6 +140,38 @@ func TestTextIsCutByTime(t *testing.T) {
 	})
 }
 
+// A line end whose two characters come apart stays one. Characters that are longer than an event may be are replaced.
+func TestTextIsCutBetweenCharacters(t *testing.T) {
+	for _, c := range []struct {
+		event int
+		parts []string
+		want  []string
+	}{
+		{8, []string{"a\r", "\nb\r", "c\r"}, []string{"token||a", "token||\r\nb", "token||\rc", "token||\r"}},
+		{2, []string{"€a"}, []string{"token||\uFFFD", "token||\uFFFDa"}},
+		{1, []string{"\r\n"}, []string{"token||\r", "token||\n"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := new(log)
+			config := l.config()
+			config.Format, config.Type, config.Event = feed.Text, "token", c.event
+			f := feed.New(t.Context(), config)
+			for _, part := range c.parts {
+				write(t, f, part)
+				time.Sleep(feed.Gather)
+				synctest.Wait()
+			}
+			if err := f.End(); err != nil {
+				t.Error(err)
+			}
+			l.check(t, c.want)
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // What arrives within a moment is appended at once, and the first of it without delay.
 func TestGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

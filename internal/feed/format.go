@@ -168,12 +168,17 @@ func (t *text) feed(p []byte) error {
 			if err := t.release(); err != nil {
 				return err
 			}
+			if len(t.part) == t.feeder.config.Event { // not even a character fits
+				if err := t.end(); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
 }
 
-// release adds what has arrived, up to the last whole character.
+// release adds what has arrived, up to the last whole character or line end.
 func (t *text) release() error {
 	whole := len(t.part) - len(unfinished(t.part))
 	if whole == 0 {
@@ -196,8 +201,12 @@ func (t *text) end() error {
 	return t.feeder.add(sse.Message{Type: t.feeder.config.Type, Data: valid(last)})
 }
 
-// unfinished returns the beginning of a character at the end of b that the next bytes may complete.
+// unfinished returns the beginning of a character or line end at the end of b that the next bytes may complete. In two events, CR and LF
+// would be two line ends.
 func unfinished(b []byte) []byte {
+	if bytes.HasSuffix(b, []byte{'\r'}) {
+		return b[len(b)-1:]
+	}
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if tail := b[len(b)-n:]; utf8.RuneStart(tail[0]) {
 			if utf8.FullRune(tail) {

@@ -174,8 +174,8 @@ func (p *plain) take(frame []byte) (b []byte) {
 // append appends an event in the form that the upstream has sent.
 func (p *plain) append(b []byte, m sse.Message) []byte {
 	switch p.format {
-	case feed.Lines:
-		return append(append(b, m.Data...), '\n')
+	case feed.Lines: // a line that has line ends was sent with CRs, which are space in JSON
+		return append(append(b, strings.ReplaceAll(m.Data, "\n", "\r")...), '\n')
 	case feed.Text:
 		return append(b, m.Data...)
 	}

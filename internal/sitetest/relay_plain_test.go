@@ -220,3 +220,32 @@ func TestRelayPlainRequests(t *testing.T) {
 		}
 	}
 }
+
+// A line end of a text is one, although its two characters come apart; one within a line of NDJSON, where it is space, ends no line.
+func TestRelayPlainLineEnds(t *testing.T) {
+	m := sitetest.StartModel(t)
+	app, calls := startApp(t, 204)
+	s := sitetest.Serve(t, sitetest.Route(m.RelayTo(doneOption(app))))
+	done := fmt.Sprintf(`, "done": "%s/hooks"`, app)
+	startRelay(s, m, "text", `, "as": "text"`+done)
+	q := m.Next().Answer(200, "text/plain")
+	for i, part := range []string{"a\r", "\nb\r", "c\r", "\r\n\r", "\r"} {
+		q.Write(part)
+		brokertest.Eventually(t, "some of it is stored", func() bool { return i == 4 || relayOf(s, "text").Events > uint64(i) })
+	}
+	q.End()
+	if text := nextCall(t, calls).body.Text; text == nil || *text != "a\nb\nc\n\n\n\n" {
+		t.Errorf("the app is told %q", *text)
+	}
+	if a := <-fetchPlain(s, "text", "plain=whole"); a.body != "a\nb\nc\n\n\n\n" || a.cut != nil {
+		t.Errorf("got %q, %v", a.body, a.cut)
+	}
+	startRelay(s, m, "lines", done)
+	q = m.Next().Answer(200, "application/x-ndjson")
+	q.Write("{\"a\":\r1}\r\n[\r\r2]\n")
+	q.End()
+	nextCall(t, calls)
+	if a := <-fetchPlain(s, "lines", "plain=whole"); a.body != "{\"a\":\r1}\n[\r\r2]\n" || a.cut != nil {
+		t.Errorf("got %q, %v", a.body, a.cut)
+	}
+}
