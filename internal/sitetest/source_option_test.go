@@ -194,3 +194,33 @@ func TestSourceForEveryoneHasNoVars(t *testing.T) {
 	}
 	(<-coming).Begin()
 }
+
+// The app is asked for everyone with the parameters that count, and no other: one client's are not to be heard by all. If the site has
+// rewritten the query, that has them too, and counts as it is.
+func TestSourceForEveryoneHasItsQuery(t *testing.T) {
+	app := sitetest.NewStreamer(t)
+	s := sitetest.Serve(t, `
+	@rewritten path /r/*
+	handle @rewritten {
+		rewrite /feed?feed=1&{query}
+		`+strings.Replace(shared(app, "", "share everyone\nquery room"), "/clock", "/feed", 1)+`
+	}
+	`+shared(app, "", "share everyone\nquery room")+` {
+		header_up X-Original {http.request.orig_uri}
+	}`)
+	coming := opening(s, "/clock?callback=evil&room=a&room=b&ROOM=c")
+	r := app.Next().Request
+	if original := r.Header.Get("X-Original"); r.URL.String() != "/clock?room=a&room=b" || original != r.URL.String() {
+		t.Errorf("the app was asked for %s, by %s", r.URL, original)
+	}
+	(<-coming).Begin()
+	s.Open("/clock?room=a&room=b&callback=other") // the same source
+
+	for _, query := range []string{"room=a", "room=a&feed=2"} {
+		coming := opening(s, "/r/feed?"+query)
+		if got := app.Next().Request.URL.RawQuery; got != "feed=1&"+query {
+			t.Errorf("the app was asked for %s", got)
+		}
+		(<-coming).Begin()
+	}
+}

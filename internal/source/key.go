@@ -61,9 +61,9 @@ func (t *terms) keyOf(r *http.Request, id identity.Identity) (k key, ok bool) {
 		scheme = "https"
 	}
 	asked := originalOf(r).URL
-	parts := []string{t.rule(), t.place(), strconv.Itoa(t.index()), scheme, r.Host}
-	for _, u := range []*url.URL{asked, r.URL} { // the next handlers may use either
-		parts = append(parts, u.EscapedPath(), s.query(u))
+	parts := []string{
+		t.rule(), t.place(), strconv.Itoa(t.index()), scheme, r.Host,
+		asked.EscapedPath(), s.query(asked), r.URL.EscapedPath(), s.rewritten(r.URL, asked), // the next handlers may use either
 	}
 	if s.Share != Everyone {
 		own := s.credentials(r, id)
@@ -94,6 +94,15 @@ func (s *Settings) query(u *url.URL) string {
 		}
 	}
 	return counts.Encode()
+}
+
+// rewritten returns the query of a URL as the site has rewritten it, as far as it counts. With share everyone, all of a rewritten query
+// does: what the site has added to it cannot be told from what a client has sent, and the app gets both.
+func (s *Settings) rewritten(u, asked *url.URL) string {
+	if s.Share == Everyone && u.RawQuery != asked.RawQuery {
+		return u.RawQuery
+	}
+	return s.query(u)
 }
 
 // originalOf returns a request as the client has sent it, before any rewrite.

@@ -68,6 +68,8 @@ func (t *terms) newVisitor(r *http.Request, next caddyhttp.Handler) *visitor {
 	instruction.Strip(v.header)
 	if t.settings.Share == Everyone {
 		v.header, v.remote = http.Header{}, nobody
+		present.RawQuery, asked.RawQuery = t.settings.rewritten(&present, &asked), t.settings.query(&asked) // no other parameter of this client
+		v.uri, v.askedURI = present.RequestURI(), asked.RequestURI()
 		if r.TLS != nil {
 			v.tls = &tls.ConnectionState{
 				Version: r.TLS.Version, HandshakeComplete: true, CipherSuite: r.TLS.CipherSuite,
