@@ -88,7 +88,7 @@ func (s snippet) run(t *testing.T, pairs ...string) (output string) {
 // documents are what is read by who uses the product.
 var documents = []string{
 	"README.md", "CONTRIBUTING.md", "docs/brokers.md", "docs/security.md", "docs/operations.md", "docs/doctor.md", "docs/commands.md",
-	"docs/sources.md", "docs/relays.md", "docs/mercure.md",
+	"docs/sources.md", "docs/relays.md", "docs/mercure.md", "docs/frankenphp.md",
 	"examples/php/README.md", "examples/php/redis-direct/README.md", "examples/cluster/README.md",
 }
 
