@@ -106,6 +106,24 @@ func TestPublishFields(t *testing.T) {
 	}
 }
 
+// What a publisher writes into the URL is no part of the update, and a form without a topic is not a subscription.
+func TestPublishIgnoresURL(t *testing.T) {
+	s := serve(t, "anonymous")
+	token := []string{"Authorization", "Bearer " + legacyToken(legacyPublisher, "publish", "*"), "Content-Type", sitetest.FormType}
+	if a := send(t, s, "POST", hub+"?topic=a", "data=x", token...); a.status != 400 {
+		t.Errorf("a topic in the URL: got %d %s", a.status, a.body)
+	}
+	c := listen(t, s, params("topic", "a", "topic", "b"))
+	for _, query := range []string{"?topic=a", "?private", "?id=x&type=t&data=y"} {
+		if a := send(t, s, "POST", hub+query, "topic=b&data="+url.QueryEscape(query), token...); a.status != 200 || !strings.HasPrefix(a.body, "#") {
+			t.Errorf("%s: got %d %s", query, a.status, a.body)
+		}
+		if m := c.Next(); m.Data != query || m.Type != "message" {
+			t.Errorf("%s: got %q", query, m)
+		}
+	}
+}
+
 // A publisher needs a grant on each topic of an update: what comes with one that it may not publish to is not stored at all.
 func TestPublishNeedsEveryTopic(t *testing.T) {
 	s := serve(t, "")
