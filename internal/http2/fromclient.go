@@ -148,7 +148,7 @@ func (s *state) clientReset(h header) verdict {
 	}
 	if st := s.streams.find(h.id); st != nil {
 		forInner := st.inner
-		s.leave(st, errReset)
+		s.leave(st, errLeft)
 		if forInner {
 			s.innerDone(st)
 		}

@@ -306,7 +306,7 @@ func (in *inner) Close() error {
 	switch {
 	case closed: // what is queued still goes out
 	case failed:
-		c.lose(errClosed)
+		c.lose(errLeft)
 	default:
 		c.finish()
 	}

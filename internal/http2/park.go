@@ -2,6 +2,7 @@ package http2
 
 import (
 	"errors"
+	"io"
 	"slices"
 	"syscall"
 	"time"
@@ -153,8 +154,11 @@ func (c *Conn) readParked() {
 		if err == nil {
 			return
 		}
-		if errors.Is(err, syscall.EAGAIN) {
+		switch {
+		case errors.Is(err, syscall.EAGAIN):
 			err = c.transport.AwaitRead()
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			err = errLeft
 		}
 		c.mu.Lock()
 		c.parked, again = false, c.again

@@ -161,7 +161,9 @@ func TestHeldStreamErrors(t *testing.T) {
 				if c.want != "" {
 					x.expect(c.want)
 				}
-				<-f.over
+				if <-f.over; (f.reason == errLeft) != (c.want == "") {
+					t.Errorf("over, as %v", f.reason)
+				}
 				x.ping()
 			})
 		}

@@ -8,6 +8,7 @@ import (
 )
 
 var (
+	errLeft     = errors.New("the client left")
 	errReset    = errors.New("the stream was reset")
 	errReplaced = errors.New("the stream was ended by its server")
 	errClosed   = errors.New("the connection was closed")
