@@ -217,3 +217,24 @@ func TestDoors(t *testing.T) {
 	granted.Want("native", "mercure", "private", "end")
 	native.Want("native", "to all", "to one", "mercure", "private", "end")
 }
+
+// A reload keeps a stream, and what its token grants, as long as the hub takes its kind of client.
+func TestReload(t *testing.T) {
+	site := func(more string) string { return "sse_push {\nmercure {" + bothVersions + more + "\n}\n}\n" }
+	s := sitetest.Serve(t, site("anonymous"))
+	granted := listen(t, s, params("match", "a"), "Authorization", "Bearer "+accessToken(subscriber, "subscribe", "a"))
+	anonymous := listen(t, s, params("topic", "a"))
+	sitetest.MustLoad(t, []*sitetest.Site{s}, site("anonymous\ncookie_name other"))
+	update(t, s, "topic", "a", "data", "private", "private", "on")
+	update(t, s, "topic", "a", "data", "public")
+	granted.Want("private", "public")
+	anonymous.Want("public")
+	sitetest.MustLoad(t, []*sitetest.Site{s}, site(""))
+	for m := range anonymous.Events { // it is told to come again
+		if m.Type != "sse:position" && m.Data != "" {
+			t.Errorf("a client without a token got %+v", m)
+		}
+	}
+	update(t, s, "topic", "a", "data", "again", "private", "on")
+	granted.Want("again")
+}
