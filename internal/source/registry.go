@@ -24,12 +24,17 @@ type Registry struct {
 	closed bool
 	totals totals
 	sizes  map[string]int // how many routes of the config in force are at each place
+
+	retiring map[*time.Timer]bool // one for each source that has ended, until the log has forgotten it
 }
 
 // RegistryOf returns the sources of a hub; nil if the hub is about to end.
 func RegistryOf(p *pool.Hub) *Registry {
 	reg, _ := p.Resident(pool.SourcesResident, func(p *pool.Hub) pool.Resident {
-		return &Registry{hub: p, byKey: map[key]*source{}, all: map[*source]bool{}, totals: newTotals(), sizes: sizesOf(termsOf(p.Routes()))}
+		return &Registry{
+			hub: p, byKey: map[key]*source{}, all: map[*source]bool{}, totals: newTotals(), sizes: sizesOf(termsOf(p.Routes())),
+			retiring: map[*time.Timer]bool{},
+		}
 	}).(*Registry)
 	return reg
 }
@@ -100,17 +105,34 @@ func (reg *Registry) remove(s *source) {
 	reg.mu.Lock()
 	delete(reg.all, s)
 	reg.totals.add(&s.counts)
+	reg.retire(s)
 	reg.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.known {
 		return
 	}
-	if log, id := s.log, s.id; s.over != errClosed {
-		time.AfterFunc(retirement, func() { log.Retire(id) })
-	}
 	reg.hub.Log().Info("source ended", zap.String("source", s.id), zap.String("path", s.path), zap.Duration("duration", time.Since(s.began)),
 		zap.Uint64("events", s.counts.Events.Load()), zap.Uint64("bytes", s.counts.Bytes.Load()), zap.String("reason", s.over.Error()))
+}
+
+// retirement is how long after its end nothing of a source is left in the log.
+const retirement = pool.SourcesAge + time.Minute
+
+// retire has the log forget a source once it has nothing of it any more. The caller holds mu.
+func (reg *Registry) retire(s *source) {
+	if reg.closed { // the log goes as well
+		return
+	}
+	log, id := s.log, s.id
+	var due *time.Timer
+	due = time.AfterFunc(retirement, func() {
+		log.Retire(id)
+		reg.mu.Lock()
+		defer reg.mu.Unlock()
+		delete(reg.retiring, due)
+	})
+	reg.retiring[due] = true
 }
 
 // list returns all sources.
@@ -141,14 +163,16 @@ func (reg *Registry) Forget(user string) {
 func (reg *Registry) Close() {
 	reg.mu.Lock()
 	reg.closed = true
+	for due := range reg.retiring {
+		if due.Stop() { // it would keep the log in memory
+			delete(reg.retiring, due)
+		}
+	}
 	reg.mu.Unlock()
 	for _, s := range reg.list() {
 		s.finish(errClosed)
 	}
 }
-
-// retirement is how long after its end nothing of a source is left in the log.
-const retirement = pool.SourcesAge + time.Minute
 
 // positionTimeout is how long a source waits for the log before it starts.
 const positionTimeout = 5 * time.Second

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -144,4 +145,44 @@ func TestHandOver(t *testing.T) {
 		}
 		l.leave()
 	})
+}
+
+// retiring returns how many sources the log is about to forget.
+func retiring(reg *Registry) int {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	return len(reg.retiring)
+}
+
+// The log forgets a source that has ended when it has nothing of it any more. A hub that is gone is not kept in memory for that.
+func TestRetirement(t *testing.T) {
+	for _, stays := range []bool{true, false} {
+		var reg *Registry
+		serveSite(t, Settings{}, func(s *site) {
+			h, err := s.ref.Get(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := s.listen()
+			c := s.next()
+			c.send("data: one\n\n")
+			l.leave()
+			c.left(t)
+			synctest.Wait()
+			reg = RegistryOf(h)
+			if n := retiring(reg); n != 1 || len(reg.list()) != 0 {
+				t.Errorf("%d sources are about to be forgotten, and %d have not ended", n, len(reg.list()))
+			}
+			if stays {
+				time.Sleep(retirement)
+				synctest.Wait()
+				if n := retiring(reg); n != 0 {
+					t.Errorf("%d sources are still to be forgotten", n)
+				}
+			}
+		})
+		if n := retiring(reg); n != 0 {
+			t.Errorf("%d sources are still to be forgotten, and the hub is gone", n)
+		}
+	}
 }
