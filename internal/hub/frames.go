@@ -85,6 +85,10 @@ func (c *Conn) readWindow(frames [][]byte, max int64) (_ [][]byte, asleep bool) 
 		c.catchUp = nil
 		return frames, true
 	}
+	if pg.cut && len(frames) == 0 {
+		c.signal() // its writer comes back when others have had their turn
+		return frames, true
+	}
 	return frames, pg.stalled && len(frames) == 0 && s.cursor == reached && s.stall(c)
 }
 

@@ -1,9 +1,11 @@
 package hub_test
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,6 +214,56 @@ func TestMatchersAreExplained(t *testing.T) {
 		if x, err := h.Explain(hub.Question{Event: id}); err != nil || len(x.Connections) != want {
 			t.Errorf("%d connections are asked, %v; want %d", len(x.Connections), err, want)
 		}
+	}
+}
+
+// counted is a pattern that matches nothing, and counts how often it is asked.
+type counted struct{ asked *atomic.Int64 }
+
+func (p *counted) Match(string) bool {
+	p.asked.Add(1)
+	return false
+}
+func (*counted) Prefix() string   { return "" }
+func (*counted) Space() hub.Space { return asIs{} }
+func (*counted) Text() string     { return "none" }
+
+// A writer that fetches for a client with many patterns goes on with others before all of the window has been looked at.
+func TestMatchersLookInTurns(t *testing.T) {
+	h := newHub(t, settings(2000, 1<<20))
+	for range 1000 {
+		publish(t, h, public("other", "", ""))
+	}
+	if err := h.Taken(t.Context(), publish(t, h, public("a", "end", ""))); err != nil { // shards ask patterns, too
+		t.Fatal(err)
+	}
+	sub, m := match("earliest", "a")
+	var asked atomic.Int64
+	for range 1000 {
+		m.Patterns = append(m.Patterns, &counted{&asked})
+	}
+	r := subscribe(t, h, sub)
+	var got []byte
+	for turns := 0; !bytes.Contains(got, []byte("data: end")); turns++ {
+		before := asked.Load()
+		frames, err := r.conn.Next(nil, 64<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := asked.Load() - before; n > 20_000 {
+			t.Fatalf("%d patterns were asked in one turn", n)
+		}
+		got = append(got, slices.Concat(frames...)...)
+		select {
+		case <-r.wake:
+		default:
+			if len(frames) == 0 {
+				t.Fatalf("after %d turns nobody wakes the writer", turns)
+			}
+		}
+	}
+	if n := asked.Load(); n < 1_000_000 {
+		t.Errorf("only %d patterns were asked", n)
 	}
 }
 

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"container/heap"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -16,6 +17,7 @@ type page struct {
 	pos     broker.Position // of upTo
 	tail    bool            // upTo is the end of the window
 	stalled bool            // upTo is as far as the connection's shard allows
+	cut     bool            // upTo is as far as one read looks for so many patterns
 	gap     bool            // something before the page is gone, up to to
 	to      broker.Position
 	room    int64 // bytes left
@@ -41,7 +43,8 @@ func (w *window) read(in interest, after uint64, max int64, shard uint64) (pg pa
 		}
 	}
 	pg.upTo, pg.pos, pg.room = after, w.position(after), max
-	limit := w.readable(shard)
+	readable := w.readable(shard)
+	limit := min(readable, in.reach(after))
 	if after < limit { // false for most connections that are not new
 		for most := fewLists; ; most *= 4 {
 			if in.wide() && !w.look(in, &pg, min(limit, pg.upTo+uint64(most))) {
@@ -58,7 +61,8 @@ func (w *window) read(in interest, after uint64, max int64, shard uint64) (pg pa
 			}
 		}
 	}
-	pg.tail, pg.stalled = pg.upTo == w.tail(), pg.upTo < w.tail()
+	pg.tail, pg.cut = pg.upTo == w.tail(), pg.upTo < readable
+	pg.stalled = !pg.tail && !pg.cut
 	return pg
 }
 
@@ -139,12 +143,23 @@ const (
 	fewLists = 64
 	// lookChunk is how many entries are looked at before the lock is released for others. Each pattern of matchers counts.
 	lookChunk = 32
+	// maxLook is about how many times an entry is compared with a pattern of matchers in one read.
+	maxLook = 8192
 )
 
 // wide reports whether an interest may have more than a few lists.
 func (in interest) wide() bool {
 	m := in.topics.matched()
 	return m != nil && len(m.Patterns) > 0 || len(in.topics.patterned()) > 0 || len(in.topics.exact()) > fewLists
+}
+
+// reach returns the last place that is looked at in one read: with many patterns, others that the same goroutine writes to would wait.
+func (in interest) reach(after uint64) uint64 {
+	m := in.topics.matched()
+	if m == nil || len(m.Patterns) == 0 {
+		return math.MaxUint64
+	}
+	return after + uint64(maxLook/len(m.Patterns)) + 1
 }
 
 // chunk returns how many entries are looked at before the lock is released for others.
