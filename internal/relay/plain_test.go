@@ -21,11 +21,11 @@ func TestPlainFrames(t *testing.T) {
 	}{
 		{"an event stream", connected + event, feed.EventStream, "data: a\ndata: b\nid: 7\n\n", nil},
 		{"text", connected + event + event, feed.Text, "a\nba\nb", nil},
-		{"what is pushed to the connection", "event: sse:topics\ndata: {}\n\n:\n" + event, feed.Lines, "a\nb\n", nil},
+		{"what is pushed to the connection", "event: sse:topics\ndata: {}\n\n:\n" + event, feed.Lines, "a\rb\n", nil},
 		{"a gap", connected + "event: sse:gap\ndata: {}\n\n" + event, feed.Lines, "", errNotWhole},
-		{"a complete answer", event + "event: sse:end\ndata: {\"status\": \"complete\"}\n\n" + event, feed.Lines, "a\nb\n", io.EOF},
-		{"a failed one", event + "event: sse:end\ndata: {\"status\": \"failed\"}\n\n", feed.Lines, "a\nb\n", errNotWhole},
-		{"an end that cannot be read", event + "event: sse:end\ndata: {\n\n", feed.Lines, "a\nb\n", errNotWhole},
+		{"a complete answer", event + "event: sse:end\ndata: {\"status\": \"complete\"}\n\n" + event, feed.Lines, "a\rb\n", io.EOF},
+		{"a failed one", event + "event: sse:end\ndata: {\"status\": \"failed\"}\n\n", feed.Lines, "a\rb\n", errNotWhole},
+		{"an end that cannot be read", event + "event: sse:end\ndata: {\n\n", feed.Lines, "a\rb\n", errNotWhole},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &plain{format: c.format, named: "token", parser: sse.NewParser(0)}
