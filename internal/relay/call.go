@@ -173,7 +173,7 @@ func (c *Config) readRequest(q *call, v jsontext.Value) *problem.Problem {
 	case q.request.Method == http.MethodGet && q.request.Body != nil:
 		return problem.Field("request.body", "a GET has none")
 	case !c.gate.Leads(u):
-		return problem.New(http.StatusForbidden, "request.url: %v", egress.ErrNoOrigin).OfField("request.url")
+		return errNoOrigin()
 	}
 	if q.request.Body != nil && !c.gate.Sets(u, contentType) && !q.has(contentType) {
 		if q.request.Headers == nil {

@@ -14,6 +14,8 @@ type Config struct {
 	gate     *egress.Gate // to the upstreams
 	bases    []base       // below which done lies
 	app      *egress.Gate // to these
+
+	superseded func() bool // another config is in force
 }
 
 // newConfig returns the Config of a directive's settings, whose placeholders have been filled in.

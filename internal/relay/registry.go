@@ -66,6 +66,7 @@ func New(s *Settings, ref *pool.Ref) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.superseded = ref.Superseded
 	return c, ref.Beside(name, c.settings, func(p *pool.Hub) error {
 		r, err := of(p)
 		if err == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
+	"github.com/sse-push/caddy-sse-push/internal/egress"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -39,18 +40,20 @@ func (r *Registry) begin(ctx context.Context, x *run) *problem.Problem {
 		result = r.hub.Publish(ctx, []broker.Record{beginRecord(x.call, r.node)})[0]
 		err = result.Err
 	}
+	if err == nil && result.Repeated {
+		err = r.sync(ctx, x.call.id)
+	}
 	switch {
-	case err == nil && !result.Repeated:
+	case err == nil && (!result.Repeated || r.isLeft(x)):
 		go r.run(x)
 	default:
 		r.drop(x) // if the log has it after all, keep ends it
 	}
 	switch {
+	case err == nil && result.Repeated && !r.knows(x.call.id):
+		return problem.New(http.StatusConflict, "the id belongs to an earlier relay, of which the log has nothing any more").OfField("id")
 	case err == nil:
-		// So that this node knows it when the page comes.
-		if r.hub.Taken(ctx, result.Position) == nil && result.Repeated && !r.knows(x.call.id) {
-			return problem.New(http.StatusConflict, "the id belongs to an earlier relay, of which the log has nothing any more").OfField("id")
-		}
+		_ = r.hub.Taken(ctx, result.Position) // so that this node knows it when the page comes
 		return nil
 	case errors.Is(err, broker.ErrKeyReused):
 		return errOtherCall()
@@ -60,26 +63,44 @@ func (r *Registry) begin(ctx context.Context, x *run) *problem.Problem {
 	return problem.RetryLater(http.StatusServiceUnavailable, time.Second, "%v", err)
 }
 
+// isLeft reports whether the log has the begin of a run from an earlier call to this node, which did not learn of it: nobody runs the
+// relay. This node knows all that the log has of it.
+func (r *Registry) isLeft(x *run) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.index.relays[x.call.id]
+	left := k != nil && k.Node == r.node && k.end == Running
+	if left {
+		r.seen(x)
+	}
+	return left
+}
+
 // reserve makes room for a relay that is about to begin. If there is one with the id already, it returns that one's run, which is
-// not new, or nil if this node does not run it. A new run counts as work until drop.
+// not new, or nil if another node runs it, or nobody any more. A new run counts as work until drop.
 func (r *Registry) reserve(c *Config, q *call) (x *run, isNew bool, p *problem.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return nil, false, problem.RetryLater(http.StatusServiceUnavailable, time.Second, "the hub is draining")
 	}
+	if now := r.config.Load(); c.superseded() && (now == nil || !now.gate.Leads(q.request.URL)) { // Apply has cancelled such relays
+		return nil, false, errNoOrigin()
+	}
 	x = r.runs[q.id]
 	digest, exists := [16]byte{}, x != nil
 	if exists {
 		digest = x.call.digest
 	}
+	left := false // nobody runs it, unless it has just ended: begin finds out
 	if k := r.index.relays[q.id]; k != nil {
+		left = !exists && k.Node == r.node && k.end == Running
 		digest, exists = k.digest, true
 	}
-	if exists {
-		if digest != q.digest {
-			return nil, false, errOtherCall()
-		}
+	if exists && digest != q.digest {
+		return nil, false, errOtherCall()
+	}
+	if exists && !left {
 		return x, false, nil
 	}
 	unseen := 0
@@ -87,6 +108,7 @@ func (r *Registry) reserve(c *Config, q *call) (x *run, isNew bool, p *problem.P
 		unseen += n
 	}
 	switch {
+	case left: // it counts already
 	case r.index.open+unseen >= c.settings.Concurrent:
 		return nil, false, problem.RetryLater(http.StatusTooManyRequests, time.Second, "%d relays are running (concurrent)", r.index.open+unseen)
 	case q.user != "" && r.index.users[q.user]+r.starting[q.user] >= c.settings.PerUser:
@@ -97,6 +119,10 @@ func (r *Registry) reserve(c *Config, q *call) (x *run, isNew bool, p *problem.P
 	r.starting[q.user]++
 	r.work.Add(1)
 	return x, true, nil
+}
+
+func errNoOrigin() *problem.Problem {
+	return problem.New(http.StatusForbidden, "request.url: %v", egress.ErrNoOrigin).OfField("request.url")
 }
 
 func errOtherCall() *problem.Problem {
