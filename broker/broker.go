@@ -105,6 +105,7 @@ type Record struct {
 	Ends    []string // of a Supersede: the claims that it ends, as hubs name them; none: all older ones
 	Since   Position // of a Join that repeats an older one: the position of the older one; zero: it repeats none
 	Partial bool     // of such a Join: the node has more to repeat than it may
+	Public  bool     // of an event: clients of another protocol, such as Mercure's, hear it without a grant
 	Read    Position // of such a Join: records after this may take away what it repeats; zero: a node of an older version wrote it
 
 	Type  string // the event's type; "" is "message"
@@ -117,8 +118,6 @@ type Record struct {
 
 	Key    string   // idempotency key; "" for none
 	Digest [16]byte // of the content, so that a key reused for another event is noticed
-
-	Public bool // clients of another protocol, such as Mercure's, hear it without a grant; see hub.Matchers
 
 	Receipt uint64 // by which the publishing node follows the delivery; 0 for none
 

@@ -19,7 +19,6 @@ type entry struct {
 	seq      uint64 // the place in this hub's own count, without holes
 	pos      broker.Position
 	targets  []broker.Target
-	public   bool // connections with matchers hear it without a grant
 	exclude  []string
 	at       time.Time
 	expires  time.Time // zero if never
@@ -29,8 +28,9 @@ type entry struct {
 	names    int64     // about what targets and exclusions cost, in bytes
 	receipt  *Receipt  // nil if no publisher follows it
 
-	loss  *loss // nil unless it is a hole
-	share share // the share that it counts against
+	loss   *loss // nil unless it is a hole
+	share  share // the share that it counts against
+	public bool  // connections with matchers hear it without a grant
 
 	superseded atomic.Bool
 
