@@ -189,6 +189,10 @@ func (c *Config) readRequest(q *call, v jsontext.Value) *problem.Problem {
 	return nil
 }
 
+func errNoOrigin() *problem.Problem {
+	return problem.New(http.StatusForbidden, "request.url: %v", egress.ErrNoOrigin).OfField("request.url")
+}
+
 const contentType = "Content-Type"
 
 // has reports whether the call gives a header.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
-	"github.com/sse-push/caddy-sse-push/internal/egress"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
@@ -119,10 +118,6 @@ func (r *Registry) reserve(c *Config, q *call) (x *run, isNew bool, p *problem.P
 	r.starting[q.user]++
 	r.work.Add(1)
 	return x, true, nil
-}
-
-func errNoOrigin() *problem.Problem {
-	return problem.New(http.StatusForbidden, "request.url: %v", egress.ErrNoOrigin).OfField("request.url")
 }
 
 func errOtherCall() *problem.Problem {
