@@ -178,3 +178,12 @@ func (in interest) hears(e *entry) bool {
 // open reports whether matchers may hear the entry: it is public, or granted. What a hole stands for is not known, so it counts as
 // public.
 func (e *entry) open(m *Matchers) bool { return e.public || e.hole() || m.may(e.targets) }
+
+// openOnce is open, worked out once for each connection: it may listen to the entry's topics in many ways, and its grant may take long
+// for each of them. The caller holds the shard.mu of the connection.
+func (e *entry) openOnce(m *Matchers) bool {
+	if m.judged != e.seq {
+		m.judged, m.opened = e.seq, e.open(m)
+	}
+	return m.opened
+}

@@ -52,6 +52,17 @@ func (h *Hub) Left() (n int) {
 	return n
 }
 
+// Covering returns which of the patterns in an index cover a topic, as often as the index finds them.
+func Covering(topic string, patterns ...string) (found []string) {
+	var index tree[string]
+	for _, p := range patterns {
+		index.put(p, p)
+	}
+	index.covering(topic, func(p string) { found = append(found, p) })
+	slices.Sort(found)
+	return found
+}
+
 // Followed returns what is left of receipts: those that are open, and what connections still have to report to them.
 func (h *Hub) Followed() (n int) {
 	for _, s := range h.shards {

@@ -257,7 +257,7 @@ func (x *matched) hearers(e *entry, f func(*Conn)) {
 	for _, t := range e.targets {
 		if t.Kind == broker.Topic {
 			x.listeners(t.Name, e.seq, func(c *Conn) {
-				if c.cursor < e.seq && e.open(c.topics.matchers) { // else it has the entry already
+				if c.cursor < e.seq && e.openOnce(c.topics.matchers) { // else it has the entry already
 					f(c)
 				}
 			})

@@ -9,7 +9,7 @@ import (
 
 // Matchers are what a connection listens to that speaks another protocol, such as Mercure's, in place of Subscription.Topics. It hears
 // an event if a name or pattern hits one of the event's topics, and the event is public or one of its topics is granted. The two
-// need not be the same topic. It hears nothing that is sent to users, to connections or to all.
+// need not be the same topic. It hears nothing that is sent to users, to connections or to all. Each connection has its own.
 type Matchers struct {
 	Names    []string // topics, as they are
 	Patterns []Pattern
@@ -19,6 +19,10 @@ type Matchers struct {
 	// Exact is set by Subscribe: the client's last event id was found, and the stream goes on after that. Otherwise a client that gave
 	// an id gets all that the window has.
 	Exact bool
+
+	// Guarded by shard.mu.
+	judged uint64 // the place of the entry that was last looked at
+	opened bool   // and whether it was open
 }
 
 // Pattern matches topics. Equal patterns are one comparable value, so that what many connections listen to is looked at once. Its

@@ -3,6 +3,7 @@ package hub_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -265,6 +266,47 @@ func TestMatchersLookInTurns(t *testing.T) {
 	if n := asked.Load(); n < 1_000_000 {
 		t.Errorf("only %d patterns were asked", n)
 	}
+}
+
+// nothing grants nothing, and counts how often it is asked.
+type nothing int
+
+func (n *nothing) Grants(string) bool { *n++; return false }
+
+// Whether a connection may hear a private event is worked out once, however many of the event's topics it listens to and in how many
+// ways.
+func TestMatchersAreJudgedOnce(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	var record broker.Record
+	for i := range 50 {
+		record.Targets = append(record.Targets, broker.Target{Kind: broker.Topic, Name: fmt.Sprintf("https://x/%d", i)})
+	}
+	sub, m := match("")
+	for _, target := range record.Targets {
+		m.Names = append(m.Names, target.Name)
+	}
+	for i := range 20 {
+		m.Patterns = append(m.Patterns, &between{"https://x/", strings.Repeat("0", i%2)})
+	}
+	var asked nothing
+	m.Granted = &asked
+	r := subscribe(t, h, sub)
+	r.catchUp(h) // what follows is delivered, not read from the window
+	publish(t, h, record, public("https://x/0", "end", ""))
+	wantList(t, collect(r, "end"), "end")
+	if r.taken(h); int(asked) != len(record.Targets) {
+		t.Errorf("its grant is asked %d times about %d topics", asked, len(record.Targets))
+	}
+}
+
+// A topic of Mercure's may have segments that are wildcards in patterns. Each pattern is found once: otherwise the work would double
+// with each segment.
+func TestTopicsOfWildcards(t *testing.T) {
+	deep := strings.TrimSuffix(strings.Repeat("*/", 16), "/")
+	wantList(t, hub.Covering(deep, deep, "*/**", "**", "a/**"), "**", "*/**", deep)
+	wantList(t, hub.Covering("**", "**", "*"), "*", "**")
+	wantList(t, hub.Covering("**/a", "**", "*/a", "**/a"), "**", "*/a")
+	wantList(t, hub.Covering("a/**", "a/**", "a/*", "*/**"), "*/**", "a/*", "a/**")
 }
 
 // What matchers take is charged, and a connection that takes too much is sent away.

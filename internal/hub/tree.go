@@ -48,16 +48,22 @@ func (t *tree[V]) remove(name string) {
 	}
 }
 
-// covering visits the patterns in the tree that cover topic.
+// covering visits each pattern in the tree that covers topic once. A segment of a topic may be "*" or "**": other protocols have topics
+// of any form.
 func (t *tree[V]) covering(topic string, visit func(V)) {
 	if len(t.children) == 0 {
 		return
 	}
-	if rest := t.children["**"]; rest != nil && rest.set {
-		visit(rest.value)
+	tail, one := t.children["**"], t.children["*"]
+	if tail != nil && tail.set {
+		visit(tail.value)
 	}
 	seg, rest, more := strings.Cut(topic, "/")
-	for _, child := range [2]*tree[V]{t.children[seg], t.children["*"]} {
+	same := t.children[seg]
+	if same == one || same == tail {
+		same = nil
+	}
+	for _, child := range [2]*tree[V]{same, one} {
 		switch {
 		case child == nil:
 		case more:
