@@ -174,6 +174,16 @@ func TestSubscribeRefused(t *testing.T) {
 	}
 }
 
+// A client without a valid token does not learn whether its matchers are: nothing is compiled for it, since that takes long.
+func TestTokenComesBeforeMatchers(t *testing.T) {
+	s := serve(t, "")
+	for _, target := range []string{params("match_urlpattern", "https://x/:id("), params("topic", "")} {
+		if a := send(t, s, http.MethodGet, target, ""); a.status != http.StatusUnauthorized {
+			t.Errorf("%s without a token: status %d, %s", target, a.status, a.body)
+		}
+	}
+}
+
 // QUERY has matchers in its form, beside those of the URL.
 func TestSubscribeByQuery(t *testing.T) {
 	s := serve(t, "anonymous")
