@@ -132,13 +132,19 @@ func coalesceKey(r *broker.Record) string {
 	return r.Coalesce + "\x00" + strings.Join(parts, "\x00")
 }
 
-// ids returns the place in an event's frame at which its id begins, and the place of the publisher's own id within; 0 if there is none.
-func (e *entry) ids() (id, own int) {
-	id = bytes.LastIndexByte(e.frame[:len(e.frame)-2], '\n') + 1 + len("id: ") // the last line, before the blank one
-	if i := bytes.IndexByte(e.frame[id:], '~'); i >= 0 {
-		own = id + i + 1
+// ids returns the places in an event's frame at which its id begins and ends, at which the position in it ends, and at which the
+// publisher's own id begins; 0 if there is none that connections with matchers may get.
+func (e *entry) ids() (id, end, position, own int) {
+	end = len(e.frame) - 2                                          // a blank line follows
+	id = bytes.LastIndexByte(e.frame[:end], '\n') + 1 + len("id: ") // it is the last line
+	position = end
+	if i := bytes.IndexByte(e.frame[id:end], '~'); i >= 0 {
+		position = id + i
+		if given := e.frame[position+1 : end]; !bytes.HasPrefix(given, positionMark) && string(given) != earliest {
+			own = position + 1
+		}
 	}
-	return id, own
+	return id, end, position, own
 }
 
 // ownID returns the id that the publisher of an event gave; nil for none.
@@ -146,19 +152,22 @@ func (e *entry) ownID() []byte {
 	if e.frame == nil {
 		return nil
 	}
-	_, own := e.ids()
+	_, end, _, own := e.ids()
 	if own == 0 {
 		return nil
 	}
-	return e.frame[own : len(e.frame)-2]
+	return e.frame[own:end]
 }
 
-// appendMatched appends the event as connections with matchers get it: its id is the publisher's own, or # and its position. The frame
-// itself is shared.
+// appendMatched appends the event as connections with matchers get it: its id is the publisher's own, or # and its position. An id
+// of the publisher's that means something else to the hub does not count. The frame itself is shared.
 func (e *entry) appendMatched(frames [][]byte) [][]byte {
-	id, own := e.ids()
-	if own > 0 {
+	id, end, position, own := e.ids()
+	switch {
+	case own > 0:
 		return append(frames, e.frame[:id], e.frame[own:])
+	case position < end:
+		return append(frames, e.frame[:id], positionMark, e.frame[id:position], e.frame[end:])
 	}
 	return append(frames, e.frame[:id], positionMark, e.frame[id:])
 }

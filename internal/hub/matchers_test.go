@@ -57,6 +57,29 @@ func TestMatchersHear(t *testing.T) {
 
 func everyone() []broker.Target { return []broker.Target{{Kind: broker.Broadcast}} }
 
+// An id of a publisher's that a client could not tell from a position, or that asks for all, is not passed on to matchers.
+func TestMatchersGetNoForgedID(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	r := subscribe(t, h, hub.Subscription{Matchers: &hub.Matchers{Names: []string{"a"}}})
+	first := r.next().ID
+	publish(t, h, public("a", "1", first), public("a", "2", "earliest"), public("a", "3", "#"), public("a", "4", "a#"))
+	seen := []string{first}
+	for _, data := range []string{"1", "2", "3"} {
+		e := r.next()
+		if e.Data != data || !strings.HasPrefix(e.ID, "#") || slices.Contains(seen, e.ID) {
+			t.Fatalf("%+v after %q", e, seen)
+		}
+		sub, m := match(e.ID, "a")
+		if again := collect(subscribe(t, h, sub), "4"); !m.Exact || len(again) != 5-len(seen) {
+			t.Errorf("after %s: %q, exact %v", e.ID, again, m.Exact)
+		}
+		seen = append(seen, e.ID)
+	}
+	if e := r.next(); e.ID != "a#" {
+		t.Errorf("%+v", e)
+	}
+}
+
 // Events have their publisher's id, or # and a position, and a client goes on from either.
 func TestMatchersResume(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
