@@ -54,10 +54,10 @@ func (m *Model) serve(w http.ResponseWriter, r *http.Request) {
 	case <-q.over:
 	case <-r.Context().Done():
 		m.Gone.Add(1)
-		q.mu.Lock() // no write is under way
-		q.w = nil
-		q.mu.Unlock()
 	}
+	q.mu.Lock() // no write is under way
+	q.w = nil
+	q.mu.Unlock()
 }
 
 // Next returns the next request.
