@@ -17,13 +17,13 @@ run: build
 # Tests with the race detector run beside all else, as much of both is waiting. Each part's output comes when it ends. If one
 # fails, make says which, lets the other end, and fails.
 test: deps
-	@echo "Go tests with the race detector run beside staticcheck, end-to-end tests and tests of the clients, for about 6 minutes on"
-	@echo "two cores. Each of these prints when it ends."
+	@echo "Go tests with the race detector run beside staticcheck, end-to-end tests and tests of the clients, for 6 to 12 minutes"
+	@echo "on two cores. Each of these prints when it ends."
 	@$(MAKE) --no-print-directory -j2 -Otarget race beside
 
 # Packages that take longest begin first. Each is vetted as it is tested. The race detector would wait a second at the end of each.
 race:
-	GORACE=atexit_sleep_ms=0 $(GO) test -race -vet=all -timeout 15m ./broker/natsbroker ./internal/sitetest ./internal/hub ./...
+	GORACE=atexit_sleep_ms=0 $(GO) test -race -vet=all -timeout 25m ./broker/natsbroker ./internal/sitetest ./internal/hub ./...
 
 beside:
 	@$(MAKE) static
