@@ -85,6 +85,7 @@ func TestPublishFields(t *testing.T) {
 		{"as many topics as may be", many(1000, 3), 200, "#"},
 		{"one topic more", many(1001, 4), 413, "topic"},
 		{"topics that are too long together", many(70, 1000), 413, "topic"},
+		{"a topic as long as that", "topic=" + long(70_000), 413, "topic"},
 	} {
 		for name, token := range map[string]string{"0.x": legacyToken(legacyPublisher, "publish", "*"), "1.0": accessToken(publisher, "publish", "*")} {
 			a := post(t, s, c.form, "Authorization", "Bearer "+token)

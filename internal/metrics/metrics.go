@@ -90,11 +90,16 @@ type stats struct {
 	relays  pool.RelayStats
 }
 
-// collect sends the counts of the hubs of one name.
-func collect(out chan<- prometheus.Metric, name string, s *hub.Stats) {
-	send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+// sender returns a function that sends a metric of the hubs of one name.
+func sender(out chan<- prometheus.Metric, name string) func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+	return func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, kind, value, append([]string{name}, labels...)...)
 	}
+}
+
+// collect sends the counts of the hubs of one name.
+func collect(out chan<- prometheus.Metric, name string, s *hub.Stats) {
+	send := sender(out, name)
 	counter := func(d *prometheus.Desc, n uint64) { send(d, prometheus.CounterValue, float64(n)) }
 	counters := func(d *prometheus.Desc, counts map[string]uint64) {
 		for _, label := range slices.Sorted(maps.Keys(counts)) {

@@ -20,9 +20,7 @@ var (
 
 // collectRelays sends the counts of the relays of the hubs of one name.
 func collectRelays(out chan<- prometheus.Metric, name string, s *pool.RelayStats) {
-	send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, kind, value, append([]string{name}, labels...)...)
-	}
+	send := sender(out, name)
 	send(relaysMetric, prometheus.GaugeValue, float64(s.Running))
 	send(relayEventsMetric, prometheus.CounterValue, float64(s.Events))
 	send(relayBytesMetric, prometheus.CounterValue, float64(s.Bytes))

@@ -18,9 +18,7 @@ var (
 
 // collectSources sends the counts of the shared sources of the hubs of one name.
 func collectSources(out chan<- prometheus.Metric, name string, s *pool.SourceStats) {
-	send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, kind, value, append([]string{name}, labels...)...)
-	}
+	send := sender(out, name)
 	send(sourcesMetric, prometheus.GaugeValue, float64(s.Open))
 	send(sourcesFailingMetric, prometheus.GaugeValue, float64(s.Failing))
 	send(sourceEventsMetric, prometheus.CounterValue, float64(s.Events))

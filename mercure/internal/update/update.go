@@ -56,10 +56,10 @@ func Read(r *http.Request, base *matcher.Base, maxEvent int64) (broker.Record, *
 		}
 	}
 	switch {
-	case len(u.record.Targets) == 0:
-		return broker.Record{}, problem.Field("topic", "is missing")
 	case u.topics > maxTopicBytes, len(u.record.Targets) > rules.MaxTargets:
 		return broker.Record{}, tooLong("topic", "must not be more than %d, of %d bytes together", rules.MaxTargets, maxTopicBytes)
+	case len(u.record.Targets) == 0:
+		return broker.Record{}, problem.Field("topic", "is missing")
 	case int64(len(u.record.Data)) > maxEvent:
 		return broker.Record{}, tooLong("data", "must not be longer than %d bytes", maxEvent)
 	}
@@ -84,10 +84,10 @@ type update struct {
 func (u *update) set(base *matcher.Base, name, value string) error {
 	switch name {
 	case "topic":
-		u.topics += len(value)
-		if u.topics <= maxTopicBytes && len(u.record.Targets) <= rules.MaxTargets {
-			u.record.Targets = append(u.record.Targets, broker.Target{Kind: broker.Topic, Name: strings.Clone(value)})
+		if u.topics += len(value); u.topics > maxTopicBytes || len(u.record.Targets) > rules.MaxTargets {
+			return nil // too many are refused once the form is read, whatever they are
 		}
+		u.record.Targets = append(u.record.Targets, broker.Target{Kind: broker.Topic, Name: strings.Clone(value)})
 		return checkTopic(base, value)
 	case "private":
 		u.record.Public = false
