@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need on Debian: PHP (CLI, FPM), nginx, Redis, NATS, nghttp, Chromium and Node from its packages, and
+# Installs what the tests need on Debian: PHP (CLI, FPM), nginx, Redis, NATS, nghttp, Chromium, Python and Node from its packages, and
 # the npm packages of this folder. What is there already is left alone.
 set -eu
 cd "$(dirname "$0")"
@@ -24,6 +24,7 @@ need chromium chromium
 need nodejs node
 need npm npm
 need curl curl
+need python3 python3
 need nghttp2-client nghttp h2load
 for extension in curl redis; do
 	if ! command -v php >/dev/null 2>&1 || ! php -m | grep -qx $extension; then missing="$missing php-$extension"; fi

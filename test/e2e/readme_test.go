@@ -18,6 +18,7 @@ type snippet struct {
 	file    string
 	line    int
 	section string // the heading that it stands under
+	before  string // the name that the line before begins with, in backquotes or not, such as a file's
 	kind    string // what stands behind the fence
 	text    string
 }
@@ -27,18 +28,22 @@ func (s snippet) String() string { return fmt.Sprintf("%s:%d (%s)", s.file, s.li
 func snippets(t *testing.T, file string) (all []snippet) {
 	t.Helper()
 	var s *snippet
-	section, n := "", 0
+	section, before, n := "", "", 0
 	for line := range strings.Lines(harness.File(t, file)) {
 		n++
 		switch fence, kind, ok := strings.Cut(strings.TrimSpace(line), "```"); {
 		case ok && fence == "" && s == nil:
-			s = &snippet{file: file, line: n, section: section, kind: kind}
+			s = &snippet{file: file, line: n, section: section, before: before, kind: kind}
 		case ok && fence == "":
 			all, s = append(all, *s), nil
 		case s != nil:
 			s.text += line
 		case strings.HasPrefix(line, "#"):
 			section = strings.Trim(line, "# \n")
+		}
+		if text := strings.TrimSpace(line); s == nil && text != "" {
+			name, _ := strings.CutPrefix(text, "`")
+			before, _, _ = strings.Cut(name, "`")
 		}
 	}
 	if s != nil {
@@ -89,6 +94,7 @@ func (s snippet) run(t *testing.T, pairs ...string) (output string) {
 var documents = []string{
 	"README.md", "CONTRIBUTING.md", "docs/brokers.md", "docs/security.md", "docs/operations.md", "docs/doctor.md", "docs/commands.md",
 	"docs/sources.md", "docs/relays.md", "docs/mercure.md", "docs/frankenphp.md",
+	"docs/start/php.md", "docs/start/javascript.md", "docs/start/node.md", "docs/start/python.md", "docs/start/go.md",
 	"examples/php/README.md", "examples/php/redis-direct/README.md", "examples/cluster/README.md",
 }
 
@@ -98,7 +104,7 @@ func TestSnippetsAreValid(t *testing.T) {
 		"MERCURE_PUBLISHER_JWT_KEY", "MERCURE_SUBSCRIBER_JWT_KEY"} {
 		t.Setenv(name, strings.Repeat("x", 32))
 	}
-	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml"}
+	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml", "html", "python"}
 	for _, file := range documents {
 		for _, s := range snippets(t, file) {
 			if !slices.Contains(known, s.kind) {
