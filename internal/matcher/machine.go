@@ -1,7 +1,5 @@
 package matcher
 
-import "sync"
-
 // machine matches whole texts. A regular expression of the standard library would do as well, but takes many times as long for the
 // slowest patterns: it goes on from one place in the text at a time, and takes fixed text one character at a time.
 type machine []instruction
@@ -80,79 +78,47 @@ func (m *machine) repeated(f func()) {
 	})
 }
 
-// places is a set of places in a text, a bit each.
-type places []uint64
-
-func (s places) has(at int) bool { return s[at/64]&(1<<(at%64)) != 0 }
-
-func (s places) add(at int) { s[at/64] |= 1 << (at % 64) }
-
-// join adds the places of another set.
-func (s places) join(other places) {
-	for i, word := range other {
-		s[i] |= word
-	}
-}
-
-// memory is what matches use, one after the other.
-var memory = sync.Pool{New: func() any { return new(places) }}
-
 // match reports whether the machine matches a text. It goes through the instructions with the set of all places to which those before
-// can lead.
+// can lead, 64 places at a time.
 func (m machine) match(text string) bool {
-	words := len(text)/64 + 1
-	room := memory.Get().(*places)
-	defer memory.Put(room)
-	if all := words * (len(m) + 2); cap(*room) < all {
-		*room = make(places, all)
-	} else {
-		*room = (*room)[:all]
-		clear(*room)
-	}
-	at := func(i int) places { return (*room)[i*words : (i+1)*words] } // before instruction i
-	at(0).add(0)
-	looped := at(len(m) + 1) // places from which the loop has been tried; loops are not nested
+	r := rooms.Get().(*room)
+	defer rooms.Put(r)
+	r.begin(text, len(m)+2)
+	r.at(0).add(0)
+	looped := r.at(len(m) + 1) // places from which the loop has been tried; loops are not nested
 	for i := 0; i < len(m); i++ {
-		from, to := at(i), at(i+1)
+		from, to := r.at(i), r.at(i+1)
 		switch in := &m[i]; in.operation {
 		case fixedText:
-			for p := range len(text) - len(in.text) + 1 {
-				if from.has(p) && text[p] == in.text[0] && text[p:p+len(in.text)] == in.text {
-					to.add(p + len(in.text))
-				}
-			}
+			r.skip(in.text, from, to)
 		case one:
-			for p := range len(text) {
-				if n := in.class.step(text[p:]); n > 0 && from.has(p) {
-					to.add(p + n)
-				}
+			c := r.class(in.class)
+			to.joinAfter(1, from, c.single)
+			if in.class.encoded {
+				to.joinAfter(len("%41"), from, c.triple)
 			}
 		case many:
-			for p := range len(text) {
-				if from.has(p) {
-					from.add(p + in.class.step(text[p:]))
-				}
-			}
+			r.class(in.class).close(from)
 			to.join(from)
 		case either:
-			at(in.next).join(from)
+			r.at(in.next).join(from)
 			to.join(from)
 		case jump:
-			head, again := at(in.next), false
+			head, again := r.at(in.next), false
 			looped.join(head)
 			for w := range head {
 				head[w] = from[w] &^ looped[w]
 				again = again || head[w] != 0
 			}
 			if again {
-				clear((*room)[(in.next+1)*words : (i+1)*words])
+				clear(r.sets[(in.next+1)*r.words : (i+1)*r.words])
 				i = in.next - 1
 			} else {
 				clear(looped)
 			}
 		}
 	}
-	return at(len(m)).has(len(text))
+	return r.at(len(m)).has(len(text))
 }
 
 // size returns about how many bytes the machine takes, its classes included.

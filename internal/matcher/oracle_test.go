@@ -2,6 +2,7 @@ package matcher_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -107,6 +108,67 @@ func TestPrefixes(t *testing.T) {
 	m, err := matcher.Selector("https://x/books/{id}/{name}")
 	if err != nil || m.Pattern().Prefix() != "https://x/books/" || m.Pattern().Space().Spell("a b") != "a b" {
 		t.Errorf("got %v, %v", m, err)
+	}
+}
+
+// one returns one of several texts; several, up to most of them, one after the other.
+func one(rng *rand.Rand, of []string) string { return of[rng.IntN(len(of))] }
+
+func several(rng *rand.Rand, most int, of ...string) (text string) {
+	for range 1 + rng.IntN(most) {
+		text += one(rng, of)
+	}
+	return text
+}
+
+// Templates match what the library's regular expressions do, also where a value's encoded bytes begin or end in the middle of what the
+// template spells out, and in texts of more than 64 bytes.
+func TestTemplatesAsTheLibrary(t *testing.T) {
+	rng, matches := rand.New(rand.NewPCG(1, 2)), 0
+	for range 1000 {
+		text := several(rng, 5, "{a}", "{+a}", "{a,b}", "{/a*}", "{?a,b}", "{a*}", "4", "1", "a", "/", "%41", "41") + "{z}"
+		template, err := uritemplate.New(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := matcher.Selector(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			topic := several(rng, 1+rng.IntN(60), "%", "4", "1", "%41", "%6a", "a", "/", ",", "?", "a=", "&b=")
+			want := template.Regexp().MatchString(topic)
+			if got := m.Match(topic); got != want {
+				t.Fatalf("%q, topic %q: got %v, the library says %v", text, topic, got, want)
+			}
+			if want {
+				matches++
+			}
+		}
+	}
+	if matches < 1000 {
+		t.Errorf("only %d topics match", matches)
+	}
+}
+
+// URL patterns with parts that are optional or repeated match what the library's do, in texts of more than 64 bytes, too.
+func TestLongURLsAsTheLibrary(t *testing.T) {
+	rng, base, matches := rand.New(rand.NewPCG(1, 2)), newBase(t, hubURL), 0
+	for range 500 {
+		text := "https://x/" + several(rng, 6, "{ab}*", "{a}+", "{/b}*", "{a:x}*", "{:y/}+", "*", "{a}?", "a", "b", "/", "/:z")
+		library := oracle(text, hubURL)
+		m, err := base.Matcher(matcher.TypeURLPattern, text)
+		if (err == nil) != (library != nil) {
+			t.Errorf("%s: %v, unlike the library", text, err)
+		}
+		for range 30 {
+			if err == nil && check(t, m.Pattern(), library, "https://x/"+several(rng, 1+rng.IntN(90), "a", "b", "ab", "/", "/a", "aa")) {
+				matches++
+			}
+		}
+	}
+	if matches < 1000 {
+		t.Errorf("only %d topics match", matches)
 	}
 }
 

@@ -59,6 +59,14 @@ var (
 	reservedClass = classOf(true, func(c byte) bool { return isUnreserved(c) || strings.IndexByte("!#$&'()*+,/:;=?@[]", c) >= 0 })
 )
 
+// listClasses are the characters of any number of values that may be empty, with their names, and of the separator between them, if that is
+// in no value.
+var listClasses = map[string]*class{"/": listClass('/'), ";": listClass(';'), "&": listClass('&')}
+
+func listClass(separator byte) *class {
+	return classOf(true, func(c byte) bool { return isUnreserved(c) || c == ',' || c == '=' || c == separator })
+}
+
 // compileExpression adds what an expression may expand to. The names and the lengths of values do not count.
 func compileExpression(m *machine, expression string) {
 	kind, known := operators[expression[0]]
@@ -73,23 +81,23 @@ func compileExpression(m *machine, expression string) {
 	case exploded || strings.IndexByte(";?&", c) >= 0:
 		class = pairClass
 	}
-	values := instruction{operation: many, class: class}
-	another := func() {
-		m.fixed(kind.separator)
-		m.add(values)
+	several := listClasses[kind.separator]
+	if several == nil {
+		several = class // it has the separator
 	}
+	values := instruction{operation: many, class: class}
 	m.optional(func() {
 		m.fixed(kind.first)
-		m.add(values)
-		if class.step(kind.separator) > 0 {
-			return // the class has all there is
-		}
-		if exploded {
-			m.repeated(another)
+		if exploded || several == class {
+			m.add(instruction{operation: many, class: several})
 			return
 		}
+		m.add(values)
 		for range strings.Count(expression, ",") {
-			m.optional(another)
+			m.optional(func() {
+				m.fixed(kind.separator)
+				m.add(values)
+			})
 		}
 	})
 }
