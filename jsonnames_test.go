@@ -35,15 +35,15 @@ func optionsOf(typ reflect.Type, name string) (found []string) {
 	return found
 }
 
-// The README's table of names that differ in JSON is true, and complete.
+// The table of names that differ in JSON is true, and complete.
 func TestJSONNames(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+	reference, err := os.ReadFile("docs/reference/directive.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, found := strings.Cut(string(readme), "| Caddyfile | JSON |\n|---|---|\n")
+	_, table, found := strings.Cut(string(reference), "| Caddyfile | JSON |\n|---|---|\n")
 	if !found {
-		t.Fatal("README.md has no table of names")
+		t.Fatal("docs/reference/directive.md has no table of names")
 	}
 	table, _, _ = strings.Cut(table, "\n\n")
 	known := optionsOf(reflect.TypeFor[Handler](), "")
@@ -54,7 +54,7 @@ func TestJSONNames(t *testing.T) {
 		inCaddyfile += columns[1]
 		for _, match := range name.FindAllStringSubmatch(columns[2], -1) {
 			if n := match[1]; !slices.Contains(known, n) && n != "placeholder" && n != "name" {
-				t.Errorf("README.md names %s, which is not there", n)
+				t.Errorf("docs/reference/directive.md names %s, which is not there", n)
 			}
 		}
 	}
@@ -62,7 +62,7 @@ func TestJSONNames(t *testing.T) {
 		for i := range options {
 			in := strings.TrimPrefix(within+"."+options[i].Name(), ".")
 			if !slices.Contains(known, in) && !regexp.MustCompile("[` ]"+options[i].Name()+"[` ]").MatchString(inCaddyfile) {
-				t.Errorf("%s is not %s in JSON, and README.md does not say what it is", options[i].Name(), in)
+				t.Errorf("%s is not %s in JSON, and docs/reference/directive.md does not say what it is", options[i].Name(), in)
 			}
 		}
 	}

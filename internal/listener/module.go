@@ -123,7 +123,7 @@ func shortest(durations ...caddy.Duration) (d time.Duration) {
 func Advise(s *caddyhttp.Server, log *zap.Logger) {
 	if runtime.GOOS == "linux" && len(s.TLSConnPolicies) > 0 {
 		log.Info("streams over HTTPS take more memory and CPU than they need to; the listener wrapper sse_push changes that: "+
-			"make it the last of listener_wrappers in the global option servers (README, Over HTTPS)", zap.String("server", s.Name()))
+			"make it the last of listener_wrappers in the global option servers (docs/reference/directive.md, Over HTTPS)", zap.String("server", s.Name()))
 	}
 }
 

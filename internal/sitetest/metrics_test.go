@@ -189,7 +189,7 @@ func TestEndIsLogged(t *testing.T) {
 	check(ended, line{Level: "info", Msg: "connection ended", Hub: "main", User: "u2", Reason: "disconnected"})
 }
 
-// Whatever the dashboard asks for is there, and whatever is there has its place in it and in the README.
+// Whatever the dashboard asks for is there, and whatever is there has its place in it and in docs/reference/metrics.md.
 func TestDashboard(t *testing.T) {
 	text, err := os.ReadFile(sitetest.Repo("examples/grafana.json"))
 	if err != nil {
@@ -206,7 +206,7 @@ func TestDashboard(t *testing.T) {
 	if err := json.Unmarshal(text, &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile(sitetest.Repo("README.md"))
+	reference, err := os.ReadFile(sitetest.Repo("docs/reference/metrics.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,8 +243,8 @@ func TestDashboard(t *testing.T) {
 		if !asked && !part {
 			t.Errorf("%s is on no panel", n)
 		}
-		if !part && !strings.Contains(string(readme), "`"+n+"`") {
-			t.Errorf("the README says nothing of %s", n)
+		if !part && !strings.Contains(string(reference), "`"+n+"`") {
+			t.Errorf("docs/reference/metrics.md says nothing of %s", n)
 		}
 	}
 	if len(dashboard.Templating.List) != 2 || dashboard.SchemaVersion < 39 {

@@ -17,11 +17,11 @@ import (
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
-// The README's site with the listener wrapper: streams over HTTP/2 leave no goroutine behind and get what is published, and other
+// The reference's site with the listener wrapper: streams over HTTP/2 leave no goroutine behind and get what is published, and other
 // requests go to the app.
-func TestReadmeHTTPS(t *testing.T) {
+func TestReferenceHTTPS(t *testing.T) {
 	t.Parallel()
-	s := readme(t, "caddyfile", "listener_wrappers")
+	s := the(t, "docs/reference/directive.md", "caddyfile", "listener_wrappers")
 	site, app := "localhost:"+harness.Port(t), harness.StartPHP(t, 2, testdata(t, "php"))
 	secret, token := strings.Repeat("s", 32), strings.Repeat("t", 32)
 	caddy := harness.StartCaddy(t, harness.Replace(t, s.String(), s.text, "example.com", site, "localhost:9000", app,

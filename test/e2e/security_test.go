@@ -57,22 +57,24 @@ func TestSecurityExamples(t *testing.T) {
 	}
 }
 
-// Every example of the README is run by a test as well; the table says by which.
-func TestReadmeExamplesAreRun(t *testing.T) {
+// Every example of the README and of the reference is run by a test as well; the table says by which.
+func TestExamplesAreRun(t *testing.T) {
 	t.Parallel()
 	tests := map[string]string{
-		"In a minute: caddyfile": "TestReadmeQuickStart", "In a minute: js": "TestReadmeQuickStart",
+		"In a minute: caddyfile": "TestReadmeQuickStart", "In a minute: html": "TestReadmeQuickStart",
 		"In a minute: sh": "TestReadmeQuickStart", "In a minute: php": "TestReadmeQuickStart",
-		"Install: sh": "TestReadmeCommands", "The directive: caddyfile": "TestReadmeSite", "The internal route: sh": "TestReadmeCommands",
-		"Identity, and what can be forged: caddyfile": "TestReadmeLog", "Over HTTPS: caddyfile": "TestReadmeHTTPS", "What stands in front: nginx": "TestReadmeNginx",
+		"Install: sh": "TestReadmeBuild", "What stands in front: nginx": "TestReadmeNginx",
+		"The directive: caddyfile": "TestReferenceSite", "Over HTTPS: caddyfile": "TestReferenceHTTPS", "Publish: sh": "TestReferencePublish",
 	}
-	seen := map[string]bool{}
-	for _, s := range snippets(t, "README.md") {
-		name := s.section + ": " + s.kind
-		if s.kind != "" && (tests[name] == "" || seen[name]) {
-			t.Errorf("%v: no test runs this", s)
+	for _, document := range documents() {
+		if document != "README.md" && filepath.Dir(document) != "docs/reference" {
+			continue
 		}
-		seen[name] = true
+		for _, s := range snippets(t, document) {
+			if name := s.section + ": " + s.kind; s.kind != "" && tests[name] == "" {
+				t.Errorf("%v: no test runs this: %s", s, name)
+			}
+		}
 	}
 }
 

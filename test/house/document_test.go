@@ -21,9 +21,13 @@ func TestDocumentsNameTests(t *testing.T) {
 			}
 		}
 	}
-	documents, err := filepath.Glob(filepath.Join(top, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
+	var documents []string
+	for _, folder := range []string{"docs", "docs/*"} {
+		found, err := filepath.Glob(filepath.Join(top, folder, "*.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, found...)
 	}
 	found := 0
 	for _, document := range append(documents, filepath.Join(top, "README.md"), filepath.Join(top, "CONTRIBUTING.md")) {
