@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the tests need on Debian: PHP (CLI, FPM), nginx, Redis, NATS, nghttp, Chromium, Python and Node from its packages, and
-# the npm packages of this folder. What is there already is left alone.
+# Installs what the tests need on Debian: languages, brokers, proxies and browsers from its packages, and the npm packages of
+# this folder. What is there already is left alone. No server that it installs is started as a service, neither now nor at the
+# next boot: tests start them by themselves, on ports of their own.
 set -eu
 cd "$(dirname "$0")"
 
@@ -18,6 +19,15 @@ need libc6-dev gcc
 need php-cli php
 need php-fpm php-fpm php-fpm8.2 php-fpm8.3 php-fpm8.4
 need nginx-light nginx
+need apache2-bin apache2
+need haproxy haproxy
+need varnish varnishd
+need squid squid
+need lighttpd lighttpd
+need h2o h2o
+need trafficserver traffic_server
+need hitch hitch
+need stunnel4 stunnel stunnel4
 need redis-server redis-server
 need nats-server nats-server
 need chromium chromium
@@ -30,12 +40,26 @@ for extension in curl redis; do
 	if ! command -v php >/dev/null 2>&1 || ! php -m | grep -qx $extension; then missing="$missing php-$extension"; fi
 done
 if [ ! -e /usr/share/php/Symfony/Component/Mercure/autoload.php ]; then missing="$missing php-symfony-mercure"; fi
+for module in openssl deflate; do
+	if [ ! -e /usr/lib/lighttpd/mod_$module.so ]; then missing="$missing lighttpd-mod-$module"; fi
+done
 if [ -n "$missing" ]; then
 	sudo=
 	[ "$(id -u)" = 0 ] || sudo=sudo
 	$sudo apt-get update
+	policy=/usr/sbin/policy-rc.d # asked by packages before they start a service
+	if [ ! -e $policy ]; then
+		trap '$sudo rm -f $policy' EXIT
+		trap 'exit 1' HUP INT TERM
+		printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+		$sudo chmod +x $policy
+	fi
 	# shellcheck disable=SC2086 # a list of packages
 	DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y --no-install-recommends $missing
+	if [ -d /run/systemd/system ]; then
+		# shellcheck disable=SC2086
+		dpkg -L $missing | sed -n 's|.*/system/\([^/@]*\.service\)$|\1|p' | xargs -r $sudo systemctl disable
+	fi
 fi
 if [ ! -d node_modules ] || [ package-lock.json -nt node_modules ]; then
 	npm ci --no-audit --no-fund

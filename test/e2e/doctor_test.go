@@ -1,22 +1,14 @@
 package e2e_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
@@ -92,7 +84,7 @@ var wards = []sick{
 
 // Against nginx as it should be, and as it should not: each fault is named, and no other.
 func TestDoctorBehindNginx(t *testing.T) {
-	cert, key := certificate(t)
+	cert, key := harness.Certificate(t, harness.Dir(t))
 	runs := make([][]string, len(wards))
 	var sites, servers strings.Builder
 	for i, w := range wards {
@@ -237,30 +229,4 @@ func expectFindings(t *testing.T, d diagnosis, want ...string) {
 		text, _ := json.MarshalIndent(d, "", "  ")
 		t.Errorf("found %q, want %q; healthy: %v\n%s", codes, want, d.Healthy, text)
 	}
-}
-
-// certificate makes one for localhost that nobody knows.
-func certificate(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := harness.Dir(t)
-	block := func(name, kind string, der []byte) string {
-		return harness.WriteFile(t, dir, name, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
-	}
-	return block("cert.pem", "CERTIFICATE", cert), block("key.pem", "PRIVATE KEY", private)
 }

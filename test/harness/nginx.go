@@ -1,15 +1,15 @@
 package harness
 
 import (
-	"fmt"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
 // nginxConfig has the lines of Debian's nginx.conf that bear on a response, and else what nginx does by itself.
 const nginxConfig = `
 daemon off;
-pid %[1]s/pid;
+pid $DIR/pid;
 error_log stderr;
 worker_processes 1;
 events {
@@ -22,12 +22,12 @@ http {
 	default_type application/octet-stream;
 	gzip on;
 	access_log off;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	%[2]s
+	client_body_temp_path $DIR/body;
+	proxy_temp_path $DIR/proxy;
+	fastcgi_temp_path $DIR/fastcgi;
+	uwsgi_temp_path $DIR/uwsgi;
+	scgi_temp_path $DIR/scgi;
+	$[http]
 }
 `
 
@@ -43,6 +43,6 @@ func StartNginx(t testing.TB, server string) string {
 func nginx(t testing.TB, servers string) *exec.Cmd {
 	t.Helper()
 	dir := Dir(t)
-	config := WriteFile(t, dir, "nginx.conf", fmt.Sprintf(nginxConfig, dir, servers))
+	config := WriteFile(t, dir, "nginx.conf", strings.NewReplacer("$DIR", dir, "$[http]", servers).Replace(nginxConfig))
 	return exec.Command(Program(t, "nginx"), "-p", dir, "-e", "stderr", "-c", config)
 }

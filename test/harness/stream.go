@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -61,8 +62,12 @@ func get(t testing.TB, url string, headers []string) (res *http.Response, leave 
 	}
 	hangs := time.AfterFunc(Patience, leave)
 	defer hangs.Stop()
-	// A transport of its own, so that Leave closes the connection.
-	res, err = (&http.Transport{DisableKeepAlives: true, DisableCompression: true}).RoundTrip(req)
+	// A transport of its own, so that Leave closes the connection. With TLS it speaks HTTP/2 if the server does, as browsers do.
+	transport := &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}
+	res, err = transport.RoundTrip(req)
 	if err != nil {
 		leave()
 		t.Fatalf("opening %s: %v", url, err)
