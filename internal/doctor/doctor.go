@@ -24,6 +24,9 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 		e.route = newRoute(o)
 	}
 	e.begin(ctx)
+	var sight sync.WaitGroup
+	sight.Go(func() { e.sighted = e.sight(ctx) })
+	defer sight.Wait()
 	e.survey(ctx)
 	if e.speaks() {
 		twins := e.twins()
@@ -53,6 +56,7 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 	}
 	e.directive(ctx)
 	e.judge()
+	sight.Wait()
 	return e.report(), nil
 }
 

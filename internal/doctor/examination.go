@@ -18,6 +18,8 @@ type examination struct {
 	public []*stream
 	hub    []*stream
 
+	sighted []string // what stands in front, as far as requests of its own tell
+
 	mu        sync.Mutex // guards what follows
 	findings  []Finding
 	unchecked []string

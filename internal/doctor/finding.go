@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/sse-push/caddy-sse-push/internal/doctor/front"
 )
 
 // Severity says how bad a finding is. A setup with a fault or a warning is not healthy.
@@ -24,19 +26,13 @@ const (
 
 // Finding is one thing that is wrong.
 type Finding struct {
-	Code     string   `json:"code"` // stable
-	Severity Severity `json:"severity"`
-	On       []string `json:"on,omitempty"`    // the streams that show it
-	Seen     string   `json:"seen"`            // what was seen on the first of them
-	Felt     string   `json:"felt"`            // what a user notices
-	Where    string   `json:"where,omitempty"` // AtHub, Between, or "" if that is not known
-	Mend     []Line   `json:"mend"`
-}
-
-// Line is what mends a finding in one place.
-type Line struct {
-	In   string `json:"in"`
-	Line string `json:"line"`
+	Code     string       `json:"code"` // stable
+	Severity Severity     `json:"severity"`
+	On       []string     `json:"on,omitempty"`    // the streams that show it
+	Seen     string       `json:"seen"`            // what was seen on the first of them
+	Felt     string       `json:"felt"`            // what a user notices
+	Where    string       `json:"where,omitempty"` // AtHub, Between, or "" if that is not known
+	Mend     []front.Line `json:"mend"`
 }
 
 // merge joins findings with the same code, and sorts the worst first.

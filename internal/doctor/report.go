@@ -1,17 +1,19 @@
 package doctor
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sse-push/caddy-sse-push/internal/doctor/front"
 )
 
 // Report is the result of an examination.
 type Report struct {
 	URL       string    `json:"url"` // without the query's values
 	Healthy   bool      `json:"healthy"`
-	Front     string    `json:"front,omitempty"` // the proxy that answers, if its answer says so
+	Front     string    `json:"front,omitempty"` // the first of Fronts, if it is known
+	Fronts    []string  `json:"fronts"`          // the proxies that were recognised, the nearest first; "unknown" stands for another
 	Streams   []Stream  `json:"streams"`
 	Findings  []Finding `json:"findings"`
 	Unchecked []string  `json:"unchecked"`
@@ -41,26 +43,15 @@ func (e *examination) report() *Report {
 	for _, s := range e.all() {
 		r.Streams = append(r.Streams, s.look().summary(s.name))
 	}
-	for _, s := range e.open {
-		if now := s.look(); r.Front == "" && now.answered() && !slices.Contains(e.hub, s) {
-			r.Front = front(now.header)
-		}
+	r.Fronts = e.fronts()
+	if len(r.Fronts) > 0 && r.Fronts[0] != front.Unknown {
+		r.Front = r.Fronts[0]
 	}
 	for i := range r.Findings {
-		f := &r.Findings[i]
-		f.Mend = slices.Clone(f.Mend)
-		slices.SortStableFunc(f.Mend, func(a, b Line) int { return order(a.In, r.Front) - order(b.In, r.Front) })
+		r.Findings[i].Mend = mends(r.Findings[i].Code, r.Fronts)
 	}
 	r.withhold(e.Token)
 	return r
-}
-
-// order sorts the proxy that answers first.
-func order(in, front string) int {
-	if in == front {
-		return 0
-	}
-	return 1
 }
 
 func (r *record) summary(name string) Stream {
@@ -83,24 +74,20 @@ func (r *record) summary(name string) Stream {
 	return s
 }
 
-// front returns which proxy answers, according to its headers, or "".
-func front(h http.Header) string {
-	server := strings.ToLower(h.Get("Server"))
-	switch {
-	case h.Get("CF-Ray") != "" || strings.HasPrefix(server, "cloudflare"):
-		return cloudflare
-	case strings.HasPrefix(server, "awselb"):
-		return alb
-	case strings.HasPrefix(server, "nginx"), strings.HasPrefix(server, "openresty"):
-		return nginx
-	case strings.HasPrefix(server, "apache"):
-		return apache
-	case strings.HasPrefix(server, "haproxy"):
-		return haproxy
-	case strings.HasPrefix(server, "caddy"):
-		return caddy
+// fronts returns what stands in front: what was seen of it by requests of its own, then what the headers of the streams say.
+func (e *examination) fronts() []string {
+	names := e.sighted
+	caddy := false
+	for _, s := range e.open {
+		if now := s.look(); now.answered() && !slices.Contains(e.hub, s) {
+			names = append(names, front.ByHeader(now.header)...)
+			caddy = caddy || front.IsCaddy(now.header)
+		}
 	}
-	return ""
+	if len(names) == 0 && caddy {
+		return []string{front.Caddy} // nothing in front of it is known
+	}
+	return append([]string{}, front.Distinct(names)...)
 }
 
 // withhold removes the token from all texts that came from elsewhere, in case it was sent back.

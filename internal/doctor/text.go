@@ -3,8 +3,11 @@ package doctor
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sse-push/caddy-sse-push/internal/doctor/front"
 )
 
 const (
@@ -16,11 +19,14 @@ const (
 func (r *Report) WriteText(w io.Writer, width int, color bool) error {
 	p := &printer{width: max(width, minWidth), color: color}
 	p.wrap("", "", r.URL)
+	if len(r.Fronts) > 0 {
+		p.wrap("in front: ", "  ", strings.Join(r.Fronts, ", then "))
+	}
 	p.line("")
 	p.table(r.Streams)
 	for _, f := range r.Findings {
 		p.line("")
-		p.finding(f)
+		p.finding(f, r.Fronts)
 	}
 	if len(r.Unchecked) > 0 {
 		p.line("")
@@ -80,7 +86,7 @@ func (p *printer) paint(text string, s Severity) string {
 	return "\x1b[1;" + code + "m" + text + "\x1b[0m"
 }
 
-func (p *printer) finding(f Finding) {
+func (p *printer) finding(f Finding, seen []string) {
 	p.line(p.paint(strings.ToUpper(string(f.Severity))+" "+f.Code, f.Severity))
 	if len(f.On) > 0 {
 		p.wrap("  on     ", "         ", strings.Join(f.On, ", "))
@@ -91,10 +97,36 @@ func (p *printer) finding(f Finding) {
 	}
 	p.wrap("  felt   ", "         ", f.Felt)
 	lead := "  mend   "
-	for _, m := range f.Mend {
-		p.wrap(lead, "           ", m.In+": "+m.Line)
+	for _, m := range f.shown(seen) {
+		text := m.In + ": " + m.Line
+		if m.Paste != "" {
+			text = m.In + ", " + m.Block + ":"
+		}
+		p.wrap(lead, "           ", text)
 		lead = "         "
+		for line := range strings.Lines(m.Paste) {
+			p.wrap("             ", "             ", line) // on lines of its own, so that it can be copied
+		}
+		if removed := m.Removed(); m.Paste != "" && removed != "" {
+			p.wrap("           ", "           ", "and "+removed)
+		}
 	}
+}
+
+// shown returns the lines that mend the finding without those of fronts that were not seen, unless none was.
+func (f Finding) shown(seen []string) (lines []front.Line) {
+	known := func(name string) bool {
+		return slices.ContainsFunc(front.Known, func(f *front.Front) bool { return f.Name == name })
+	}
+	if !slices.ContainsFunc(f.Mend, func(l front.Line) bool { return slices.Contains(seen, l.In) }) {
+		return f.Mend
+	}
+	for _, l := range f.Mend {
+		if slices.Contains(seen, l.In) || !known(l.In) {
+			lines = append(lines, l)
+		}
+	}
+	return lines
 }
 
 // table writes a row for each stream.

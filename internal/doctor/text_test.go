@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sse-push/caddy-sse-push/internal/doctor/front"
 )
 
 func TestJudgeProbes(t *testing.T) {
@@ -96,7 +98,9 @@ func sample() *Report {
 		Unchecked: []string{"whether a page on another host may listen: give its --origin"},
 	}
 	for code := range knowledge {
-		r.Findings = append(r.Findings, newFinding(code, "h1", "nothing came\x1b[2J for ₿₿₿ "+strings.Repeat("ä", 400)))
+		f := newFinding(code, "h1", "nothing came\x1b[2J for ₿₿₿ "+strings.Repeat("ä", 400))
+		f.Mend = mends(code, nil)
+		r.Findings = append(r.Findings, f)
 	}
 	return r
 }
@@ -116,9 +120,9 @@ func TestText(t *testing.T) {
 				t.Errorf("what must not be on a terminal: %q", line)
 			}
 		}
-		for _, want := range []string{"not checked", "fault", "nginx"} {
+		for _, want := range []string{"not checked", "fault", "mend"} {
 			if !strings.Contains(strings.ToLower(b.String()), want) {
-				t.Errorf("width %d: no %q in\n%s", width, want, &b)
+				t.Errorf("width %d: no %q", width, want)
 			}
 		}
 	}
@@ -134,30 +138,60 @@ func TestKnowledge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxies := []string{nginx, apache, haproxy, cloudflare, alb, caddy}
 	for code, k := range knowledge {
-		if k.felt == "" || len(k.mend) == 0 || !slices.Contains([]Severity{Fault, Warning, Note}, k.severity) {
+		if k.felt == "" || len(mends(code, nil)) == 0 || !slices.Contains([]Severity{Fault, Warning, Note}, k.severity) {
 			t.Errorf("%s: %+v", code, k)
 		}
 		if !strings.Contains(string(docs), "| `"+code+"` | "+string(k.severity)+" |") {
 			t.Errorf("docs/doctor.md has no %s, a %s", code, k.severity)
 		}
-		for _, m := range k.mend {
-			if !slices.Contains(append(proxies, pushHub, page, app), m.In) || m.Line == "" {
+		for _, m := range mends(code, nil) {
+			if m.In == "" || m.Line == "" {
 				t.Errorf("%s: %+v", code, m)
 			}
 		}
-		if slices.Contains(comparableCodes, code) && !slices.Contains([]string{"no-ids", "no-retry"}, code) {
-			for _, p := range proxies {
-				if !slices.ContainsFunc(k.mend, func(m Line) bool { return m.In == p }) {
-					t.Errorf("%s: nothing for %s", code, p)
-				}
+	}
+	for _, f := range front.Known {
+		for _, code := range f.Codes() {
+			if _, ok := knowledge[code]; !ok {
+				t.Errorf("%s mends %s, which there is not", f.Name, code)
 			}
+		}
+		for _, code := range []string{"buffered", "idle-cut", "cut"} {
+			if len(f.Mends(code)) == 0 {
+				t.Errorf("%s: nothing for %s", f.Name, code)
+			}
+		}
+		if !strings.Contains(strings.Join(strings.Fields(string(docs)), " "), f.Name) {
+			t.Errorf("docs/doctor.md does not name %s", f.Name)
 		}
 	}
 	for _, code := range comparableCodes {
 		if _, ok := knowledge[code]; !ok {
 			t.Errorf("there is no code %s", code)
 		}
+	}
+}
+
+// A mend for a front that was seen comes first, those of the hub and the page next.
+func TestMends(t *testing.T) {
+	lines := mends("idle-cut", []string{"HAProxy", "unknown", "Varnish"})
+	var places []string
+	for _, l := range lines {
+		places = append(places, l.In)
+	}
+	if places = front.Distinct(places); !slices.Equal(places[:4], []string{"HAProxy", "Varnish", "sse_push", "nginx"}) {
+		t.Errorf("%q", places)
+	}
+	want := front.Line{In: "HAProxy", Line: "timeout server 1h (defaults)", Block: "defaults", Paste: "timeout server 1h", Remove: "timeout server"}
+	if lines[0] != want {
+		t.Errorf("%+v, want %+v", lines[0], want)
+	}
+	f := Finding{Code: "idle-cut", Mend: lines}
+	if shown := f.shown([]string{"HAProxy"}); len(shown) != 2 || shown[0].In != "HAProxy" || shown[1].In != "sse_push" {
+		t.Errorf("%+v", shown)
+	}
+	if shown := f.shown([]string{"unknown"}); len(shown) != len(lines) {
+		t.Errorf("%d lines are shown of %d", len(shown), len(lines))
 	}
 }
