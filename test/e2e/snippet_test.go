@@ -114,7 +114,7 @@ func TestSnippetsAreValid(t *testing.T) {
 		"MERCURE_PUBLISHER_JWT_KEY", "MERCURE_SUBSCRIBER_JWT_KEY"} {
 		t.Setenv(name, strings.Repeat("x", 32))
 	}
-	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml", "html", "python"}
+	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml", "html", "python", "json"}
 	for _, file := range documents() {
 		for _, s := range snippets(t, file) {
 			if !slices.Contains(known, s.kind) {

@@ -1,0 +1,236 @@
+package e2e_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+	"github.com/sse-push/caddy-sse-push/test/harness"
+)
+
+// walkthrough is a page of docs that is followed to the letter: its files in a folder of their own, its commands run there.
+type walkthrough struct {
+	t        *testing.T
+	page     string
+	dir      string
+	ports    *strings.Replacer
+	commands []string // those that have not been run yet
+}
+
+// walk writes the page's files. The addresses in it, and in its commands, are replaced by free ones.
+func walk(t *testing.T, page string) *walkthrough {
+	t.Helper()
+	harness.BuildCaddy(t)
+	w := &walkthrough{t: t, page: page, dir: harness.Dir(t)}
+	w.ports = strings.NewReplacer("localhost:8080", "localhost:"+harness.Port(t), "localhost:8081", "localhost:"+harness.Port(t), "9000", harness.Port(t))
+	for _, s := range snippets(t, page) {
+		text := w.ports.Replace(s.text)
+		if s.kind == "sh" {
+			w.commands = append(w.commands, text)
+			continue
+		}
+		if s.before == "" {
+			t.Fatalf("%v: no file is named before it", s)
+		}
+		if err := os.MkdirAll(filepath.Join(w.dir, filepath.Dir(s.before)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		harness.WriteFile(t, w.dir, s.before, text)
+	}
+	harness.WriteFile(t, w.dir, "SsePush.php", harness.File(t, "clients/php/SsePush.php"))
+	return w
+}
+
+// url is an address that the page prints, such as http://localhost:8080/, as it is in this run.
+func (w *walkthrough) url(printed string) string { return w.ports.Replace(printed) }
+
+func (w *walkthrough) next() *exec.Cmd {
+	w.t.Helper()
+	if len(w.commands) == 0 {
+		w.t.Fatalf("%s has no more commands", w.page)
+	}
+	cmd := exec.Command(harness.Program(w.t, "sh"), "-eu", "-c", w.commands[0])
+	w.commands = w.commands[1:]
+	cmd.Dir = w.dir
+	// The folders of Caddy's own files: tests that run beside this one have theirs.
+	cmd.Env = append(os.Environ(), "PATH="+harness.Root()+":"+os.Getenv("PATH"), "XDG_DATA_HOME="+w.dir, "XDG_CONFIG_HOME="+w.dir,
+		"CADDY_ADMIN=unix/"+filepath.Join(w.dir, "admin.sock"))
+	return cmd
+}
+
+// serve runs the page's next commands, which last, until the site answers and what is behind it does.
+func (w *walkthrough) serve() *harness.Process {
+	w.t.Helper()
+	p := harness.Start(w.t, w.page, w.next())
+	brokertest.Eventually(w.t, w.page+" is served", func() bool {
+		res, err := harness.Client.Get(w.url("http://localhost:8080/"))
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode < http.StatusInternalServerError
+	})
+	return p
+}
+
+// run runs the page's next commands, which end, and returns what they print.
+func (w *walkthrough) run() string {
+	w.t.Helper()
+	cmd := w.next()
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if err != nil {
+		w.t.Fatalf("%s: %v: %v\n%s%s", w.page, cmd, err, out, &complaints)
+	}
+	return string(out)
+}
+
+// connected waits until a user has that many connections.
+func (w *walkthrough) connected(user string, want int) {
+	w.t.Helper()
+	route := harness.Route{URL: w.url("http://localhost:8080/_sse")}
+	harness.EventuallyEqual(w.t, "connections of "+user, want, func() int { return route.Connections(w.t, user) })
+}
+
+// A newcomer with one of these languages, a page each.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob(filepath.Join(harness.Root(), "docs", "start", "*.md"))
+	if err != nil || len(pages) < 5 {
+		t.Fatalf("the pages are %q: %v", pages, err)
+	}
+	for _, page := range pages {
+		name := strings.TrimSuffix(filepath.Base(page), ".md")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := walk(t, "docs/start/"+name+".md")
+			w.serve()
+			tab := harness.OpenTab(t, w.url("http://localhost:8080/"))
+			w.connected("u1", 1)
+			if len(w.commands) > 0 {
+				w.run()
+			} else {
+				brokertest.Eventually(t, "the app listens", func() bool { return !harness.PortIsFree(w.ports.Replace("9000")) })
+				tab.Click("button")
+			}
+			tab.Wait(`/^order \d+$/.test(document.querySelector('li:last-child')?.textContent)`)
+			tab.Screenshot("start-" + name)
+		})
+	}
+}
+
+// items is a JavaScript expression of the lines of a page's list.
+const items = `[...document.querySelectorAll('li')].map((item) => item.textContent).join('\n')`
+
+func TestHowToOneUser(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/one-user.md")
+	w.serve()
+	site := w.url("http://localhost:8080/")
+	if status := harness.Status(t, site+"events"); status != http.StatusUnauthorized {
+		t.Errorf("a stream of nobody: status %d, want 401", status)
+	}
+	ann, ben := harness.NewProfile(t).OpenTab(t, site), harness.NewProfile(t).OpenTab(t, site)
+	ann.Click(`button[value="ann"]`)
+	ben.Click(`button[value="ben"]`)
+	ann.Wait(items + ` === 'I am ann'`)
+	ben.Wait(items + ` === 'I am ben'`)
+	if out := w.run(); out != "sent" {
+		t.Errorf("notify.php prints %q, want sent", out)
+	}
+	ann.Wait(items + ` === 'I am ann\nhello'`)
+	notify := func(user, text, want string) {
+		t.Helper()
+		res, err := harness.Client.PostForm(site+"notify.php", url.Values{"user": {user}, "text": {text}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if got, err := io.ReadAll(res.Body); string(got) != want {
+			t.Errorf("notify.php to %s prints %q, want %q (%v)", user, got, want, err)
+		}
+	}
+	notify("ben", "to ben", "sent")
+	ben.Wait(items + ` === 'I am ben\nto ben'`) // and nothing that was for ann
+	ben.Close()
+	w.connected("ben", 0)
+	notify("ben", "to ben", "offline: send an email")
+}
+
+func TestHowToChatRoom(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/chat-room.md")
+	w.serve()
+	ann := harness.OpenTab(t, w.url("http://localhost:8080/?name=ann"))
+	ann.Wait(`document.querySelector('output').value === 'ann'`)
+	ben := harness.NewProfile(t).OpenTab(t, w.url("http://localhost:8080/?name=ben"))
+	for _, tab := range []*harness.Tab{ann, ben} {
+		tab.Wait(`document.querySelector('output').value === 'ann, ben'`)
+	}
+	ann.Fill("input", "hello")
+	ann.Click("button")
+	for _, tab := range []*harness.Tab{ann, ben} {
+		tab.Wait(items + ` === 'ann: hello'`)
+	}
+	ann.Screenshot("howto-chat-room")
+	ben.Close()
+	ann.Wait(`document.querySelector('output').value === 'ann'`)
+}
+
+func TestHowToCrossOrigin(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/cross-origin.md")
+	w.serve()
+	tab := harness.OpenTab(t, w.url("http://localhost:8080/login.php"))
+	tab.Wait(items + ` === 'I am ann'`)
+	if at := harness.Eval[string](tab, `location.href`); at != w.url("http://localhost:8081/") {
+		t.Errorf("the page is %s", at)
+	}
+	w.run()
+	tab.Wait(items + ` === 'I am ann\nhello'`)
+	status, _, _ := harness.Fetch(t, w.url("http://localhost:8080/events"), "Origin", "http://localhost:1")
+	if status != http.StatusForbidden {
+		t.Errorf("a page that is not listed: status %d, want 403", status)
+	}
+}
+
+func TestHowToFirstEvent(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/first-event.md")
+	w.serve()
+	brokertest.Eventually(t, "there are prices", func() bool {
+		_, err := os.Stat(filepath.Join(w.dir, "prices.json"))
+		return err == nil
+	})
+	stream := harness.Open(t, w.url("http://localhost:8080/events"))
+	first := stream.Next()
+	if !strings.Contains(first.Data, `"apple"`) || first.Type != "prices" {
+		t.Errorf("the first event is %+v", first)
+	}
+	tab := harness.OpenTab(t, w.url("http://localhost:8080/"))
+	tab.Wait(`/^\d\.\d\d$/.test(document.querySelector('#pear').textContent)`)
+	if next := stream.Next(); next.Type != "prices" || next.ID == "" {
+		t.Errorf("the next event is %+v", next)
+	}
+}
+
+func TestHowToFetch(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/fetch.md")
+	// The parser is there, in the version of package-lock.json.
+	if err := os.Symlink(filepath.Join(harness.Root(), "test", "node_modules"), filepath.Join(w.dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	w.commands[0] = harness.Replace(t, w.page, w.commands[0], "npm install --silent\n", "")
+	p := w.serve()
+	w.connected("ann", 1)
+	w.run()
+	brokertest.Eventually(t, "the client prints the event", func() bool { return strings.Contains(p.Output(), "status packed") })
+}
