@@ -17,6 +17,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/reach"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 	"github.com/sse-push/caddy-sse-push/mercure/internal/access"
+	"github.com/sse-push/caddy-sse-push/mercure/internal/update"
 )
 
 func init() { caddy.RegisterModule(new(Module)) }
@@ -136,6 +137,7 @@ func (m *Module) Attach(s subscribe.Site) error {
 		return err
 	}
 	s.Hub.AddRoute(e.route)
+	s.Hub.Forbid(update.Reserved(m.base))
 	for _, w := range m.warnings() {
 		s.Log.Warn("mercure: " + w)
 	}

@@ -32,6 +32,7 @@ type History struct {
 // Hub is a set of connections, and the log that they hear. Its methods may be called from several goroutines at once.
 type Hub struct {
 	*common
+	Rules
 	Name string
 	// Closed is called when a stream has ended, with the reason, which is nil if the hub ended it. It may be nil, and is set
 	// before the first Subscribe. That of a hub is called for its companions as well.

@@ -14,6 +14,7 @@ type config struct {
 	generation uint64 // a newer config has a greater one
 	settings   Settings
 	routes     []Route
+	forbidden  []hub.Rule
 	log        *zap.Logger // names the hub
 }
 

@@ -64,6 +64,9 @@ func (r *Ref) Join(s *Settings, broker BrokerModule) error {
 // AddRoute adds a subscribe route of the hub.
 func (r *Ref) AddRoute(route Route) { r.config.routes = append(r.config.routes, route) }
 
+// Forbid adds a rule of a protocol that the hub speaks beside its own.
+func (r *Ref) Forbid(rule hub.Rule) { r.config.forbidden = append(r.config.forbidden, rule) }
+
 // Routes returns the config's routes of the hub.
 func (r *Ref) Routes() []Route { return r.config.routes }
 

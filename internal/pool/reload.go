@@ -7,6 +7,7 @@ import "github.com/sse-push/caddy-sse-push/internal/hub"
 func (p *Hub) apply(cfg *config) {
 	p.Configure(cfg.settings.hub())
 	p.config.Store(cfg)
+	p.Forbid(cfg.forbidden)
 	p.retime(cfg.routes)
 	p.residents.apply(cfg.routes)
 	var leave []*hub.Conn

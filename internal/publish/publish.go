@@ -41,6 +41,9 @@ func All(ctx context.Context, theHub *hub.Hub, d *decode.Decoder, permits func(*
 				p = permits(r)
 			}
 			if p == nil {
+				p = forbidden(theHub, r, d, len(answers))
+			}
+			if p == nil {
 				answers = append(answers, Answer{awaited: follow(d.Wait, theHub, r)})
 			} else {
 				g.drop()
@@ -66,6 +69,19 @@ func One(ctx context.Context, theHub *hub.Hub, record broker.Record) (broker.Pos
 		return broker.Position{}, refusal(result.Err)
 	}
 	return result.Position, nil
+}
+
+// forbidden returns the problem of an event that the hub keeps for another protocol; nil for any other. index is its place in the batch.
+func forbidden(theHub *hub.Hub, r *broker.Record, d *decode.Decoder, index int) *problem.Problem {
+	field, err := theHub.Forbidden(r)
+	if err == nil {
+		return nil
+	}
+	p := problem.Field(field, "%v", err)
+	if d.Batch {
+		p.AtIndex(index)
+	}
+	return p
 }
 
 // answerTo returns the answer for an event that the broker has stored or refused. index is its place in the batch.

@@ -26,8 +26,7 @@ const (
 	// maxTopicBytes bounds the topics of an update, together.
 	maxTopicBytes = 64 << 10
 
-	earliest     = "earliest" // instead of an id: all that there is
-	reservedType = "mercure"  // of the hub's own updates
+	earliest = "earliest" // instead of an id: all that there is
 )
 
 // Read returns the record of the update that a publisher sends to the hub of a base. It reads only what the protocols name, so that a
@@ -125,7 +124,7 @@ func checkTopic(base *matcher.Base, topic string) error {
 	case topic == "*":
 		return errors.New("must not be *, which stands for all topics")
 	case base.Reserved(topic):
-		return errors.New("must not be on or below the hub's own path, in any spelling")
+		return errReservedTopic
 	}
 	return matcher.CheckText(topic)
 }
@@ -144,7 +143,7 @@ func checkID(id string) error {
 // checkType returns what is wrong with an update's type, or nil.
 func checkType(name string) error {
 	if name == reservedType {
-		return errors.New("must not be " + reservedType + ", the type of the hub's own updates")
+		return errReservedType
 	}
 	return cmp.Or(rules.CheckType(name), matcher.CheckCharacters(name))
 }
