@@ -31,6 +31,9 @@ need stunnel4 stunnel stunnel4
 need redis-server redis-server
 need nats-server nats-server
 need chromium chromium
+need firefox-esr firefox-esr
+need webkit2gtk-driver WebKitWebDriver
+need xvfb Xvfb # for WebKit
 need nodejs node
 need npm npm
 need curl curl

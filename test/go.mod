@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.22.1
+	github.com/coder/websocket v1.8.15
 	github.com/sse-push/caddy-sse-push v0.0.0
 	github.com/tmaxmax/go-sse v0.11.0
 	golang.org/x/tools v0.51.0

@@ -22,6 +22,24 @@ func Main(m *testing.M) {
 	os.Exit(run(m))
 }
 
+// shared is what tests share and the run ends.
+var shared struct {
+	mu   sync.Mutex // guards ends
+	ends []func()
+}
+
+func atEnd(end func()) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.ends = append(shared.ends, end)
+}
+
+func endShared() {
+	for _, end := range shared.ends {
+		end()
+	}
+}
+
 func run(m *testing.M) int {
 	var err error
 	if workDir, err = os.MkdirTemp("", "sse-push-test-"); err != nil {
@@ -29,7 +47,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(workDir)
-	defer closeBrowser()
+	defer endShared()
 	// Workers of nginx that was started by root are somebody else.
 	if err := os.Chmod(workDir, 0o755); err != nil {
 		fmt.Fprintln(os.Stderr, err)

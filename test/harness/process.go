@@ -28,11 +28,14 @@ type Process struct {
 
 var started atomic.Int64
 
+// newMark returns a variable for the environment of a program, by which it and all that it starts are found.
+func newMark() string { return fmt.Sprintf("SSE_PUSH_TEST=%d.%d", os.Getpid(), started.Add(1)) }
+
 // Start runs a command. At the end of the test it is killed with all that it has started; if the test has failed, what it said is
 // shown.
 func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
-	mark := fmt.Sprintf("SSE_PUSH_TEST=%d.%d", os.Getpid(), started.Add(1))
+	mark := newMark()
 	p := &Process{Name: name, cmd: cmd, mark: mark, exited: make(chan struct{})}
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
@@ -70,11 +73,14 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 func (p *Process) Signal(s syscall.Signal) { _ = syscall.Kill(-p.PID(), s) }
 
 // Running is the numbers of all processes that the program has come to, itself included.
-func (p *Process) Running() (pids []int) {
+func (p *Process) Running() []int { return marked(p.mark) }
+
+// marked returns the numbers of the processes with a mark.
+func marked(mark string) (pids []int) {
 	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, path := range environments {
 		environment, err := os.ReadFile(path) // fails if the process has ended, or is somebody else's
-		if err != nil || !bytes.Contains(append(environment, 0), []byte(p.mark+"\x00")) {
+		if err != nil || !bytes.Contains(append(environment, 0), []byte(mark+"\x00")) {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
