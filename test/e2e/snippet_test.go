@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode"
 
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
@@ -152,20 +153,45 @@ func (s snippet) check(t *testing.T) (output string, err error) {
 	return string(out), err
 }
 
-// The files that documents link to are there.
+// The files and the headings that documents link to are there.
 func TestDocumentLinks(t *testing.T) {
 	t.Parallel()
 	for _, file := range documents() {
 		for _, part := range strings.Split(harness.File(t, file), "](")[1:] {
 			target, _, _ := strings.Cut(part, ")")
-			target, _, _ = strings.Cut(target, "#")
-			if target == "" || strings.Contains(target, "://") {
+			if strings.Contains(target, "://") {
 				continue
 			}
-			if _, err := filepath.Glob(target); err != nil {
-				t.Errorf("%s links to %q: %v", file, target, err)
+			path, anchor, _ := strings.Cut(target, "#")
+			linked := file
+			if path != "" {
+				linked = filepath.Join(filepath.Dir(file), path)
 			}
-			harness.File(t, filepath.Join(filepath.Dir(file), target))
+			if text := harness.File(t, linked); anchor != "" && !slices.Contains(anchors(text), anchor) {
+				t.Errorf("%s links to %q, but %s has no such heading", file, target, linked)
+			}
 		}
 	}
+}
+
+// anchors are the names of a document's headings in URLs, as GitHub makes them.
+func anchors(document string) (all []string) {
+	code := false
+	for line := range strings.Lines(document) {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			code = !code
+		}
+		if heading := strings.TrimLeft(line, "#"); !code && heading != line && strings.HasPrefix(heading, " ") {
+			all = append(all, strings.Map(func(r rune) rune {
+				switch {
+				case r == ' ':
+					return '-'
+				case r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
+					return unicode.ToLower(r)
+				}
+				return -1
+			}, strings.TrimSpace(heading)))
+		}
+	}
+	return all
 }
