@@ -16,6 +16,12 @@ export interface Options {
 	withCredentials?: boolean;
 	/** Reopen when nothing was heard for so many ms; for apps that publish at regular intervals. Default: off. */
 	heartbeat?: number;
+	/**
+	 * One stream for all tabs of the origin. `true`: for those with the same URL, topics and options. A name: for those with the
+	 * same name, path, topics and options, whatever the query. Give one that is different for each user. Without Web Locks or
+	 * BroadcastChannel, each tab has a stream of its own.
+	 */
+	share?: boolean | string;
 }
 
 export type State = 'connecting' | 'open' | 'refused' | 'superseded' | 'closed';

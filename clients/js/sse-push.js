@@ -9,6 +9,8 @@
 // As with EventSource, an event is heard only where its name is listened for; `message` is the name of those
 // without one. Names that start with `sse:` are never an app's own.
 
+import { Share, order, seen } from './share.js';
+
 const FIRST = 1_000, LAST = 30_000; // the shortest and the longest wait before a reopening, ms
 const TICK = 20_000;                // how often to look whether the page was asleep, ms
 const LATE = 30_000;                // a look that comes this long after the one before: the page was asleep
@@ -30,6 +32,7 @@ export class SsePush extends EventTarget {
 	#away = false; // frozen, or in the back/forward cache
 	#missing = 0; // since when the answer has been 404
 	#attempts = 0;
+	#share; // with the option `share`, if the browser can
 	#renewal = null; // the one under way
 	#renewed = false; // since the stream was open last
 	#ticked = 0;
@@ -39,7 +42,8 @@ export class SsePush extends EventTarget {
 	/**
 	 * Opens at once. Options: `topics`; `lastEventId`, the position a page was rendered at; `replay`, how many
 	 * past events a new client wants; `client`, a random name that the page keeps: the connection's id is then the same after each reconnect; `withCredentials`; `renew`, a function that gives (or promises) the URL with a new
-	 * ticket or token: it is called when the grant of the stream is about to end, and once when it has; `heartbeat`, ms: reopen when nothing was heard for so long, for
+	 * ticket or token: it is called when the grant of the stream is about to end, and once when it has; `share`: one stream for all
+	 * tabs with the same URL, topics and options, or, if it is a name, with the same name, path, topics and options, whatever the query; `heartbeat`, ms: reopen when nothing was heard for so long, for
 	 * apps that publish something at regular intervals (the server's own heartbeat is a comment, which no page can see).
 	 */
 	constructor(url, options = {}) {
@@ -47,6 +51,7 @@ export class SsePush extends EventTarget {
 		this.#url = absolute(url);
 		this.#options = options;
 		this.lastEventId = options.lastEventId ?? null;
+		if (options.share && Share.available()) this.#share = this.#join();
 		this.open();
 	}
 
@@ -55,7 +60,7 @@ export class SsePush extends EventTarget {
 		this.#attempts = this.#missing = 0;
 		this.#away = this.#renewed = false;
 		this.#watch();
-		this.#connect();
+		this.#begin();
 	}
 
 	close() { this.#stop('closed'); }
@@ -80,8 +85,38 @@ export class SsePush extends EventTarget {
 		super.addEventListener(name, listener, options);
 		// These three are not the server's: EventSource's own two, and ours.
 		if (['open', 'error', 'sse:state'].includes(name)) return;
+		if (!this.#names.has(name)) this.#share?.listen(name);
+		this.#listen(name);
+	}
+
+	#listen(name) {
 		this.#names.add(name);
 		this.#source?.addEventListener(name, this.#relay);
+	}
+
+	// Opens a stream, or joins the tabs that share one: then this page opens it only when it becomes their holder.
+	#begin() {
+		this.#ticked = Date.now();
+		if (!this.#share || this.#share.holding) return this.#connect();
+		this.#say('connecting');
+		this.#share.join();
+	}
+
+	#join() {
+		const { topics = [], replay = 0, share, withCredentials } = this.#options, { origin, pathname, href } = new URL(this.#url), page = this;
+		const name = [share === true ? href : origin + pathname, share, [...topics].sort(), replay, !!withCredentials];
+		return new Share(JSON.stringify(name), {
+			replay,
+			names: this.#names,
+			get last() { return page.lastEventId; },
+			get welcome() { return page.state === 'open' ? { connection: page.connection, user: page.user, topics: page.topics } : null; },
+			open: () => this.#connect(),
+			drop: () => this.#drop(),
+			listen: (name) => this.#listen(name),
+			hear: (event) => this.#hear(event),
+			say: (state, detail) => this.#say(state, detail),
+			alone: () => { this.#share = undefined; this.#connect(); },
+		});
 	}
 
 	#connect() {
@@ -102,7 +137,8 @@ export class SsePush extends EventTarget {
 		for (const topic of topics) url.searchParams.append('topic', topic);
 		if (client) url.searchParams.set('client', client);
 		if (relay) url.searchParams.set('relay', relay);
-		if (this.lastEventId) url.searchParams.set('last_event_id', this.lastEventId);
+		const from = this.#share ? this.#share.at : this.lastEventId;
+		if (from) url.searchParams.set('last_event_id', from);
 		else if (replay) url.searchParams.set('replay', replay);
 		return url.href;
 	}
@@ -110,19 +146,27 @@ export class SsePush extends EventTarget {
 	#relay = (event) => {
 		if (event.target !== this.#source) return;
 		this.#heard = Date.now();
-		if (event.lastEventId) this.lastEventId = event.lastEventId;
 		if (event.type === 'sse:connected') {
 			this.#attempts = this.#missing = 0;
 			this.#renewed = false;
-			({ connection: this.connection, user: this.user, topics: this.topics } = JSON.parse(event.data));
+		}
+		if (event.type === 'sse:expiring' && this.#options.renew) this.#renew();
+		if (!this.#share || this.#share.tell(event)) this.#hear(event);
+	};
+
+	// An event of this page's stream, or of the one that it shares.
+	#hear(event) {
+		const { type, data, lastEventId, origin } = event;
+		if (this.#share && seen(event, this.lastEventId)) return;
+		if (lastEventId && !(this.#share && order(lastEventId, this.lastEventId) < 0)) this.lastEventId = lastEventId;
+		if (type === 'sse:connected') {
+			({ connection: this.connection, user: this.user, topics: this.topics } = JSON.parse(data));
 			this.#say('open');
 		}
-		if (event.type === 'sse:topics') ({ topics: this.topics } = JSON.parse(event.data));
-		if (event.type === 'sse:expiring' && this.#options.renew) this.#renew();
-		if (event.type === 'sse:superseded') this.#stop('superseded'); // or the two pages would take it from each other in turn
-		const { type, data, lastEventId, origin } = event;
+		if (type === 'sse:topics') ({ topics: this.topics } = JSON.parse(data));
+		if (type === 'sse:superseded') this.#stop('superseded'); // or the two pages would take it from each other in turn
 		this.dispatchEvent(new MessageEvent(type, { data, lastEventId, origin }));
-	};
+	}
 
 	// The browser has given up: a status other than 200, which it keeps to itself. Wait, longer each time, and ask meanwhile
 	// whether it is for good; no answer before the wait is over counts as no. A 404 is for good if it is the server's own, or
@@ -173,8 +217,8 @@ export class SsePush extends EventTarget {
 		if (this.#page) return;
 		const { signal } = this.#page = new AbortController(), { document } = globalThis;
 		const listen = (target, name, fn) => target?.addEventListener?.(name, fn, { signal });
-		const leave = () => { this.#away = true; this.#drop(); this.#say('connecting'); };
-		const back = () => { if (this.#away) { this.#away = false; this.#connect(); } };
+		const leave = () => { this.#away = true; this.#drop(); this.#share?.leave(); this.#say('connecting'); };
+		const back = () => { if (this.#away) { this.#away = false; this.#begin(); } };
 		listen(globalThis, 'pagehide', leave);
 		listen(globalThis, 'pageshow', back);
 		listen(document, 'freeze', leave);
@@ -190,6 +234,7 @@ export class SsePush extends EventTarget {
 		const silent = heartbeat && this.state === 'open' && now - this.#heard > heartbeat;
 		this.#ticked = now;
 		if (this.#source && (asleep || silent)) this.#connect();
+		else if (asleep) this.#share?.wake();
 	}
 
 	#drop() {
@@ -201,6 +246,7 @@ export class SsePush extends EventTarget {
 
 	#stop(state, detail) {
 		this.#drop();
+		this.#share?.leave();
 		this.#page?.abort();
 		clearInterval(this.#ticker);
 		this.#page = undefined;
@@ -211,6 +257,7 @@ export class SsePush extends EventTarget {
 		if (state !== 'open') this.connection = null;
 		if (state === this.state && !detail) return;
 		this.state = state;
+		this.#share?.say(state, detail);
 		this.dispatchEvent(new MessageEvent('sse:state', { data: JSON.stringify({ state, ...detail }) }));
 	}
 }
