@@ -21,7 +21,7 @@ import (
 type catchUp struct {
 	at      broker.Position // the connection has read everything up to here
 	state   catchUpState
-	scanned int // entries read from the archive so far
+	scanned int // entries read from the archive so far, as scans counts them
 }
 
 // catchUpState is one of the types below.
@@ -156,13 +156,22 @@ func (u *catchUp) given() broker.Position {
 	return u.at
 }
 
+// scans returns how many entries of the archive a page counts as. It counts as several of its size if the connection's matchers take long.
+func (c *Conn) scans(page archived) int {
+	n := len(page.entries)
+	if m := c.topics.matched(); m != nil {
+		n *= max(1, m.effort/fastMatch)
+	}
+	return n
+}
+
 // receive takes a page from the archive, of which the connection may hear some entries. then is the state that follows it. The caller
 // holds shard.mu.
 func (c *Conn) receive(page archived, some []*entry, then catchUpState) {
 	u, in := c.catchUp, c.interest()
 	pg := &hasPage{sent: u.at, fresh: true, then: then, before: u.scanned}
 	u.at, u.state = page.last, then
-	u.scanned += len(page.entries)
+	u.scanned += c.scans(page)
 	var heard []*entry
 	for _, e := range some {
 		if c.matches || in.hears(e) && !c.early(e) {

@@ -32,6 +32,9 @@ func (h *Hub) Held() (bytes int64) {
 	return bytes
 }
 
+// Shards returns how many shards the connections are spread over.
+func (h *Hub) Shards() int { return len(h.shards) }
+
 // Waiting returns how many events wait for the connection.
 func (c *Conn) Waiting() int {
 	c.shard.mu.Lock()

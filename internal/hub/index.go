@@ -65,8 +65,8 @@ func (x *index) unname(c *Conn) {
 	}
 }
 
-// hearers calls f for each live connection that hears an entry, once or several times.
-func (x *index) hearers(e *entry, f func(*Conn)) {
+// hearers calls f for each live connection that hears an entry, once or several times. found has the sets of the patterns that match.
+func (x *index) hearers(e *entry, found []*set, f func(*Conn)) {
 	for _, t := range e.targets {
 		switch t.Kind {
 		case broker.Broadcast:
@@ -86,7 +86,7 @@ func (x *index) hearers(e *entry, f func(*Conn)) {
 		}
 	}
 	if len(x.all) > x.plain {
-		x.matched.hearers(e, f)
+		x.matched.hearers(e, found, f)
 	}
 }
 
@@ -104,7 +104,7 @@ func (x *index) visit(t broker.Target, f func(*Conn)) {
 	default:
 		x.named(t, f)
 		if t.Kind == broker.Topic {
-			x.matched.listeners(t.Name, 0, f)
+			x.matched.listeners(t.Name, f)
 		}
 	}
 }
@@ -249,28 +249,39 @@ type matched struct {
 	granted  int // how many of the connections have a grant
 }
 
-// hearers calls f for each live connection that hears an entry, once or several times.
-func (x *matched) hearers(e *entry, f func(*Conn)) {
-	if x.granted == 0 && !e.public && !e.hole() {
+// audible reports whether any of the connections may hear an entry.
+func (x *matched) audible(e *entry) bool { return x.granted > 0 || e.public || e.hole() }
+
+// hearers is that of index.
+func (x *matched) hearers(e *entry, found []*set, f func(*Conn)) {
+	if !x.audible(e) {
 		return
 	}
-	for _, t := range e.targets {
-		if t.Kind == broker.Topic {
-			x.listeners(t.Name, e.seq, func(c *Conn) {
-				if c.cursor < e.seq && e.openOnce(c.topics.matchers) { // else it has the entry already
-					f(c)
-				}
-			})
+	hear := func(c *Conn) {
+		if c.cursor < e.seq && e.openOnce(c.topics.matchers) { // else it has the entry already
+			f(c)
 		}
+	}
+	for _, t := range e.targets {
+		if s := x.names[t.Name]; s != nil && t.Kind == broker.Topic {
+			s.visit(hear)
+		}
+	}
+	for _, s := range found {
+		s.visit(hear)
 	}
 }
 
-// listeners calls f for each connection that listens to a topic. round is that of patternIndex.matching.
-func (x *matched) listeners(topic string, round uint64, f func(*Conn)) {
+// listeners calls f for each connection that listens to a topic.
+func (x *matched) listeners(topic string, f func(*Conn)) {
 	if s := x.names[topic]; s != nil {
 		s.visit(f)
 	}
-	x.patterns.matching(topic, round, func(s *set) { s.visit(f) })
+	x.patterns.likely(topic, func(i *indexed[*set]) {
+		if i.pattern.Match(topic) {
+			i.value.visit(f)
+		}
+	})
 }
 
 func (x *matched) subscribe(c *Conn, m *Matchers) {

@@ -102,7 +102,8 @@ func (w *window) rank(id uint64) int {
 	return slices.IndexFunc(w.epochs, func(e epoch) bool { return e.id == id })
 }
 
-// named returns the oldest entry that has a publisher's id and that an interest hears, or else the oldest with that id; nil for none.
+// named returns the oldest entry that has a publisher's id and that an interest hears. If it finds none soon, it returns the oldest with
+// that id; nil for none.
 func (w *window) named(in interest, id string) *entry {
 	w.mu.RLock()
 	known := w.ids != nil
@@ -125,11 +126,17 @@ func (w *window) named(in interest, id string) *entry {
 		}
 	}
 	w.mu.RUnlock()
-	if i := slices.IndexFunc(found, in.hears); i >= 0 {
-		return found[i]
+	if len(found) == 0 {
+		return nil
 	}
-	if len(found) > 0 {
-		return found[0]
+	effort := 0
+	for _, e := range found {
+		if in.hears(e) {
+			return e
+		}
+		if effort += in.effort(e); effort > maxLook {
+			break
+		}
 	}
-	return nil
+	return found[0]
 }

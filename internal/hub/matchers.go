@@ -20,6 +20,8 @@ type Matchers struct {
 	// an id gets all that the window has.
 	Exact bool
 
+	effort int // about how long it takes to look at one topic, in tenths of a microsecond
+
 	// Guarded by shard.mu.
 	judged uint64 // the place of the entry that was last looked at
 	opened bool   // and whether it was open
@@ -32,6 +34,8 @@ type Pattern interface {
 	// Prefix begins the spelling, in Space, of every topic that matches.
 	Prefix() string
 	Space() Space
+	// Effort is about how long Match may take, in tenths of a microsecond.
+	Effort() int
 	// Text is how lists of connections name it.
 	Text() string
 }
@@ -40,7 +44,11 @@ type Pattern interface {
 type Space = interface{ Spell(topic string) string }
 
 // Granted says which topics a client may hear.
-type Granted interface{ Grants(topic string) bool }
+type Granted interface {
+	Grants(topic string) bool
+	// Effort is about how long Grants may take, in tenths of a microsecond.
+	Effort() int
+}
 
 // newMatched returns what lists a connection's matchers. The strings are copies, as the caller's would keep the request in memory.
 func newMatched(m *Matchers) *topics {
@@ -50,7 +58,13 @@ func newMatched(m *Matchers) *topics {
 	}
 	slices.Sort(t.names)
 	t.names = slices.Clip(slices.Compact(t.names))
-	m.Names, t.all = t.names, t.names
+	m.Names, t.all, m.effort = t.names, t.names, 1
+	for _, p := range m.Patterns {
+		m.effort += p.Effort()
+	}
+	if m.Granted != nil {
+		m.effort += m.Granted.Effort()
+	}
 	if len(m.Patterns) > 0 {
 		t.all = make([]string, 0, len(t.names)+len(m.Patterns))
 		t.all = append(t.all, t.names...)

@@ -251,6 +251,7 @@ func (p *counted) Match(string) bool {
 func (*counted) Prefix() string   { return "" }
 func (*counted) Space() hub.Space { return asIs{} }
 func (*counted) Text() string     { return "none" }
+func (*counted) Effort() int      { return 1 }
 
 // A writer that fetches for a client with many patterns goes on with others before all of the window has been looked at.
 func TestMatchersLookInTurns(t *testing.T) {
@@ -295,6 +296,7 @@ func TestMatchersLookInTurns(t *testing.T) {
 type nothing int
 
 func (n *nothing) Grants(string) bool { *n++; return false }
+func (*nothing) Effort() int          { return 1 }
 
 // Whether a connection may hear a private event is worked out once, however many of the event's topics it listens to and in how many
 // ways.

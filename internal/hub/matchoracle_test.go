@@ -27,6 +27,7 @@ func (p *between) Match(topic string) bool {
 func (p *between) Prefix() string   { return p.prefix }
 func (p *between) Space() hub.Space { return asIs{} }
 func (p *between) Text() string     { return p.prefix + "…" + p.suffix }
+func (p *between) Effort() int      { return 1 }
 
 type asIs struct{}
 
@@ -36,6 +37,7 @@ func (asIs) Spell(topic string) string { return topic }
 type grants []string
 
 func (g grants) Grants(topic string) bool { return slices.Contains(g, topic) }
+func (g grants) Effort() int              { return len(g) }
 
 // matchTopics are what events of the oracle are published to: names that are patterns elsewhere, and some with many segments.
 var matchTopics = []string{"https://x/a", "https://x/a/*", "https://x/b", "t/0", "t/1", "**", strings.Repeat("/", 400) + "z", strings.Repeat("s", 1024)}

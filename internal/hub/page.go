@@ -2,7 +2,6 @@ package hub
 
 import (
 	"container/heap"
-	"math"
 	"slices"
 	"sort"
 	"time"
@@ -17,10 +16,11 @@ type page struct {
 	pos     broker.Position // of upTo
 	tail    bool            // upTo is the end of the window
 	stalled bool            // upTo is as far as the connection's shard allows
-	cut     bool            // upTo is as far as one read looks for so many patterns
+	cut     bool            // upTo is as far as one read looks for such matchers
 	gap     bool            // something before the page is gone, up to to
 	to      broker.Position
 	room    int64 // bytes left
+	effort  int   // about how long the matchers have taken, in tenths of a microsecond
 }
 
 // read returns the entries of an interest after a place, up to max bytes but at least one entry. shard is the place that the
@@ -28,8 +28,8 @@ type page struct {
 //
 // An interest in few targets is looked up by merging their lists. An interest with patterns may have as many lists as the
 // window has entries, and then looking at the next entries themselves is quicker. So read tries both in turn, each time with
-// four times the effort. It takes only a constant factor longer than the quicker way, and holds the lock for at most lookChunk
-// entries at a time.
+// four times the effort. It takes only a constant factor longer than the quicker way, and gives others a turn at the lock after
+// lookChunk entries.
 func (w *window) read(in interest, after uint64, max int64, shard uint64) (pg page) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -43,8 +43,7 @@ func (w *window) read(in interest, after uint64, max int64, shard uint64) (pg pa
 		}
 	}
 	pg.upTo, pg.pos, pg.room = after, w.position(after), max
-	readable := w.readable(shard)
-	limit := min(readable, in.reach(after))
+	limit := w.readable(shard)
 	if after < limit { // false for most connections that are not new
 		for most := fewLists; ; most *= 4 {
 			if in.wide() && !w.look(in, &pg, min(limit, pg.upTo+uint64(most))) {
@@ -61,8 +60,8 @@ func (w *window) read(in interest, after uint64, max int64, shard uint64) (pg pa
 			}
 		}
 	}
-	pg.tail, pg.cut = pg.upTo == w.tail(), pg.upTo < readable
-	pg.stalled = !pg.tail && !pg.cut
+	pg.tail = pg.upTo == w.tail()
+	pg.stalled = !pg.tail
 	return pg
 }
 
@@ -91,44 +90,63 @@ func (w *window) merge(in interest, after uint64, most int) (m merge, all bool) 
 	return m, all
 }
 
-// take fills the page from lists, up to a place, and reports whether everything fitted.
+// take fills the page from lists, up to a place, and reports whether everything fitted. Matchers do not hear all of their lists.
 func (w *window) take(in interest, m merge, pg *page, limit uint64) bool {
 	sifts := in.topics.matched() != nil
+	var some []*entry
 	heap.Init(&m)
-	for len(m) > 0 && m[0][0] <= limit {
+	for last := pg.upTo; len(m) > 0 && m[0][0] <= limit; {
 		seq := m[0][0]
 		if m[0] = m[0][1:]; len(m[0]) > 0 {
 			heap.Fix(&m, 0)
 		} else {
 			heap.Pop(&m)
 		}
-		if seq == pg.upTo { // the same entry may be in several lists
+		if seq == last { // the same entry may be in several lists
 			continue
 		}
-		e := w.entries[seq-w.base]
-		if sifts && !in.hears(e) {
-			pg.upTo, pg.pos = e.seq, e.pos
-		} else if !pg.put(e) {
+		last = seq
+		switch e := w.entries[seq-w.base]; {
+		case !sifts && !pg.put(e):
 			return false
+		case sifts:
+			if some = append(some, e); len(some) == lookChunk {
+				if !w.sift(in, pg, some) || pg.upTo+1 < w.base {
+					return false
+				}
+				some = some[:0]
+			}
 		}
+	}
+	if len(some) > 0 && !w.sift(in, pg, some) || limit+1 < w.base {
+		return false
 	}
 	pg.upTo, pg.pos = limit, w.position(limit)
 	return true
 }
 
-// look fills the page from the entries themselves, up to a place. It reports false if the page is to be sent first. It releases
-// the lock now and then.
+// look fills the page from the entries themselves, up to a place. It reports false if the page is to be sent first.
 func (w *window) look(in interest, pg *page, limit uint64) bool {
-	chunk := in.chunk()
-	for n := 1; pg.upTo < limit; n++ {
-		if n%chunk == 0 {
-			w.mu.RUnlock()
-			w.mu.RLock()
-			if pg.upTo+1 < w.base { // trimmed meanwhile: the next read finds the gap
-				return false
-			}
+	var some [lookChunk]*entry
+	for pg.upTo < limit {
+		n := copy(some[:min(lookChunk, limit-pg.upTo)], w.entries[pg.upTo+1-w.base:])
+		if !w.sift(in, pg, some[:n]) || pg.upTo+1 < w.base { // trimmed meanwhile: the next read finds the gap
+			return false
 		}
-		e := w.entries[pg.upTo+1-w.base]
+	}
+	return true
+}
+
+// sift adds those of some entries to the page that an interest hears, without the lock, as matchers may take long. It reports false if the
+// page is to be sent first.
+func (w *window) sift(in interest, pg *page, some []*entry) bool {
+	w.mu.RUnlock()
+	defer w.mu.RLock()
+	for _, e := range some {
+		if pg.cut = pg.effort > maxLook; pg.cut {
+			return false
+		}
+		pg.effort += in.effort(e)
 		if !in.hears(e) {
 			pg.upTo, pg.pos = e.seq, e.pos
 		} else if !pg.put(e) {
@@ -141,33 +159,25 @@ func (w *window) look(in interest, pg *page, limit uint64) bool {
 const (
 	// fewLists is how many lists are merged before looking at the entries.
 	fewLists = 64
-	// lookChunk is how many entries are looked at before the lock is released for others. Each pattern of matchers counts.
+	// lookChunk is how many entries are looked at before others get a turn at the lock.
 	lookChunk = 32
-	// maxLook is about how many times an entry is compared with a pattern of matchers in one read.
-	maxLook = 8192
+	// maxLook is about how long the matchers of a client may take in one read, in tenths of a microsecond: others that the same goroutine
+	// writes to would wait.
+	maxLook = 16 << 10
 )
+
+// effort returns about how long the matchers of an interest take to look at an entry, in tenths of a microsecond.
+func (in interest) effort(e *entry) int {
+	if m := in.topics.matched(); m != nil {
+		return len(e.targets) * m.effort
+	}
+	return 0
+}
 
 // wide reports whether an interest may have more than a few lists.
 func (in interest) wide() bool {
 	m := in.topics.matched()
 	return m != nil && len(m.Patterns) > 0 || len(in.topics.patterned()) > 0 || len(in.topics.exact()) > fewLists
-}
-
-// reach returns the last place that is looked at in one read: with many patterns, others that the same goroutine writes to would wait.
-func (in interest) reach(after uint64) uint64 {
-	m := in.topics.matched()
-	if m == nil || len(m.Patterns) == 0 {
-		return math.MaxUint64
-	}
-	return after + uint64(maxLook/len(m.Patterns)) + 1
-}
-
-// chunk returns how many entries are looked at before the lock is released for others.
-func (in interest) chunk() int {
-	if m := in.topics.matched(); m != nil {
-		return max(1, lookChunk/(1+len(m.Patterns)))
-	}
-	return lookChunk
 }
 
 // merge is a heap of ascending lists, ordered by their first elements.
@@ -211,9 +221,8 @@ type back struct {
 
 // lookBack looks at up to n more entries, until no more are wanted. It releases the lock now and then.
 func (w *window) lookBack(in interest, b *back, n int) {
-	chunk := in.chunk()
 	for ; n > 0 && b.left > 0 && b.at >= w.base; n-- {
-		if n%chunk == 0 {
+		if n%lookChunk == 0 {
 			w.mu.RUnlock()
 			w.mu.RLock()
 			if b.at < w.base {
@@ -234,11 +243,10 @@ func (w *window) newestOf(in interest, n, most int, now time.Time) (seqs []uint6
 	if in.wide() && !w.lists(in, func(*postings) bool { most--; return most >= 0 }) {
 		return nil, false
 	}
-	sifts := in.topics.matched() != nil
 	w.lists(in, func(p *postings) bool {
 		found := 0
 		for i := len(p.seqs) - 1; i >= 0 && found < n; i-- {
-			if e := w.entries[p.seqs[i]-w.base]; !e.hole() && !e.void(now) && (!sifts || in.hears(e)) {
+			if e := w.entries[p.seqs[i]-w.base]; !e.hole() && !e.void(now) {
 				seqs = append(seqs, e.seq)
 				found++
 			}

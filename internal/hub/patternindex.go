@@ -2,7 +2,7 @@ package hub
 
 import "slices"
 
-// patternIndex maps patterns to values, and finds those that match a topic. It looks only at patterns whose fixed prefix the topic has.
+// patternIndex maps patterns to values, and finds those that may match a topic, as it has their fixed prefix.
 type patternIndex[V any] struct {
 	patterns map[Pattern]*indexed[V]
 	spaces   map[Space]*prefixes[V]
@@ -13,7 +13,7 @@ type indexed[V any] struct {
 	pattern Pattern
 	value   V
 	place   int    // among those of its prefix
-	seen    uint64 // the newest round in which it matched
+	seen    uint64 // the place of the newest entry that it matched; only shard.find uses it
 }
 
 // prefixes finds patterns by their fixed prefix.
@@ -58,18 +58,10 @@ func (x *patternIndex[V]) remove(p Pattern) {
 	delete(x.patterns, p)
 }
 
-// matching visits the patterns that match a topic. In a round, which is not 0, it visits each only once, whatever the topics.
-func (x *patternIndex[V]) matching(topic string, round uint64, visit func(V)) {
+// likely visits the patterns that may match a topic, by their prefixes.
+func (x *patternIndex[V]) likely(topic string, visit func(*indexed[V])) {
 	for space, px := range x.spaces {
-		px.covering(space.Spell(topic), func(i *indexed[V]) {
-			if round != 0 && i.seen == round || !i.pattern.Match(topic) {
-				return
-			}
-			if round != 0 {
-				i.seen = round
-			}
-			visit(i.value)
-		})
+		px.covering(space.Spell(topic), visit)
 	}
 }
 

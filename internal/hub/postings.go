@@ -158,15 +158,22 @@ func (w *window) missed(in interest, newer func(mark) bool) bool {
 	return slices.ContainsFunc(in.topics.patterned(), func(pattern string) bool { return !w.quietTopics.covered(pattern, kept) })
 }
 
-// maxGuess is how many pairs of a trimmed topic and a pattern are looked at for one client before it is taken for granted that it
-// has missed something.
+// maxGuess is about how long the matchers of one client may look at trimmed topics, in tenths of a microsecond, before it is taken for
+// granted that it has missed something. The window's lock is held meanwhile.
 const maxGuess = 1 << 16
 
 // missedBy is missed for matchers.
 func (w *window) missedBy(m *Matchers, newer func(mark) bool) bool {
+	guesses := 0
 	gone := func(p *postings) bool {
-		return p.open != nil && newer(*p.open) ||
-			m.Granted != nil && p.trimmed.seq != 0 && newer(p.trimmed) && m.Granted.Grants(p.target.Name)
+		if p.open != nil && newer(*p.open) {
+			return true
+		}
+		if m.Granted == nil || p.trimmed.seq == 0 || !newer(p.trimmed) {
+			return false
+		}
+		guesses += m.Granted.Effort()
+		return guesses > maxGuess || m.Granted.Grants(p.target.Name)
 	}
 	if all := w.index[everyone[0]]; all != nil && all.open != nil && newer(*all.open) { // a hole
 		return true
@@ -179,12 +186,11 @@ func (w *window) missedBy(m *Matchers, newer func(mark) bool) bool {
 	if len(m.Patterns) == 0 {
 		return false
 	}
-	guesses := 0
 	for t, p := range w.index {
 		if t.Kind != broker.Topic || !gone(p) {
 			continue
 		}
-		if guesses += len(m.Patterns); guesses > maxGuess || m.hits(t.Name) {
+		if guesses += m.effort; guesses > maxGuess || m.hits(t.Name) {
 			return true
 		}
 	}

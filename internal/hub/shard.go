@@ -11,9 +11,6 @@ import (
 // visitChunk is how many connections are looked at while the lock is held.
 const visitChunk = 1_000
 
-// fewPatterns is how many patterns of matchers may be looked at for each of many entries without giving up the lock in between.
-const fewPatterns = 100
-
 // shard holds part of a hub's connections, with an index of what they hear, and takes entries to them on a goroutine of its
 // own.
 type shard struct {
@@ -119,7 +116,8 @@ func (s *shard) deliver(batch []*entry, now bool) (size int64) {
 	s.aged, s.defers = aged, now
 	for _, e := range batch {
 		size += e.held()
-		s.index.hearers(e, func(c *Conn) { c.deliver(e, pending) })
+		found := s.find(e)
+		s.index.hearers(e, found, func(c *Conn) { c.deliver(e, pending) })
 		if e.receipt != nil {
 			e.receipt.passed()
 		}
@@ -129,9 +127,6 @@ func (s *shard) deliver(batch []*entry, now bool) (size int64) {
 		s.cursor = e.seq
 		if s.grown > share {
 			s.tell() // releases mu meanwhile
-		} else if s.index.matched.patterns.size() > fewPatterns { // which takes long, and writers wait
-			s.mu.Unlock()
-			s.mu.Lock()
 		}
 	}
 	s.tell()

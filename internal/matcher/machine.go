@@ -121,5 +121,16 @@ func (m machine) match(text string) bool {
 	return r.at(len(m)).has(len(text))
 }
 
+// effort returns about how long a match of the longest text may take, in tenths of a microsecond.
+func (m machine) effort() int {
+	steps := 0
+	for i, in := range m {
+		if steps += 1 + len(in.text); in.operation == jump {
+			steps += 100 * (i - in.next)
+		}
+	}
+	return steps / 2
+}
+
 // size returns about how many bytes the machine takes, its classes included.
 func (m machine) size() int { return 96 * len(m) }

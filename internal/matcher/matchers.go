@@ -8,6 +8,7 @@ type Set struct {
 	names    map[string]struct{}
 	patterns []*Pattern
 	size     int
+	effort   int
 }
 
 // NewSet returns a set of matchers. It drops duplicates.
@@ -26,6 +27,7 @@ func NewSet(matchers ...Matcher) *Set {
 		} else if !slices.Contains(s.patterns, m.pattern) { // "*" may come by several types
 			s.patterns = append(s.patterns, m.pattern)
 			s.size += m.pattern.size
+			s.effort += m.pattern.effort
 		}
 	}
 	return s
@@ -81,6 +83,14 @@ func (s *Set) Size() int {
 		return 0
 	}
 	return s.size
+}
+
+// Effort returns about how long Match may take, in tenths of a microsecond.
+func (s *Set) Effort() int {
+	if s == nil {
+		return 0
+	}
+	return 1 + s.effort
 }
 
 // Len returns how many matchers the set has.

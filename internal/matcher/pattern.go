@@ -27,7 +27,7 @@ type Space = interface{ Spell(topic string) string }
 type Pattern struct {
 	text, prefix string
 	space        Space
-	size         int
+	size, effort int
 	match        func(topic string) bool
 }
 
@@ -38,7 +38,7 @@ type patternKey struct{ base, text string }
 var patterns cache[patternKey, Pattern]
 
 // All matches every topic.
-var All = &Pattern{text: wildcard, space: verbatim{}, match: func(string) bool { return true }}
+var All = &Pattern{text: wildcard, space: verbatim{}, effort: 1, match: func(string) bool { return true }}
 
 // Text returns the pattern as it was given.
 func (p *Pattern) Text() string { return p.text }
@@ -54,6 +54,9 @@ func (p *Pattern) Space() Space { return p.space }
 
 // Size returns about how many bytes the pattern takes.
 func (p *Pattern) Size() int { return p.size }
+
+// Effort returns about how long Match may take, in tenths of a microsecond.
+func (p *Pattern) Effort() int { return p.effort }
 
 // verbatim is the space of patterns that match a topic's bytes.
 type verbatim struct{}

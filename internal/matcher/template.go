@@ -30,7 +30,7 @@ func newTemplate(text string) (*Pattern, error) {
 		rest.fixed(literal)
 	}
 	return &Pattern{
-		text: text, prefix: prefix, space: verbatim{}, size: patternSize + len(text) + rest.size(),
+		text: text, prefix: prefix, space: verbatim{}, size: patternSize + len(text) + rest.size(), effort: 1 + rest.effort(),
 		match: func(topic string) bool {
 			after, ok := strings.CutPrefix(topic, prefix)
 			return ok && (topic == text || rest.match(after))

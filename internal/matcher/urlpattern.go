@@ -29,7 +29,7 @@ func newURLPattern(base *Base, text string) (*Pattern, error) {
 		return nil, err
 	}
 	var all [components]component
-	wildcards, size := 0, components*80
+	wildcards, size, effort := 0, components*80, 1
 	for i := range all {
 		c, err := compileComponent(canonical[i], delimiterOf(i, &all[protocol]))
 		if err != nil {
@@ -38,14 +38,14 @@ func newURLPattern(base *Base, text string) (*Pattern, error) {
 		if canonical[i] != wildcard { // what the text leaves open
 			wildcards += c.wildcards
 		}
-		all[i], size = c, size+len(c.prefix)+c.rest.size()
+		all[i], size, effort = c, size+len(c.prefix)+c.rest.size(), effort+c.rest.effort()
 	}
 	if wildcards > maxWildcards {
 		return nil, errWildcards
 	}
 	prefix := prefixOf(&all)
 	return &Pattern{
-		text: text, prefix: prefix, space: base, size: patternSize + len(text) + len(prefix) + size,
+		text: text, prefix: prefix, space: base, size: patternSize + len(text) + len(prefix) + size, effort: effort,
 		match: func(topic string) bool {
 			t := base.parse(topic)
 			return t.valid && matchAll(&all, &t.parts)

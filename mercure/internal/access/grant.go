@@ -21,6 +21,14 @@ type Grant struct {
 // Grants reports whether the bearer may hear private updates of a topic. It implements hub.Granted.
 func (g *Grant) Grants(topic string) bool { return g != nil && g.subscribe.Match(topic) }
 
+// Effort returns about how long Grants may take, in tenths of a microsecond.
+func (g *Grant) Effort() int {
+	if g == nil {
+		return 0
+	}
+	return g.subscribe.Effort()
+}
+
 // Subscribes reports whether the bearer may hear any private update.
 func (g *Grant) Subscribes() bool { return g != nil && g.subscribe.Len() > 0 }
 
