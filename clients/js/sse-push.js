@@ -124,8 +124,9 @@ export class SsePush extends EventTarget {
 		const source = this.#source = new EventSource(this.#address(), { withCredentials: !!this.#options.withCredentials });
 		for (const name of this.#names) source.addEventListener(name, this.#relay);
 		source.onerror = () => {
-			if (source !== this.#source) return;
+			if (source !== this.#source) return source.close(); // WebKit reopens on Back what the page closed as it left
 			if (source.readyState === EventSource.CLOSED) this.#fail();
+			else if (controlled()) { this.#drop(); this.#again(); }
 			else this.#say('connecting'); // the browser comes back by itself, after the time it was told
 		};
 		this.#ticked = Date.now();
@@ -144,7 +145,7 @@ export class SsePush extends EventTarget {
 	}
 
 	#relay = (event) => {
-		if (event.target !== this.#source) return;
+		if (event.target !== this.#source) return event.target.close();
 		this.#heard = Date.now();
 		if (event.type === 'sse:connected') {
 			this.#attempts = this.#missing = 0;
@@ -168,18 +169,25 @@ export class SsePush extends EventTarget {
 		this.dispatchEvent(new MessageEvent(type, { data, lastEventId, origin }));
 	}
 
-	// The browser has given up: a status other than 200, which it keeps to itself. Wait, longer each time, and ask meanwhile
-	// whether it is for good; no answer before the wait is over counts as no. A 404 is for good if it is the server's own, or
-	// if it has lasted.
-	#fail() {
-		this.#drop();
+	// Opens anew after a wait, which is longer each time.
+	#again() {
 		const wait = Math.round(FIRST + Math.random() * (Math.min(LAST, FIRST * 2 ** ++this.#attempts) - FIRST));
 		this.#retry = setTimeout(() => this.#connect(), wait);
+		this.#say('connecting', { wait });
+	}
+
+	// The browser has given up: a status other than 200, which it keeps to itself. Wait, and ask meanwhile whether it is for
+	// good; no answer before the wait is over counts as no. A 404 is for good if it is the server's own, or if it has lasted.
+	#fail() {
+		this.#drop();
 		const { signal } = this.#probe = new AbortController();
-		fetch(this.#address(), {
-			method: 'HEAD', cache: 'no-store', signal, headers: { Accept: 'text/event-stream' },
-			credentials: this.#options.withCredentials ? 'include' : 'same-origin',
-		}).then(({ status, headers }) => {
+		const ask = (credentials) => fetch(this.#address(), {
+			method: 'HEAD', cache: 'no-store', signal, credentials, headers: { Accept: 'text/event-stream' },
+		});
+		// A page whose origin may not subscribe may read that, a 403, without credentials.
+		const refused = (answer) => answer.status === 403 ? answer : Promise.reject(answer);
+		const answer = this.#options.withCredentials ? ask('include').catch(() => ask('omit').then(refused)) : ask('same-origin');
+		answer.then(({ status, headers }) => {
 			if (signal.aborted) return;
 			if (status !== 404) this.#missing = 0;
 			else if (!headers.get('content-type')?.startsWith('application/problem+json')) {
@@ -189,7 +197,7 @@ export class SsePush extends EventTarget {
 			if (status === 401 && this.#options.renew && !this.#renewed) this.#renew();
 			else this.#stop('refused', { status });
 		}, () => {});
-		this.#say('connecting', { wait });
+		this.#again();
 	}
 
 	// Opens anew, from the last id, with the URL that renew gives. If it gives none, or fails, which is reported, all goes on
@@ -301,6 +309,13 @@ export class SseRelay extends SsePush {
 function absolute(url) {
 	const { document, location } = globalThis;
 	return new URL(url, document?.baseURI ?? (location?.protocol === 'blob:' ? location.origin : location?.href)).href;
+}
+
+// Reports whether a service worker may stand between the page, or the worker, and the server. Behind one, Chromium reconnects
+// without the last id. Workers cannot see it.
+function controlled() {
+	const { navigator, isSecureContext, document } = globalThis;
+	return navigator?.serviceWorker ? !!navigator.serviceWorker.controller : !!isSecureContext && !document;
 }
 
 function read(data) {

@@ -36,7 +36,8 @@ func NewCORS(origins, sent, read []string) (*CORS, error) {
 }
 
 // Handle sets the response's CORS headers, so that errors bear them too, and answers preflight requests (done). It returns a
-// problem for a page whose origin may not subscribe.
+// problem for a page whose origin may not subscribe. That page may read the status of a HEAD, sent without credentials, so that its
+// client can tell a refusal from a network that fails.
 func (c *CORS) Handle(w http.ResponseWriter, r *http.Request) (done bool, p *problem.Problem) {
 	if origins := r.Header["Origin"]; len(origins) > 0 {
 		if len(origins[0]) > request.MaxOrigin { // it is kept for the life of the stream
@@ -45,6 +46,9 @@ func (c *CORS) Handle(w http.ResponseWriter, r *http.Request) (done bool, p *pro
 		}
 		if len(origins) > 1 || !c.cors.OriginAllowed(r) && !request.IsOwnOrigin(r) {
 			w.Header().Add("Vary", "Origin")
+			if r.Method == http.MethodHead {
+				w.Header().Set("Access-Control-Allow-Origin", "*")
+			}
 			return false, problem.New(http.StatusForbidden, "pages of this origin may not subscribe here (cors_origins)")
 		}
 	}

@@ -99,8 +99,10 @@ func TestControlDenies(t *testing.T) {
 	steer(s, "DELETE", "users/u1?deny", "")
 	c.WantEnd()
 	for range 2 {
-		if a := s.Do(http.MethodGet, "/events?userId=u1", "", "Accept", sitetest.EventStream); a.Status != http.StatusNoContent || a.Body != "" {
-			t.Errorf("got %d %s", a.Status, a.Body)
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			if a := s.Do(method, "/events?userId=u1", "", "Accept", sitetest.EventStream); a.Status != http.StatusNoContent || a.Body != "" {
+				t.Errorf("%s: got %d %s", method, a.Status, a.Body)
+			}
 		}
 	}
 	if a := s.Do(http.MethodPost, "/events/"+c.Connected.Connection+"?userId=u1", "", "Origin", s.URL); a.Status != http.StatusForbidden {

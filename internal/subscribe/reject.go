@@ -24,7 +24,9 @@ func (route *Route) Reject(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if errors.Is(err, hub.ErrDenied) {
-		route.hub.Rejected("denied")
+		if r.Method != http.MethodHead {
+			route.hub.Rejected("denied")
+		}
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
 		return

@@ -77,11 +77,20 @@ func (route *Route) Ask(w http.ResponseWriter, r *http.Request) (sub hub.Subscri
 		return sub, id, false
 	}
 	if r.Method == http.MethodHead {
-		stream.SetHeaders(w)
-		w.WriteHeader(http.StatusOK)
+		route.Probe(w, r, id.User)
 		return sub, id, false
 	}
 	return sub, id, true
+}
+
+// Probe answers a HEAD of an identified client with the status that a GET would get.
+func (route *Route) Probe(w http.ResponseWriter, r *http.Request, user string) {
+	if h, err := route.hub.Get(r.Context()); err == nil && h.Denied(user) {
+		route.Reject(w, r, hub.ErrDenied)
+		return
+	}
+	stream.SetHeaders(w)
+	w.WriteHeader(http.StatusOK)
 }
 
 // NewSubscription returns the subscription that a request asks for, without its parameters and its user. It must be called before

@@ -62,8 +62,7 @@ func (a *App) admit(w http.ResponseWriter, r appRequest, next caddyhttp.Handler)
 		return nil, nil, nil, nil
 	}
 	if r.onRoute.Method == http.MethodHead {
-		stream.SetHeaders(w)
-		w.WriteHeader(http.StatusOK)
+		a.route.Probe(w, r.onRoute, g.User)
 		return nil, nil, nil, nil
 	}
 	id := identity.Identity{User: g.User, Grant: g}

@@ -230,6 +230,74 @@ test('a source that was replaced says nothing more', () => {
 	assert.equal(probes.length, 0);
 });
 
+test('a source that comes back though the page has closed it is closed again', () => {
+	push = new SsePush('/events');
+	last().connected('p1');
+	const zombie = last();
+	fire('pagehide');
+	fire('pageshow');
+	last().connected('p2');
+	zombie.fail(0);
+	assert.equal(zombie.readyState, 2, 'after an error');
+	zombie.readyState = 1;
+	zombie.dispatchEvent(new MessageEvent('sse:connected', { data: '{"connection":"z"}', lastEventId: 'p9' }));
+	assert.equal(zombie.readyState, 2, 'after an event');
+	assert.deepEqual([push.connection, push.lastEventId, open().length], ['c2', 'p2', 1]);
+});
+
+// Behind a service worker, Chromium reconnects without the last id.
+for (const [where, fakes, itself] of [
+	['in a page behind a service worker', { navigator: { serviceWorker: { controller: {} } } }, true],
+	['in a page without one', { navigator: { serviceWorker: { controller: null } } }, false],
+	['in a page that can have none', { navigator: {} }, false],
+	['in a worker, which may be behind one', { navigator: {}, isSecureContext: true, document: undefined }, true],
+	['in a worker that can have none', { navigator: {}, isSecureContext: false, document: undefined }, false],
+]) {
+	test(`${where} it ${itself ? 'reopens from the last id itself' : 'leaves a reconnect to the browser'}`, (t) => {
+		const before = Object.keys(fakes).map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)]);
+		t.after(() => before.forEach(([name, was]) => was ? Object.defineProperty(globalThis, name, was) : delete globalThis[name]));
+		fake('location', { href: 'https://app.example/worker.js' });
+		for (const [name, value] of Object.entries(fakes)) fake(name, value);
+		push = new SsePush('/events');
+		last().connected('p1');
+		last().fail(0);
+		assert.equal(open().length, itself ? 0 : 1);
+		pass(2_000);
+		assert.equal(open().length, 1);
+		assert.equal(sources.length, itself ? 2 : 1);
+		assert.equal(param('last_event_id'), itself ? 'p1' : null);
+		assert.equal(probes.length, 0, 'the stream has ended, not been refused');
+	});
+}
+
+// A page whose origin may not subscribe may read the 403 only without credentials; any other failure counts as no answer.
+for (const [name, omitted, state] of [
+	['a page of an origin that may not subscribe is refused for good', 403, 'refused'],
+	['an answer to the page without its cookies counts for nothing else', 401, 'connecting'],
+]) {
+	test(name, async () => {
+		fake('fetch', (url, { credentials }) => {
+			probes.push({ credentials });
+			return credentials === 'omit' ? Promise.resolve({ status: omitted, headers: new Headers() }) : Promise.reject(new TypeError('CORS'));
+		});
+		push = new SsePush('https://push.example/events', { withCredentials: true });
+		last().fail(2);
+		await settle();
+		assert.deepEqual(probes.map(({ credentials }) => credentials), ['include', 'omit']);
+		assert.equal(push.state, state);
+	});
+}
+
+test('a page that closes when it hears of a failure asks nothing more', async () => {
+	push = new SsePush('/events');
+	push.on('sse:state', ({ wait }) => wait && push.close());
+	status = 403;
+	last().fail(2);
+	await settle();
+	pass(60_000);
+	assert.deepEqual([push.state, sources.length], ['closed', 1]);
+});
+
 for (const final of [204, 400, 401, 403, 404]) {
 	test(`a ${final} is for good`, async () => {
 		status = final;
