@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// together is the longest time between heartbeats that were held back and then came at once.
-const together = 100 * time.Millisecond
-
 // longSilence is the shortest idle timeout that proxies usually have.
 const longSilence = 30 * time.Second
 
@@ -75,7 +72,7 @@ func (e *examination) judgeIdle(s *stream, r *record) {
 		e.leaveOut("heartbeats: none came in %s, which is too short a time to tell", short(e.Idle))
 	case len(r.heartbeats) == 0 && time.Since(r.last) >= e.Idle:
 		e.find("no-heartbeat", s.name, "nothing came for %s: no heartbeat", short(time.Since(r.last)))
-	case clumped(r.heartbeats):
+	case !r.probed && clumped(r.heartbeats): // probes tell it more surely
 		e.find("buffered", s.name, "heartbeats came at once, though they are sent apart")
 	}
 }
@@ -92,12 +89,13 @@ func ending(err error) string {
 	return text
 }
 
-// clumped reports whether three heartbeats came at once.
+// clumped reports whether heartbeats came at once, none of them by itself. There must be three or more, since one or two may have been late.
 func clumped(beats []time.Time) bool {
-	for i := 2; i < len(beats); i++ {
-		if beats[i].Sub(beats[i-2]) < together {
-			return true
+	near := func(i, j int) bool { return j >= 0 && j < len(beats) && beats[i].Sub(beats[j]).Abs() < together }
+	for i := range beats {
+		if !near(i, i-1) && !near(i, i+1) {
+			return false
 		}
 	}
-	return false
+	return len(beats) > 2
 }

@@ -5,15 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
 const (
 	probes       = 5
 	probeSpacing = 200 * time.Millisecond
-	// slowProbe is how late a probe may come.
-	slowProbe = time.Second
+	// promptAnswer is how long the hub takes to answer a question if neither it nor this machine is too busy.
+	promptAnswer = 300 * time.Millisecond
 )
+
+// patience is how long each probe is waited for, in tenths. It differs, so that a probe that comes when the next one is sent does so by no
+// accident, however steady its delay is.
+var patience = [probes]time.Duration{10, 13, 7, 16, 10}
 
 // probe publishes events to the streams' own connections, and measures when they come.
 func (e *examination) probe(ctx context.Context) {
@@ -36,44 +41,45 @@ func (e *examination) probe(ctx context.Context) {
 		e.leaveOut("how long an event takes: no stream has said its connection's id")
 		return
 	}
-	// A second round tells a buffer, which delays events always, from a machine that was busy once.
-	var first []verdict
-	for round := range 2 {
-		verdicts, ok := e.round(ctx, round, greeted, ids)
-		if !ok {
-			return
-		}
-		suspicious := false
-		for i, v := range verdicts {
-			greeted[i].update(func(r *record) { r.probed, r.delay = true, v.slowest })
-			suspicious = suspicious || v.suspicious()
-		}
-		if !suspicious {
-			return
-		}
-		if round == 0 {
-			first = verdicts
-			continue
-		}
-		for i, v := range verdicts {
-			if first[i].suspicious() && v.suspicious() {
-				e.blame(ctx, greeted[i], ids[i], v)
-			}
-		}
+	first, ok := e.round(ctx, 0, greeted, ids)
+	if !ok {
+		return
+	}
+	if !slices.ContainsFunc(first, verdict.odd) {
+		return
+	}
+	// A second round tells a buffer, which always holds bytes back, from a machine that was busy once.
+	second, ok := e.round(ctx, 1, greeted, ids)
+	if !ok {
+		return
+	}
+	roundTrip := e.roundTrip(ctx)
+	for i, s := range greeted {
+		e.blame(ctx, s, ids[i], first[i], second[i], roundTrip)
 	}
 }
 
-// round sends probes to all streams, and returns a verdict on each stream. ok is false if they could not be sent.
+// round sends probes to all streams, one by one, and returns a verdict on each stream. ok is false if they could not be sent.
 func (e *examination) round(ctx context.Context, round int, streams []*stream, ids []string) (verdicts []verdict, ok bool) {
+	samples := make([][]sample, len(streams))
 	data := func(i int) string { return fmt.Sprintf("%s %d.%d", e.nonce, round, i) }
-	sent := make([]time.Time, probes)
 	tick := time.NewTicker(probeSpacing)
 	defer tick.Stop()
-	for i := range sent {
-		sent[i] = time.Now()
+	for i := range probes {
+		p := sample{sent: time.Now()}
 		if err := e.route.publish(ctx, "connections", ids, data(i)); err != nil {
 			e.lose(ctx, err)
 			return nil, false
+		}
+		p.stored = time.Now()
+		p.void = p.stored.Sub(p.sent) > slowProbe
+		deadline := p.stored.Add(min(slowProbe, e.Timeout/2) * patience[i] / 10)
+		for j, s := range streams {
+			mine := p
+			if !s.waitUntil(ctx, deadline, has(data(i))) {
+				mine.void = mine.void || !e.attentive(ctx, ids[j])
+			}
+			samples[j] = append(samples[j], mine)
 		}
 		select {
 		case <-tick.C:
@@ -82,78 +88,63 @@ func (e *examination) round(ctx context.Context, round int, streams []*stream, i
 		}
 	}
 	deadline := time.Now().Add(e.Timeout)
-	for _, s := range streams {
-		came := make([]time.Time, probes)
-		s.waitUntil(ctx, deadline, func(r *record) bool {
-			left := probes
-			for i := range came {
-				for _, m := range r.messages {
-					if m.Data == data(i) {
-						came[i] = m.at
-						left--
-						break
-					}
-				}
-			}
-			return left == 0 || !r.ended.IsZero()
-		})
-		verdicts = append(verdicts, judgeProbes(sent, came))
+	for j, s := range streams {
+		for i := range probes {
+			s.waitUntil(ctx, deadline, has(data(i)))
+		}
+		r := s.look()
+		for i := range samples[j] {
+			samples[j][i].came = r.cameAt(data(i))
+		}
+		v := judgeProbes(samples[j], r.heartbeats)
+		s.update(func(r *record) { r.probed, r.delay = true, v.slowest })
+		verdicts = append(verdicts, v)
 	}
 	return verdicts, true
 }
 
-// verdict says how a round of probes went on a stream.
-type verdict struct {
-	missing          int
-	clump            int // the most probes that came at once, though they were sent apart
-	fastest, slowest time.Duration
+// has returns a condition: an event with the data has come, or none can come any more.
+func has(data string) func(*record) bool {
+	return func(r *record) bool { return !r.cameAt(data).IsZero() || !r.ended.IsZero() }
 }
 
-func (v verdict) suspicious() bool { return v.missing > 0 || v.clump > 1 || v.fastest > slowProbe }
-
-// judgeProbes compares when probes were sent and when they came. The zero time stands for a probe that did not come.
-func judgeProbes(sent, came []time.Time) (v verdict) {
-	clump := 1
-	for i := range sent {
-		if came[i].IsZero() {
-			v.missing++
-			continue
-		}
-		delay := came[i].Sub(sent[i])
-		if v.fastest == 0 || delay < v.fastest {
-			v.fastest = delay
-		}
-		v.slowest = max(v.slowest, delay)
-		if i == 0 || came[i-1].IsZero() {
-			continue
-		}
-		// The probe before was held back until this one was there as well.
-		apart, together := sent[i].Sub(sent[i-1]), came[i].Sub(came[i-1])
-		if together < apart/4 && came[i-1].Sub(sent[i-1]) > apart/2 {
-			clump++
-			v.clump = max(v.clump, clump)
-		} else {
-			clump = 1
+// cameAt returns when an event with the data came, or the zero time.
+func (r *record) cameAt(data string) time.Time {
+	for _, m := range r.messages {
+		if m.Data == data {
+			return m.at
 		}
 	}
-	return v
+	return time.Time{}
 }
 
-// blame adds the finding that a stream's probes show.
-func (e *examination) blame(ctx context.Context, s *stream, id string, v verdict) {
-	switch {
+// attentive reports whether the hub answers at once. If it does, neither it nor this machine is the reason for which a probe is late.
+func (e *examination) attentive(ctx context.Context, id string) bool {
+	asked := time.Now()
+	_, _, err := e.route.connection(ctx, id)
+	return err == nil && time.Since(asked) < promptAnswer
+}
+
+// blame adds the finding that two rounds of probes show on a stream.
+func (e *examination) blame(ctx context.Context, s *stream, id string, first, second verdict, roundTrip time.Duration) {
+	alone := slices.Concat(first.alone, second.alone)
+	switch v := second; {
 	case !s.look().ended.IsZero():
 		// The end is a finding of its own.
-	case v.missing > 0:
+	case first.held() && v.held() && v.missing > 0:
 		if _, ok, err := e.route.connection(ctx, id); err == nil && !ok {
 			e.find("other-hub", s.name, "%d of %d probes did not come, and the internal route knows no such connection", v.missing, probes)
 			return
 		}
 		e.find("buffered", s.name, "%d of %d probes had not come %s after they were published", v.missing, probes, short(e.Timeout))
-	case v.clump > 1:
-		e.find("buffered", s.name, "%d probes, sent %s apart, came at once; the slowest took %s", v.clump, short(probeSpacing), short(v.slowest))
-	default:
-		e.find("delayed", s.name, "each probe took %s or more", short(v.fastest))
+	case first.held() && v.held():
+		e.find("buffered", s.name, "%d of %d probes came only with the bytes that followed; the slowest took %s", v.pushed, probes, short(v.slowest))
+	case first.held() || v.held():
+		e.leaveOut("whether bytes are held back on %s: not sure, as %d of %d probes were, and then %d", s.name, first.missing+first.pushed, probes, v.missing+v.pushed)
+	case delayed(alone, roundTrip):
+		e.find("delayed", s.name, "each probe took %s or more, though an answer that is no stream takes %s", short(quickest(alone)), short(roundTrip))
+	case first.void+v.void > probes:
+		e.leaveOut("how long an event takes on %s: not sure, as the hub or this machine is too busy", s.name)
 	}
 }
 

@@ -22,17 +22,9 @@ var longQueries = []int{9 << 10, 70 << 10}
 // sight finds out what stands in front: by requests that the first server on the way refuses by itself, by longer and longer URLs, which
 // another one may refuse, and by the headers of an answer.
 func (e *examination) sight(ctx context.Context) []string {
-	u, err := url.Parse(e.URL)
-	if err != nil {
+	u, path, host := e.target()
+	if u == nil {
 		return nil
-	}
-	path := u.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
-	host := u.Host
-	if h := e.Header.Get("Host"); h != "" {
-		host = h
 	}
 	requests := []string{"GET " + path + " HTTP/one\r\nHost: " + host + "\r\n\r\n", "OPTIONS " + path + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n"}
 	for _, length := range longQueries {
@@ -41,14 +33,41 @@ func (e *examination) sight(ctx context.Context) []string {
 	answers := make([]front.Answer, len(requests))
 	var all sync.WaitGroup
 	for i, request := range requests {
-		all.Go(func() { answers[i] = e.raw(ctx, u, request) })
+		all.Go(func() { answers[i], _ = e.raw(ctx, u, request) })
 	}
 	all.Wait()
 	return front.Standing(answers)
 }
 
-// raw sends bytes to the server of a URL, and returns the beginning of the answer.
-func (e *examination) raw(ctx context.Context, u *url.URL, request string) front.Answer {
+// target returns the URL, its path, and the host that requests name.
+func (e *examination) target() (u *url.URL, path, host string) {
+	u, err := url.Parse(e.URL)
+	if err != nil {
+		return nil, "", ""
+	}
+	if path = u.EscapedPath(); path == "" {
+		path = "/"
+	}
+	if host = e.Header.Get("Host"); host == "" {
+		host = u.Host
+	}
+	return u, path, host
+}
+
+// roundTrip returns how long an answer takes that is no stream, at best. It is 0 if none comes.
+func (e *examination) roundTrip(ctx context.Context) (least time.Duration) {
+	u, path, host := e.target()
+	for range 5 {
+		_, took := e.raw(ctx, u, "OPTIONS "+path+" HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+		if took > 0 && (least == 0 || took < least) {
+			least = took
+		}
+	}
+	return least
+}
+
+// raw sends bytes to the server of a URL, and returns the beginning of the answer, and how long it took once there was a connection.
+func (e *examination) raw(ctx context.Context, u *url.URL, request string) (answer front.Answer, took time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
 	port := u.Port()
@@ -65,16 +84,21 @@ func (e *examination) raw(ctx context.Context, u *url.URL, request string) front
 		conn, err = new(net.Dialer).DialContext(ctx, "tcp", address)
 	}
 	if err != nil {
-		return ""
+		return "", 0
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
+	asked := time.Now()
 	var writing sync.WaitGroup
 	writing.Go(func() { _, _ = io.WriteString(conn, request) }) // a server may answer without having read it all
 	defer writing.Wait()
 	defer conn.Close()
 	first := make([]byte, maxRaw)
 	n, _ := conn.Read(first)
+	if n == 0 {
+		return "", 0
+	}
+	took = time.Since(asked)
 	_ = conn.SetReadDeadline(time.Now().Add(e.Timeout / 10)) // some servers leave the connection open
 	rest, _ := io.ReadAll(io.LimitReader(conn, maxRaw))
-	return front.Answer(first[:n]) + front.Answer(rest)
+	return front.Answer(first[:n]) + front.Answer(rest), took
 }

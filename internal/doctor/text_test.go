@@ -16,28 +16,50 @@ func TestJudgeProbes(t *testing.T) {
 	const gone = -1
 	begin := time.Now()
 	for name, c := range map[string]struct {
-		came []int // ms, of probes that were sent at 0, 200, 400, 600, 800
-		want verdict
+		sent, came []int // ms
+		beats      []int
+		want       verdict
+		held       bool
 	}{
-		"at once":       {[]int{1, 202, 401, 605, 801}, verdict{0, 0, 1 * time.Millisecond, 5 * time.Millisecond}},
-		"uneven":        {[]int{90, 210, 410, 690, 810}, verdict{0, 0, 10 * time.Millisecond, 90 * time.Millisecond}},
-		"all late":      {[]int{1500, 1700, 1900, 2100, 2300}, verdict{0, 0, 1500 * time.Millisecond, 1500 * time.Millisecond}},
-		"in clumps":     {[]int{405, 405, 406, 805, 806}, verdict{0, 3, 6 * time.Millisecond, 405 * time.Millisecond}},
-		"one lost":      {[]int{1, 201, gone, 601, 801}, verdict{1, 0, time.Millisecond, time.Millisecond}},
-		"all but lost":  {[]int{gone, gone, gone, gone, 801}, verdict{4, 0, time.Millisecond, time.Millisecond}},
-		"nothing comes": {[]int{gone, gone, gone, gone, gone}, verdict{5, 0, 0, 0}},
+		"at once":           {[]int{0, 200, 400, 600, 800}, []int{1, 202, 401, 605, 801}, nil, verdict{slowest: 5, alone: []time.Duration{1, 2, 1, 5, 1}}, false},
+		"uneven":            {[]int{0, 350, 600, 900, 1100}, []int{340, 500, 850, 955, 1400}, nil, verdict{slowest: 340, alone: []time.Duration{340, 150, 250, 55, 300}}, false},
+		"late, one by one":  {[]int{0, 1001, 2301, 3001, 4601}, []int{1500, 2501, 3801, 4501, 6101}, nil, verdict{slowest: 1500, alone: []time.Duration{1500, 1500, 1500, 1500, 1500}}, false},
+		"one event late":    {[]int{0, 1001, 2301, 3001, 4601}, []int{1003, 2303, 3003, 4603, gone}, nil, verdict{missing: 1, pushed: 4, slowest: 1602}, true},
+		"in twos":           {[]int{0, 1001, 1201, 2201, 2401}, []int{1003, 1003, 2203, 2203, gone}, nil, verdict{missing: 1, pushed: 2, slowest: 1003, alone: []time.Duration{2, 2}}, true},
+		"with heartbeats":   {[]int{0, 700, 1001, 1700, 2001}, []int{700, 1000, 1700, 2000, 2700}, []int{700, 1000, 1700, 2001, 2709}, verdict{pushed: 5, slowest: 700}, true},
+		"before heartbeats": {[]int{0, 200, 400, 600, 800}, []int{1, 202, 401, 605, 801}, []int{1, 203, 806}, verdict{slowest: 5, alone: []time.Duration{1, 2, 1, 5, 1}}, false},
+		"a stall":           {[]int{0, 1001, 1201, 1401, 1601}, []int{1300, 1300, 1301, 1402, 1602}, nil, verdict{pushed: 2, slowest: 1300, alone: []time.Duration{100, 1, 1}}, true},
+		"lost, all but one": {[]int{0, 1000, 2000, 3000, 4000}, []int{gone, gone, gone, gone, 4001}, nil, verdict{missing: 4, slowest: 1, alone: []time.Duration{1}}, true},
+		"nothing comes":     {[]int{0, 1000, 2000, 3000, 4000}, []int{gone, gone, gone, gone, gone}, nil, verdict{missing: 5}, true},
+		"one lost":          {[]int{0, 200, 400, 600, 800}, []int{1, gone, 401, 601, 801}, nil, verdict{missing: 1, slowest: 1, alone: []time.Duration{1, 1, 1, 1}}, false},
 	} {
-		var sent, came []time.Time
-		for i, ms := range c.came {
-			sent = append(sent, begin.Add(time.Duration(i)*200*time.Millisecond))
-			at := begin.Add(time.Duration(ms) * time.Millisecond)
+		at := func(ms int) time.Time {
 			if ms == gone {
-				at = time.Time{}
+				return time.Time{}
 			}
-			came = append(came, at)
+			return begin.Add(time.Duration(ms) * time.Millisecond)
 		}
-		if got := judgeProbes(sent, came); got != c.want {
+		var samples []sample
+		for i := range c.came {
+			samples = append(samples, sample{sent: at(c.sent[i]), stored: at(c.sent[i]), came: at(c.came[i])})
+		}
+		var beats []time.Time
+		for _, ms := range c.beats {
+			beats = append(beats, at(ms))
+		}
+		c.want.slowest *= time.Millisecond
+		for i := range c.want.alone {
+			c.want.alone[i] *= time.Millisecond
+		}
+		got := judgeProbes(samples, beats)
+		if got.missing != c.want.missing || got.pushed != c.want.pushed || got.slowest != c.want.slowest || !slices.Equal(got.alone, c.want.alone) || got.held() != c.held {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+		for i := range samples {
+			samples[i].void = true
+		}
+		if got := judgeProbes(samples, beats); got.held() || got.void != len(samples) {
+			t.Errorf("%s, on a busy machine: %+v", name, got)
 		}
 	}
 }
@@ -90,7 +112,7 @@ func TestCrossSite(t *testing.T) {
 	}
 }
 
-func sample() *Report {
+func sampleReport() *Report {
 	ms := int64(12)
 	r := &Report{
 		URL:       "https://example.com/" + strings.Repeat("long", 30),
@@ -108,7 +130,7 @@ func sample() *Report {
 func TestText(t *testing.T) {
 	for _, width := range []int{1, 20, 40, 80, 200} {
 		var b strings.Builder
-		if err := sample().WriteText(&b, width, false); err != nil {
+		if err := sampleReport().WriteText(&b, width, false); err != nil {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(b.String()) {
