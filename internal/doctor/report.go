@@ -77,15 +77,10 @@ func (r *record) summary(name string) Stream {
 // fronts returns what stands in front: what was seen of it by requests of its own, then what the headers of the streams say.
 func (e *examination) fronts() []string {
 	names := e.sighted
-	caddy := false
 	for _, s := range e.open {
 		if now := s.look(); now.answered() && !slices.Contains(e.hub, s) {
 			names = append(names, front.ByHeader(now.header)...)
-			caddy = caddy || front.IsCaddy(now.header)
 		}
-	}
-	if len(names) == 0 && caddy {
-		return []string{front.Caddy} // nothing in front of it is known
 	}
 	return append([]string{}, front.Distinct(names)...)
 }

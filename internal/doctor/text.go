@@ -19,9 +19,11 @@ const (
 func (r *Report) WriteText(w io.Writer, width int, color bool) error {
 	p := &printer{width: max(width, minWidth), color: color}
 	p.wrap("", "", r.URL)
-	if len(r.Fronts) > 0 {
-		p.wrap("in front: ", "  ", strings.Join(r.Fronts, ", then "))
+	seen := strings.Join(r.Fronts, ", then ")
+	if seen == "" {
+		seen = "nothing that is recognised"
 	}
+	p.wrap("in front: ", "  ", seen)
 	p.line("")
 	p.table(r.Streams)
 	for _, f := range r.Findings {

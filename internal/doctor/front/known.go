@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// Caddy is the name of what the hub is in itself.
-const Caddy = "Caddy"
-
 // Unknown stands for something in front that is not recognised.
 const Unknown = "unknown"
 
@@ -52,9 +49,6 @@ func ByHeader(h http.Header) (names []string) {
 	}
 	return Distinct(names)
 }
-
-// IsCaddy reports whether a Caddy answered, which may be the hub's own.
-func IsCaddy(h http.Header) bool { return marked(h.Get("Server")) == caddy }
 
 // Distinct returns the names without those that came before.
 func Distinct(names []string) (once []string) {

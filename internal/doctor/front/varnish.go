@@ -1,24 +1,24 @@
 package front
 
 // pipe passes a stream through Varnish untouched.
-const pipe = `if (req.url ~ "^/events") { return (pipe); }`
+const pipe = `sub vcl_recv { if (req.url ~ "^/events") { return (pipe); } }`
 
 var varnish = &Front{
 	Name:  "Varnish",
 	marks: []string{"varnish"},
 	own:   func(a Answer) bool { return a == "HTTP/1.1 400 Bad Request\r\n\r\n" },
 	mends: map[string][]Line{
-		"buffered":       {paste("vcl_recv", pipe, "")},
-		"delayed":        {paste("vcl_recv", pipe, "")},
-		"compressed":     {paste("vcl_recv", pipe, "")},
-		"cached":         {paste("vcl_recv", pipe, "")},
-		"cacheable":      {paste("vcl_recv", pipe, "")},
-		"idle-cut":       {paste("vcl_recv", pipe, ""), paste("parameter", "pipe_timeout=3600", "pipe_timeout")},
-		"cut":            {paste("vcl_recv", pipe, ""), Say("with return (pass): -p send_timeout=86400, as it limits the whole answer")},
-		"no-heartbeat":   {paste("vcl_recv", pipe, "")},
-		"ghost":          {paste("vcl_recv", pipe, "")},
-		"content-length": {paste("vcl_recv", pipe, "")},
-		"no-answer":      {paste("vcl_recv", pipe, ""), Say("is the backend healthy?")},
+		"buffered":       {paste("vcl", pipe, "")},
+		"delayed":        {paste("vcl", pipe, "")},
+		"compressed":     {paste("vcl", pipe, "")},
+		"cached":         {paste("vcl", pipe, "")},
+		"cacheable":      {paste("vcl", pipe, "")},
+		"idle-cut":       {paste("vcl", pipe, ""), paste("parameters", "-p pipe_timeout=3600", "-p pipe_timeout")},
+		"cut":            {paste("vcl", pipe, ""), Say("with return (pass): -p send_timeout=86400, as it limits the whole answer")},
+		"no-heartbeat":   {paste("vcl", pipe, "")},
+		"ghost":          {paste("vcl", pipe, "")},
+		"content-length": {paste("vcl", pipe, "")},
+		"no-answer":      {paste("vcl", pipe, ""), Say("is the backend healthy?")},
 		"status":         {Say("503: is the hub there, and its probe healthy?")},
 		"redirect":       {Say("no return (synth(301)) for /events")},
 		"no-directive":   {Say("set req.backend_hint = hub; for /events")},
