@@ -1,6 +1,6 @@
 # make run    builds Caddy with the module and serves the demo at http://localhost:8080/
 # make test   installs what the tests need, then runs every check and test
-# make bench  measures the floor, this project and nchan, and writes bench/RESULTS.md (half an hour)
+# make bench  measures the floor, this project, nchan, Mercure's hub and Centrifugo, and writes bench/RESULTS.md (an hour)
 # make lint   vet, gofmt and staticcheck
 
 GO ?= go

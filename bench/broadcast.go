@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,7 +16,7 @@ var paced = scenario{
 	},
 	note: "CPU is the server's own, in user and kernel mode. The delay is from just before a publisher writes its request to when a client has\n" +
 		"read the event.",
-	protocols: paces, broadcasts: true,
+	protocols: paces, broadcasts: true, servers: slices.Concat(servers, peers),
 	columns: func(*bench) []string { return []string{"CPU per delivery", "p50", "p99", "lost", "gaps"} },
 	measure: measurePaced,
 	goal: func(g *goals) {

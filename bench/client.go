@@ -102,6 +102,9 @@ func (c *client) readLine(line []byte) {
 
 // count holds an event's number against the one that should come next.
 func (c *client) count(data []byte) {
+	if len(data) > 0 && data[0] == '{' { // Centrifugo has it in JSON
+		data = data[max(bytes.IndexByte(data, mark), 0):]
+	}
 	publisher, seq, at, ok := parsePayload(data)
 	if !ok {
 		return

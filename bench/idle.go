@@ -15,9 +15,9 @@ var idle = scenario{
 	title:     func(*bench) string { return "Idle: memory per connection" },
 	note:      idleNote + " With limits, each client has an address and a user of its own.",
 	protocols: []protocol{h1, h1TLS, h2},
-	servers: append(slices.Clone(servers),
+	servers: slices.Concat(servers, peers, []*server{
 		newCaddy("before, `per_user` and `per_ip`", caddy{before: true, streams: true, limits: true}, h1),
-		newCaddy("sse_push, `per_user` and `per_ip`", caddy{streams: true, limits: true}, h1)),
+		newCaddy("sse_push, `per_user` and `per_ip`", caddy{streams: true, limits: true}, h1)}),
 	columns: func(b *bench) []string { return idleColumns(b.idle, b.idleWaits) },
 	measure: func(ctx context.Context, r *session) (row, error) { return measureIdle(ctx, r, r.idle) },
 	goal: func(g *goals) {

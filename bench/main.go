@@ -1,6 +1,6 @@
 // Command bench measures Server-Sent Events servers side by side on loopback: a floor that does nothing but write, this
-// project in the Caddy that is built from the directory above, the same from an earlier commit (-before), and nchan if it is
-// installed.
+// project in the Caddy that is built from the directory above, the same from an earlier commit (-before), nchan if it is
+// installed, and, in some scenarios, Mercure's own hub and Centrifugo, which are built if their modules can be had.
 //
 // Every server runs as a process of its own, one at a time, and is started afresh for each row. This process is the load: it
 // connects, publishes, reads and checks what it reads. What a server used is asked of the kernel.
@@ -144,7 +144,13 @@ func run() error {
 		}
 	}
 
-	report := newReport(b)
+	for _, p := range builtPeers {
+		if slices.Contains(wanted, p.key) {
+			p.build(ctx, b)
+		}
+	}
+
+	report := report{heading: b.heading()}
 	fmt.Print(report.String())
 	began, failed := time.Now(), false
 	for _, s := range scenarios {
@@ -156,12 +162,12 @@ func run() error {
 			return errors.New("interrupted")
 		}
 		fmt.Print(table)
-		report.add(table)
+		report.tables = append(report.tables, table)
 		failed = failed || !ok
 	}
 	progress("took %s", time.Since(began).Round(time.Second))
 	if write {
-		if err := os.WriteFile("RESULTS.md", []byte(report.String()), 0o644); err != nil {
+		if err := report.write(b, only != ""); err != nil {
 			return err
 		}
 	}

@@ -52,11 +52,16 @@ func addNames(n int) func(q url.Values, client, topic int) {
 // topics returns how many topics n clients hear.
 func (l *listening) topics(n int) int { return max(posters, n/l.audience) }
 
-// path returns what a client of n asks for.
-func (l *listening) path(client, n int) string {
+// query returns what a client of n asks for.
+func (l *listening) query(client, n int) url.Values {
 	q := url.Values{}
 	l.add(q, client, client%l.topics(n))
-	return "/.well-known/mercure?" + q.Encode()
+	return q
+}
+
+// path returns the URL's path and query for it.
+func (l *listening) path(client, n int) string {
+	return mercurePath + "?" + l.query(client, n).Encode()
 }
 
 var mercure = scenario{
@@ -65,7 +70,8 @@ var mercure = scenario{
 		return fmt.Sprintf("Mercure: updates of %d bytes to one topic, of %s clients, by what these listen to", payloadSize, number(b.storm))
 	},
 	note: fmt.Sprintf("%d publishers, each with one connection and one request at a time. A topic has %d listeners, but for the first row, in which each client\n"+
-		"has a topic of its own. CPU is the server's, for the publish and all of its deliveries.", posters, mercureAudience),
+		"has a topic of its own. CPU is the server's, for the publish and all of its deliveries. Mercure's hub ("+mercureHubVersion+") speaks\n"+
+		"version 0.x, in which its clients listen to the same, and keeps no history; sse_push speaks 1.0, and keeps its usual history.", posters, mercureAudience),
 	protocols: []protocol{h1},
 	servers:   mercureServers(),
 	columns: func(*bench) []string {
@@ -73,6 +79,9 @@ var mercure = scenario{
 	},
 	measure: measureMercure,
 	goal: func(g *goals) {
+		if g.row.server.variant == listenings[0].name {
+			g.times(0.1, "mercure", 0)
+		}
 		if g.row.server.variant == listenings[2].name {
 			if names, ok := find(g.all, g.row.server.key, listenings[1].name, h1); ok {
 				g.multiples(1.3, names, names.cells, 1)
@@ -84,7 +93,8 @@ var mercure = scenario{
 
 func mercureServers() (list []*server) {
 	for _, l := range listenings {
-		list = append(list, newCaddy("Mercure, "+l.name, caddy{mercure: l}, h1))
+		own := newMercureHub(l.name, func(b *bench, _ *scenario, client int) string { return l.olderPath(client, b.storm) }, h1)
+		list = append(list, newCaddy("sse_push, "+l.name, caddy{mercure: l}, h1), own)
 	}
 	return list
 }
@@ -134,6 +144,8 @@ func measureMercure(ctx context.Context, r *session) (row, error) {
 		millis(sum.delays.quantile(0.5)), millis(sum.delays.quantile(0.99)), count(deliveries - sum.delivered), count(sum.gaps)}}, nil
 }
 
+const mercurePath = "/.well-known/mercure"
+
 // The keys of the hub. Only its publishers have a token.
 const (
 	mercurePublisher = "only-for-a-benchmark-on-this-machine-1"
@@ -156,7 +168,7 @@ func encodeMercure(dst []byte, events []event) ([]byte, int) {
 		body := append([]byte("topic="), url.QueryEscape(mercureTopic(e.user))...)
 		body = appendPayload(append(body, "&data="...), e, at)
 		kind := "application/x-www-form-urlencoded\r\nAuthorization: Bearer " + mercureToken
-		dst = appendPost(dst, "127.0.0.1", "/.well-known/mercure", kind, body)
+		dst = appendPost(dst, "127.0.0.1", mercurePath, kind, body)
 	}
 	return dst, len(events)
 }

@@ -5,24 +5,70 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// report is what RESULTS.md holds.
+// report is what RESULTS.md holds: a heading, then tables.
 type report struct {
-	strings.Builder
+	heading string
+	tables  []string
 }
 
-func newReport(b *bench) *report {
-	r := new(report)
-	r.add(b.heading())
+// tableMark begins a table.
+const tableMark = "\n## "
+
+func (r *report) String() string { return r.heading + strings.Join(r.tables, "") }
+
+// parseReport reads what String wrote.
+func parseReport(text string) report {
+	parts := strings.Split(text, tableMark)
+	r := report{heading: parts[0]}
+	for _, part := range parts[1:] {
+		r.tables = append(r.tables, tableMark+part)
+	}
 	return r
 }
 
-func (r *report) add(text string) { r.WriteString(text) }
+// merge puts other's tables in the places of those with the same titles, each with a line that says how it came about. Others go to the end.
+func (r *report) merge(other report, line string) {
+	for _, table := range other.tables {
+		title, rest, _ := strings.Cut(strings.TrimPrefix(table, "\n"), "\n")
+		table = "\n" + title + "\n\n" + line + "\n" + rest
+		same := func(t string) bool { return strings.HasPrefix(t, "\n"+title+"\n") }
+		if i := slices.IndexFunc(r.tables, same); i >= 0 {
+			r.tables[i] = table
+		} else {
+			r.tables = append(r.tables, table)
+		}
+	}
+}
+
+// write writes RESULTS.md. A run of some scenarios leaves the other tables as they are.
+func (r *report) write(b *bench, some bool) error {
+	const file = "RESULTS.md"
+	if some {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		all := parseReport(string(text))
+		all.merge(*r, fmt.Sprintf("Measured by itself on %s%s.", time.Now().UTC().Format(time.DateOnly), b.medians(", ")))
+		r = &all
+	}
+	return os.WriteFile(file, []byte(r.String()), 0o644)
+}
+
+// medians returns what the figures are, after a separator, or nothing if each was measured once.
+func (b *bench) medians(separator string) string {
+	if b.repeat == 1 {
+		return ""
+	}
+	return fmt.Sprintf("%smedians of %d, servers taking turns", separator, b.repeat)
+}
 
 // heading says where and when the figures are from.
 func (b *bench) heading() string {
@@ -39,13 +85,15 @@ func (b *bench) heading() string {
 		{"kernel", kernel},
 		{"Go", runtime.Version()},
 		{"nchan", nchanVersion()},
+		{"Mercure's hub", mercureHubVersion + ", without history"},
+		{"Centrifugo", centrifugoVersion + ", without history"},
 		{"descriptors", number(int(b.descriptors))},
 	}
 	if b.before != nil {
 		lines = append(lines, [2]string{"before", b.before.name + "; (×…) is a figure of sse_push as a multiple of it"})
 	}
-	if b.repeat > 1 {
-		lines = append(lines, [2]string{"figures", fmt.Sprintf("medians of %d, servers taking turns", b.repeat)})
+	if figures := b.medians(""); figures != "" {
+		lines = append(lines, [2]string{"figures", figures})
 	}
 	for _, line := range lines {
 		fmt.Fprintf(&out, "- %s: %s\n", line[0], line[1])

@@ -21,7 +21,7 @@ var oneUser = scenario{
 	note: fmt.Sprintf("%d publishers, each with one connection and one request at a time. CPU per publish, delivery and answer included. The floor is\n"+
 		"told over a bare connection; `respond` is the same Caddy answering the same POST without delivering anything. Rate and delays are\n"+
 		"those with most clients.", posters),
-	protocols: browsers, servers: append(slices.Clone(servers), respond),
+	protocols: browsers, servers: slices.Concat(servers, peers, []*server{respond}),
 	columns: func(b *bench) (names []string) {
 		for _, n := range b.users {
 			names = append(names, "of "+number(n))

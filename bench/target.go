@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -82,8 +83,11 @@ var servers = []*server{
 	{key: "nchan", name: "nchan", protocols: []protocol{h1, h1TLS, h2, h2Go}, start: startNchan},
 }
 
+// peers are measured beside them where it says most.
+var peers = []*server{mercureCore, centrifugoCore}
+
 func serverNames() (names []string) {
-	for _, s := range servers {
+	for _, s := range slices.Concat(servers, peers) {
 		names = append(names, s.key)
 	}
 	return names
