@@ -1,0 +1,153 @@
+package house
+
+import (
+	"go/ast"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// pages returns the text of all pages for users, by their paths.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md"} {
+		paths, err := filepath.Glob(filepath.Join(top, pattern))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[strings.TrimPrefix(path, top+"/")] = string(text)
+		}
+	}
+	return found
+}
+
+// texts calls f with each text in the code of the module that users run.
+func texts(t *testing.T, f func(of ast.Node, text string)) {
+	t.Helper()
+	_, files := sources(t)
+	for _, file := range files {
+		if strings.HasSuffix(file.path, "_test.go") || strings.HasPrefix(file.path, "test/") || strings.HasPrefix(file.path, "bench/") {
+			continue
+		}
+		var within []ast.Node
+		ast.Inspect(file.ast, func(n ast.Node) bool {
+			if n == nil {
+				within = within[:len(within)-1]
+				return true
+			}
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				if text, err := strconv.Unquote(lit.Value); err == nil {
+					f(within[len(within)-1], text)
+				}
+			}
+			within = append(within, n)
+			return true
+		})
+	}
+}
+
+// options returns the names of all options of the Caddyfile.
+func options(t *testing.T) []string {
+	t.Helper()
+	makers := []string{"Bytes", "Checked", "Count", "Duration", "Flag", "List", "Milliseconds", "Number", "Size", "SizeOrOff", "Text"}
+	names := map[string]bool{}
+	texts(t, func(of ast.Node, text string) {
+		name, _, _ := strings.Cut(text, " ")
+		option := false
+		switch of := of.(type) {
+		case *ast.KeyValueExpr:
+			key, ok := of.Key.(*ast.Ident)
+			option = ok && key.Name == "Usage"
+		case *ast.CallExpr:
+			if f, ok := of.Fun.(*ast.SelectorExpr); ok {
+				pkg, ok := f.X.(*ast.Ident)
+				option = ok && pkg.Name == "block" && slices.Contains(makers, f.Sel.Name)
+			}
+		}
+		if option && regexp.MustCompile(`^[a-z_]+$`).MatchString(name) {
+			names[name] = true
+		}
+	})
+	return slices.Sorted(maps.Keys(names))
+}
+
+// Each option of the Caddyfile is on a page for users.
+func TestOptionsAreDocumented(t *testing.T) {
+	all := strings.Join(slices.Collect(maps.Values(pages(t))), "\n")
+	names := options(t)
+	if len(names) < 60 {
+		t.Errorf("the code has %d options: %v; are they still made as this test expects?", len(names), names)
+	}
+	for _, name := range names {
+		if !regexp.MustCompile("`[^`\n]*\\b" + name + "\\b[^`\n]*`").MatchString(all) {
+			t.Errorf("no page says what the option %s is", name)
+		}
+	}
+}
+
+// The tables of options name options that are there.
+func TestDocumentedOptionsExist(t *testing.T) {
+	names := map[string]bool{}
+	texts(t, func(_ ast.Node, text string) {
+		name, _, _ := strings.Cut(text, " ")
+		names[name] = true
+	})
+	for path, text := range pages(t) {
+		inTable := false
+		for line := range strings.Lines(text) {
+			switch {
+			case strings.HasPrefix(line, "| option | meaning"), strings.HasPrefix(line, "| sub-directive | meaning"):
+				inTable = true
+			case !strings.HasPrefix(line, "|"):
+				inTable = false
+			case inTable:
+				row, _, _ := strings.Cut(strings.TrimPrefix(line, "|"), " | ")
+				for _, quoted := range regexp.MustCompile("`([a-z_]+)[^`]*`").FindAllStringSubmatch(row, -1) {
+					if !names[quoted[1]] {
+						t.Errorf("%s has the option %s, which is not there", path, quoted[1])
+					}
+				}
+			}
+		}
+	}
+}
+
+// The events of the proxy's own are those that the reference names, and no others.
+func TestEventsAreDocumented(t *testing.T) {
+	event := regexp.MustCompile(`^sse:[a-z_]+$`)
+	sent := map[string]bool{}
+	texts(t, func(_ ast.Node, text string) {
+		if event.MatchString(text) {
+			sent[text] = true
+		}
+	})
+	if len(sent) < 9 {
+		t.Errorf("the code names %v", slices.Sorted(maps.Keys(sent)))
+	}
+	all := pages(t)
+	reference := all["docs/reference/events.md"]
+	for name := range sent {
+		if !strings.Contains(reference, "| `"+name+"` |") {
+			t.Errorf("docs/reference/events.md has no row for %s", name)
+		}
+	}
+	for path, text := range all {
+		for _, name := range regexp.MustCompile(`sse:[a-z_]+`).FindAllString(text, -1) {
+			if !sent[name] {
+				t.Errorf("%s names the event %s, which is not there", path, name)
+			}
+		}
+	}
+}
