@@ -33,18 +33,22 @@ func doctorCommand() *cobra.Command {
 		Short: "Finds out why a browser gets no events",
 		Long: longText(`
 Opens event streams as a browser does, over HTTP/1.1 and HTTP/2, with and without compression offered, and reports what
-buffers, compresses, cuts or caches them on the way, with the line that fixes it in nginx, Apache, HAProxy, Cloudflare, an
-ALB and Caddy.
+buffers, compresses, cuts or caches them on the way, and what fixes it in the proxies that it recognises: nginx, Apache,
+HAProxy, Varnish, Squid, lighttpd, h2o, Traffic Server, Caddy, Cloudflare and an ALB.
 
 With --publish it sends probes through the hub's internal route (or the admin endpoint's /sse_push/hubs/<hub>): events
 named sse-push-doctor, which no page listens to, for its own connections, and one for its own user (or --topic), which it
-misses on purpose. It also makes the hub end one of its connections. Without --publish it says what it could not check.
+misses on purpose. It also makes the hub end one of its connections, and asks when it notices that a client has left.
+Without --publish it says what it could not check.
+
+Some proxies limit how long an answer may last, whether it is silent or not: --for 20m finds limits of up to that time.
 
 It exits with 0 only if everything is healthy, with 1 if not or if its arguments are wrong, and with 130 if it is
 interrupted.`),
 		Example: examples("caddy sse-push doctor https://example.com/events --publish http://127.0.0.1:9090/_sse",
 			"caddy sse-push doctor 'https://example.com/events?ticket=t1' --origin-url http://10.0.0.5:8080",
-			"caddy sse-push doctor https://push.example.com/events --origin https://www.example.com --quick --json"),
+			"caddy sse-push doctor https://push.example.com/events --origin https://www.example.com --quick --json",
+			"caddy sse-push doctor https://example.com/events --publish http://127.0.0.1:9090/_sse --for 20m"),
 		Args: cobra.ExactArgs(1),
 	}
 	f := c.Flags()
@@ -55,6 +59,7 @@ interrupted.`),
 	f.StringVar(&o.Topic, "topic", "", "A topic that the stream gets, for the event that is missed on purpose (default: its user)")
 	f.StringArrayVarP(&headers, "header", "H", nil, "A header of the requests, such as 'Cookie: session=s1'; may be repeated")
 	f.DurationVar(&o.Idle, "idle", doctor.DefaultIdle, "How long the streams are left idle; longer than two heartbeats")
+	f.DurationVar(&o.For, "for", 0, "How long the streams are kept in all, to find limits of a whole answer: 20m (default: as --idle)")
 	f.BoolVar(&quick, "quick", false, "Skip the check of idle streams")
 	f.DurationVar(&o.Timeout, "timeout", doctor.DefaultTimeout, "How long to wait for an answer")
 	f.BoolVar(&o.Insecure, "insecure", false, "Accept any certificate")
@@ -92,8 +97,8 @@ func runDoctor(cmd *cobra.Command, o doctor.Options, headers []string, asJSON bo
 	}
 	out := cmd.OutOrStdout()
 	width, color := reportWidth(out)
-	if terminalWidth(out) > 0 && o.Idle > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "This takes %v or more; --quick does not wait.\n", o.Idle)
+	if wait := max(o.Idle, o.For); terminalWidth(out) > 0 && wait > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "This takes %v or more; --quick does not wait.\n", wait)
 	}
 	report, err := doctor.Examine(ctx, o)
 	switch {

@@ -34,10 +34,11 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 			e.probe(ctx)
 		}
 		var idle sync.WaitGroup
-		if o.Idle > 0 {
-			idle.Go(func() { e.idle(ctx) })
+		if e.span() > 0 {
+			route := e.route // it may be given up meanwhile
+			idle.Go(func() { e.idle(ctx, route) })
 		} else {
-			e.leaveOut("whether an idle stream is cut: skipped")
+			e.leaveOut("whether a stream is cut when it is idle or long, and when the hub notices that a client has left: skipped")
 		}
 		switch {
 		case twins:

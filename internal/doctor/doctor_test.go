@@ -254,6 +254,34 @@ func TestIdle(t *testing.T) {
 	}
 }
 
+// A limit of silence is told from one of the whole answer by a stream that is kept busy, and the hub is asked when it notices who has left.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		set  func(*fake, *doctor.Options)
+		want string
+		seen string
+	}{
+		"silence":   {func(f *fake, _ *doctor.Options) { f.silence = 3 * time.Second }, "idle-cut", "of silence"},
+		"length":    {func(f *fake, _ *doctor.Options) { f.life = 6 * time.Second }, "cut", "and so did one with an event each second"},
+		"a ghost":   {func(f *fake, _ *doctor.Options) { f.ghost = 4 * time.Second }, "ghost", "noticed after 4"},
+		"for ever":  {func(f *fake, _ *doctor.Options) { f.ghost = time.Hour }, "ghost", "had not noticed for"},
+		"long ones": {func(f *fake, o *doctor.Options) { f.life, o.Idle, o.For = 9*time.Second, 0, 12*time.Second }, "cut", "ended 9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			o := f.options()
+			o.Idle = 7 * time.Second
+			c.set(f, &o)
+			r := examine(t, o, c.want, here)
+			if text := asJSON(t, r); !strings.Contains(text, c.seen) || strings.Contains(text, "give --for") != (o.For == 0) {
+				t.Errorf("want %q, and a word about --for without it, in %s", c.seen, text)
+			}
+		})
+	}
+}
+
 // The token is sent only to the internal route.
 func TestTokenStaysSecret(t *testing.T) {
 	t.Parallel()

@@ -33,6 +33,9 @@ type fake struct {
 	late    time.Duration               // how late each event comes
 	clump   int                         // how many events are held back and sent together
 	sameID  bool                        // each stream gets the id of the first
+	life    time.Duration               // after which a stream is cut, busy or not
+	silence time.Duration               // after which a stream without events is cut
+	ghost   time.Duration               // how long a client that has left is still counted
 	foreign bool                        // the route knows none of the connections
 	back    func(last string) string    // what a stream that comes back gets, in place of the events that it has missed
 	headers map[string]string           // of a stream; "" removes one
@@ -85,11 +88,18 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	missed := slices.Clone(f.log[from:])
 	f.mu.Unlock()
-	defer func() {
+	forget := func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.open[id] == events {
 			delete(f.open, id)
+		}
+	}
+	defer func() {
+		if f.ghost > 0 {
+			time.AfterFunc(f.ghost, forget)
+		} else {
+			forget()
 		}
 	}()
 
@@ -118,9 +128,14 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	var kept []byte
+	life, silence := after(f.life), after(f.silence)
 	for n := 1; ; n++ {
 		select {
 		case <-r.Context().Done():
+			return
+		case <-life:
+			return
+		case <-silence:
 			return
 		case e, more := <-events:
 			if !more {
@@ -133,10 +148,18 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request) {
 			}
 			if kept = e.Append(kept); f.clump == 0 || n%f.clump == 0 {
 				write(string(kept))
-				kept = nil
+				kept, silence = nil, after(f.silence)
 			}
 		}
 	}
+}
+
+// after returns a channel that gets a value after a duration, or never if it is 0.
+func after(d time.Duration) <-chan time.Time {
+	if d == 0 {
+		return nil
+	}
+	return time.After(d)
 }
 
 func (f *fake) guard(next http.HandlerFunc) http.HandlerFunc {

@@ -10,30 +10,71 @@ import (
 // longSilence is the shortest idle timeout that proxies usually have.
 const longSilence = 30 * time.Second
 
-// idle leaves the streams idle.
-func (e *examination) idle(ctx context.Context) {
+// span is how long the streams are left to themselves.
+func (e *examination) span() time.Duration { return max(e.Idle, e.For) }
+
+// idle leaves the streams idle. Another one is kept busy, for comparison, and one is left.
+func (e *examination) idle(ctx context.Context, route *route) {
 	begin := time.Now()
 	e.mu.Lock()
 	e.idleFrom = begin
 	e.mu.Unlock()
-	var all sync.WaitGroup
-	for _, s := range e.all() {
-		all.Go(func() {
-			// An event starts the idle time anew. If events keep coming, there is no idle time to observe.
-			for end := begin.Add(e.Idle); time.Now().Before(begin.Add(2 * e.Idle)); {
-				if s.waitUntil(ctx, end, func(r *record) bool { return !r.ended.IsZero() }) || ctx.Err() != nil {
-					return
-				}
-				next := s.look().quietSince(begin).Add(e.Idle)
-				if !next.After(end) {
-					return
-				}
-				end = next
-			}
-			e.leaveOut("whether an idle stream is cut: %s was never idle", s.name)
-		})
+	done := make(chan struct{})
+	var idle, beside sync.WaitGroup
+	defer beside.Wait()
+	defer close(done)
+	beside.Go(func() { e.ghost(ctx, route, done) })
+	busy, connection := e.talker(ctx, route)
+	if busy != nil {
+		beside.Go(func() { e.talk(ctx, route, busy, connection, done) })
 	}
-	all.Wait()
+	for _, s := range e.all() {
+		idle.Go(func() { e.await(ctx, s, begin) })
+	}
+	idle.Wait()
+	e.compare(ctx, busy)
+}
+
+// await waits until a stream has ended or has been idle for long enough.
+func (e *examination) await(ctx context.Context, s *stream, begin time.Time) {
+	// An event starts the idle time anew. If events keep coming, there is no idle time to observe.
+	for end := begin.Add(e.span()); time.Now().Before(begin.Add(2 * e.span())); {
+		if s.waitUntil(ctx, end, func(r *record) bool { return !r.ended.IsZero() }) || ctx.Err() != nil {
+			return
+		}
+		next := s.look().quietSince(begin).Add(e.Idle)
+		if !next.After(end) {
+			return
+		}
+		end = next
+	}
+	e.leaveOut("whether an idle stream is cut: %s was never idle", s.name)
+}
+
+// compare finds out whether streams that ended in silence met a limit of a whole answer: then one that was busy ends at the same age.
+func (e *examination) compare(ctx context.Context, busy *stream) {
+	var oldest time.Duration
+	ended := false
+	for _, s := range e.public {
+		r := s.look()
+		oldest = max(oldest, r.age())
+		if !r.finished() || ctx.Err() != nil {
+			continue
+		}
+		ended = true
+		if busy != nil && !busy.outlives(ctx, r.age()) {
+			s.update(func(r *record) { r.limited = true })
+		}
+	}
+	if e.For == 0 {
+		e.leaveOut("whether a stream is cut after more than %s: give --for 20m", short(oldest))
+	}
+	if busy == nil || ended {
+		return
+	}
+	if r := busy.look(); r.finished() {
+		e.find("cut", busy.name, "a stream ended %s after it began, and was not idle (%s)", short(r.age()), ending(r.err))
+	}
 }
 
 // quietSince returns when the last event came, or earliest if that is later.
@@ -58,14 +99,17 @@ func (e *examination) judgeIdle(s *stream, r *record) {
 		}
 	}
 	_, expiring := r.said("sse:expiring")
+	silent := beats == 0 && !e.idleFrom.IsZero() && r.ended.After(quiet)
 	switch {
 	case r.finished() && expiring:
 		e.leaveOut("idle time: %s ended with its ticket or session", s.name)
-	case r.finished() && !e.idleFrom.IsZero() && beats == 0 && r.ended.After(quiet):
+	case r.finished() && silent && !r.limited:
 		e.find("idle-cut", s.name, "the stream was cut after %s of silence (%s)", short(r.ended.Sub(r.last)), ending(r.err))
+	case r.finished() && silent:
+		e.find("cut", s.name, "the stream ended %s after it began, and so did one with an event each second (%s)", short(r.age()), ending(r.err))
 	case r.finished():
 		if _, rejected := r.said("sse:rejected"); !rejected {
-			e.find("cut", s.name, "the stream ended %s after it began, and was not idle (%s)", short(r.ended.Sub(r.asked)), ending(r.err))
+			e.find("cut", s.name, "the stream ended %s after it began, and was not idle (%s)", short(r.age()), ending(r.err))
 		}
 	case r.opaque || e.idleFrom.IsZero():
 	case len(r.heartbeats) == 0 && e.Idle < longSilence && time.Since(r.last) >= e.Idle:

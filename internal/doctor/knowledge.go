@@ -127,10 +127,14 @@ var knowledge = map[string]entry{
 	}},
 }
 
-// mends returns the lines that mend a finding: first those of the fronts that were seen, then those of the hub, the page and the app, then
+// mends returns the lines that mend a finding: first those of the fronts that were seen, or of Caddy
+// if none was, then those of the hub, the page and the app, then
 // those of the other fronts.
 func mends(code string, seen []string) (lines []front.Line) {
 	own := knowledge[code].mend
+	if len(seen) == 0 {
+		seen = []string{front.Hub} // then it is the hub's own
+	}
 	if code == "h1-here" {
 		code = "h1-only"
 	}

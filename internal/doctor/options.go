@@ -36,6 +36,8 @@ type Options struct {
 	Timeout time.Duration
 	// Idle is how long the streams are left idle; 0 skips that.
 	Idle time.Duration
+	// For is how long the streams are kept in all, to find limits of a whole answer; 0 is as long as they are idle.
+	For time.Duration
 	// Insecure accepts any certificate.
 	Insecure bool
 }
@@ -57,8 +59,8 @@ func (o Options) Check() error {
 			return errors.New("--origin must be a page's origin, such as https://app.example.com, without a path")
 		}
 	}
-	if o.Timeout < 0 || o.Idle < 0 {
-		return errors.New("--timeout and --idle must not be negative")
+	if o.Timeout < 0 || o.Idle < 0 || o.For < 0 {
+		return errors.New("--timeout, --idle and --for must not be negative")
 	}
 	return nil
 }

@@ -52,6 +52,7 @@ type record struct {
 	retry      time.Duration
 	probed     bool
 	delay      time.Duration // of the slowest probe
+	limited    bool          // another stream, which was not idle, ended at the same age
 }
 
 func (r *record) answered() bool { return !r.headers.IsZero() }

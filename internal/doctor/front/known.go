@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// Hub is the name of what the hub itself runs in.
+const Hub = "Caddy"
+
 // Unknown stands for something in front that is not recognised.
 const Unknown = "unknown"
 

@@ -1,0 +1,60 @@
+package doctor
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// talkSpacing is the time between the events of a stream that is kept from being idle; after talkOften it is ten times as long.
+	talkSpacing = time.Second
+	talkOften   = 60
+	// ageMargin is how much older a stream has to become than one that was cut, so that both cannot have met the same limit.
+	ageMargin = 2 * time.Second
+)
+
+// talker opens a stream for events that keep it from being idle. It returns nil if there can be none.
+func (e *examination) talker(ctx context.Context, route *route) (s *stream, connection string) {
+	k, first := e.best()
+	if route == nil || e.log != "" || first.hello() == nil {
+		return nil, ""
+	}
+	s = e.start(ctx, k, nil)
+	h := s.greeted(ctx, e.Timeout)
+	if h == nil {
+		return nil, ""
+	}
+	return s, h.Connection
+}
+
+// talk publishes events to a connection until its stream ends, or done is closed.
+func (e *examination) talk(ctx context.Context, route *route, s *stream, connection string, done <-chan struct{}) {
+	tick := time.NewTicker(talkSpacing)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		if n < talkOften || n%10 == 0 {
+			_ = route.publish(ctx, "connection", connection, e.nonce+" talk") // if it fails, the stream is idle like the others
+		}
+		select {
+		case <-tick.C:
+		case <-done:
+			return
+		case <-s.done:
+			return
+		}
+	}
+}
+
+// age returns how long a stream lasted, or has lasted so far.
+func (r *record) age() time.Duration {
+	if r.ended.IsZero() {
+		return time.Since(r.asked)
+	}
+	return r.ended.Sub(r.asked)
+}
+
+// outlives reports whether a stream becomes older than an age at which another one was cut, and waits for it if it is younger yet.
+func (s *stream) outlives(ctx context.Context, age time.Duration) bool {
+	s.waitUntil(ctx, s.look().asked.Add(age+ageMargin), func(r *record) bool { return !r.ended.IsZero() })
+	return s.look().age() >= age+ageMargin
+}
