@@ -146,6 +146,13 @@ func TestAnswers(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		}, []string{"buffered", here}, "not one byte"},
+		"an event without its end": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Cache-Control", "no-cache")
+			fmt.Fprint(w, "retry: 1000\nevent: sse:connected\ndata: {\"connection\":\"c1\"}\n")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, []string{"buffered", here}, "and not its end"},
 		"an end, and a length": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.Header().Set("Cache-Control", "no-cache")

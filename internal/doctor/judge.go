@@ -182,6 +182,9 @@ func (e *examination) judgeContent(s *stream, r *record) {
 		e.judgeRejection(s, data)
 		return
 	}
+	if since := time.Since(r.last); r.unfinished() && !r.finished() && !r.probed && since > e.Timeout/2 {
+		e.find("buffered", s.name, "the beginning of an event came, and not its end, for %s", short(since))
+	}
 	if r.opaque || len(r.messages) == 0 {
 		return
 	}

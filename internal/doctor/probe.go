@@ -53,8 +53,19 @@ func (e *examination) probe(ctx context.Context) {
 	if !ok {
 		return
 	}
+	slow := func(v verdict) bool { return !v.held() && median(v.alone) > unexplained }
+	paired := make([]pairing, len(greeted))
+	if slices.ContainsFunc(second, slow) {
+		if paired, ok = e.pair(ctx, greeted, ids); !ok {
+			return
+		}
+	}
 	roundTrip := e.roundTrip(ctx)
 	for i, s := range greeted {
+		if paired[i].pushed() {
+			e.find("buffered", s.name, "a probe by itself took %s, and one that another followed at once %s", short(median(paired[i].lone)), short(median(paired[i].led)))
+			continue
+		}
 		e.blame(ctx, s, ids[i], first[i], second[i], roundTrip)
 	}
 }

@@ -48,6 +48,7 @@ type record struct {
 	opaque     bool // compressed in a way that cannot be read here, so that only bytes are counted
 	messages   []arrival
 	heartbeats []time.Time // or other comments
+	tail       [4]byte     // the last bytes, decompressed
 	lastID     string
 	retry      time.Duration
 	probed     bool
@@ -179,7 +180,7 @@ func (s *stream) listen(res *http.Response) error {
 		_, err := io.Copy(io.Discard, body)
 		return err
 	}
-	reader := sse.NewReader(body, maxEvent)
+	reader := sse.NewReader(&ends{body, s}, maxEvent)
 	reader.Comment = func(string) { s.update(func(r *record) { r.heartbeats = append(r.heartbeats, time.Now()) }) }
 	for {
 		m, err := reader.Next()
@@ -213,6 +214,28 @@ func (c *clocked) Read(p []byte) (int, error) {
 		})
 	}
 	return n, err
+}
+
+// ends records whether what has been read ends with a whole event.
+type ends struct {
+	io.Reader
+	s *stream
+}
+
+func (e *ends) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	e.s.update(func(r *record) {
+		for _, b := range p[:n] {
+			r.tail = [4]byte{r.tail[1], r.tail[2], r.tail[3], b}
+		}
+	})
+	return n, err
+}
+
+// unfinished reports whether only the beginning of an event, a comment or a field has come.
+func (r *record) unfinished() bool {
+	end := string(r.tail[:])
+	return r.tail != [4]byte{} && !strings.HasSuffix(end, "\n\n") && !strings.HasSuffix(end, "\r\r") && end != "\r\n\r\n"
 }
 
 // update changes the record, and wakes whatever waits for a change.

@@ -217,3 +217,28 @@ func TestMends(t *testing.T) {
 		t.Errorf("%d lines are shown of %d", len(shown), len(lines))
 	}
 }
+
+// What waits for the bytes that follow takes as long as these let it wait.
+func TestPairing(t *testing.T) {
+	ms := func(all ...time.Duration) (d []time.Duration) {
+		for _, n := range all {
+			d = append(d, n*time.Millisecond)
+		}
+		return d
+	}
+	for name, c := range map[string]struct {
+		p    pairing
+		want bool
+	}{
+		"pushed by heartbeats": {pairing{ms(900, 400, 830, 620), ms(63, 62, 70, 61)}, true},
+		"prompt":               {pairing{ms(3, 2, 2, 4), ms(2, 2, 3, 2)}, false},
+		"jitter":               {pairing{ms(350, 290, 100, 320), ms(200, 60, 310, 90)}, false},
+		"steady":               {pairing{ms(800, 801, 800, 803), ms(800, 799, 802, 801)}, false},
+		"one did not come":     {pairing{ms(900, 400, 830), ms(63, 62, 70, 61)}, false},
+		"none":                 {},
+	} {
+		if got := c.p.pushed(); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ package front
 var (
 	hitch = &Front{Name: "hitch", marks: []string{"hitch"}, mends: map[string][]Line{
 		"no-answer":   {paste("config", `alpn-protos = "http/1.1"`, "alpn-protos"), Say(`"h2, http/1.1" only if what is behind it speaks HTTP/2 without TLS`)},
+		"unreachable": {paste("config", `alpn-protos = "http/1.1"`, "alpn-protos"), Say("if only HTTP/2 fails: what is behind it does not speak it without TLS")},
 		"h1-only":     {paste("config", `alpn-protos = "h2, http/1.1"`, "alpn-protos"), Say("and h2c in protocols of what is behind it")},
 		"buffered":    {Say("it passes bytes on as they come: look at what is behind it")},
 		"idle-cut":    {Say("it has no limit of silence: look at what is behind it")},

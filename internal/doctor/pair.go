@@ -1,0 +1,79 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	pairs = 4
+	// pairSpacing is the time between the probes of a pair.
+	pairSpacing = 60 * time.Millisecond
+	// unexplained is how long half of the probes take at least, if it is looked into whether heartbeats push them out of a buffer.
+	unexplained = 250 * time.Millisecond
+)
+
+// pairing has the times that probes took on a stream: those sent by themselves, and those that another followed at once.
+type pairing struct{ lone, led []time.Duration }
+
+// pushed reports whether probes wait for what follows: by themselves they take long, and with a follower no longer than that is away.
+func (p pairing) pushed() bool {
+	return len(p.lone) == pairs && len(p.led) == pairs && median(p.lone) > unexplained &&
+		median(p.led) < 2*pairSpacing && median(p.led) < median(p.lone)/2 && slices.Max(p.led) < median(p.lone)
+}
+
+// median returns the duration in the middle.
+func median(all []time.Duration) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(all))[len(all)/2]
+}
+
+// pair sends probes by themselves and in pairs, by turns. If heartbeats are frequent, this tells a buffer from a slow network: a heartbeat
+// pushes out what a buffer holds, so that nothing is held for long.
+func (e *examination) pair(ctx context.Context, streams []*stream, ids []string) (took []pairing, ok bool) {
+	took = make([]pairing, len(streams))
+	for i := range pairs {
+		for _, led := range []bool{false, true} {
+			data := fmt.Sprintf("%s pair %d %v", e.nonce, i, led)
+			if err := e.route.publish(ctx, "connections", ids, data); err != nil {
+				e.lose(ctx, err)
+				return nil, false
+			}
+			stored := time.Now()
+			if led {
+				pause(ctx, pairSpacing)
+				if err := e.route.publish(ctx, "connections", ids, data+" follower"); err != nil {
+					e.lose(ctx, err)
+					return nil, false
+				}
+			}
+			for j, s := range streams {
+				s.waitUntil(ctx, stored.Add(min(2*slowProbe, e.Timeout)), has(data))
+				at := s.look().cameAt(data)
+				switch {
+				case at.IsZero():
+				case led:
+					took[j].led = append(took[j].led, max(0, at.Sub(stored)))
+				default:
+					took[j].lone = append(took[j].lone, max(0, at.Sub(stored)))
+				}
+			}
+			pause(ctx, probeSpacing)
+		}
+	}
+	return took, ctx.Err() == nil
+}
+
+// pause waits.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
