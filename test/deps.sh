@@ -43,6 +43,7 @@ for extension in curl redis; do
 	if ! command -v php >/dev/null 2>&1 || ! php -m | grep -qx $extension; then missing="$missing php-$extension"; fi
 done
 if [ ! -e /usr/share/php/Symfony/Component/Mercure/autoload.php ]; then missing="$missing php-symfony-mercure"; fi
+if [ ! -e /usr/share/php/Illuminate/Foundation/Application.php ]; then missing="$missing php-laravel-framework"; fi
 for module in openssl deflate; do
 	if [ ! -e /usr/lib/lighttpd/mod_$module.so ]; then missing="$missing lighttpd-mod-$module"; fi
 done

@@ -266,6 +266,43 @@ final class SsePush
         return self::delete('user', $user, $deny);
     }
 
+    /**
+     * Lets a connection hear more topics, on whichever node it is. They end with it, unless its page names itself (`?client=`).
+     * Status 404: there is no such connection.
+     *
+     * @param iterable<string> $topics
+     */
+    public static function addTopics(mixed $connection, mixed $topics): SsePushResult
+    {
+        $problem = null;
+        $texts = ['connection' => SsePushEvent::text($connection)];
+        foreach (is_iterable($topics) ? $topics : [$topics] as $topic) {
+            $texts[] = SsePushEvent::text($topic);
+        }
+        foreach ($texts as $field => $text) {
+            $problem ??= is_array($text) ? [is_int($field) ? 'topics' : $field, $text[0]] : null;
+        }
+        $id = array_shift($texts);
+        $result = $problem !== null
+            ? SsePushResult::invalid(...$problem)
+            : self::call('POST', '/connections/' . self::segment($id) . '/topics', ['topics' => $texts], keyed: false)[0];
+        self::report([$result]);
+        return $result;
+    }
+
+    /** Lets a connection no longer hear a topic, or any pattern that lets it be heard. */
+    public static function removeTopic(mixed $connection, mixed $topic): SsePushResult
+    {
+        [$id, $name] = [SsePushEvent::text($connection), SsePushEvent::text($topic)];
+        $result = match (true) {
+            is_array($id) => SsePushResult::invalid('connection', $id[0]),
+            is_array($name) => SsePushResult::invalid('topic', $name[0]),
+            default => self::call('DELETE', '/connections/' . self::segment($id) . '/topics/' . self::segment($name))[0],
+        };
+        self::report([$result]);
+        return $result;
+    }
+
     private static function delete(string $kind, mixed $name, mixed $deny = false): SsePushResult
     {
         $name = SsePushEvent::text($name);

@@ -108,6 +108,9 @@ func TestStart(t *testing.T) {
 	}
 	for _, page := range pages {
 		name := strings.TrimSuffix(filepath.Base(page), ".md")
+		if name == "laravel" { // TestLaravel has the app
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := walk(t, "docs/start/"+name+".md")

@@ -264,7 +264,10 @@ foreach (['curl', 'streams'] as $transport) {
         same([true, 204], [($r = SsePush::disconnect('..'))->ok, $r->status], 'disconnect');
         same('DELETE /ok/connections/%2E%2E', came()[5]['method'] . ' ' . came()[5]['target'], 'request');
         same([true, true], [SsePush::disconnectUser('a/b')->ok, SsePush::disconnectUser(42, deny: 60)->ok], 'disconnectUser');
-        same(['DELETE /ok/users/a%2Fb', 'DELETE /ok/users/42?deny=60s'], array_map(static fn ($c) => $c['method'] . ' ' . $c['target'], array_slice(came(), 6)), 'requests');
+        same([true, true], [SsePush::addTopics('c1', ['rooms/1', 7])->ok, SsePush::removeTopic('c1', 'rooms/1')->ok], 'topics of a connection');
+        same([
+            'DELETE /ok/users/a%2Fb', 'DELETE /ok/users/42?deny=60s', 'POST /ok/connections/c1/topics', 'DELETE /ok/connections/c1/topics/rooms%2F1',
+        ], array_map(static fn ($c) => $c['method'] . ' ' . $c['target'], array_slice(came(), 6)), 'requests');
 
         foreach (['hidden', 'html', 'empty'] as $mode) {
             at($mode);
@@ -274,6 +277,9 @@ foreach (['curl', 'streams'] as $transport) {
         $before = count(came());
         same([null, null, null], [SsePush::isOnline(null), SsePush::connections(user: null), SsePush::connections(topic: '')], 'about nobody');
         same('invalid', SsePush::disconnect('')->error, 'disconnect an empty id');
+        same(['connection', 'topics', 'topics', 'topic'], array_map(static fn ($r) => $r->field, [
+            SsePush::addTopics(null, 'a'), SsePush::addTopics('c1', ['a', '']), SsePush::addTopics('c1', null), SsePush::removeTopic('c1', []),
+        ]), 'topics that are none');
         same(['user', 'deny'], [SsePush::disconnectUser(null)->field, SsePush::disconnectUser('u', deny: -1)->field], 'disconnect nobody, or for less than no time');
         same($before, count(came()), 'requests about nobody');
     });

@@ -1,0 +1,2 @@
+<?php
+return ['defaults' => ['guard' => 'web', 'passwords' => 'users'], 'guards' => ['web' => ['driver' => 'names']], 'providers' => []];
