@@ -1,18 +1,6 @@
 package doctor
 
-import (
-	"context"
-	"crypto/rand"
-	"strings"
-	"time"
-)
-
-const (
-	// paddingEvent is the size of an event that pushes others out of a buffer.
-	paddingEvent = 8 << 10
-	// maxPadding is how many bytes of such events are sent at most.
-	maxPadding = 512 << 10
-)
+import "context"
 
 // twins reports whether two streams are one, because something on the way gave the same answer to both.
 func (e *examination) twins() bool {
@@ -43,20 +31,16 @@ func (e *examination) again(ctx context.Context) (cached bool) {
 	if first.bytes == 0 {
 		limit /= 5 // begin has waited already
 	}
-	var before map[string]bool
-	listed := false
-	if e.route != nil {
-		before, listed = e.route.connections(ctx)
-	}
-	s := e.start(ctx, k, nil)
-	defer s.leave()
-	h := s.greeted(ctx, limit)
-	if r := s.look(); h == nil && r.ended.IsZero() && r.bytes == 0 && e.route != nil {
-		if !listed {
-			e.leaveOut("whether bytes are held back on their way: the hub's connections cannot all be listed")
-			return false
+	var s *stream
+	var h *hello
+	if first.bytes == 0 && e.route != nil {
+		if s, h = e.squeeze(ctx, k, limit); s != nil {
+			defer s.leave()
 		}
-		h = e.squeeze(ctx, s, before)
+	} else {
+		s = e.start(ctx, k, nil)
+		defer s.leave()
+		h = s.greeted(ctx, limit)
 	}
 	if h == nil {
 		return false
@@ -79,51 +63,4 @@ func (e *examination) again(ctx context.Context) (cached bool) {
 		return true
 	}
 	return false
-}
-
-// squeeze has the hub send padding on a stream that has delivered nothing yet, until the buffer in between overflows. As the
-// connection's id is not known then, it must be the hub's only new connection.
-func (e *examination) squeeze(ctx context.Context, s *stream, before map[string]bool) *hello {
-	waited := time.Since(s.look().asked)
-	ids, ok := e.route.connections(ctx)
-	var id string
-	fresh := 0
-	for each := range ids {
-		if !before[each] {
-			id = each
-			fresh++
-		}
-	}
-	if !ok || fresh != 1 {
-		if fresh > 1 {
-			e.leaveOut("whether bytes are held back on their way: others connected at the same moment")
-		}
-		return nil
-	}
-	e.mu.Lock()
-	e.held = "the hub has accepted the connection and sent its first event"
-	e.mu.Unlock()
-	sent := 0
-	for sent < maxPadding && s.look().bytes == 0 {
-		if err := e.route.publish(ctx, "connection", id, padding()); err != nil {
-			return nil
-		}
-		sent += paddingEvent
-		s.wait(ctx, probeSpacing, func(r *record) bool { return r.bytes > 0 || !r.ended.IsZero() })
-	}
-	h := s.greeted(ctx, e.Timeout)
-	if h == nil || h.Connection != id {
-		return nil
-	}
-	e.find("buffered", s.name, "nothing came for %s; the first bytes came when the hub had sent %d KiB more", short(waited), sent>>10)
-	return h
-}
-
-// padding returns text that compression does not shorten much.
-func padding() string {
-	var b strings.Builder
-	for b.Len() < paddingEvent {
-		b.WriteString(rand.Text())
-	}
-	return b.String()
 }

@@ -50,6 +50,7 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 		e.cors(ctx)
 		idle.Wait()
 	} else {
+		e.gateways(ctx)
 		e.leaveOut("probes, idle time, caching, resuming: there is no stream to try them on")
 	}
 	if err := ctx.Err(); err != nil {

@@ -232,6 +232,53 @@ func TestComparison(t *testing.T) {
 	}
 }
 
+// What the hub has accepted and a page does not hear of is held back, whoever else connects meanwhile; what the hub has not got is not.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		crowd, reaches bool
+		gives          time.Duration // up
+		want           []string
+		seen           string
+	}{
+		"held":           {false, true, 0, []string{"buffered"}, "though the hub has accepted"},
+		"held, a crowd":  {true, true, 0, []string{"buffered"}, "though the hub has accepted a connection each time"},
+		"unreached":      {false, false, 0, []string{"no-answer"}, "the hub has not got the request"},
+		"504":            {false, true, 1500 * time.Millisecond, []string{"buffered", here}, "504 (Gateway Timeout) after 1.5 s, though the hub has accepted"},
+		"504, unreached": {false, false, 1500 * time.Millisecond, []string{"status", here}, "504"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			f.crowd = c.crowd
+			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ctx := r.Context()
+				if c.gives > 0 {
+					limited, cancel := context.WithTimeout(ctx, c.gives)
+					defer cancel()
+					ctx = limited
+				}
+				if c.reaches {
+					if req, err := http.NewRequestWithContext(ctx, r.Method, f.URL+"/events", nil); err == nil {
+						if res, err := http.DefaultClient.Do(req); err == nil {
+							defer res.Body.Close()
+						}
+					}
+				}
+				<-ctx.Done()
+				w.WriteHeader(http.StatusGatewayTimeout)
+			}))
+			defer front.Close()
+			o := f.options()
+			o.URL, o.Hub, o.Timeout = front.URL+"/events", f.URL+"/events", haste
+			r := examine(t, o, c.want...)
+			if text := asJSON(t, r); !strings.Contains(text, c.seen) {
+				t.Errorf("no %q in %s", c.seen, text)
+			}
+		})
+	}
+}
+
 // The end of an idle stream is noticed.
 func TestIdle(t *testing.T) {
 	t.Parallel()

@@ -24,6 +24,7 @@ type examination struct {
 	findings  []Finding
 	unchecked []string
 	held      string // what proves that bytes are held back; empty without proof
+	missed    bool   // requests do not reach the hub
 	idleFrom  time.Time
 	open      []*stream // all streams that were opened, for close
 }

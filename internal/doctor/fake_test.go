@@ -36,6 +36,7 @@ type fake struct {
 	life    time.Duration               // after which a stream is cut, busy or not
 	silence time.Duration               // after which a stream without events is cut
 	ghost   time.Duration               // how long a client that has left is still counted
+	crowd   bool                        // others connect all the time
 	foreign bool                        // the route knows none of the connections
 	back    func(last string) string    // what a stream that comes back gets, in place of the events that it has missed
 	headers map[string]string           // of a stream; "" removes one
@@ -46,6 +47,8 @@ type fake struct {
 	open  map[string]chan due
 	log   []sse.Event // the events for the user
 	asked []*http.Request
+
+	strangers []string
 }
 
 // due is an event and the time at which it is sent.
@@ -203,7 +206,13 @@ func (f *fake) list(w http.ResponseWriter, _ *http.Request) {
 	defer f.mu.Unlock()
 	rows := []map[string]string{}
 	for id := range f.open {
-		rows = append(rows, map[string]string{"id": id})
+		rows = append(rows, map[string]string{"id": id, "user": "u1"})
+	}
+	if f.crowd {
+		f.strangers = append(f.strangers, fmt.Sprint("stranger", len(f.strangers)))
+		for _, id := range f.strangers {
+			rows = append(rows, map[string]string{"id": id, "user": id})
+		}
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"connections": rows, "total": len(rows)})
 }

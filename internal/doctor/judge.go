@@ -45,12 +45,16 @@ func (e *examination) judgeSilence(s *stream, r *record) {
 		e.find("buffered", s.name, "not even headers came for %s, though %s", waited, evidence)
 		return
 	}
-	e.find("no-answer", s.name, "connected, but no answer came for %s", waited)
+	missed := ""
+	if e.missed {
+		missed = ", and the hub has not got the request"
+	}
+	e.find("no-answer", s.name, "connected, but no answer came for %s%s", waited, missed)
 }
 
 // evidence returns what proves that bytes were held back on their way, or "".
 func (e *examination) evidence(silent *stream) string {
-	if slices.Contains(e.hub, silent) {
+	if slices.Contains(e.hub, silent) || e.missed {
 		return ""
 	}
 	if e.held != "" {
@@ -90,6 +94,10 @@ func judgeError(err error) (code, seen string) {
 // judgeRefusal judges an answer that is no stream.
 func (e *examination) judgeRefusal(s *stream, r *record) {
 	code := "not-event-stream"
+	if took := r.headers.Sub(r.asked); r.turnedAway() && e.held != "" && took > gaveUp {
+		e.find("buffered", s.name, "%s after %s, though %s", r.refusal(), short(took), e.held)
+		return
+	}
 	switch {
 	case r.status >= 300 && r.status < 400:
 		code = "redirect"
@@ -136,14 +144,18 @@ func (e *examination) judgeHeaders(s *stream, r *record) {
 		}
 		e.find("cacheable", s.name, "Cache-Control is %s", control)
 	}
-	if seen := cacheTrace(h); seen != "" {
+	if seen := cacheTrace(h, r.headers.Sub(r.asked)); seen != "" {
 		e.find("cached", s.name, "the answer has %s", seen)
 	}
 }
 
-// cacheTrace returns the header by which a cache tells that it has stored the answer, or "".
-func cacheTrace(h http.Header) string {
-	if age, err := strconv.Atoi(h.Get("Age")); err == nil && age > 0 {
+// ageMargin is how old a fresh answer may look by its Age, as the clocks of two machines differ, and Age has whole seconds.
+const ageMargin = 5 * time.Second
+
+// cacheTrace returns the header by which a cache tells that it has stored the answer, or "". Some proxies add an Age to each answer, which is
+// that of a fresh one if it is no longer than the answer took.
+func cacheTrace(h http.Header, took time.Duration) string {
+	if age, err := strconv.Atoi(h.Get("Age")); err == nil && time.Duration(age)*time.Second > took+ageMargin {
 		return "Age: " + h.Get("Age")
 	}
 	for _, name := range []string{"X-Cache-Status", "X-Proxy-Cache", "X-Cache", "CF-Cache-Status"} {

@@ -116,6 +116,8 @@ func (r *route) publish(ctx context.Context, target string, names any, data stri
 // connection is what the hub reports about one of its connections.
 type connection struct {
 	ID       string
+	User     string
+	Remote   string
 	Protocol string // what the proxy in front of the hub speaks to it, such as HTTP/1.0
 	Since    time.Time
 	Log      string // if it is not the hub's own
@@ -131,8 +133,8 @@ func (r *route) connection(ctx context.Context, id string) (c connection, ok boo
 	return c, err == nil, err
 }
 
-// connections returns the ids of all connections. ok is false if the list is not complete.
-func (r *route) connections(ctx context.Context) (ids map[string]bool, ok bool) {
+// connections returns all connections by id. ok is false if the list is not complete.
+func (r *route) connections(ctx context.Context) (all map[string]connection, ok bool) {
 	var answer struct {
 		Connections []connection
 		Total       int
@@ -140,11 +142,11 @@ func (r *route) connections(ctx context.Context) (ids map[string]bool, ok bool) 
 	if err := r.call(ctx, http.MethodGet, fmt.Sprintf("/connections?limit=%d", maxListed), nil, &answer); err != nil {
 		return nil, false
 	}
-	ids = map[string]bool{}
+	all = map[string]connection{}
 	for _, c := range answer.Connections {
-		ids[c.ID] = true
+		all[c.ID] = c
 	}
-	return ids, answer.Total == len(ids)
+	return all, answer.Total == len(all)
 }
 
 // disconnect ends a connection.

@@ -9,8 +9,8 @@ const (
 	// talkSpacing is the time between the events of a stream that is kept from being idle; after talkOften it is ten times as long.
 	talkSpacing = time.Second
 	talkOften   = 60
-	// ageMargin is how much older a stream has to become than one that was cut, so that both cannot have met the same limit.
-	ageMargin = 2 * time.Second
+	// outliving is how much older a stream has to become than one that was cut, so that both cannot have met the same limit.
+	outliving = 2 * time.Second
 )
 
 // talker opens a stream for events that keep it from being idle. It returns nil if there can be none.
@@ -55,6 +55,6 @@ func (r *record) age() time.Duration {
 
 // outlives reports whether a stream becomes older than an age at which another one was cut, and waits for it if it is younger yet.
 func (s *stream) outlives(ctx context.Context, age time.Duration) bool {
-	s.waitUntil(ctx, s.look().asked.Add(age+ageMargin), func(r *record) bool { return !r.ended.IsZero() })
-	return s.look().age() >= age+ageMargin
+	s.waitUntil(ctx, s.look().asked.Add(age+outliving), func(r *record) bool { return !r.ended.IsZero() })
+	return s.look().age() >= age+outliving
 }
