@@ -2,16 +2,13 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 )
 
 const (
-	probes       = 5
-	probeSpacing = 200 * time.Millisecond
+	probes = 5
 	// promptAnswer is how long the hub takes to answer a question if neither it nor this machine is too busy.
 	promptAnswer = 300 * time.Millisecond
 )
@@ -114,21 +111,6 @@ func (e *examination) round(ctx context.Context, round int, streams []*stream, i
 	return verdicts, true
 }
 
-// has returns a condition: an event with the data has come, or none can come any more.
-func has(data string) func(*record) bool {
-	return func(r *record) bool { return !r.cameAt(data).IsZero() || !r.ended.IsZero() }
-}
-
-// cameAt returns when an event with the data came, or the zero time.
-func (r *record) cameAt(data string) time.Time {
-	for _, m := range r.messages {
-		if m.Data == data {
-			return m.at
-		}
-	}
-	return time.Time{}
-}
-
 // attentive reports whether the hub answers at once. If it does, neither it nor this machine is the reason for which a probe is late.
 func (e *examination) attentive(ctx context.Context, id string) bool {
 	asked := time.Now()
@@ -157,22 +139,4 @@ func (e *examination) blame(ctx context.Context, s *stream, id string, first, se
 	case first.void+v.void > probes:
 		e.leaveOut("how long an event takes on %s: not sure, as the hub or this machine is too busy", s.name)
 	}
-}
-
-// lose gives up the internal route because of an error.
-func (e *examination) lose(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	e.route = nil
-	var refused *refusal
-	switch {
-	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
-		e.find("publish-refused", "", "the internal route answers 404: the token is wrong, this host is not allowed, or it is another path")
-	case errors.As(err, &refused):
-		e.find("publish-refused", "", "the internal route answers %v", err)
-	default:
-		e.find("publish-unreachable", "", "the internal route cannot be used: %v", err)
-	}
-	e.leaveOut("what needs probes: none could be published")
 }

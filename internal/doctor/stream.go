@@ -287,6 +287,21 @@ func (s *stream) greeted(ctx context.Context, limit time.Duration) *hello {
 	return s.look().hello()
 }
 
+// has returns a condition: an event with the data has come, or none can come any more.
+func has(data string) func(*record) bool {
+	return func(r *record) bool { return !r.cameAt(data).IsZero() || !r.ended.IsZero() }
+}
+
+// cameAt returns when an event with the data came, or the zero time.
+func (r *record) cameAt(data string) time.Time {
+	for _, m := range r.messages {
+		if m.Data == data {
+			return m.at
+		}
+	}
+	return time.Time{}
+}
+
 // transport returns a new transport, so that no connection is shared. It ignores the environment's proxy, which would be examined as well.
 func transport(insecure bool) *http.Transport {
 	t := &http.Transport{

@@ -6,6 +6,8 @@ import (
 )
 
 const (
+	// probeSpacing is the shortest time between two probes.
+	probeSpacing = 200 * time.Millisecond
 	// slowProbe is how long a probe may take before the next one is sent without it.
 	slowProbe = time.Second
 	// together is the longest time between what was held back and then came at once.

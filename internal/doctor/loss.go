@@ -1,0 +1,25 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+// lose gives up the internal route because of an error.
+func (e *examination) lose(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	e.route = nil
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
+		e.find("publish-refused", "", "the internal route answers 404: the token is wrong, this host is not allowed, or it is another path")
+	case errors.As(err, &refused):
+		e.find("publish-refused", "", "the internal route answers %v", err)
+	default:
+		e.find("publish-unreachable", "", "the internal route cannot be used: %v", err)
+	}
+	e.leaveOut("what needs probes: none could be published")
+}
