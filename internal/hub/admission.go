@@ -18,7 +18,7 @@ type Limits struct {
 
 // Refusal is why a client is not admitted now. It may try again later.
 type Refusal struct {
-	Reason string        // rate, connections, per_user, per_ip, memory, draining or broker
+	Reason string        // rate, connections, per_user, per_ip, memory, patterns, draining or broker
 	Err    error         // the cause, or nil
 	Again  time.Duration // how long the client is to wait at least; 0 if it may come back at once
 	Latest time.Duration // and at most; 0 if that does not matter

@@ -1,7 +1,9 @@
 package hub_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -186,4 +188,60 @@ func TestMatchersFindRepeatedID(t *testing.T) {
 		c.Close(nil)
 		wantList(t, brief(subscribe(t, h, sub).catchUp(h)), want...)
 	}
+}
+
+// heavy is a pattern that takes long.
+type heavy struct{ effort int }
+
+func (*heavy) Match(string) bool { return false }
+func (*heavy) Prefix() string    { return "" }
+func (*heavy) Space() hub.Space  { return asIs{} }
+func (*heavy) Text() string      { return "heavy" }
+func (p *heavy) Effort() int     { return p.effort }
+
+// The patterns that clients bring take a bounded time together. Those of one address leave room for others, and so do clients that leave.
+func TestMatchersLeaveRoom(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	var open []*hub.Conn
+	bring := func(address string, patterns ...hub.Pattern) (*hub.Conn, string) {
+		t.Helper()
+		c, err := h.Subscribe(t.Context(), hub.Subscription{Matchers: &hub.Matchers{Names: []string{"a"}, Patterns: patterns}, Address: address})
+		var refusal *hub.Refusal
+		if errors.As(err, &refusal) {
+			return nil, refusal.Reason
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+		return c, ""
+	}
+	defer func() {
+		for _, c := range open {
+			c.Close(nil)
+		}
+		if n := h.Left(); n != 0 {
+			t.Errorf("%d entries are left", n)
+		}
+	}()
+	refused := func(want bool, address string, patterns ...hub.Pattern) {
+		t.Helper()
+		if _, reason := bring(address, patterns...); reason != map[bool]string{true: "patterns"}[want] {
+			t.Errorf("from %s: refused %q, want %v", address, reason, want)
+		}
+	}
+	shared := &heavy{30_000}
+	refused(false, "1", shared)
+	refused(true, "1", &heavy{30_000})
+	refused(false, "1", shared, &heavy{10_000})
+	refused(false, "1")
+	refused(false, "2", shared, &heavy{40_000})
+	refused(true, "2", &heavy{20_000})
+	refused(false, "3", &heavy{50_000})
+	last, _ := bring("4", &heavy{50_000})
+	refused(true, "5", &heavy{30_000})
+	refused(false, "5", shared)
+	refused(true, "", &heavy{30_000})
+	last.Close(nil)
+	open = slices.DeleteFunc(open, func(c *hub.Conn) bool { return c == last })
+	refused(false, "", &heavy{60_000})
 }

@@ -52,7 +52,9 @@ func (h *Hub) Left() (n int) {
 		n += len(m.names) + len(m.patterns.patterns) + len(m.patterns.spaces) + m.granted
 		s.mu.Unlock()
 	}
-	return n
+	h.repertoire.mu.Lock()
+	defer h.repertoire.mu.Unlock()
+	return n + len(h.repertoire.patterns) + len(h.repertoire.brought) + h.repertoire.effort
 }
 
 // Covering returns which of the patterns in an index cover a topic, as often as the index finds them.

@@ -76,6 +76,7 @@ type common struct {
 
 	admission     admission
 	memory        memory
+	repertoire    repertoire
 	pendingBudget atomic.Int64 // bytes, per connection
 	denials       denials
 	probes        probes
