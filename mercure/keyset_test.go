@@ -84,5 +84,10 @@ func TestKeySetOfAnIssuer(t *testing.T) {
 		if m := c.Next(); m.Type != "sse:rejected" || !strings.Contains(m.Data, "auth") {
 			t.Errorf("subscribing: got %q", m)
 		}
+		for _, use := range []string{"publisher", "subscriber"} {
+			if !s.Logged("mercure issuer " + issuer + " " + use + ": the key set cannot be fetched") {
+				t.Errorf("the log does not name the %s's key set: %s", use, s.Log())
+			}
+		}
 	})
 }

@@ -137,7 +137,7 @@ func checkHTTP(s string) error {
 	return nil
 }
 
-func newJWTVerifier(j *JWT, log *zap.Logger) (*jwtVerifier, error) {
+func newJWTVerifier(option string, j *JWT, log *zap.Logger) (*jwtVerifier, error) {
 	v := &jwtVerifier{
 		from: j.From, issuers: j.Issuers, topics: j.TopicsClaim, user: j.UserClaim,
 		leeway: cmp.Or(time.Duration(j.Leeway), defaultLeeway),
@@ -156,7 +156,7 @@ func newJWTVerifier(j *JWT, log *zap.Logger) (*jwtVerifier, error) {
 	v.rules = secret.Fingerprint(rules)
 	kinds := map[string]bool{}
 	if j.JWKS != "" {
-		v.set = newKeySet(j.JWKS, cmp.Or(time.Duration(j.Refresh), defaultRefresh), log)
+		v.set = newKeySet(option, j.JWKS, cmp.Or(time.Duration(j.Refresh), defaultRefresh), log)
 		for _, kind := range algorithms {
 			kinds[kind] = kind != "a secret"
 		}

@@ -65,7 +65,7 @@ func newTokens(t testing.TB, config JWT) *jwtVerifier {
 	if err := config.Check(); err != nil {
 		t.Fatal(err)
 	}
-	v, err := newJWTVerifier(&config, zap.NewNop())
+	v, err := newJWTVerifier("user jwt", &config, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestJWTConfig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			err := test.config.Check()
 			if err == nil {
-				_, err = newJWTVerifier(&test.config, zap.NewNop())
+				_, err = newJWTVerifier("user jwt", &test.config, zap.NewNop())
 			}
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got %v", err)

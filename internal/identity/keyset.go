@@ -37,6 +37,7 @@ const unnamed = "\x00"
 
 // keySet is a set of public keys behind a URL. It is fetched only when a token needs it.
 type keySet struct {
+	option     string // whose tokens it is for, in log lines
 	url        string
 	refresh    time.Duration
 	client     *http.Client
@@ -59,8 +60,8 @@ type fetchedKeys struct {
 	at      time.Time // when it ended
 }
 
-func newKeySet(url string, refresh time.Duration, log *zap.Logger) *keySet {
-	return &keySet{url: url, refresh: refresh, log: log, client: &http.Client{
+func newKeySet(option, url string, refresh time.Duration, log *zap.Logger) *keySet {
+	return &keySet{option: option, url: url, refresh: refresh, log: log, client: &http.Client{
 		Timeout: keysTimeout,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > maxHops || via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
@@ -185,7 +186,7 @@ func (s *keySet) fetch(began time.Time) {
 		keys.began = began
 		s.keys = keys
 	} else {
-		s.complaints.Log(s.log, zap.WarnLevel, "user jwt: the key set cannot be fetched", zap.String("url", s.url), zap.Error(err))
+		s.complaints.Log(s.log, zap.WarnLevel, s.option+": the key set cannot be fetched", zap.String("url", s.url), zap.Error(err))
 	}
 	close(s.fetching)
 	s.fetching = nil

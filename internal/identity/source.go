@@ -122,7 +122,7 @@ func newSource(user UserSource, log *zap.Logger) (*source, error) {
 	case "ticket":
 		s.verifier = newTicketVerifier(s.Ticket)
 	case "jwt":
-		s.verifier, err = newJWTVerifier(s.JWT, log)
+		s.verifier, err = newJWTVerifier("user jwt", s.JWT, log)
 	case "authorize":
 		s.app = newAuthorizer(s.Authorize)
 		s.verifier = s.app

@@ -16,9 +16,9 @@ import (
 // Tokens verifies JSON Web Tokens whose claims say more than who a user is. It may be used by several goroutines at once.
 type Tokens struct{ v *jwtVerifier }
 
-// NewTokens returns a verifier for tokens that meet settings, which must have passed their check.
-func NewTokens(j *JWT, log *zap.Logger) (*Tokens, error) {
-	v, err := newJWTVerifier(j, log)
+// NewTokens returns a verifier for tokens that meet the settings of an option, which must have passed their check.
+func NewTokens(option string, j *JWT, log *zap.Logger) (*Tokens, error) {
+	v, err := newJWTVerifier(option, j, log)
 	return &Tokens{v}, err
 }
 

@@ -103,12 +103,12 @@ func (k *Key) settings() identity.JWT {
 	return identity.JWT{Keys: []string{k.Key}, Algorithms: []string{k.algorithm()}}
 }
 
-// tokens returns what verifies tokens that the key signs and that meet rules; nil without a key.
-func (k *Key) tokens(rules identity.JWT, log *zap.Logger) (*identity.Tokens, error) {
+// tokens returns what verifies tokens that the key of an option signs and that meet rules; nil without a key.
+func (k *Key) tokens(option string, rules identity.JWT, log *zap.Logger) (*identity.Tokens, error) {
 	if k == nil {
 		return nil, nil
 	}
 	settings := k.settings()
 	settings.Issuers, settings.Audiences, settings.AllowNoExpiry = rules.Issuers, rules.Audiences, rules.AllowNoExpiry
-	return identity.NewTokens(&settings, log)
+	return identity.NewTokens("mercure "+option, &settings, log)
 }

@@ -34,23 +34,24 @@ func NewKeyring(s Settings, log *zap.Logger) (*Keyring, error) {
 	r := &Keyring{issuers: map[string]keys{}, base: s.Base}
 	var err error
 	// Tokens of 0.x may lack all claims but their own.
-	if r.legacy, err = newKeys(s.Publisher, s.Subscriber, identity.JWT{AllowNoExpiry: true}, log); err != nil {
+	if r.legacy, err = newKeys("", "_jwks_url", s.Publisher, s.Subscriber, identity.JWT{AllowNoExpiry: true}, log); err != nil {
 		return nil, err
 	}
 	for _, i := range s.Issuers {
 		rules := identity.JWT{Issuers: []string{i.Issuer}, Audiences: []string{s.Audience}}
-		if r.issuers[i.Issuer], err = newKeys(i.Publisher, i.Subscriber, rules, log); err != nil {
+		if r.issuers[i.Issuer], err = newKeys("issuer "+i.Issuer+" ", "", i.Publisher, i.Subscriber, rules, log); err != nil {
 			return nil, fmt.Errorf("issuer %s: %w", i.Issuer, err)
 		}
 	}
 	return r, nil
 }
 
-func newKeys(publisher, subscriber *Key, rules identity.JWT, log *zap.Logger) (k keys, err error) {
-	if k[ToPublish], err = publisher.tokens(rules, log); err != nil {
+// newKeys returns the keys of two options, whose names have publisher and subscriber between before and after.
+func newKeys(before, after string, publisher, subscriber *Key, rules identity.JWT, log *zap.Logger) (k keys, err error) {
+	if k[ToPublish], err = publisher.tokens(before+"publisher"+after, rules, log); err != nil {
 		return k, fmt.Errorf("the publisher's key: %w", err)
 	}
-	if k[ToSubscribe], err = subscriber.tokens(rules, log); err != nil {
+	if k[ToSubscribe], err = subscriber.tokens(before+"subscriber"+after, rules, log); err != nil {
 		return k, fmt.Errorf("the subscriber's key: %w", err)
 	}
 	return k, nil
