@@ -17,7 +17,7 @@ func (e *endpoint) publish(w http.ResponseWriter, r *http.Request) {
 		e.refuse(w, v, p)
 		return
 	}
-	id, p := e.store(r, g)
+	id, p := e.store(w, r, g)
 	if p != nil {
 		e.refuse(w, v, p)
 		return
@@ -28,12 +28,12 @@ func (e *endpoint) publish(w http.ResponseWriter, r *http.Request) {
 }
 
 // store stores the update of a request, if its publisher may publish to each of its topics, and returns its id.
-func (e *endpoint) store(r *http.Request, g *access.Grant) (id string, p *problem.Problem) {
+func (e *endpoint) store(w http.ResponseWriter, r *http.Request, g *access.Grant) (id string, p *problem.Problem) {
 	theHub, err := e.hub.Get(r.Context())
 	if err != nil {
 		return "", problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err)
 	}
-	record, p := update.Read(r, e.base, theHub.MaxEvent())
+	record, p := update.Read(w, r, e.base, theHub.MaxEvent())
 	if p != nil {
 		return "", p
 	}

@@ -83,9 +83,14 @@ func readParamsBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Pr
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
+	return ReadBody(w, r, maxSubscribeBody, bodyTimeout)
+}
+
+// ReadBody returns a request's body, which must not have more than most bytes, and must have arrived within a time.
+func ReadBody(w http.ResponseWriter, r *http.Request, most int64, within time.Duration) ([]byte, *problem.Problem) {
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // if it is not supported, the server's own timeouts apply
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSubscribeBody))
+	_ = rc.SetReadDeadline(time.Now().Add(within)) // if it is not supported, the server's own timeouts apply
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if err != nil {
 		return nil, problem.OfBody(err)
 	}

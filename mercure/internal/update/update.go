@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/matcher"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
@@ -26,19 +26,23 @@ const (
 	// maxTopicBytes bounds the topics of an update, together.
 	maxTopicBytes = 64 << 10
 
+	// bodyTimeout is how long an update may take to arrive: a page may publish, and must not hold up a goroutine and memory for as long as it
+	// likes.
+	bodyTimeout = time.Minute
+
 	earliest = "earliest" // instead of an id: all that there is
 )
 
 // Read returns the record of the update that a publisher sends to the hub of a base. It reads only what the protocols name, so that a
 // publisher's token reaches no users and no connections.
-func Read(r *http.Request, base *matcher.Base, maxEvent int64) (broker.Record, *problem.Problem) {
+func Read(w http.ResponseWriter, r *http.Request, base *matcher.Base, maxEvent int64) (broker.Record, *problem.Problem) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != formType {
 		return broker.Record{}, problem.New(http.StatusBadRequest, "the Content-Type must be %s", formType)
 	}
 	most := 3*(maxEvent+maxTopicBytes) + 16<<10 // a byte takes up to three in a form
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
-	if err != nil {
-		return broker.Record{}, problem.OfBody(err)
+	body, p := request.ReadBody(w, r, most, bodyTimeout)
+	if p != nil {
+		return broker.Record{}, p
 	}
 	u := update{record: broker.Record{Public: true}, seen: map[string]bool{}}
 	for pair := range strings.SplitSeq(string(body), "&") {

@@ -3,8 +3,10 @@ package update
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/matcher"
@@ -27,7 +29,7 @@ func FuzzRead(f *testing.F) {
 		const most = 100
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		r.Header.Set("Content-Type", formType)
-		record, p := Read(r, base, most)
+		record, p := Read(httptest.NewRecorder(), r, base, most)
 		if p != nil {
 			if p.Status != http.StatusBadRequest && p.Status != http.StatusRequestEntityTooLarge {
 				t.Errorf("got %v", p)
@@ -50,4 +52,38 @@ func FuzzRead(f *testing.F) {
 			t.Error("it is private")
 		}
 	})
+}
+
+// timed is a writer that takes read deadlines, and a body that comes too late for the last of them, if there is one.
+type timed struct {
+	http.ResponseWriter
+	*strings.Reader
+	begun    time.Time
+	deadline time.Time
+}
+
+func (w *timed) SetReadDeadline(d time.Time) error {
+	w.deadline = d
+	return nil
+}
+
+func (w *timed) Read(p []byte) (int, error) {
+	if w.deadline.After(w.begun) && w.deadline.Before(w.begun.Add(2*time.Minute)) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return w.Reader.Read(p)
+}
+
+// An update that comes too slowly is refused.
+func TestSlow(t *testing.T) {
+	base, err := matcher.NewBase("https://hub.example/.well-known/mercure")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &timed{ResponseWriter: httptest.NewRecorder(), Reader: strings.NewReader("topic=a"), begun: time.Now()}
+	r := httptest.NewRequest(http.MethodPost, "/", w)
+	r.Header.Set("Content-Type", formType)
+	if _, p := Read(w, r, base, 100); p == nil || p.Status != http.StatusRequestTimeout {
+		t.Errorf("got %v", p)
+	}
 }
