@@ -3,6 +3,7 @@ package mercure
 import (
 	"go.uber.org/zap"
 
+	"github.com/sse-push/caddy-sse-push/internal/fair"
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/matcher"
 	"github.com/sse-push/caddy-sse-push/internal/pool"
@@ -26,6 +27,8 @@ type endpoint struct {
 	cors  *guard.CORS
 	route route
 	hub   *pool.Ref
+
+	turns *fair.Queue // of subscribers whose matchers are compiled, by their addresses
 
 	log        *zap.Logger
 	complaints problem.Complaints

@@ -8,9 +8,11 @@ package mercure
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sse-push/caddy-sse-push/internal/fair"
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/matcher"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
@@ -122,7 +124,7 @@ func (m *Module) Attach(s subscribe.Site) error {
 	e := &endpoint{
 		path: m.path(), resource: m.ResourceIdentifier, metadataURL: m.origin() + wellKnown + m.path(), base: m.base, keys: m.keys,
 		anonymous: m.Anonymous, cookieName: m.CookieName, publishOrigins: m.PublishOrigins,
-		hub: s.Hub, log: s.Log,
+		hub: s.Hub, turns: fair.New(max(1, runtime.GOMAXPROCS(0)/2), maxTurns), log: s.Log,
 	}
 	for _, i := range m.Issuers {
 		if i.AuthorizationServer {

@@ -16,12 +16,6 @@ import (
 	"github.com/sse-push/caddy-sse-push/mercure/internal/access"
 )
 
-// maxMatchers is how many topic matchers a subscriber may have.
-const maxMatchers = 1000
-
-// maxMatcherBytes is how many bytes the matchers of a subscriber may have together.
-const maxMatcherBytes = 64 << 10
-
 // subscribe holds the stream of a subscriber.
 func (e *endpoint) subscribe(w http.ResponseWriter, r *http.Request) {
 	if conn, timing := e.admit(w, r); conn != nil {
@@ -37,7 +31,7 @@ func (e *endpoint) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *st
 		e.route.Reject(w, r, err)
 		return nil, nil
 	}
-	a, p := e.ask(w, r)
+	a, p := e.ask(w, r, sub.Address)
 	switch {
 	case p != nil && p.Again != "":
 		e.route.Reject(w, r, subscribe.Temporary(p))
@@ -70,8 +64,9 @@ type asked struct {
 	grant       *access.Grant // nil for a client without a token
 }
 
-// ask reads and checks what a subscriber asks for, and its token. The token comes before the matchers, which take long to compile.
-func (e *endpoint) ask(w http.ResponseWriter, r *http.Request) (a asked, p *problem.Problem) {
+// ask reads and checks what a subscriber of an address asks for, and its token. The token comes before the matchers, which take long to
+// compile.
+func (e *endpoint) ask(w http.ResponseWriter, r *http.Request, address string) (a asked, p *problem.Problem) {
 	a.version = e.keys.Newest()
 	params, p := request.Params(w, r)
 	if p != nil {
@@ -86,21 +81,28 @@ func (e *endpoint) ask(w http.ResponseWriter, r *http.Request) (a asked, p *prob
 	if ids := subscribe.LastEventIDs(r.Header, params); len(ids) > 0 {
 		a.lastEventID = ids[0]
 	}
-	a.topics, p = e.askedTopics(a.version, params)
+	a.topics, p = e.inTurn(r.Context(), address, func() (*matcher.Set, *problem.Problem) { return e.askedTopics(a, params) })
 	return a, p
 }
 
 // matchParams are the parameters of version 1.0 that hold topic matchers, with their types.
 var matchParams = []struct{ name, kind string }{{"match", "exact"}, {"match_exact", "exact"}, {"match_urlpattern", "urlpattern"}}
 
+// isMatchParam reports whether the name of a parameter is one that version 1.0 keeps for matchers: it begins with match, in either case. So
+// a name that is misspelled is refused, and not left out in silence.
+func isMatchParam(name string) bool {
+	const begin = "match"
+	return len(name) >= len(begin) && strings.EqualFold(name[:len(begin)], begin)
+}
+
 // askedVersion returns the version that a subscriber speaks: 0.x knows the parameter topic, 1.0 those that begin with match.
 func (e *endpoint) askedVersion(params url.Values) (access.Version, *problem.Problem) {
 	legacy, modern := params.Has("topic"), false
 	for name := range params {
-		if strings.HasPrefix(name, "match") {
+		if isMatchParam(name) {
 			modern = true
 			if !slices.ContainsFunc(matchParams, func(known struct{ name, kind string }) bool { return known.name == name }) {
-				return e.keys.Newest(), e.invalidRequest("of the parameters that begin with match, the hub knows match, match_exact and match_urlpattern")
+				return e.keys.Newest(), e.invalidRequest("of the parameters that begin with match, in either case, the hub knows match, match_exact and match_urlpattern")
 			}
 		}
 	}
@@ -119,53 +121,6 @@ func (e *endpoint) askedVersion(params url.Values) (access.Version, *problem.Pro
 		return e.keys.Newest(), e.invalidRequest("the hub does not speak this version of the protocol")
 	}
 	return v, nil
-}
-
-// askedTopics returns the matchers of a subscriber.
-func (e *endpoint) askedTopics(v access.Version, params url.Values) (*matcher.Set, *problem.Problem) {
-	var all []matcher.Matcher
-	size := 0
-	add := func(name string, compile func(text string) (matcher.Matcher, error)) *problem.Problem {
-		if len(all)+len(params[name]) > maxMatchers {
-			return e.invalidRequest("a subscriber may have at most 1000 topic matchers")
-		}
-		for _, text := range params[name] {
-			if size += len(text); size > maxMatcherBytes {
-				return e.invalidRequest("topic matchers must not have more than 64 KiB together")
-			}
-			one, err := compile(text)
-			if err != nil {
-				return e.invalidRequest(name + " " + err.Error())
-			}
-			all = append(all, one)
-		}
-		return nil
-	}
-	if v == access.V0 {
-		if p := add("topic", matcher.Selector); p != nil {
-			return nil, p
-		}
-		return matcher.NewSet(all...), nil
-	}
-	for _, param := range matchParams {
-		if p := add(param.name, func(text string) (matcher.Matcher, error) { return e.base.Matcher(param.kind, text) }); p != nil {
-			return nil, p
-		}
-	}
-	return matcher.NewSet(all...), nil
-}
-
-// matchers returns what the hub is to match for a subscriber.
-func (a *asked) matchers() *hub.Matchers {
-	found := &hub.Matchers{Names: a.topics.Names(), Size: int64(a.grant.Size())}
-	for _, p := range a.topics.Patterns() {
-		found.Patterns = append(found.Patterns, p)
-		found.Size += int64(p.Size())
-	}
-	if a.grant.Subscribes() {
-		found.Granted = a.grant
-	}
-	return found
 }
 
 // tellResumed sets the headers that say what comes before the first event of a stream: the event whose id was asked for, or nothing

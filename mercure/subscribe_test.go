@@ -147,6 +147,11 @@ func TestSubscribeRefused(t *testing.T) {
 		{"both versions", params("topic", "a", "match", "a"), 400},
 		{"an unknown type", params("match", "a", "match_regexp", "a"), 400},
 		{"an unknown type alone", params("match_", "a"), 400},
+		{"another case", params("match", "a", "Match", "b"), 400},
+		{"another case alone", params("MATCH_EXACT", "a"), 400},
+		{"another case beside topic", params("topic", "a", "mAtchmaker", "b"), 400},
+		{"as PHP writes a list", params("match[]", "a"), 400},
+		{"another case of topic alone", params("Topic", "a"), 400},
 		{"an empty topic", params("topic", ""), 400},
 		{"an empty matcher", params("match", ""), 400},
 		{"not UTF-8", hub + "?topic=%ff", 400},
@@ -171,6 +176,37 @@ func TestSubscribeRefused(t *testing.T) {
 	}
 	if a := send(t, s, http.MethodHead, params("match", "a"), ""); a.status != http.StatusOK || a.kind != "text/event-stream" {
 		t.Errorf("HEAD: %+v", a)
+	}
+}
+
+// A client without a token may have as many names as others, but fewer patterns.
+func TestFewPatternsWithoutToken(t *testing.T) {
+	s := serve(t, "anonymous")
+	patterns := func(name, form string, n int) string {
+		var pairs []string
+		for i := range n {
+			pairs = append(pairs, name, fmt.Sprintf(form, i))
+		}
+		return params(pairs...)
+	}
+	const urls, templates = "https://x/%d/:a", "https://x/%d/{a}"
+	bearer := func(token string) []string { return []string{"Authorization", "Bearer " + token} }
+	modern, legacy := bearer(accessToken(subscriber, "subscribe", "a")), bearer(legacyToken(legacySubscriber, "subscribe", "a"))
+	for _, c := range []struct {
+		target  string
+		headers []string
+		status  int
+	}{
+		{patterns("match_urlpattern", urls, 100), nil, 200},
+		{patterns("match_urlpattern", urls, 101), nil, 400},
+		{patterns("match_urlpattern", urls, 101), modern, 200},
+		{patterns("topic", templates, 100), nil, 200},
+		{patterns("topic", templates, 101), nil, 400},
+		{patterns("topic", templates, 101), legacy, 200},
+	} {
+		if a := send(t, s, http.MethodHead, c.target, "", c.headers...); a.status != c.status {
+			t.Errorf("%.60s with %d headers: status %d", c.target, len(c.headers), a.status)
+		}
 	}
 }
 
