@@ -30,6 +30,8 @@ need hitch hitch
 need stunnel4 stunnel stunnel4
 need redis-server redis-server
 need nats-server nats-server
+need mariadb-server mariadbd # for WordPress
+need zip zip
 need chromium chromium
 need firefox-esr firefox-esr
 need webkit2gtk-driver WebKitWebDriver
@@ -43,6 +45,7 @@ for extension in curl redis; do
 	if ! command -v php >/dev/null 2>&1 || ! php -m | grep -qx $extension; then missing="$missing php-$extension"; fi
 done
 if [ ! -e /usr/share/php/Symfony/Component/Mercure/autoload.php ]; then missing="$missing php-symfony-mercure"; fi
+if [ ! -e /usr/share/wordpress/wp-load.php ]; then missing="$missing wordpress php-mysql"; fi
 if [ ! -e /usr/share/php/Illuminate/Foundation/Application.php ]; then missing="$missing php-laravel-framework"; fi
 for module in openssl deflate; do
 	if [ ! -e /usr/lib/lighttpd/mod_$module.so ]; then missing="$missing lighttpd-mod-$module"; fi
