@@ -41,7 +41,7 @@ var knowledge = map[string]entry{
 	"cached":     {Fault, "A page gets an old stream of another user, with that user's events. It ends at once, so the page reconnects for ever.", nil},
 	"cacheable":  {Warning, "A cache on the way may store the stream and give it to other users.", nil},
 	"idle-cut": {Fault, "A quiet page loses its connection again and again. What comes in between is late or lost.", []front.Line{
-		front.Say("heartbeat 15s, shorter than any of these").At(pushHub),
+		front.Say("heartbeat 15s: shorter than the silence after which the stream is cut").At(pushHub),
 	}},
 	"cut": {Fault, "The page reconnects again and again; each time costs a round trip, and what needs a long connection never gets one.", []front.Line{
 		front.Say("PHP: max_execution_time, request_terminate_timeout").At(app),
@@ -77,7 +77,7 @@ var knowledge = map[string]entry{
 	}},
 	"certificate": {Fault, "Browsers refuse the connection.", nil},
 	"rejected": {Warning, "Pages are told to come back later.", []front.Line{
-		front.Say("connections: limits { connections }; broker: is it up?; draining: is Caddy stopping?").At(pushHub),
+		front.Say("connections: limits with connections; broker: is it up?; draining: is Caddy stopping?").At(pushHub),
 		front.Say("sources, sources_per_client: max and per_client of source; source: the app has not answered with a stream").At(pushHub),
 	}},
 	"sources-failing": {Warning, "Pages that listen to these streams hear nothing new.", []front.Line{
@@ -88,10 +88,12 @@ var knowledge = map[string]entry{
 		front.Say("or open the URL with ?last_event_id=…").At(page),
 	}},
 	"resume-gap": {Fault, "A page that reconnects has to load everything anew.", []front.Line{
-		front.Say("history { events 10000; age 1h }; with several nodes: broker redis, nats or file").At(pushHub),
+		front.Paste(pushHub, "history {\n\tevents 10000\n\tage 1h\n}", "").At(pushHub),
+		front.Say("with several nodes: broker redis, nats or file").At(pushHub),
 	}},
 	"resume-lost": {Fault, "Events that are published while a page reconnects are lost.", []front.Line{
-		front.Say("history { events 10000; age 1h }; is the internal route that of the same hub?").At(pushHub),
+		front.Paste(pushHub, "history {\n\tevents 10000\n\tage 1h\n}", "").At(pushHub),
+		front.Say("is the internal route that of the same hub?").At(pushHub),
 	}},
 	"no-ids": {Warning, "Events that are published while a page reconnects are lost: there is no id to go on from.", []front.Line{
 		front.Say("publish through sse_push, which gives each event an id").At(app),
@@ -104,7 +106,8 @@ var knowledge = map[string]entry{
 	}},
 	"own-stream": {Warning, "An app holds the stream by itself. If it has a worker for each request, each open tab takes one.", nil},
 	"publish-refused": {Fault, "If the app sends the same, no event is published at all.", []front.Line{
-		front.Say("internal /_sse { token {env.SSE_PUSH_TOKEN} }, or allow this host; the log says who was refused").At(pushHub),
+		front.Paste(pushHub, "internal /_sse {\n\ttoken {env.SSE_PUSH_TOKEN}\n}", "").At(pushHub),
+		front.Say("or, in internal, allow this host; the log says which caller was refused").At(pushHub),
 	}},
 	"publish-unreachable": {Fault, "If the app asks the same URL, no event is published at all.", []front.Line{
 		front.Say("is Caddy running, and the address that of the site with internal?").At(pushHub),

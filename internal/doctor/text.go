@@ -107,7 +107,8 @@ func (p *printer) finding(f Finding, seen []string) {
 		p.wrap(lead, "           ", text)
 		lead = "         "
 		for line := range strings.Lines(m.Paste) {
-			p.wrap("             ", "             ", line) // on lines of its own, so that it can be copied
+			indent := strings.Repeat("  ", len(line)-len(strings.TrimLeft(line, "\t")))
+			p.wrap("             "+indent, "             "+indent, line) // on lines of its own, so that it can be copied
 		}
 		if removed := m.Removed(); m.Paste != "" && removed != "" {
 			p.wrap("           ", "           ", "and "+removed)

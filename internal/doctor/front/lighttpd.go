@@ -3,7 +3,7 @@ package front
 import "strings"
 
 // streaming has lighttpd pass an answer on as it comes. By default it collects all of it first.
-var streaming = paste("config", "server.stream-response-body = 1", "server.stream-response-body")
+var streaming = Paste("config", "server.stream-response-body = 1", "server.stream-response-body")
 
 var lighttpd = &Front{
 	Name:  "lighttpd",
@@ -17,10 +17,10 @@ var lighttpd = &Front{
 		"delayed":      {streaming, Say("no connection.kbytes-per-second")},
 		"no-heartbeat": {streaming},
 		"ghost":        {streaming, Say("over HTTP/1.1 it notices at the next heartbeat after a client has left")},
-		"compressed":   {paste("config", `deflate.mimetypes = ("text/html", "text/css", "application/javascript")`, "deflate.mimetypes")},
+		"compressed":   {Paste("config", `deflate.mimetypes = ("text/html", "text/css", "application/javascript")`, "deflate.mimetypes")},
 		"cached":       {Say("it does not cache: look at what is behind it")},
 		"cacheable":    {Say("no setenv.set-response-header of Cache-Control for the path")},
-		"idle-cut":     {paste("config", "server.max-write-idle = 3600", "server.max-write-idle")},
+		"idle-cut":     {Paste("config", "server.max-write-idle = 3600", "server.max-write-idle")},
 		"cut":          {Say("it has no limit of a whole answer: look at server.max-write-idle, at reloads and at the error log")},
 		"content-length": {
 			streaming,
@@ -34,7 +34,7 @@ var lighttpd = &Front{
 		},
 		"unreachable":   {Say("server.bind and server.port; is it running?")},
 		"certificate":   {Say("ssl.pemfile with the whole chain, for this name")},
-		"h1-only":       {paste("config", `server.feature-flags += ("server.h2proto" => "enable")`, "")},
+		"h1-only":       {Paste("config", `server.feature-flags += ("server.h2proto" => "enable")`, "")},
 		"resume-header": {Say("no setenv.set-request-header of Last-Event-ID")},
 		"resume-gap":    {Say(`without a shared broker: proxy.balance = "sticky"`)},
 		"cors-refused":  {Say("no setenv.set-response-header of Access-Control-Allow-Origin")},

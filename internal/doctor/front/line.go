@@ -14,8 +14,8 @@ type Line struct {
 // Say returns what a reader has to do by judgement.
 func Say(text string) Line { return Line{Line: text} }
 
-// paste returns a text that is pasted in a block, or lines that are removed from it, or both.
-func paste(block, text, remove string) Line { return Line{Block: block, Paste: text, Remove: remove} }
+// Paste returns a text that is pasted in a block, or lines that are removed from it, or both.
+func Paste(block, text, remove string) Line { return Line{Block: block, Paste: text, Remove: remove} }
 
 // At returns the line as one of a place.
 func (l Line) At(place string) Line {

@@ -17,12 +17,12 @@ var trafficServer = &Front{
 		"cached":     {Say("cache.config: dest_host=example.com prefix=/events action=never-cache")},
 		"cacheable":  {Say("header_rewrite: set-header Cache-Control \"no-store, no-transform\"")},
 		"idle-cut": {
-			paste(records, "CONFIG proxy.config.http.transaction_no_activity_timeout_in INT 120", "CONFIG proxy.config.http.transaction_no_activity_timeout_in"),
-			paste(records, "CONFIG proxy.config.http.transaction_no_activity_timeout_out INT 120", "CONFIG proxy.config.http.transaction_no_activity_timeout_out"),
+			Paste(records, "CONFIG proxy.config.http.transaction_no_activity_timeout_in INT 120", "CONFIG proxy.config.http.transaction_no_activity_timeout_in"),
+			Paste(records, "CONFIG proxy.config.http.transaction_no_activity_timeout_out INT 120", "CONFIG proxy.config.http.transaction_no_activity_timeout_out"),
 		},
 		"cut": {
-			paste(records, "CONFIG proxy.config.http.transaction_active_timeout_in INT 0", "CONFIG proxy.config.http.transaction_active_timeout_in"),
-			paste(records, "CONFIG proxy.config.http.transaction_active_timeout_out INT 0", "CONFIG proxy.config.http.transaction_active_timeout_out"),
+			Paste(records, "CONFIG proxy.config.http.transaction_active_timeout_in INT 0", "CONFIG proxy.config.http.transaction_active_timeout_in"),
+			Paste(records, "CONFIG proxy.config.http.transaction_active_timeout_out INT 0", "CONFIG proxy.config.http.transaction_active_timeout_out"),
 		},
 		"no-heartbeat":   {Say("it passes heartbeats on at once: look at what is behind it")},
 		"ghost":          {Say("over HTTP/2 it notices at once; over HTTP/1.1 at the second heartbeat after a client has left")},
