@@ -1,11 +1,12 @@
 # make run    builds Caddy with the module and serves the demo at http://localhost:8080/
 # make test   installs what the tests need, then runs every check and test
+# make wild   tries all that real proxies do to a stream (make test has a short form of it)
 # make bench  measures the floor, this project, nchan, Mercure's hub and Centrifugo, and writes bench/RESULTS.md (an hour)
 # make lint   vet, gofmt and staticcheck
 
 GO ?= go
 
-.PHONY: run test race beside static e2e clients bench lint vet deps build
+.PHONY: run test wild race beside static e2e clients bench lint vet deps build
 
 build:
 	$(GO) build -o caddy ./cmd/caddy
@@ -38,6 +39,10 @@ clients:
 	cd bench && $(GO) test -vet=all ./...
 	php clients/php/tests/run.php
 	cd clients/js && node --test
+
+# Tests there mostly wait.
+wild: deps
+	cd test && SSE_PUSH_WILD=1 $(GO) test -count=1 -timeout 60m -parallel 8 ./wild
 
 bench:
 	cd bench && $(GO) run . -write

@@ -42,8 +42,18 @@ var kinds = map[string]kind{
 // Fronts returns the names of all fronts.
 func Fronts() []string { return slices.Sorted(maps.Keys(kinds)) }
 
+// UsualLines returns the lines that a front has at a place if a test says nothing.
+func UsualLines(t testing.TB, name, place string) string {
+	t.Helper()
+	lines, ok := kinds[name].places[place]
+	if !ok {
+		t.Fatalf("%s has no place %q, only %q", name, place, slices.Sorted(maps.Keys(kinds[name].places)))
+	}
+	return lines
+}
+
 // StartFront starts a front that passes /events on to a hub, a host and port, and returns once it answers. In lines, hub:8080
-// stands for the hub, and $DIR for a folder of the front's own.
+// stands for the hub, inner:8080 for the inner one of two fronts, and $DIR for a folder of the front's own.
 func StartFront(t testing.TB, name, hub string, lines Lines) *Front {
 	t.Helper()
 	k, ok := kinds[name]
@@ -68,20 +78,18 @@ func StartFront(t testing.TB, name, hub string, lines Lines) *Front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("hub:8080", hub, "$HUBHOST", host, "$HUBPORT", port, "$DIR", dir, "$PORT", plain, "$TLSPORT", secure, "$INNER", inner,
+	fill := strings.NewReplacer("hub:8080", hub, "$HUBHOST", host, "$HUBPORT", port, "$DIR", dir, "$PORT", plain, "$TLSPORT", secure,
+		"inner:8080", "127.0.0.1:"+inner,
 		"$CERT", certFile, "$KEY", keyFile)
 	text := func(template string) string { return fill.Replace(k.at(t, template, lines)) }
 	for file, template := range k.files {
 		WriteFile(t, dir, file, text(template))
 	}
 	for place := range lines {
-		if _, ok := k.places[place]; !ok {
-			t.Fatalf("%s has no place %q, only %q", name, place, slices.Sorted(maps.Keys(k.places)))
-		}
+		UsualLines(t, name, place) // there is such a place
 	}
 	var args []string
 	for _, arg := range k.args {
-		// A place among the arguments may be empty, or hold several.
 		args = append(args, strings.Fields(text(arg))...)
 	}
 	program := ""
@@ -129,7 +137,7 @@ func (f *Front) URLs() []string {
 // answers reports whether something answers a request, with whatever status.
 func answers(url string) bool {
 	transport := &http.Transport{
-		DisableKeepAlives: true, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
 	defer transport.CloseIdleConnections()
 	client := http.Client{Timeout: 5 * time.Second, Transport: transport,

@@ -42,8 +42,7 @@ $[server]
 `},
 	places: Lines{
 		"server": "",
-		"host":   "ProxyPass /events http://hub:8080/events\n$[lines]",
-		"lines":  "",
+		"host":   "ProxyPass /events http://hub:8080/events",
 	},
 	cleartext: true, encrypted: true,
 }

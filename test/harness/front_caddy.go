@@ -12,9 +12,6 @@ var caddyFront = kind{
 }
 (events) {
 	$[site]
-	reverse_proxy /events hub:8080 {
-		$[reverse_proxy]
-	}
 }
 http://localhost:$PORT {
 	import events
@@ -24,7 +21,13 @@ https://localhost:$TLSPORT {
 	import events
 }
 `},
-	places:    Lines{"global": "", "site": "", "reverse_proxy": ""},
+	places: Lines{
+		"global": "",
+		"site": `reverse_proxy /events hub:8080 {
+		$[reverse_proxy]
+	}`,
+		"reverse_proxy": "",
+	},
 	env:       []string{"XDG_DATA_HOME=$DIR", "XDG_CONFIG_HOME=$DIR"},
 	cleartext: true, encrypted: true,
 }

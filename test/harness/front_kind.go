@@ -6,7 +6,7 @@ import (
 )
 
 // Lines are lines of a front's configuration by the place where they stand, such as "location" of nginx. A place that is not
-// among them holds what Fronts says.
+// among them holds its usual lines.
 type Lines map[string]string
 
 // kind is what is known of a front.
@@ -14,7 +14,7 @@ type kind struct {
 	program []string          // its names
 	args    []string          // with which it stays in the foreground, logs to stderr and touches nothing outside of $DIR
 	files   map[string]string // of $DIR, with $[place]
-	places  Lines             // what stands there by itself
+	places  Lines             // their usual lines
 	env     []string
 	asked   bool // to end, by SIGTERM: killed, it would leave something outside of $DIR
 

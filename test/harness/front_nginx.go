@@ -34,7 +34,7 @@ var nginxTwice = kind{
 	places: Lines{
 		"http": nginxServer + `
 	server {
-		listen 127.0.0.1:$INNER;
+		listen inner:8080;
 		location /events {
 			proxy_pass http://hub:8080;
 			$[inner location]
@@ -42,7 +42,7 @@ var nginxTwice = kind{
 	}`,
 		"shared": "",
 		"server": `location /events {
-			proxy_pass http://127.0.0.1:$INNER;
+			proxy_pass http://inner:8080;
 			$[location]
 		}`,
 		"location":       "",

@@ -1,63 +1,178 @@
 package wild_test
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
-const token = "s3cret"
-
-// startHub starts Caddy with a hub at /events, which answers to every name, and returns its address and its internal route.
-func startHub(t *testing.T, options ...string) (address string, route harness.Route) {
-	t.Helper()
-	address = "127.0.0.1:" + harness.Port(t)
-	_, port, _ := strings.Cut(address, ":")
-	harness.StartCaddy(t, fmt.Sprintf(`{
-	default_bind 127.0.0.1
-	servers {
-		protocols h1 h2c
-	}
+// row is a front with a configuration, and what the doctor should say.
+type row struct {
+	front, name string
+	lines       harness.Lines // in place of the usual ones
+	page        []string      // places where it has what docs/fronts.md says
+	cleartext   bool          // though it has TLS
+	heartbeat   string        // of the hub; quick if empty
+	idle        string        // how long streams are left idle; 2500ms if empty
+	code        string        // of the fault; healthy if empty
+	also        []string      // what is right to say as well
+	mended      bool          // the doctor's own mend is pasted, and heals it
+	short       bool          // in the short form
 }
-http://:%s {
-	sse_push /events {
-		user query userId
-		%s
-		internal /_sse {
-			token %s
+
+// Behind each front as its package comes, as docs/fronts.md sets it up and as it is set up wrongly, the doctor names the fault and no
+// other, and what it says to paste heals it.
+func TestFronts(t *testing.T) {
+	hubs := startHubs(t, quick, silent, oldHub)
+	snippets := page(t)
+	used := map[snippet]bool{}
+	for _, r := range rows {
+		for _, place := range r.page {
+			used[snippet{r.front, place}] = true
 		}
-	}
-}`, port, strings.Join(options, "\n\t\t"), token))
-	return address, harness.Route{URL: "http://" + address + "/_sse", Token: token}
-}
-
-// An event that is here while its stream is open has come through at once.
-func TestFrontsPassEventsAtOnce(t *testing.T) {
-	hub, route := startHub(t)
-	for _, name := range harness.Fronts() {
-		t.Run(name, func(t *testing.T) {
+		if !r.short && !all() {
+			continue
+		}
+		t.Run(r.front+"/"+r.name, func(t *testing.T) {
 			t.Parallel()
-			front := harness.StartFront(t, name, hub, right[name])
-			for i, url := range front.URLs() {
-				user := fmt.Sprintf("%s.%d", strings.ReplaceAll(name, " ", ""), i)
-				stream := harness.Open(t, url+"/events?userId="+user, "Accept-Encoding", "gzip")
-				stream.Connected()
-				for _, data := range []string{"one", "two", "three"} {
-					route.Publish(t, harness.Event{"user": user, "data": data})
-					stream.Expect(data)
+			lines := harness.Lines{}
+			for place, text := range r.lines {
+				lines[place] = text
+			}
+			for _, place := range r.page {
+				text := snippets[snippet{r.front, place}]
+				if text == "" {
+					t.Fatalf("docs/fronts.md has no snippet of %s: %s", r.front, place)
 				}
-				if got := stream.Header().Get("Content-Encoding"); got != "" {
-					t.Errorf("the stream has Content-Encoding %q", got)
-				}
+				lines[place] = text
+			}
+			found, text := r.ask(t, hubs, lines)
+			if others := r.others(found); len(others) > 0 {
+				t.Errorf("found %q, want %q:\n%s", others, r.code, text)
+			}
+			if r.code == "" {
+				return
+			}
+			i := slices.IndexFunc(found.Findings, func(f finding) bool { return f.Code == r.code })
+			if i < 0 {
+				t.Fatalf("%s is not found:\n%s", r.code, text)
+			}
+			if found.Findings[i].Where == "at the hub itself" {
+				t.Errorf("%s is said to be the hub's", r.code)
+			}
+			if !r.mended {
+				return
+			}
+			healed, text := r.ask(t, hubs, r.mend(t, lines, found.Findings[i].Mend))
+			others := r.others(healed)
+			if len(others) > 0 || slices.ContainsFunc(healed.Findings, func(f finding) bool { return f.Code == r.code }) {
+				t.Errorf("with the mend of %s pasted, it or %q is found:\n%s", r.code, others, text)
 			}
 		})
 	}
+	for at := range snippets {
+		if !used[at] {
+			t.Errorf("no row has the snippet %v of docs/fronts.md", at)
+		}
+	}
+	for _, front := range harness.Fronts() {
+		for _, fault := range []bool{false, true} {
+			if !slices.ContainsFunc(rows, func(r row) bool { return r.front == front && r.short && (r.code != "") == fault }) {
+				t.Errorf("the short form has no row of %s with a fault: %v", front, fault)
+			}
+		}
+	}
 }
 
-// right is what makes a front that would not pass events at once do so.
-var right = map[string]harness.Lines{
-	"lighttpd":    {"config": "server.stream-response-body = 1"},
-	"nginx twice": {"inner location": "proxy_pass_header X-Accel-Buffering;"},
+// others returns the codes that a report of the row should not have. Notes do no harm.
+func (r row) others(found report) (codes []string) {
+	for _, f := range found.Findings {
+		if f.Code != r.code && f.Severity != "note" && !slices.Contains(r.also, f.Code) {
+			codes = append(codes, f.Code)
+		}
+	}
+	return codes
+}
+
+// ask starts the front with these lines, and asks the doctor about it.
+func (r row) ask(t *testing.T, hubs map[string]hub, lines harness.Lines) (report, string) {
+	t.Helper()
+	heartbeat, idle := cmp.Or(r.heartbeat, quick), cmp.Or(r.idle, "2500ms")
+	front := harness.StartFront(t, r.front, hubs[heartbeat].address, lines)
+	url := front.HTTPS
+	if url == "" || r.cleartext {
+		url = front.HTTP
+	}
+	user := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '-'
+	}, strings.ToLower(r.front+r.name))
+	return examine(t, url+"/events?userId="+user, "--origin-url", "http://"+hubs[heartbeat].address,
+		"--publish", hubs[heartbeat].route.URL, "--token", token, "--idle", idle, "--insecure")
+}
+
+// mend returns the lines with the doctor's mends pasted.
+func (r row) mend(t *testing.T, lines harness.Lines, mends []mend) harness.Lines {
+	t.Helper()
+	name, _, _ := strings.Cut(r.front, " twice")
+	mended := harness.Lines{}
+	for place, text := range lines {
+		mended[place] = text
+	}
+	pasted := false
+	for _, m := range mends {
+		if m.In != name || m.At == "" {
+			continue
+		}
+		text, ok := mended[m.At]
+		if !ok {
+			text = harness.UsualLines(t, r.front, m.At)
+		}
+		mended[m.At] = m.paste(text)
+		pasted = true
+	}
+	if !pasted {
+		t.Fatalf("the doctor has nothing to paste into %s: %+v", name, mends)
+	}
+	return mended
+}
+
+// paste takes what Remove says out of lines, and adds Paste.
+func (m mend) paste(text string) string {
+	var kept []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if m.Remove == "" || !strings.HasPrefix(strings.TrimSpace(line), m.Remove) {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(append(kept, m.Paste), "\n")
+}
+
+// A network that delays each chunk by another time is no fault.
+func TestJitterIsNoFault(t *testing.T) {
+	hubs := startHubs(t, quick)
+	h := hubs[quick]
+	relay := harness.StartJitter(t, h.address, 50*time.Millisecond, 350*time.Millisecond)
+	runs := 1
+	if all() {
+		runs = 10
+	}
+	for i := range runs {
+		t.Run(fmt.Sprint(i+1), func(t *testing.T) {
+			t.Parallel()
+			found, text := examine(t, fmt.Sprintf("http://%s/events?userId=jitter%d", relay, i), "--origin-url", "http://"+h.address,
+				"--publish", h.route.URL, "--token", token, "--idle", "2500ms")
+			if !found.Healthy {
+				t.Errorf("not healthy:\n%s", text)
+			}
+		})
+	}
 }
