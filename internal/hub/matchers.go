@@ -27,6 +27,13 @@ type Matchers struct {
 	opened bool   // and whether it was open
 }
 
+func (m *Matchers) patterns() []Pattern {
+	if m == nil {
+		return nil
+	}
+	return m.Patterns
+}
+
 // Pattern matches topics. Equal patterns are one comparable value, so that what many connections listen to is looked at once. Its
 // methods may be called by several goroutines at once.
 type Pattern interface {

@@ -21,49 +21,58 @@ type repeated struct {
 // that.
 const maxEffort = 200_000
 
-// enter adds the patterns of a connection, or returns a *Refusal. Patterns that other connections have cost nothing more.
-func (r *repertoire) enter(m *Matchers, address uint64) error {
-	if m == nil || len(m.Patterns) == 0 {
-		return nil
+// enter adds the patterns of a connection, and reports whether there is room. Patterns that other connections have cost nothing more.
+func (r *repertoire) enter(patterns []Pattern, address uint64) bool {
+	if len(patterns) == 0 {
+		return true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	more := 0
-	for _, p := range m.Patterns {
+	for _, p := range patterns {
 		if r.patterns[p] == nil {
 			more += p.Effort()
 		}
 	}
 	if more > 0 && (r.effort+more > maxEffort || address != 0 && r.brought[address]+more > maxEffort/4) {
-		return &Refusal{Reason: "patterns"}
+		return false
 	}
 	if r.patterns == nil {
 		r.patterns, r.brought = map[Pattern]*repeated{}, map[uint64]int{}
 	}
-	for _, p := range m.Patterns {
+	for _, p := range patterns {
 		if r.patterns[p] == nil {
 			r.patterns[p] = &repeated{address: address}
-			r.effort += p.Effort()
-			count(r.brought, address, p.Effort())
+			r.add(address, p.Effort())
 		}
 		r.patterns[p].connections++
 	}
-	return nil
+	return true
 }
 
 // exit undoes enter.
-func (r *repertoire) exit(m *Matchers) {
-	if m == nil || len(m.Patterns) == 0 {
+func (r *repertoire) exit(patterns []Pattern) {
+	if len(patterns) == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range m.Patterns {
+	for _, p := range patterns {
 		held := r.patterns[p]
 		if held.connections--; held.connections == 0 {
 			delete(r.patterns, p)
-			r.effort -= p.Effort()
-			count(r.brought, held.address, -p.Effort())
+			r.add(held.address, -p.Effort())
 		}
+	}
+}
+
+// add counts the effort of a pattern that an address has brought. The caller holds mu.
+func (r *repertoire) add(address uint64, effort int) {
+	r.effort += effort
+	if address == 0 { // it does not count
+		return
+	}
+	if r.brought[address] += effort; r.brought[address] == 0 {
+		delete(r.brought, address)
 	}
 }

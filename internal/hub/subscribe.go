@@ -64,13 +64,13 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		return nil, &Refusal{Reason: "memory"}
 	}
 	address := h.admission.key(sub.Address)
-	if err := h.repertoire.enter(sub.Matchers, address); err != nil {
+	if !h.repertoire.enter(sub.Matchers.patterns(), address) {
 		h.memory.kept.Add(-kept)
-		return nil, err
+		return nil, &Refusal{Reason: "patterns"}
 	}
 	if err := h.admission.enter(sub.User, address); err != nil {
 		h.memory.kept.Add(-kept)
-		h.repertoire.exit(sub.Matchers)
+		h.repertoire.exit(sub.Matchers.patterns())
 		if r := new(Refusal); errors.As(err, &r) && r.Reason == "per_user" {
 			return nil, h.Crowded(r.Reason, sub.User)
 		}
@@ -91,7 +91,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 	if err != nil {
 		h.unclaim(c)
 		h.memory.kept.Add(-c.keeps())
-		h.repertoire.exit(sub.Matchers)
+		h.repertoire.exit(sub.Matchers.patterns())
 		h.admission.exit(sub.User, address)
 		return nil, asRefusal(err)
 	}
@@ -120,7 +120,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 func (h *Hub) leave(c *Conn) {
 	h.unclaim(c)
 	if c.matches { // then its topics do not change
-		h.repertoire.exit(c.topics.matchers)
+		h.repertoire.exit(c.topics.matchers.patterns())
 	}
 	if c.shard.remove(c) {
 		h.admission.exit(c.User, c.address)
