@@ -63,7 +63,7 @@ func TestCheck(t *testing.T) {
 		{`{` + subscribe + `, "cors_origins": ["https://a.example", "*"]}`, "cors_origins: * must stand alone"},
 		{`{` + subscribe + `, "heartbeat": "500ms"}`, "heartbeat: must be at least 1s; is 500ms"},
 		{`{` + subscribe + `, "heartbeat": "-1s"}`, "heartbeat: must be at least 1s; is -1s"},
-		{`{` + subscribe + `, "retry_min": "1ms"}`, "retry: must be at least 100ms; is 1ms"},
+		{`{` + subscribe + `, "retry_min": "1ms"}`, "retry: must be at least 500ms; is 1ms"},
 		{`{` + subscribe + `, "retry_min": "2s", "retry_max": "1s"}`, "retry: the shortest, 2s, must not be more than the longest, 1s"},
 		{`{` + subscribe + `, "retry_max": "500ms"}`, "retry: the shortest, 1s, must not be more than the longest, 500ms"},
 		{`{` + subscribe + `, "history": {"events": -2}}`, "history: events: must not be less than -1"},

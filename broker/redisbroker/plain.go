@@ -22,7 +22,7 @@ const maxData = 16 << 20
 //	users, topics, connections  targets, as a JSON list of strings
 //	broadcast                   "1" or "true": everybody
 //	data, event, id
-//	retry (ms), ttl (s), coalesce
+//	retry (ms; less than 500 counts as 500), ttl (s), coalesce
 //	exclude                     a connection that does not get it, or a JSON list
 //
 // A target that is empty, a field that is not known, and an entry without a target are errors: no event that was meant for one
@@ -85,6 +85,9 @@ func setPlain(r *broker.Record, f *rules.Field, value string) error {
 		n, err := strconv.ParseInt(value, 10, 64)
 		if err != nil {
 			return errors.New("must be a whole number")
+		}
+		if f.Name == "retry" && n > 0 {
+			n = max(n, rules.MinRetry.Milliseconds()) // nobody can be told that it is too short
 		}
 		return f.SetNumber(r, n)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 // try appends, for at most a time.
@@ -185,6 +186,11 @@ func TestPlain(t *testing.T) {
 		if r.Targets[i] != want[i] {
 			t.Errorf("target %d: %v, want %v", i, r.Targets[i], want[i])
 		}
+	}
+	s.do(t, "XADD", b.keys.log, "*", "user", "u", "retry", "1", "data", "soon")
+	tail.comes(t, "d\n\x00 soon")
+	if raised := tail.all()[1].Record.Retry; raised != rules.MinRetry {
+		t.Errorf("got retry %s", raised)
 	}
 	if r.Type != "e" || r.ID != "i" || r.Retry != 5*time.Second || r.TTL != time.Minute || r.Coalesce != "c" ||
 		len(r.Exclude) != 2 || r.Exclude[0] != "y" || time.Since(r.Time).Abs() > time.Minute {

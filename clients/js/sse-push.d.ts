@@ -40,6 +40,8 @@ export interface StreamEvents {
 	'sse:superseded': Record<string, never>;
 	/** The stream ends in so many ms, with its grant. */
 	'sse:expiring': { in: number };
+	/** The server ends the stream, for this reason; the browser comes back by itself after the time it was told. */
+	'sse:closing': { reason: 'draining' | 'reloaded' | 'expired' | 'disconnected' | 'denied' | 'source' };
 	/** `wait`: ms until the next attempt. `status`: why the server refused. */
 	'sse:state': { state: State; wait?: number; status?: number };
 }

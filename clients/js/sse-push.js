@@ -37,7 +37,7 @@ export class SsePush extends EventTarget {
 	#renewed = false; // since the stream was open last
 	#ticked = 0;
 	#heard = 0;
-	#names = new Set(['sse:connected', 'sse:gap', 'sse:position', 'sse:topics', 'sse:rejected', 'sse:expiring', 'sse:superseded']);
+	#names = new Set(['sse:connected', 'sse:gap', 'sse:position', 'sse:topics', 'sse:rejected', 'sse:expiring', 'sse:superseded', 'sse:closing']);
 
 	/**
 	 * Opens at once. Options: `topics`; `lastEventId`, the position a page was rendered at; `replay`, how many

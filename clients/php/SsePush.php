@@ -986,7 +986,7 @@ final class SsePushEvent
     /**
      * Tells the pages to wait this long before they reconnect.
      *
-     * @param int $milliseconds
+     * @param int $milliseconds At least 500.
      */
     public function retry(mixed $milliseconds): self
     {

@@ -56,7 +56,7 @@ input if there is none; it is sent unchanged.`),
 	f.String("coalesce", "", "A key: of waiting events with the same key, only the newest is sent")
 	f.String("idempotency-key", "", "A key: events with the same key within ten minutes are stored once")
 	f.Duration("ttl", 0, "How long the event is worth sending, in whole seconds, such as 1m")
-	f.Duration("retry", 0, "Set the browsers' reconnection time, such as 5s")
+	f.Duration("retry", 0, "Set the browsers' reconnection time, such as 5s; at least 500ms")
 	f.Bool("json", false, "Print the answer as JSON")
 	return cmd
 }

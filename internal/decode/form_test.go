@@ -126,7 +126,7 @@ func TestFormErrors(t *testing.T) {
 		{"user=u&id=a%00", "id", "control characters"},
 		{"user=u&id=a%0D", "id", "control characters"},
 		{"user=u&retry=", "retry", "whole number"},
-		{"user=u&retry=0", "retry", "must be 1 to 86400000"},
+		{"user=u&retry=0", "retry", "must be 500 to 86400000"},
 		{"user=u&retry=-5", "retry", "whole number"},
 		{"user=u&retry=%2B5", "retry", "whole number"},
 		{"user=u&retry=1.5", "retry", "whole number"},

@@ -16,7 +16,7 @@ import (
 func FuzzJSONEvent(f *testing.F) {
 	for _, seed := range []string{
 		`{"user":"u","data":"a\n\u00e9\ud83c\udf89\/"}`, `{"us\u0065r":7,"data":{ "a" : [1, true] }}`, "\t{ \"users\":[\"b\",1,\"b\"] , \"data\" : null }\n",
-		`{"topic":"t","event":"e","id":12,"retry":5,"ttl":6,"coalesce":"k","exclude":["c2","c1"]}`, `{"broadcast":true,"data":-1.5e+3}`, `{"connections":"c","broadcast":false}`,
+		`{"topic":"t","event":"e","id":12,"retry":500,"ttl":6,"coalesce":"k","exclude":["c2","c1"]}`, `{"broadcast":true,"data":-1.5e+3}`, `{"connections":"c","broadcast":false}`,
 	} {
 		f.Add(seed)
 	}

@@ -42,7 +42,7 @@ func TestFieldsFromJSON(t *testing.T) {
 		`{"user":"*"}`:                                       just(user("*")),
 		`{"topic":"a*b"}`:                                    just(topic("a*b")),
 		`{"user":"u","event":"order","id":"7"}`:              with(func(r *broker.Record) { r.Type, r.ID = "order", "7" }),
-		`{"user":"u","retry":1}`:                             with(func(r *broker.Record) { r.Retry = time.Millisecond }),
+		`{"user":"u","retry":500}`:                           with(func(r *broker.Record) { r.Retry = 500 * time.Millisecond }),
 		`{"user":"u","retry":86400000}`:                      with(func(r *broker.Record) { r.Retry = 24 * time.Hour }),
 		`{"user":"u","ttl":1}`:                               with(func(r *broker.Record) { r.TTL = time.Second }),
 		`{"user":"u","ttl":31536000}`:                        with(func(r *broker.Record) { r.TTL = 365 * 24 * time.Hour }),
@@ -192,9 +192,10 @@ func TestFieldErrorsFromJSON(t *testing.T) {
 		{`{"user":"u","id":"a\u0000"}`, "id", "control characters"},
 		{`{"user":"u","id":"a\rb"}`, "id", "control characters"},
 		{`{"user":"u","id":"` + strings.Repeat("i", 129) + `"}`, "id", "128"},
-		{`{"user":"u","retry":0}`, "retry", "must be 1 to 86400000 milliseconds"},
-		{`{"user":"u","retry":-1}`, "retry", "must be 1 to 86400000"},
-		{`{"user":"u","retry":86400001}`, "retry", "must be 1 to 86400000"},
+		{`{"user":"u","retry":0}`, "retry", "must be 500 to 86400000 milliseconds"},
+		{`{"user":"u","retry":499}`, "retry", "must be 500 to 86400000 milliseconds"},
+		{`{"user":"u","retry":-1}`, "retry", "must be 500 to 86400000"},
+		{`{"user":"u","retry":86400001}`, "retry", "must be 500 to 86400000"},
 		{`{"user":"u","retry":99999999999999999999}`, "retry", "whole number"},
 		{`{"user":"u","retry":1.5}`, "retry", "whole number"},
 		{`{"user":"u","retry":1e3}`, "retry", "whole number"},
@@ -249,14 +250,14 @@ func TestDigest(t *testing.T) {
 		return rec.Digest
 	}
 	// One event, however it is put.
-	want := digestOf(asJSON, "", `{"users":["a","b"],"topic":"t","event":"e","data":{"k":"v","l":["1","2"]},"retry":5,"ttl":6,"exclude":["c","d"]}`)
+	want := digestOf(asJSON, "", `{"users":["a","b"],"topic":"t","event":"e","data":{"k":"v","l":["1","2"]},"retry":500,"ttl":6,"exclude":["c","d"]}`)
 	for _, c := range [][3]string{
-		{asJSON, "", `{ "data" : {"k" : "v", "l":["1", "2"]}, "exclude":["d","c","d"], "topics":["t"], "users":["b","a","b"], "ttl":6, "retry":5, "event":"e", "id":null}`},
-		{asJSON, "", `{"user":"b","users":"a","topic":"t","broadcast":false,"event":"e","data":"{\"k\":\"v\",\"l\":[\"1\",\"2\"]}","retry":5,"ttl":6,"exclude":["c","d"],"idempotency_key":"k"}`},
-		{asForm, "", `users[]=b&users[]=a&topic=t&event=e&data[k]=v&data[l][]=1&data[l][]=2&retry=5&ttl=6&exclude[0]=c&exclude[1]=d`},
+		{asJSON, "", `{ "data" : {"k" : "v", "l":["1", "2"]}, "exclude":["d","c","d"], "topics":["t"], "users":["b","a","b"], "ttl":6, "retry":500, "event":"e", "id":null}`},
+		{asJSON, "", `{"user":"b","users":"a","topic":"t","broadcast":false,"event":"e","data":"{\"k\":\"v\",\"l\":[\"1\",\"2\"]}","retry":500,"ttl":6,"exclude":["c","d"],"idempotency_key":"k"}`},
+		{asForm, "", `users[]=b&users[]=a&topic=t&event=e&data[k]=v&data[l][]=1&data[l][]=2&retry=500&ttl=6&exclude[0]=c&exclude[1]=d`},
 		{asParts, "", part("users[]", "b") + part("user", "a") + part("topic", "t") + part("event", "e") + part("data", `{"k":"v","l":["1","2"]}`) +
-			part("retry", "5") + part("ttl", "6") + part("exclude[]", "c") + part("exclude[]", "d") + "--XX--\r\n"},
-		{asText, "users[]=a&users[]=b&topic=t&event=e&retry=5&ttl=6&exclude[]=c&exclude[]=d", `{"k":"v","l":["1","2"]}`},
+			part("retry", "500") + part("ttl", "6") + part("exclude[]", "c") + part("exclude[]", "d") + "--XX--\r\n"},
+		{asText, "users[]=a&users[]=b&topic=t&event=e&retry=500&ttl=6&exclude[]=c&exclude[]=d", `{"k":"v","l":["1","2"]}`},
 	} {
 		if got := digestOf(c[0], c[1], c[2]); got != want {
 			t.Errorf("%s %s: %x, want %x", c[0], c[2], got, want)
@@ -314,7 +315,7 @@ func checkAccepted(t *testing.T, rec broker.Record, most int64) {
 func FuzzDecode(f *testing.F) {
 	kinds := []string{asJSON, asLines, asForm, asParts, asText}
 	for _, seed := range []string{
-		`{"user":"u","event":"e","data":{"a":[1,"x\"]}"]},"retry":5}`,
+		`{"user":"u","event":"e","data":{"a":[1,"x\"]}"]},"retry":500}`,
 		`[{"user":"u"},{"users":["a","b"]},{}]`,
 		"{\"user\":\"u\"}\n{\"broadcast\":true}\n{\"data\":1}\n",
 		`{"user":"\ud83c\udf89","topic":null}`,

@@ -254,6 +254,6 @@ func (h *Hub) replace(id string) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	if c.place != gone {
-		c.finish(superseded)
+		c.finish(superseded, 0)
 	}
 }

@@ -100,19 +100,21 @@ func (c *Conn) deliver(e *entry, budget int64) {
 	}
 }
 
-// End ends the stream after a last frame, which may be nil. The writer learns of it from Next.
-func (c *Conn) End(farewell []byte) {
+// End ends the stream. Its last frame tells the client the reason, and to come back after one to two seconds, or up to spread
+// later. The writer learns of it from Next.
+func (c *Conn) End(reason string, spread time.Duration) {
+	frame := c.closing(reason, spread)
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	c.end(farewell)
+	c.end(frame)
 }
 
-// end is End for a caller that holds shard.mu.
+// end ends the stream after a last frame, which may be nil. The caller holds shard.mu.
 func (c *Conn) end(farewell []byte) {
 	if !c.ended {
 		c.ended = true
 		if farewell != nil {
-			c.head(farewell)
+			c.wait().farewell = farewell
 		}
 		c.signal()
 	}

@@ -54,23 +54,24 @@ func (s *shard) steer(e *entry) {
 	for _, t := range e.control.targets {
 		s.index.visit(t, func(c *Conn) { conns = append(conns, c) })
 	}
+	spread := Spread(len(conns) * len(s.hub.shards))
 	for _, c := range conns {
 		if e.control.kind == broker.Supersede || e.seq >= s.steering.later[c] {
-			c.obey(e)
+			c.obey(e, spread)
 		}
 	}
 }
 
-// obey does what an entry asks of the connection. The caller holds shard.mu.
-func (c *Conn) obey(e *entry) {
+// obey does what an entry asks of the connection. If that ends its stream, its client comes back as after End. The caller holds shard.mu.
+func (c *Conn) obey(e *entry, spread time.Duration) {
 	switch e.control.kind {
 	case broker.Disconnect:
-		c.finish(disconnected)
+		c.finish(disconnected, spread)
 	case broker.Deny:
-		c.finish(denied)
+		c.finish(denied, spread)
 	case broker.Supersede:
 		if c.claimed().endedBy(e.control.ends, e.pos) {
-			c.finish(superseded)
+			c.finish(superseded, spread)
 		}
 	case broker.Join:
 		c.join(e.control.topics, e)

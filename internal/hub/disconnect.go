@@ -19,7 +19,7 @@ func (h *Hub) Disconnect(ctx context.Context, id string) (bool, error) {
 	if c != nil && !h.additions.has(id) {
 		c.shard.mu.Lock()
 		defer c.shard.mu.Unlock()
-		c.finish(disconnected)
+		c.finish(disconnected, 0)
 		return true, nil
 	}
 	// The client may come back with the same id. So the log has to say that additions to it have ended.

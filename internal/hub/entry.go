@@ -83,7 +83,11 @@ func newEntry(seq uint64, e *broker.Entry) *entry {
 	if r.ID != "" {
 		id = append(append(id, '~'), r.ID...)
 	}
-	n.frame = sse.Event{ID: string(id), Type: r.Type, Data: r.Data, Retry: r.Retry}.Append(
+	retry := r.Retry
+	if retry > 0 {
+		retry = max(retry, rules.MinRetry) // an older version, or another program, may have stored less
+	}
+	n.frame = sse.Event{ID: string(id), Type: r.Type, Data: r.Data, Retry: retry}.Append(
 		make([]byte, 0, len(r.Data)+len(r.Type)+len(id)+48)) // enough for a few lines of data
 	return n
 }

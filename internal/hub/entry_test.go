@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,4 +68,24 @@ func TestNoGapForVoidEvents(t *testing.T) {
 		r = subscribe(t, h, hub.Subscription{User: "v", LastEventID: start.String()})
 		wantList(t, brief(r.poll()), "connected", "end")
 	})
+}
+
+// A retry that an older version or another program has stored is raised to what a publish may ask for.
+func TestRetryIsRaised(t *testing.T) {
+	h := newHub(t, settings(100, 1<<20))
+	r := subscribe(t, h, hub.Subscription{User: "u"})
+	r.poll()
+	for stored, want := range map[time.Duration]string{
+		0: "", time.Millisecond: "retry: 500\n", 499 * time.Millisecond: "retry: 500\n", time.Second: "retry: 1000\n",
+	} {
+		e := user("u", "x")
+		e.Retry = stored
+		id := publish(t, h, e)
+		<-r.wake
+		frames, err := r.conn.Next(nil, 1<<20)
+		if got := string(slices.Concat(frames...)); got != want+"data: x\nid: "+id.String()+"\n\n" || err != nil {
+			t.Errorf("%s: got %q, %v", stored, got, err)
+		}
+	}
+	r.conn.Close(nil)
 }

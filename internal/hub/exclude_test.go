@@ -84,12 +84,12 @@ func TestExcludedWhenTheStreamEnds(t *testing.T) {
 	x.Exclude = []string{r.conn.ID}
 	publish(t, h, x, x, topic("room", "a"))
 	r.taken(h)
-	r.conn.End([]byte("event: sse:expiring\ndata: x\n\n"))
+	r.conn.End(hub.GrantEnded, 0)
 	r.fetch()
 	r.fetch() // nothing comes twice
 	r.conn.Close(nil)
-	wantList(t, brief(r.events), "expiring", "position")
-	sub.LastEventID = r.events[1].ID
+	wantList(t, brief(r.events), "position", "closing")
+	sub.LastEventID = r.events[0].ID
 	r = subscribe(t, h, sub)
 	wantList(t, brief(r.poll()), "connected", "a")
 }

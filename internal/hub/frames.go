@@ -24,11 +24,11 @@ func (c *Conn) Next(frames [][]byte, max int64) ([][]byte, error) {
 		frames = c.takeHead(frames, max)
 		var asleep bool
 		switch {
-		case opens && !c.ended:
+		case opens:
 			c.shard.mu.Unlock()
 			return frames, nil
 		case c.ended:
-			frames = c.pass(frames)
+			frames = c.takeFarewell(c.pass(frames))
 			c.shard.mu.Unlock()
 			return frames, io.EOF
 		case c.live:

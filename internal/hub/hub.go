@@ -201,7 +201,7 @@ func (h *Hub) Configure(s Settings) {
 // Close ends every stream, and closes the broker and the companions. Writers that are still at work end on their own.
 func (h *Hub) Close() error {
 	h.admission.close()
-	h.Each(func(c *Conn) { c.End(nil) })
+	h.Each(func(c *Conn) { c.End(Draining, 0) })
 	var errs []error
 	for _, one := range h.circle.close() {
 		errs = append(errs, one.shut())

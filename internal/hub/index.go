@@ -135,9 +135,9 @@ func (x *index) add(c *Conn) {
 	case same == nil:
 		x.name(c)
 	case same.claimed().since(c.claimed()):
-		c.finish(superseded)
+		c.finish(superseded, 0)
 	default:
-		same.finish(superseded)
+		same.finish(superseded, 0)
 		x.unname(same)
 		x.name(c)
 	}

@@ -51,13 +51,13 @@ func (st *steering) admit(c *Conn, arrived, reached uint64) {
 		st.later[c] = arrived
 	}
 	if st.gone >= arrived {
-		c.finish(disconnected) // its client comes back, and is looked up again
+		c.finish(disconnected, 0) // its client comes back, and is looked up again
 		return
 	}
 	first, _ := slices.BinarySearchFunc(st.entries, arrived, func(e *entry, seq uint64) int { return int(e.seq) - int(seq) })
 	for _, e := range st.entries[first:] {
 		if c.interest().meets(e.control.targets) {
-			c.obey(e)
+			c.obey(e, 0)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func checkStorm(t *testing.T, l *stormLog, c *stormClient, s stormSetup) {
 			} else if m.ID != "" && n != x.at {
 				x.fault("connected at %d, was at %d", n, x.at)
 			}
-		case "sse:topics", "sse:superseded":
+		case "sse:topics", "sse:superseded", "sse:closing":
 		case "sse:position":
 			x.pass(n+1, "position")
 			x.at = n

@@ -111,7 +111,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription) (*Conn, error) {
 		h.stats.catchups.add("new")
 	}
 	if h.admission.isClosed() {
-		c.End(nil)
+		c.End(Draining, 0)
 	}
 	return c, nil
 }

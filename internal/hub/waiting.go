@@ -8,10 +8,11 @@ import (
 // waiting holds what waits for a connection. A connection for which nothing waits has none. They come from a pool, so that
 // delivering to an idle connection allocates nothing.
 type waiting struct {
-	head    []byte   // written before all else
-	opening []byte   // written after it: the frames of an Opening, which other connections share
-	entries []*entry // oldest first
-	bytes   int64    // of entries
+	head     []byte   // written before all else
+	opening  []byte   // written after it: the frames of an Opening, which other connections share
+	entries  []*entry // oldest first
+	bytes    int64    // of entries
+	farewell []byte   // the last frame of a stream that has ended
 }
 
 var pool = sync.Pool{New: func() any { return new(waiting) }}
@@ -81,6 +82,16 @@ func (c *Conn) takeHead(frames [][]byte, max int64) [][]byte {
 	return frames
 }
 
+// takeFarewell appends the last frame of a stream that has ended, if it has one that was not taken. The caller holds shard.mu.
+func (c *Conn) takeFarewell(frames [][]byte) [][]byte {
+	if w := c.waiting; w != nil && w.farewell != nil {
+		frames = append(frames, w.farewell)
+		w.farewell = nil
+		c.release()
+	}
+	return frames
+}
+
 // opens reports whether the frames of an Opening have yet to be taken. The caller holds shard.mu.
 func (c *Conn) opens() bool { return c.waiting != nil && c.waiting.opening != nil }
 
@@ -104,7 +115,7 @@ func (c *Conn) drop() {
 // release returns waiting to the pool if it is empty. The caller holds shard.mu.
 func (c *Conn) release() {
 	w := c.waiting
-	if w.head != nil || w.opening != nil || len(w.entries) > 0 {
+	if w.head != nil || w.opening != nil || len(w.entries) > 0 || w.farewell != nil {
 		return
 	}
 	if c.waiting = nil; cap(w.entries) <= maxPooled {

@@ -140,6 +140,8 @@ func (c *client) take(told []sse.Message) {
 					continue
 				}
 			}
+		case "sse:closing":
+			continue
 		case "sse:position":
 			it.kind = isPosition
 		case "sse:gap":

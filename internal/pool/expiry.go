@@ -11,14 +11,9 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
-const (
-	// A client is told of the end when a tenth of the stream's life is left, but at most maxNotice before it; add spreads that
-	// by up to half as much again.
-	maxNotice = 30 * time.Second
-	// Clients whose streams end at the same moment return over a time that grows by returnStep a stream, up to maxReturn.
-	returnStep = 2 * time.Millisecond
-	maxReturn  = 10 * time.Second
-)
+// A client is told of the end when a tenth of the stream's life is left, but at most maxNotice before it; add spreads that by up
+// to half as much again.
+const maxNotice = 30 * time.Second
 
 // deadlines has all streams of the process whose grants expire.
 var deadlines expiry
@@ -99,10 +94,8 @@ func (e *expiry) run() {
 		left := max(d.end.Sub(now), 0)
 		d.conn.Push(sse.Event{Type: "sse:expiring", Data: fmt.Appendf(nil, `{"in":%d}`, left.Milliseconds())}.Append(nil))
 	}
-	spread := min(time.Duration(len(end))*returnStep, maxReturn)
 	for _, d := range end {
-		retry := time.Second + rand.N(time.Second+spread)
-		d.conn.End(fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds()))
+		d.conn.End(hub.GrantEnded, hub.Spread(len(end)))
 	}
 }
 

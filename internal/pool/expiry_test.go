@@ -79,7 +79,7 @@ func TestExpiry(t *testing.T) {
 			}
 			time.Sleep(time.Millisecond)
 			synctest.Wait()
-			if text, ended := written(t, c); !ended || !strings.HasPrefix(text, "retry: ") {
+			if text, ended := written(t, c); !ended || !strings.HasPrefix(text, "event: sse:closing\nretry: ") || !strings.Contains(text, "\ndata: {\"reason\":\"expired\"}\n\n") {
 				t.Errorf("%s: at the end, got %q, %v", life, text, ended)
 			}
 			c.Close(nil)

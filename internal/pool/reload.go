@@ -17,7 +17,7 @@ func (p *Hub) apply(cfg *config) {
 		}
 	})
 	if len(leave) > 0 {
-		go hub.Release(leave, cfg.settings.drain())
+		go hub.Release(leave, hub.Reloaded, cfg.settings.drain())
 	}
 }
 
@@ -25,6 +25,6 @@ func (p *Hub) apply(cfg *config) {
 // moment.
 func (p *Hub) recheck(c *hub.Conn, admittedUnder *config) {
 	if cfg := p.config.Load(); cfg.generation > admittedUnder.generation && !cfg.recheck(c) {
-		hub.Release([]*hub.Conn{c}, 0)
+		c.End(hub.Reloaded, 0)
 	}
 }

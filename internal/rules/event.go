@@ -21,6 +21,8 @@ const (
 	// MaxDeny is the longest time for which a user may be denied.
 	MaxDeny = 24 * time.Hour
 
+	// Browsers that are told less than MinRetry send hundreds of requests a second while a server is away.
+	MinRetry = 500 * time.Millisecond
 	MaxRetry = 24 * time.Hour
 	MaxTTL   = 365 * 24 * time.Hour
 )
@@ -55,17 +57,17 @@ func CheckCoalesce(s string) error {
 
 // RetryOf returns the duration of a retry given in milliseconds.
 func RetryOf(n int64) (time.Duration, error) {
-	return span(n, MaxRetry, time.Millisecond, "milliseconds")
+	return span(n, MinRetry, MaxRetry, time.Millisecond, "milliseconds")
 }
 
 // TTLOf returns the duration of a ttl given in seconds.
 func TTLOf(n int64) (time.Duration, error) {
-	return span(n, MaxTTL, time.Second, "seconds")
+	return span(n, time.Second, MaxTTL, time.Second, "seconds")
 }
 
-func span(n int64, most, unit time.Duration, units string) (time.Duration, error) {
-	if n < 1 || n > int64(most/unit) {
-		return 0, fmt.Errorf("must be 1 to %d %s", most/unit, units)
+func span(n int64, least, most, unit time.Duration, units string) (time.Duration, error) {
+	if n < int64(least/unit) || n > int64(most/unit) {
+		return 0, fmt.Errorf("must be %d to %d %s", least/unit, most/unit, units)
 	}
 	return time.Duration(n) * unit, nil
 }

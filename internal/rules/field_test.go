@@ -34,13 +34,16 @@ func TestFields(t *testing.T) {
 			t.Errorf("%s: takes %q", name, c.bad)
 		}
 	}
-	for name, want := range map[string]broker.Record{"retry": {Retry: time.Millisecond}, "ttl": {TTL: time.Second}} {
+	for name, c := range map[string]struct {
+		least int64
+		want  broker.Record
+	}{"retry": {500, broker.Record{Retry: rules.MinRetry}}, "ttl": {1, broker.Record{TTL: time.Second}}} {
 		var r broker.Record
-		if err := rules.FieldNamed(name).SetNumber(&r, 1); err != nil || !reflect.DeepEqual(r, want) {
+		if err := rules.FieldNamed(name).SetNumber(&r, c.least); err != nil || !reflect.DeepEqual(r, c.want) {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
-		if rules.FieldNamed(name).SetNumber(&r, 0) == nil {
-			t.Errorf("%s: takes 0", name)
+		if rules.FieldNamed(name).SetNumber(&r, c.least-1) == nil {
+			t.Errorf("%s: takes %d", name, c.least-1)
 		}
 	}
 	if n := len(rules.FieldNames()); n != 14 || rules.FieldNamed("users ") != nil {

@@ -46,7 +46,7 @@ func TestAddedTopicsComeBack(t *testing.T) {
 			}
 			c.Want("5")
 			steer(s, "DELETE", "connections/"+c.Connected.Connection, "") // what was added ends with the connection
-			c.WantEnd()
+			c.WantClosing("disconnected")
 			s.Publish("topic", "jobs/7", "data", "secret")
 			s.Publish("topic", "room", "data", "6")
 			s.Resume(target, c.LastID).Want("6")

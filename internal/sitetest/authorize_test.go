@@ -71,7 +71,7 @@ func TestAuthorizeLetsIn(t *testing.T) {
 		if m := short.Next(); m.Type != "sse:expiring" {
 			t.Errorf("got %q", m)
 		}
-		short.WantEnd()
+		short.WantClosing("expired")
 	})
 }
 
@@ -84,7 +84,7 @@ func TestDisconnectPurges(t *testing.T) {
 	if a := s.Do(http.MethodDelete, "/_sse/connections/"+first.Connected.Connection, ""); a.Status != http.StatusNoContent {
 		t.Fatalf("got %d", a.Status)
 	}
-	first.WantEnd()
+	first.WantClosing("disconnected")
 	s.Open("/events", "Cookie", "id=u1")
 	if n := asked.Load(); n != 3 {
 		t.Errorf("asked %d times", n)

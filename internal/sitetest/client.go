@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +152,18 @@ func (c *Client) WantEnd() {
 	case <-time.After(Limit):
 		c.T.Fatal("waited in vain for the end of the stream")
 	}
+}
+
+// WantClosing takes the last event of a stream that the hub ends for one of these reasons, and waits for the end.
+func (c *Client) WantClosing(reasons ...string) {
+	c.T.Helper()
+	before := c.LastID
+	m := c.Next()
+	var said struct{ Reason string }
+	if err := json.Unmarshal([]byte(m.Data), &said); err != nil || m.Type != "sse:closing" || !slices.Contains(reasons, said.Reason) || m.ID != before || c.Retry < time.Second {
+		c.T.Errorf("got %q with the id %q and retry %s, want sse:closing: %s", m, m.ID, c.Retry, reasons)
+	}
+	c.WantEnd()
 }
 
 const EventStream = "text/event-stream"

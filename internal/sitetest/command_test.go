@@ -57,7 +57,7 @@ func TestCommandsOnAHub(t *testing.T) {
 	o.run("explain", "--user", id).want(t, 0, "not_connected")
 
 	o.run("kick", *odd.Connected.User).want(t, 0, "")
-	odd.WantEnd()
+	odd.WantClosing("disconnected")
 	o.run("kick", "u2", "--deny", "1m").want(t, 0, "")
 	if a := s.Do(http.MethodGet, "/events?userId=u2", "", "Accept", sitetest.EventStream); a.Status != http.StatusNoContent {
 		t.Errorf("who is denied gets %d", a.Status)
@@ -65,10 +65,10 @@ func TestCommandsOnAHub(t *testing.T) {
 	o.run("kick", "u2", "--deny", "0s").want(t, 0, "")
 	back := s.Open("/events?userId=u2")
 	o.run("kick", "u2").want(t, 0, "")
-	back.WantEnd()
+	back.WantClosing("disconnected")
 	o.run("kick", "u2").want(t, 1, "Error: user u2 was not connected")
 	o.run("kick", "--connection", c.Connected.Connection).want(t, 0, "")
-	c.WantEnd()
+	c.WantClosing("disconnected")
 	brokertest.Eventually(t, "all are gone", func() bool { return sitetest.Get[sitetest.ConnectionList](s, "/_sse/connections").Total == 0 })
 	o.run("connections").want(t, 0, "There are none.")
 }
@@ -108,6 +108,7 @@ func TestCommandErrors(t *testing.T) {
 		{o, "publish --user u1 --event open data", 1, "event"},
 		{o, "publish --user u1 --ttl 1ms data", 1, "--ttl must be a multiple of 1s"},
 		{o, "publish --user u1 --ttl -1s data", 1, "ttl"},
+		{o, "publish --user u1 --retry 499ms data", 1, "retry: must be 500 to"},
 		{o, "kick", 1, "give a user"},
 		{o, "kick u1 --connection x", 1, "give a user"},
 		{o, "kick nobody", 1, "user nobody was not connected"},
@@ -148,7 +149,7 @@ func TestCommandErrors(t *testing.T) {
 
 // The stream that is printed goes on from its last id, whatever ends it, and ends with a signal.
 func TestCommandSubscribe(t *testing.T) {
-	s, o := operated(t, sitetest.Route("retry 100ms 100ms"))
+	s, o := operated(t, sitetest.Route("retry 500ms 500ms"))
 	r := o.begin("", "subscribe", s.URL+"/events?userId=u1", "--count", "3", "--json", "--header", "X-Any: thing")
 	connection := func() string {
 		var id string

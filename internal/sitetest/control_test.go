@@ -83,13 +83,13 @@ func TestControlDisconnects(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route(""))
 	room, public, none := s.Open("/events?userId=u1&topic=room"), s.Open("/events?userId=u1&topic=public/*"), s.Open("/events?userId=u2")
 	steer(s, "DELETE", "topics/public/a", "")
-	public.WantEnd()
+	public.WantClosing("disconnected")
 	steer(s, "DELETE", "users/u1", "")
-	room.WantEnd()
+	room.WantClosing("disconnected")
 	s.Publish("user", "u2", "data", "1")
 	none.Want("1")
 	steer(s, "DELETE", "connections/"+none.Connected.Connection, "")
-	none.WantEnd()
+	none.WantClosing("disconnected")
 }
 
 // A denied user's clients are told to stop, and stay denied that long.
@@ -97,7 +97,7 @@ func TestControlDenies(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route("two_way"))
 	c := s.Open("/events?userId=u1")
 	steer(s, "DELETE", "users/u1?deny", "")
-	c.WantEnd()
+	c.WantClosing("denied")
 	for range 2 {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			if a := s.Do(method, "/events?userId=u1", "", "Accept", sitetest.EventStream); a.Status != http.StatusNoContent || a.Body != "" {
@@ -128,7 +128,7 @@ func TestControlIsAudited(t *testing.T) {
 	s.Do("DELETE", "/_sse/connections/"+strings.Repeat("x", 22), "")
 	steer(s, "DELETE", "users/"+url.PathEscape(`u","level":"error`), "")
 	wantTopics(c, "added")
-	c.WantEnd()
+	c.WantClosing("denied")
 	for _, want := range []string{
 		`"msg":"control","hub":"default","call":"join","peer":"127.0.0.1","user":"u1","topics":["added"]`,
 		`"hub":"default","call":"deny","peer":"127.0.0.1","user":"u1","for":600`,

@@ -55,7 +55,7 @@ func TestDrainOnExit(t *testing.T) {
 	var back []time.Duration
 	var last time.Time
 	for _, l := range all {
-		retry := l.WantRetry(t)
+		retry := l.WantClosing(t, "draining")
 		back = append(back, l.Ended.Sub(begun)+retry)
 		if l.Ended.After(last) {
 			last = l.Ended
@@ -96,7 +96,7 @@ func TestExit(t *testing.T) {
 					}
 					p.Terminate()
 					for _, l := range all {
-						if retry := l.WantRetry(t); retry < time.Second || retry > 5*time.Second {
+						if retry := l.WantClosing(t, "draining"); retry < time.Second || retry > 5*time.Second {
 							t.Errorf("got retry %s", retry)
 						}
 					}

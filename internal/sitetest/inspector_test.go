@@ -144,7 +144,7 @@ func TestInspectorSession(t *testing.T) {
 	if a := s.Do("DELETE", "/_inspect/connections/"+client.Connected.Connection, "", signed...); a.Status != http.StatusNoContent {
 		t.Errorf("disconnect: got %d %s", a.Status, a.Body)
 	}
-	client.WantEnd()
+	client.WantClosing("disconnected")
 	if a := s.Do("DELETE", "/_inspect/session", "", signed...); a.Status != http.StatusNoContent || !strings.Contains(a.Header.Get("Set-Cookie"), "Max-Age=0") {
 		t.Errorf("signing out: got %d %v", a.Status, a.Header)
 	}

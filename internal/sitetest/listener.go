@@ -43,19 +43,20 @@ func (s *Site) Listen(target string, headers ...string) *Listener {
 	return l
 }
 
-var lastRetry = regexp.MustCompile(`(?:^|\n)retry: (\d+)\n\n$`)
+// closing is the end of a stream that says why.
+var closing = regexp.MustCompile(`(?:^|\n\n)event: sse:closing\nretry: (\d+)\ndata: {"reason":"([a-z]+)"}\n\n$`)
 
-// WantRetry waits for the end of the stream, and returns the retry that its last event set.
-func (l *Listener) WantRetry(t *testing.T) time.Duration {
+// WantClosing waits for the end of the stream, and returns the retry that its last event, sse:closing with a reason, has set.
+func (l *Listener) WantClosing(t *testing.T, reason string) time.Duration {
 	t.Helper()
 	select {
 	case <-l.Done:
 	case <-time.After(Limit):
 		t.Fatal("waited in vain for the end of the stream")
 	}
-	m := lastRetry.FindStringSubmatch(l.text)
-	if m == nil || l.err != nil {
-		t.Errorf("the stream ends with %q, %v", l.text, l.err)
+	m := closing.FindStringSubmatch(l.text)
+	if m == nil || m[2] != reason || l.err != nil {
+		t.Errorf("the stream ends with %q, %v; want the reason %s", l.text, l.err, reason)
 		return 0
 	}
 	ms, _ := strconv.Atoi(m[1])

@@ -185,7 +185,7 @@ func TestEndIsLogged(t *testing.T) {
 	s.LogFile = filepath.Join(t.TempDir(), "log")
 	sitetest.MustLoad(t, sites, sitetest.Route("hub main"))
 	s.Do("DELETE", "/_sse/connections/"+ended.Connected.Connection, "")
-	ended.WantEnd()
+	ended.WantClosing("disconnected")
 	check(ended, line{Level: "info", Msg: "connection ended", Hub: "main", User: "u2", Reason: "disconnected"})
 }
 

@@ -87,6 +87,8 @@ func TestPublishRefused(t *testing.T) {
 		{jsonType, `{"user": "u1", "id": "a\rb"}`, 400, `"field":"id"`},
 		{sitetest.FormType, "user=u1&data=%FF", 400, `"field":"data"`},
 		{jsonType, `{"user": "u1", "ttl": 0}`, 400, `"field":"ttl"`},
+		{jsonType, `{"user": "u1", "retry": 499}`, 400, `"field":"retry"`},
+		{sitetest.FormType, "user=u1&retry=499", 400, `"field":"retry"`},
 		{jsonType, `{"user": "u1", "data": "` + strings.Repeat("x", 1025) + `"}`, 413, `"field":"data"`},
 		{sitetest.FormType, `{"user": "u1"}`, 400, "JSON"},
 		{jsonType, `{"user": "u1"`, 400, ""},
@@ -113,7 +115,7 @@ func TestPublishRefused(t *testing.T) {
 func TestPublishBatch(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route(""))
 	c := s.Open("/events?userId=u1")
-	items := []string{`{"user": "u1", "data": "1"}`, `{"data": "no target"}`, `{"user": "u1", "data": "2"}`, `{"user": "u1", "event": "sse:x"}`, `{"user": "u1", "data": "3"}`}
+	items := []string{`{"user": "u1", "data": "1"}`, `{"data": "no target"}`, `{"user": "u1", "data": "2"}`, `{"user": "u1", "retry": 1}`, `{"user": "u1", "data": "3"}`}
 	for kind, body := range map[string]string{
 		"application/json":     "[" + strings.Join(items, ",") + "]",
 		"application/x-ndjson": strings.Join(items, "\n"),

@@ -208,7 +208,7 @@ func TestGoneRoute(t *testing.T) {
 
 		sitetest.MustLoad(t, sites, both("/events", "cors_origins https://b.example.com"))
 		s.Via(protocol)
-		a.WantRetry(t)
+		a.WantClosing(t, "reloaded")
 		s.Publish("topic", "room", "data", "hello")
 		for _, c := range []*sitetest.Client{plain, own, b, other} {
 			c.Want("hello")
@@ -218,9 +218,9 @@ func TestGoneRoute(t *testing.T) {
 		sitetest.MustLoad(t, sites, both("/elsewhere", ""))
 		s.Via(protocol)
 		for _, c := range []*sitetest.Client{plain, own, b} {
-			c.WantEnd()
+			c.WantClosing("reloaded")
 		}
-		last.WantRetry(t)
+		last.WantClosing(t, "reloaded")
 		s.Publish("topic", "room", "data", "still here")
 		other.Want("still here")
 		brokertest.Eventually(t, "only one is left", func() bool { return sitetest.Get[struct{ Total int }](s, "/_sse/connections").Total == 1 })

@@ -99,7 +99,7 @@ func TestHubIsRemoved(t *testing.T) {
 	gone, stays := sites[0].Open("/events?userId=u1"), sites[1].Open("/events?userId=u1")
 	id := gone.LastID
 	sitetest.MustLoad(t, sites, `respond "next"`, sitetest.Route("hub other"))
-	gone.WantEnd()
+	gone.WantClosing("draining")
 	sites[1].Publish("user", "u1", "data", "still here")
 	stays.Want("still here")
 	if a := sites[0].Do("GET", "/events?userId=u1", ""); a.Status != http.StatusOK || a.Body != "next" {

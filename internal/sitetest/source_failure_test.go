@@ -61,7 +61,7 @@ func TestSourceOfAppThatHasChanged(t *testing.T) {
 		if i > 0 {
 			c.Want("one") // as it is replayed
 		}
-		c.WantEnd()
+		c.WantClosing("source")
 		if a := s.Do("GET", "/clock", "", "Accept", sitetest.EventStream, "Last-Event-ID", c.LastID); a.Status != http.StatusUnauthorized {
 			t.Errorf("got %d %s", a.Status, a.Body)
 		}

@@ -204,7 +204,7 @@ func TestSourceIsRefusedAgain(t *testing.T) {
 			}
 			upstream.End()
 			if c.ends {
-				client.WantEnd()
+				client.WantClosing("source")
 				wantSources(t, 0)
 				return
 			}

@@ -122,7 +122,7 @@ func TestSourceEndsWithItsRoute(t *testing.T) {
 			upstream := app.Next()
 			c := (<-coming).Begin()
 			sitetest.MustLoad(t, sites, change(app))
-			c.WantEnd()
+			c.WantClosing("source", "draining")
 			upstream.WantClosed()
 		})
 	}
@@ -146,7 +146,7 @@ func TestSourceLogout(t *testing.T) {
 	if a := s.Do(http.MethodDelete, "/_sse/users/u1", ""); a.Status >= 300 {
 		t.Fatalf("got %+v", a)
 	}
-	clients["u1"].WantEnd()
+	clients["u1"].WantClosing("disconnected")
 	streams["u1"].WantClosed()
 	wantSources(t, 1)
 	streams["u2"].Send("data: still here\n\n")

@@ -100,7 +100,7 @@ func TestSourceLogoutOfTicket(t *testing.T) {
 		clients[user], streams[user] = begun(s, app, fmt.Sprintf("/clock?ticket=%s", ticketFor(user, time.Minute)), "data: one\n\n")
 	}
 	steer(s, "DELETE", "users/ann", "")
-	clients["ann"].WantEnd()
+	clients["ann"].WantClosing("disconnected")
 	streams["ann"].WantClosed()
 	wantSources(t, 1)
 	streams["ben"].Send("data: two\n\n")

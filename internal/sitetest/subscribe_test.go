@@ -14,7 +14,7 @@ import (
 )
 
 func TestConnected(t *testing.T) {
-	s := sitetest.Serve(t, sitetest.Route("retry 200ms 1200ms"))
+	s := sitetest.Serve(t, sitetest.Route("retry 500ms 1500ms"))
 	s.Publish("broadcast", "1", "data", "before")
 	tail := sitetest.Get[struct{ Position string }](s, "/_sse/position").Position
 
@@ -27,7 +27,7 @@ func TestConnected(t *testing.T) {
 		if c.Connected.User == nil || *c.Connected.User != "u1" || !slices.Equal(c.Connected.Topics, []string{"public/a", "room"}) {
 			t.Errorf("got %+v", c.Connected)
 		}
-		if c.Retry < 200*time.Millisecond || c.Retry > 1200*time.Millisecond {
+		if c.Retry < 500*time.Millisecond || c.Retry > 1500*time.Millisecond {
 			t.Errorf("got retry %s", c.Retry)
 		}
 		retries[c.Retry], ids[c.Connected.Connection] = true, true
@@ -69,8 +69,8 @@ func TestWire(t *testing.T) {
 		}
 	}
 	wantBytes(`event: sse:connected\nretry: \d{4}\ndata: \{"connection":"[A-Za-z0-9_-]{22}","user":"u1","topics":\[\]\}\nid: [a-z0-9.]+\n\n`)
-	id := s.Publish("user", "u1", "event", "hi", "data", "hel\r\nlo\r", "id", "7", "retry", "50")
-	wantBytes(`event: hi\nretry: 50\ndata: hel\ndata: lo\ndata:\nid: ` + regexp.QuoteMeta(id) + `~7\n\n`)
+	id := s.Publish("user", "u1", "event", "hi", "data", "hel\r\nlo\r", "id", "7", "retry", "500")
+	wantBytes(`event: hi\nretry: 500\ndata: hel\ndata: lo\ndata:\nid: ` + regexp.QuoteMeta(id) + `~7\n\n`)
 	wantBytes(`:\n`) // the heartbeat
 	id = s.Publish("user", "u1")
 	wantBytes(`data:\nid: ` + regexp.QuoteMeta(id) + `\n\n`) // with no blank line before it

@@ -23,7 +23,7 @@ type faithful struct {
 	away *atomic.Bool // it does not come back yet
 
 	got    []sse.Message // all events, in the order in which they came
-	clean  int           // streams that were ended with a time to come back after
+	clean  int           // streams whose end was said
 	opened atomic.Int64
 }
 
@@ -40,7 +40,6 @@ func (f *faithful) run(s *sitetest.Site, target, last string) error {
 		if err != nil {
 			continue // the listener has just gone
 		}
-		connected, retry := false, time.Duration(0)
 		for open := true; open; {
 			var e sitetest.Event
 			select {
@@ -54,10 +53,11 @@ func (f *faithful) run(s *sitetest.Site, target, last string) error {
 			if e.ID != "" {
 				id = e.ID
 			}
-			switch retry = e.Retry; e.Type {
+			switch e.Type {
 			case "sse:connected":
-				connected = true
 				f.opened.Add(1)
+			case "sse:closing":
+				f.clean++
 			case "sse:position", "sse:rejected":
 			default:
 				f.got = append(f.got, e.Message)
@@ -68,9 +68,6 @@ func (f *faithful) run(s *sitetest.Site, target, last string) error {
 			}
 		}
 		c.Close()
-		if connected && retry > 0 {
-			f.clean++
-		}
 	}
 }
 
@@ -88,7 +85,7 @@ func TestRestartUnderLoad(t *testing.T) {
 
 func testRestart(t *testing.T, protocol, tls string, signal syscall.Signal) {
 	const clients, each = 10, 50
-	p := sitetest.StartProcess(t, sitetest.Crowded(tls, "pending 4KiB", "retry 100ms 200ms\ndrain 300ms"), protocol, 0, nil)
+	p := sitetest.StartProcess(t, sitetest.Crowded(tls, "pending 4KiB", "retry 500ms 600ms\ndrain 300ms"), protocol, 0, nil)
 	s := p.Site
 	before := s.Settled()
 	publisher := s.In(t)

@@ -70,7 +70,7 @@ func TestViewConnections(t *testing.T) {
 	if a := s.Do("DELETE", "/_sse/connections/"+ids[0], ""); a.Status != http.StatusNoContent || a.Body != "" {
 		t.Errorf("DELETE: got %d %s", a.Status, a.Body)
 	}
-	a.WantEnd()
+	a.WantClosing("disconnected")
 	gone := func() bool { return s.Do("GET", "/_sse/connections/"+ids[0], "").Status == http.StatusNotFound }
 	brokertest.Eventually(t, "the connection is gone", gone)
 	for _, method := range []string{"GET", "DELETE"} {

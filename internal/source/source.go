@@ -112,7 +112,7 @@ func (s *source) heard(a *asker, c *hub.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.visitor.conn = c.ID; s.over != nil {
-		hub.Release([]*hub.Conn{c}, 0)
+		c.End(hub.SourceEnded, 0)
 	}
 }
 
@@ -198,7 +198,7 @@ func (s *source) end(why error) {
 	s.reject(s.askers)
 	s.askers = nil
 	if conns := s.log.Hearing(s.id); len(conns) > 0 && why != errClosed {
-		go hub.Release(conns, releaseTime)
+		go hub.Release(conns, hub.SourceEnded, releaseTime)
 	}
 }
 

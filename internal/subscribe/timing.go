@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
 const (
@@ -15,7 +17,6 @@ const (
 	defaultWriteTimeout = time.Minute
 
 	minHeartbeat    = time.Second
-	minRetry        = 100 * time.Millisecond
 	maxRetryTime    = 24 * time.Hour
 	minWriteTimeout = time.Second
 	maxWriteTimeout = 24 * time.Hour
@@ -26,7 +27,7 @@ type Timing struct {
 	// How long a stream may be silent before a comment line keeps it open. At least 1s. Default: 15s.
 	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
 
-	// How long a client waits before it reconnects: each is told a random time between the two. At least 100 ms. Default:
+	// How long a client waits before it reconnects: each is told a random time between the two. At least 500 ms. Default:
 	// 1s to 3s.
 	RetryMin caddy.Duration `json:"retry_min,omitempty"`
 	RetryMax caddy.Duration `json:"retry_max,omitempty"`
@@ -87,8 +88,8 @@ func (t *Timing) CheckRetry() error {
 	filled.SetDefaults()
 	lo, hi := time.Duration(filled.RetryMin), time.Duration(filled.RetryMax)
 	switch {
-	case lo < minRetry:
-		return fmt.Errorf("must be at least %s; is %s", minRetry, lo)
+	case lo < rules.MinRetry:
+		return fmt.Errorf("must be at least %s; is %s", rules.MinRetry, lo)
 	case hi > maxRetryTime:
 		return fmt.Errorf("must be at most %s; is %s", maxRetryTime, hi)
 	case lo > hi:

@@ -27,7 +27,7 @@ type follower struct {
 	mu     sync.Mutex // guards what follows
 	lastID string
 	heard  []string // data of the app's events
-	ours   []string // types of the others, sse:connected left out
+	ours   []string // types of the others, sse:connected and sse:closing left out
 	opened int
 }
 
@@ -77,6 +77,7 @@ func (f *follower) listen(ctx context.Context) {
 		switch {
 		case m.Type == "sse:connected":
 			f.opened++
+		case m.Type == "sse:closing":
 		case strings.HasPrefix(m.Type, "sse:"):
 			f.ours = append(f.ours, m.Type+" "+m.Data)
 		default:

@@ -17,7 +17,7 @@ func crossOrigin(t *testing.T) (api, listed, other string) {
 	sse_push /events {
 		user cookie who
 		user query who
-		retry 300ms
+		retry 500ms
 		cors_origins `+listed+`
 		internal /_sse {
 			allow loopback

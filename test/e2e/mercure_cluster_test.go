@@ -26,7 +26,7 @@ func mercureNode(t *testing.T, port, redis string) *harness.Caddy {
 http://:`+port+` {
 	sse_push {
 		broker redis redis://127.0.0.1:`+redis+`
-		retry 100ms
+		retry 500ms
 		mercure {
 			publisher_jwt "`+mercureKey+`"
 			subscriber_jwt "`+mercureKey+`"

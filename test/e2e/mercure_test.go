@@ -63,7 +63,7 @@ func TestSymfonyAndBrowser(t *testing.T) {
 	token := mercureToken(t, map[string][]string{"subscribe": {"https://app.example/users/ann/{+rest}"}})
 	url := serve(t, `
 	sse_push {
-		retry 300ms
+		retry 500ms
 		internal /_sse {
 			allow loopback
 		}

@@ -48,7 +48,7 @@ func TestBrowserResumes(t *testing.T) {
 	url := serve(t, `
 	sse_push /events {
 		user query userId
-		retry 300ms
+		retry 500ms
 		internal /_sse {
 			allow loopback
 		}
@@ -121,7 +121,7 @@ func TestBrowserComesBackAfter502(t *testing.T) {
 	caddyfile, url := site(t, `
 	sse_push /events {
 		user query userId
-		retry 300ms
+		retry 500ms
 		internal /_sse {
 			allow loopback
 		}

@@ -116,7 +116,7 @@ func TestReconnectStormByAuthorize(t *testing.T) {
 	caddyfile, url := site(t, `sse_push /events {
 		user authorize /whoami.php
 		topics room
-		retry 100ms 500ms
+		retry 500ms 1s
 		internal /_sse {
 			allow loopback
 		}

@@ -28,7 +28,7 @@ try {
 echo "published as $id\n";
 
 /**
- * Fields: user, topic, connection (one), users, topics, connections (a list), broadcast (true); event, data, id, retry (ms), ttl (s),
+ * Fields: user, topic, connection (one), users, topics, connections (a list), broadcast (true); event, data, id, retry (ms, at least 500), ttl (s),
  * coalesce, exclude. The nodes pass over what they do not understand, and log it: nobody tells the publisher.
  *
  * @param array<string, string|int|bool|list<string>> $fields

@@ -152,7 +152,7 @@ func checkType(name string) error {
 	return cmp.Or(rules.CheckType(name), matcher.CheckCharacters(name))
 }
 
-// parseRetry returns the duration of a retry in milliseconds. An EventSource that is told 0 waits as good as not at all.
+// parseRetry returns the duration of a retry in milliseconds, raised to rules.MinRetry.
 func parseRetry(value string) (time.Duration, error) {
 	if strings.Trim(value, "0123456789") != "" {
 		return 0, errors.New("must be a whole number of milliseconds")
@@ -161,5 +161,5 @@ func parseRetry(value string) (time.Duration, error) {
 	if err != nil || n > int64(rules.MaxRetry/time.Millisecond) {
 		return 0, errors.New("must not be more than a day")
 	}
-	return time.Duration(max(n, 1)) * time.Millisecond, nil
+	return max(time.Duration(n)*time.Millisecond, rules.MinRetry), nil
 }
