@@ -1,12 +1,6 @@
 package hub
 
-import (
-	"fmt"
-	"math/rand/v2"
-	"time"
-
-	"github.com/sse-push/caddy-sse-push/internal/sse"
-)
+import "time"
 
 // cause is why a stream was ended by the hub.
 type cause uint8
@@ -22,14 +16,6 @@ const (
 func (why cause) String() string {
 	return [...]string{"", "disconnected", "denied", "superseded"}[why]
 }
-
-// Reasons of an end that the caller of End gives, as clients are told them.
-const (
-	Draining    = "draining" // the hub closes
-	Reloaded    = "reloaded" // the config in force does not admit the connection
-	GrantEnded  = "expired"  // the connection's grant has ended
-	SourceEnded = "source"   // the shared source that the connection hears has ended
-)
 
 // Cause returns why the hub has ended the stream, "" if it has not, or not on request.
 func (c *Conn) Cause() string {
@@ -61,10 +47,10 @@ func (c *Conn) finish(why cause, spread time.Duration) {
 	switch {
 	case why == superseded:
 		c.end(replaced)
-	case c.matches:
+	case c.matches: // its client knows no such events
 		c.end(nil)
 	default:
-		c.end(c.closing(why.String(), spread))
+		c.end(closing(why.String(), spread))
 	}
 }
 
@@ -75,26 +61,3 @@ func (c *Conn) vacate() bool {
 	c.released = true
 	return first
 }
-
-// returnShare is the share of one stream in the time over which the clients of streams that end together come back.
-const returnShare = 2 * time.Millisecond
-
-// maxSpread bounds that time.
-const maxSpread = 10 * time.Second
-
-// Spread returns the time over which the clients of n streams that end together come back.
-func Spread(n int) time.Duration { return time.Duration(n) * returnShare }
-
-// closing returns the frame that tells a client why its stream ends, and to come back after one to two seconds, or up to spread
-// later. It has no id, so the client's last id stays. A client with matchers knows no such event, and gets only the time.
-func (c *Conn) closing(reason string, spread time.Duration) []byte {
-	retry := time.Second + rand.N(time.Second+min(spread, maxSpread))
-	if c.matches {
-		return fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds())
-	}
-	return sse.Event{Type: "sse:closing", Data: fmt.Appendf(nil, `{"reason":%q}`, reason), Retry: retry}.Append(nil)
-}
-
-// replaced tells a client that a newer stream has taken the place of its own. The retry keeps two pages with the same id from
-// taking it from each other for ever.
-var replaced = sse.Event{Type: "sse:superseded", Data: []byte("{}"), Retry: time.Hour}.Append(nil)

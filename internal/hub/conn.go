@@ -103,7 +103,10 @@ func (c *Conn) deliver(e *entry, budget int64) {
 // End ends the stream. Its last frame tells the client the reason, and to come back after one to two seconds, or up to spread
 // later. The writer learns of it from Next.
 func (c *Conn) End(reason string, spread time.Duration) {
-	frame := c.closing(reason, spread)
+	frame := closing(reason, spread)
+	if c.matches {
+		frame = closingUnnamed(spread)
+	}
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	c.end(frame)
