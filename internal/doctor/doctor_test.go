@@ -244,7 +244,7 @@ func TestSilence(t *testing.T) {
 		"held":           {false, true, 0, []string{"buffered"}, "though the hub has accepted"},
 		"held, a crowd":  {true, true, 0, []string{"buffered"}, "though the hub has accepted a connection each time"},
 		"unreached":      {false, false, 0, []string{"no-answer"}, "the hub has not got the request"},
-		"504":            {false, true, 1500 * time.Millisecond, []string{"buffered", here}, "504 (Gateway Timeout) after 1.5 s, though the hub has accepted"},
+		"504":            {false, true, 1500 * time.Millisecond, []string{"buffered", here}, ", though the hub has accepted"},
 		"504, unreached": {false, false, 1500 * time.Millisecond, []string{"status", here}, "504"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -316,17 +316,17 @@ func TestLimits(t *testing.T) {
 		want string
 		seen string
 	}{
-		"silence":   {func(f *fake, _ *doctor.Options) { f.silence = 3 * time.Second }, "idle-cut", "of silence"},
-		"length":    {func(f *fake, _ *doctor.Options) { f.life = 6 * time.Second }, "cut", "and so did one with an event each second"},
-		"a ghost":   {func(f *fake, _ *doctor.Options) { f.ghost = 4 * time.Second }, "ghost", "noticed after 4"},
+		"silence":   {func(f *fake, _ *doctor.Options) { f.silence = 5 * time.Second }, "idle-cut", "of silence"},
+		"length":    {func(f *fake, _ *doctor.Options) { f.life = 8 * time.Second }, "cut", "and so did one with an event each second"},
+		"a ghost":   {func(f *fake, _ *doctor.Options) { f.ghost = 4 * time.Second }, "ghost", "the hub noticed after"},
 		"for ever":  {func(f *fake, _ *doctor.Options) { f.ghost = time.Hour }, "ghost", "had not noticed for"},
-		"long ones": {func(f *fake, o *doctor.Options) { f.life, o.Idle, o.For = 9*time.Second, 0, 12*time.Second }, "cut", "ended 9"},
+		"long ones": {func(f *fake, o *doctor.Options) { f.life, o.Idle, o.For = 9*time.Second, 0, 14*time.Second }, "cut", "the stream ended "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake(t)
 			o := f.options()
-			o.Idle = 7 * time.Second
+			o.Idle = 9 * time.Second
 			c.set(f, &o)
 			r := examine(t, o, c.want, here)
 			if text := asJSON(t, r); !strings.Contains(text, c.seen) || strings.Contains(text, "give --for") != (o.For == 0) {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -90,16 +91,8 @@ func (e *examination) judgeIdle(s *stream, r *record) {
 	if r.first.IsZero() {
 		return
 	}
-	// Heartbeats since the last event.
-	beats := 0
-	quiet := r.quietSince(e.idleFrom)
-	for _, at := range r.heartbeats {
-		if at.After(quiet) {
-			beats++
-		}
-	}
 	_, expiring := r.said("sse:expiring")
-	silent := beats == 0 && !e.idleFrom.IsZero() && r.ended.After(quiet)
+	silent := !e.idleFrom.IsZero() && r.silentAtEnd()
 	switch {
 	case r.finished() && expiring:
 		e.leaveOut("idle time: %s ended with its ticket or session", s.name)
@@ -119,6 +112,13 @@ func (e *examination) judgeIdle(s *stream, r *record) {
 	case !r.probed && clumped(r.heartbeats): // probes tell it more surely
 		e.find("buffered", s.name, "heartbeats came at once, though they are sent apart")
 	}
+}
+
+// silentAtEnd reports whether a stream ended after some silence, without a heartbeat since its last event.
+func (r *record) silentAtEnd() bool {
+	quiet := r.quietSince(r.asked)
+	beat := slices.ContainsFunc(r.heartbeats, func(at time.Time) bool { return at.After(quiet) })
+	return !beat && r.ended.Sub(r.last) > time.Second
 }
 
 // ending describes how a stream ended.

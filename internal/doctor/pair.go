@@ -11,8 +11,6 @@ const (
 	pairs = 4
 	// pairSpacing is the time between the probes of a pair.
 	pairSpacing = 60 * time.Millisecond
-	// unexplained is how long half of the probes take at least, if it is looked into whether heartbeats push them out of a buffer.
-	unexplained = 250 * time.Millisecond
 )
 
 // pairing has the times that probes took on a stream: those sent by themselves, and those that another followed at once.
@@ -22,14 +20,6 @@ type pairing struct{ lone, led []time.Duration }
 func (p pairing) pushed() bool {
 	return len(p.lone) == pairs && len(p.led) == pairs && median(p.lone) > unexplained &&
 		median(p.led) < 2*pairSpacing && median(p.led) < median(p.lone)/2 && slices.Max(p.led) < median(p.lone)
-}
-
-// median returns the duration in the middle.
-func median(all []time.Duration) time.Duration {
-	if len(all) == 0 {
-		return 0
-	}
-	return slices.Sorted(slices.Values(all))[len(all)/2]
 }
 
 // pair sends probes by themselves and in pairs, by turns. If heartbeats are frequent, this tells a buffer from a slow network: a heartbeat

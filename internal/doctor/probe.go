@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	probes = 5
+	probes    = 5
+	maxRounds = 4
 	// promptAnswer is how long the hub takes to answer a question if neither it nor this machine is too busy.
 	promptAnswer = 300 * time.Millisecond
 )
@@ -38,37 +39,43 @@ func (e *examination) probe(ctx context.Context) {
 		e.leaveOut("how long an event takes: no stream has said its connection's id")
 		return
 	}
-	first, ok := e.round(ctx, 0, greeted, ids)
-	if !ok {
-		return
+	all := make([]verdicts, len(greeted))
+	for round := range maxRounds {
+		found, ok := e.round(ctx, round, greeted, ids)
+		if !ok {
+			return
+		}
+		certain := true
+		for i, v := range found {
+			all[i] = append(all[i], v)
+			certain = certain && all[i].certain()
+		}
+		if certain {
+			break
+		}
 	}
-	if !slices.ContainsFunc(first, verdict.odd) {
-		return
-	}
-	// A second round tells a buffer, which always holds bytes back, from a machine that was busy once.
-	second, ok := e.round(ctx, 1, greeted, ids)
-	if !ok {
-		return
-	}
-	slow := func(v verdict) bool { return !v.held() && median(v.alone) > unexplained }
 	paired := make([]pairing, len(greeted))
-	if slices.ContainsFunc(second, slow) {
+	if slices.ContainsFunc(all, verdicts.slow) {
+		var ok bool
 		if paired, ok = e.pair(ctx, greeted, ids); !ok {
 			return
 		}
 	}
-	roundTrip := e.roundTrip(ctx)
+	var roundTrip time.Duration
+	if slices.ContainsFunc(all, func(v verdicts) bool { return len(v) > 1 }) {
+		roundTrip = e.roundTrip(ctx)
+	}
 	for i, s := range greeted {
 		if paired[i].pushed() {
 			e.find("buffered", s.name, "a probe by itself took %s, and one that another followed at once %s", short(median(paired[i].lone)), short(median(paired[i].led)))
 			continue
 		}
-		e.blame(ctx, s, ids[i], first[i], second[i], roundTrip)
+		e.blame(ctx, s, ids[i], all[i], roundTrip)
 	}
 }
 
 // round sends probes to all streams, one by one, and returns a verdict on each stream. ok is false if they could not be sent.
-func (e *examination) round(ctx context.Context, round int, streams []*stream, ids []string) (verdicts []verdict, ok bool) {
+func (e *examination) round(ctx context.Context, round int, streams []*stream, ids []string) (found []verdict, ok bool) {
 	samples := make([][]sample, len(streams))
 	data := func(i int) string { return fmt.Sprintf("%s %d.%d", e.nonce, round, i) }
 	tick := time.NewTicker(probeSpacing)
@@ -80,12 +87,11 @@ func (e *examination) round(ctx context.Context, round int, streams []*stream, i
 			return nil, false
 		}
 		p.stored = time.Now()
-		p.void = p.stored.Sub(p.sent) > slowProbe
 		deadline := p.stored.Add(min(slowProbe, e.Timeout/2) * patience[i] / 10)
 		for j, s := range streams {
 			mine := p
 			if !s.waitUntil(ctx, deadline, has(data(i))) {
-				mine.void = mine.void || !e.attentive(ctx, ids[j])
+				mine.void = !e.attentive(ctx, s, ids[j], data(i))
 			}
 			samples[j] = append(samples[j], mine)
 		}
@@ -106,37 +112,46 @@ func (e *examination) round(ctx context.Context, round int, streams []*stream, i
 		}
 		v := judgeProbes(samples[j], r.heartbeats)
 		s.update(func(r *record) { r.probed, r.delay = true, v.slowest })
-		verdicts = append(verdicts, v)
+		found = append(found, v)
 	}
-	return verdicts, true
+	return found, true
 }
 
-// attentive reports whether the hub answers at once. If it does, neither it nor this machine is the reason for which a probe is late.
-func (e *examination) attentive(ctx context.Context, id string) bool {
-	asked := time.Now()
-	_, _, err := e.route.connection(ctx, id)
-	return err == nil && time.Since(asked) < promptAnswer
+// attentive reports whether the hub answers at once while a probe does not come. Then neither it nor this machine is the reason. If they are
+// busy, it gives them time.
+func (e *examination) attentive(ctx context.Context, s *stream, id, data string) bool {
+	for range 4 {
+		asked := time.Now()
+		_, _, err := e.route.connection(ctx, id)
+		if err == nil && time.Since(asked) < promptAnswer {
+			return true
+		}
+		if err != nil || s.wait(ctx, slowProbe, has(data)) {
+			return err == nil
+		}
+	}
+	return false
 }
 
-// blame adds the finding that two rounds of probes show on a stream.
-func (e *examination) blame(ctx context.Context, s *stream, id string, first, second verdict, roundTrip time.Duration) {
-	alone := slices.Concat(first.alone, second.alone)
-	switch v := second; {
+// blame adds the finding that rounds of probes show on a stream.
+func (e *examination) blame(ctx context.Context, s *stream, id string, all verdicts, roundTrip time.Duration) {
+	alone := all.alone()
+	switch v := all.worst(); {
 	case !s.look().ended.IsZero():
 		// The end is a finding of its own.
-	case first.held() && v.held() && v.missing > 0:
+	case all.held() && v.missing > 0:
 		if _, ok, err := e.route.connection(ctx, id); err == nil && !ok {
 			e.find("other-hub", s.name, "%d of %d probes did not come, and the internal route knows no such connection", v.missing, probes)
 			return
 		}
 		e.find("buffered", s.name, "%d of %d probes had not come %s after they were published", v.missing, probes, short(e.Timeout))
-	case first.held() && v.held():
+	case all.held():
 		e.find("buffered", s.name, "%d of %d probes came only with the bytes that followed; the slowest took %s", v.pushed, probes, short(v.slowest))
-	case first.held() || v.held():
-		e.leaveOut("whether bytes are held back on %s: not sure, as %d of %d probes were, and then %d", s.name, first.missing+first.pushed, probes, v.missing+v.pushed)
+	case v.held():
+		e.leaveOut("whether bytes are held back on %s: not sure, as %d of %d probes were, and others were not", s.name, v.missing+v.pushed, probes)
 	case delayed(alone, roundTrip):
 		e.find("delayed", s.name, "each probe took %s or more, though an answer that is no stream takes %s", short(quickest(alone)), short(roundTrip))
-	case first.void+v.void > probes:
+	case len(alone) < clearProbes:
 		e.leaveOut("how long an event takes on %s: not sure, as the hub or this machine is too busy", s.name)
 	}
 }

@@ -242,3 +242,35 @@ func TestPairing(t *testing.T) {
 		}
 	}
 }
+
+// One round says nothing, and neither do rounds that contradict each other.
+func TestVerdicts(t *testing.T) {
+	prompt, late := slices.Repeat([]time.Duration{time.Millisecond}, 5), slices.Repeat([]time.Duration{210 * time.Millisecond}, 5)
+	clear, slow, held, busy := verdict{alone: prompt}, verdict{alone: late}, verdict{missing: 4}, verdict{void: 4, alone: prompt[:1]}
+	for name, c := range map[string]struct {
+		all           verdicts
+		certain, held bool
+		delayed       bool
+	}{
+		"prompt":              {verdicts{clear}, true, false, false},
+		"late once":           {verdicts{slow}, false, false, false},
+		"late":                {verdicts{slow, slow}, true, false, true},
+		"held once":           {verdicts{held}, false, false, false},
+		"held":                {verdicts{held, held}, true, true, false},
+		"held, then not":      {verdicts{held, clear}, false, false, false},
+		"contradictory":       {verdicts{held, clear, held}, true, false, false},
+		"busy":                {verdicts{busy}, false, false, false},
+		"held on a busy one":  {verdicts{busy, held, busy, held}, true, true, false},
+		"clear on a busy one": {verdicts{busy, clear, clear}, true, false, false},
+	} {
+		if got := c.all.certain(); got != c.certain {
+			t.Errorf("%s: certain %v", name, got)
+		}
+		if got := c.all.held(); got != c.held {
+			t.Errorf("%s: held %v", name, got)
+		}
+		if got := delayed(c.all.alone(), 2*time.Millisecond); got != c.delayed {
+			t.Errorf("%s: delayed %v", name, got)
+		}
+	}
+}

@@ -14,10 +14,14 @@ const (
 	together = 50 * time.Millisecond
 	// noticeable is the shortest delay that is looked into.
 	noticeable = 100 * time.Millisecond
-	// steady is how far apart the middle half of delays may be if they have one cause. What a busy machine or a radio link adds varies more.
+	// unexplained is how long half of the probes take at least, if it is looked into whether heartbeats push them out of a buffer.
+	unexplained = 250 * time.Millisecond
+	// steady is how far apart the shorter half of delays may be if they have one cause. What a radio link adds varies more.
 	steady = 60 * time.Millisecond
 	// heldProbes is how many probes of a round have to be held back, so that it is no accident.
 	heldProbes = 2
+	// clearProbes is how many probes of a round have to come one by one, and none otherwise, so that nothing is held back.
+	clearProbes = 3
 )
 
 // sample is a probe on one stream.
@@ -41,8 +45,51 @@ type verdict struct {
 // all.
 func (v verdict) held() bool { return v.missing+v.pushed >= heldProbes }
 
-// odd reports whether a second round is needed to tell.
-func (v verdict) odd() bool { return v.held() || v.void > 0 || quickest(v.alone) > noticeable }
+// clear reports whether nothing was held back.
+func (v verdict) clear() bool { return v.missing+v.pushed == 0 && len(v.alone) >= clearProbes }
+
+// verdicts are those of all rounds on a stream. A second round tells a buffer, which always holds bytes back, from an accident.
+type verdicts []verdict
+
+// count returns how many verdicts are of a kind.
+func (all verdicts) count(kind func(verdict) bool) (n int) {
+	for _, v := range all {
+		if kind(v) {
+			n++
+		}
+	}
+	return n
+}
+
+// held reports whether bytes were held back.
+func (all verdicts) held() bool { return all.count(verdict.held) > 1 && all.count(verdict.clear) == 0 }
+
+// certain reports whether no further round is needed.
+func (all verdicts) certain() bool {
+	prompt := all.count(verdict.clear) == len(all) && median(all.alone()) <= noticeable
+	return prompt || all.count(verdict.held) > 1 || all.count(verdict.clear) > 1
+}
+
+// slow reports whether probes came one by one, and not soon.
+func (all verdicts) slow() bool { return !all.held() && median(all.alone()) > unexplained }
+
+// alone returns how long the probes took that came one by one.
+func (all verdicts) alone() (took []time.Duration) {
+	for _, v := range all {
+		took = append(took, v.alone...)
+	}
+	return took
+}
+
+// worst returns the last verdict by which bytes were held back, or else the last one.
+func (all verdicts) worst() (worst verdict) {
+	for _, v := range all {
+		if v.held() || !worst.held() {
+			worst = v
+		}
+	}
+	return worst
+}
 
 // judgeProbes compares when probes were sent and when they came. Each was sent when the one before had come, or had taken too long.
 func judgeProbes(samples []sample, heartbeats []time.Time) (v verdict) {
@@ -77,6 +124,14 @@ func followed(at time.Time, heartbeats []time.Time) bool {
 	return slices.ContainsFunc(heartbeats, func(beat time.Time) bool { return !beat.Before(at) && beat.Sub(at) < together/5 })
 }
 
+// median returns the duration in the middle, or 0.
+func median(all []time.Duration) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(all))[len(all)/2]
+}
+
 // quickest returns the shortest of the durations, or 0.
 func quickest(all []time.Duration) time.Duration {
 	if len(all) == 0 {
@@ -97,6 +152,5 @@ func delayed(alone []time.Duration, roundTrip time.Duration) bool {
 	case least < noticeable || roundTrip == 0 || least < 3*roundTrip:
 		return false
 	}
-	slices.Sort(alone)
-	return alone[len(alone)*3/4]-alone[len(alone)/4] < steady
+	return median(alone)-least < steady
 }
