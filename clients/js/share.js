@@ -244,7 +244,6 @@ export class Share {
 		if (connected) hear('sse:connected', connected, gap ? '' : this.at ?? '');
 		if (gap) hear('sse:gap', gap, at ?? '');
 		for (const event of events) { this.#keep(event); this.#page.hear(event); }
-		if (order(this.at, at) < 0) hear('sse:position', {}, this.at = at);
 	}
 
 	#restart(at) {

@@ -14,13 +14,14 @@ type sharing struct {
 	t     *testing.T
 	url   string
 	route harness.Route
-	tabs  []*harness.Tab
+	open  func(url string) *harness.Page
+	tabs  []*harness.Page
 	want  []int // what has been published
 }
 
-func share(t *testing.T, tabs int) *sharing {
+func share(t *testing.T, tabs int, open func(url string) *harness.Page) *sharing {
 	t.Helper()
-	s := &sharing{t: t, url: serve(t, `
+	s := &sharing{t: t, open: open, url: serve(t, `
 	sse_push /events {
 		user query userId
 		internal /_sse {
@@ -28,9 +29,8 @@ func share(t *testing.T, tabs int) *sharing {
 		}
 	}`+pages(t))}
 	s.route = harness.Route{URL: s.url + "/_sse"}
-	profile := harness.NewProfile(t)
 	for range tabs {
-		s.tabs = append(s.tabs, profile.OpenTab(t, s.url+"/tabs.html"))
+		s.tabs = append(s.tabs, open(s.url+"/tabs.html"))
 	}
 	for _, tab := range s.tabs {
 		tab.Wait(`window.push?.state === 'open'`)
@@ -51,67 +51,90 @@ func (s *sharing) publish() {
 	s.route.Publish(s.t, harness.Event{"user": "ann", "data": s.want[len(s.want)-1]})
 }
 
-// heard checks that tabs have heard each event once, in order.
-func (s *sharing) heard(tabs ...*harness.Tab) {
+// heard checks that the tabs have heard each event once, in order.
+func (s *sharing) heard() {
 	s.t.Helper()
-	for i, tab := range tabs {
+	for i, tab := range s.tabs {
 		tab.Wait(fmt.Sprintf(`heard.at(-1) === %d`, s.want[len(s.want)-1]))
 		if got := harness.Eval[[]int](tab, `heard`); !slices.Equal(got, s.want) {
 			s.t.Errorf("tab %d heard %d, want %d", i, got, s.want)
 		}
 	}
+	s.connected()
 }
 
-// takeHolder returns the tab that holds the stream, and takes it off the list.
-func (s *sharing) takeHolder() *harness.Tab {
+// end ends the tab that holds the stream between two events, in a way of its own, and checks the others.
+func (s *sharing) end(how func(*harness.Page)) {
 	s.t.Helper()
-	holds := func(tab *harness.Tab) bool { return harness.Eval[bool](tab, `holds()`) }
+	holds := func(tab *harness.Page) bool { return harness.Eval[bool](tab, `holds()`) }
 	brokertest.Eventually(s.t, "a tab holds the stream", func() bool { return slices.ContainsFunc(s.tabs, holds) })
 	i := slices.IndexFunc(s.tabs, holds)
-	tab := s.tabs[i]
+	holder := s.tabs[i]
 	s.tabs = slices.Delete(s.tabs, i, i+1)
-	return tab
+	s.publish() // it may be on its way
+	how(holder)
+	s.publish()
+	s.heard()
+}
+
+// back checks the other tabs and one that was away.
+func (s *sharing) back(tab *harness.Page) {
+	s.t.Helper()
+	tab.Wait(`window.push?.state === 'open'`)
+	if kept := harness.Eval[int](tab, `heard.length`); kept == 0 { // the browser has loaded the page anew
+		tab.Close()
+	} else {
+		s.tabs = append(s.tabs, tab)
+	}
+	s.publish()
+	s.heard()
 }
 
 // Twenty tabs work over HTTP/1.1, which gives a browser six connections, and what ends the tab with the stream is no loss to
 // the others.
 func TestTabsShareOneStream(t *testing.T) {
 	t.Parallel()
-	s := share(t, 20)
+	profile, frozen := harness.NewProfile(t), map[*harness.Page]*harness.Tab{}
+	s := share(t, 20, func(url string) *harness.Page {
+		tab := profile.OpenTab(t, url)
+		frozen[tab.Page] = tab
+		return tab.Page
+	})
+	checkSharing(t, s)
+	var tab *harness.Page
+	s.end(func(holder *harness.Page) {
+		tab = holder
+		frozen[tab].Freeze(true)
+	})
+	frozen[tab].Freeze(false)
+	s.back(tab)
+}
+
+// The same in the other engines, with more tabs than connections.
+func TestTabsShareOneStreamElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []harness.Engine{harness.Firefox, harness.WebKit} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			browser := harness.NewBrowser(t, engine)
+			checkSharing(t, share(t, 7, func(url string) *harness.Page { return browser.Open(t, url) }))
+		})
+	}
+}
+
+func checkSharing(t *testing.T, s *sharing) {
+	t.Helper()
 	s.publish()
-	s.heard(s.tabs...)
-	if !harness.Eval[bool](s.tabs[7], `fetch('/tabs.html').then((response) => response.ok)`) {
+	s.heard()
+	if !harness.Eval[bool](s.tabs[3], `fetch('/tabs.html').then((response) => response.ok)`) {
 		t.Error("a fetch beside the stream fails")
 	}
-
-	s.publish() // on its way while the holder is closed
-	s.takeHolder().Close()
-	s.publish()
-	s.heard(s.tabs...)
-	s.connected()
-
-	s.publish()
-	frozen := s.takeHolder()
-	frozen.Freeze(true)
-	s.publish()
-	s.heard(s.tabs...)
-	s.connected()
-
-	s.publish()
-	left := s.takeHolder()
-	left.Goto("about:blank")
-	s.publish()
-	s.heard(s.tabs...)
-	s.connected()
-
-	frozen.Freeze(false)
-	harness.Eval[int](left, `history.back(), 0`)
-	left.Wait(`window.push?.state === 'open'`)
-	s.publish()
-	s.heard(frozen)
-	s.heard(s.tabs...)
-	if harness.Eval[bool](left, `heard.length > 1`) { // otherwise the browser loaded the page anew
-		s.heard(left)
-	}
-	s.connected()
+	s.end((*harness.Page).Close)
+	var left *harness.Page
+	s.end(func(holder *harness.Page) {
+		left = holder
+		left.Goto("about:blank")
+	})
+	left.Go(-1)
+	s.back(left)
 }

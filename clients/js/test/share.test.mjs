@@ -328,6 +328,33 @@ test('a holder that is alive keeps its stream, however quiet', async () => {
 	assert.equal(world.requests, 1);
 });
 
+test('a follower that was asleep itself, as the whole machine was, takes no lock away', async () => {
+	const all = await tabs(3), first = holder();
+	first.hung = true;
+	await world.pass(12_000); // the others have asked
+	for (const tab of all) tab.hung = true;
+	await world.pass(600_000);
+	for (const tab of all) tab.hung = tab === first; // the others are up first
+	await world.pass(1_000);
+	first.hung = false;
+	await world.pass(60_000);
+	assert.equal(holder(), first);
+});
+
+test('after a sleep of the machine, all tabs together have the stream opened again once', async () => {
+	const all = await tabs(5);
+	await world.pass(1_000);
+	for (const tab of all) tab.hung = true;
+	await world.pass(600_000);
+	world.publish('x');
+	for (const tab of all) if (tab !== holder()) tab.hung = false; // the holder is hidden, and its timers are slow
+	for (const timer of world.timers.values()) if (timer.tab === holder()) timer.at = world.now + 60_000;
+	holder().hung = false;
+	await world.pass(20_000);
+	assert.equal(world.requests, 2);
+	for (const tab of all) assert.deepEqual(data(tab), ['x']);
+});
+
 test('a tab that comes late begins now', async () => {
 	await tabs(2);
 	world.publish('x');
