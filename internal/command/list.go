@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -27,20 +28,34 @@ func listFlags(cmd *cobra.Command, ofHub bool) *cobra.Command {
 }
 
 func hubsCommand() *cobra.Command {
-	return listFlags(&cobra.Command{
+	cmd := listFlags(&cobra.Command{
 		Use:   "hubs",
 		Short: "Lists the hubs with their state and what they have counted",
 		Long: longText(`
 Lists the hubs of a running Caddy: whether they are ready, how many connections and users they have on this node, how many
 events were published and delivered, how many bytes wait for clients (pending) or have yet to be handed to connections
 (lag), how many events the history holds, and how many sources and relays this node runs. A source is failing if its last
-request to the app failed, and it waits for another try: 'caddy sse-push sources' says why.`),
-		Example: examples("caddy sse-push hubs", "caddy sse-push hubs --json"),
+request to the app failed, and it waits for another try: 'caddy sse-push sources' says why.
+
+With --ready, the command also fails if there is no hub, or one that is not ready: for readiness probes.`),
+		Example: examples("caddy sse-push hubs", "caddy sse-push hubs --json", "caddy sse-push hubs --ready"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, _ string) error {
-			return printList(ctx, cmd, c, "", nil, newPrinter(cmd, "HUB", "STATUS", "CONNECTIONS", "USERS", "PUBLISHED", "DELIVERED", "PENDING", "LAG", "HISTORY",
+			ready, err := cmd.Flags().GetBool("ready")
+			if ready && err == nil {
+				err = cmd.Flags().Set("limit", "0")
+			}
+			if err != nil {
+				return err
+			}
+			var hubs int
+			var unready []string
+			err = printList(ctx, cmd, c, "", nil, newPrinter(cmd, "HUB", "STATUS", "CONNECTIONS", "USERS", "PUBLISHED", "DELIVERED", "PENDING", "LAG", "HISTORY",
 				"SOURCES", "RELAYS"),
 				func(l *api.HubList) ([]api.HubInfo, int, string) { return l.Hubs, l.Total, l.Next },
 				func(h *api.HubInfo) []string {
+					if hubs++; h.Status != "ready" {
+						unready = append(unready, h.Hub)
+					}
 					sources := strconv.Itoa(h.Sources)
 					if h.SourcesFailing > 0 {
 						sources += fmt.Sprintf(" (%d failing)", h.SourcesFailing)
@@ -51,8 +66,19 @@ request to the app failed, and it waits for another try: 'caddy sse-push sources
 						sources, strconv.Itoa(h.Relays),
 					}
 				})
+			switch {
+			case err != nil || !ready:
+				return err
+			case hubs == 0:
+				return errors.New("there is no hub")
+			case len(unready) > 0:
+				return fmt.Errorf("not ready: %s", strings.Join(unready, ", "))
+			}
+			return nil
 		}),
 	}, false)
+	cmd.Flags().Bool("ready", false, "Fail unless all hubs are ready")
+	return cmd
 }
 
 func connectionsCommand() *cobra.Command {

@@ -26,6 +26,7 @@ func TestCommandsOnAHub(t *testing.T) {
 	c := s.Open("/events?userId=u1&topic=room")
 	odd := s.Open("/events?userId=" + "%E2%80%AE%3Cscript%3E%2F..%2F%2F")
 	o.run("hubs").want(t, 0, "default  ready   2")
+	o.run("hubs", "--ready").want(t, 0, "default  ready   2")
 	o.run("connections", "--user", "u1").want(t, 0, c.Connected.Connection+"  u1    127.0.0.1")
 	// What would turn the line around is shown for what it is; a program gets it as it is.
 	users := o.run("users")
@@ -251,6 +252,24 @@ func TestCommandTailThroughAReload(t *testing.T) {
 	}
 	if said := r.err.String(); said != "" {
 		t.Errorf("it said %q", said)
+	}
+}
+
+// A probe fails unless all hubs are ready.
+func TestCommandHubsReady(t *testing.T) {
+	var hubs string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, hubs) }))
+	t.Cleanup(server.Close)
+	o := operate(t, strings.TrimPrefix(server.URL, "http://"))
+	for answer, why := range map[string]string{
+		`{"hubs": [{"hub": "main", "status": "ready"}, {"hub": "other", "status": "unavailable"}]}`: "not ready: other",
+		`{"hubs": []}`: "there is no hub",
+	} {
+		hubs = answer
+		if r := o.run("hubs"); r.code != 0 {
+			t.Errorf("without --ready: code %d, %s", r.code, r.err)
+		}
+		o.run("hubs", "--ready").want(t, 1, why)
 	}
 }
 
