@@ -242,8 +242,9 @@ func TestSilence(t *testing.T) {
 		seen           string
 	}{
 		"held":           {false, true, 0, []string{"buffered"}, "though the hub has accepted"},
-		"held, a crowd":  {true, true, 0, []string{"buffered"}, "though the hub has accepted a connection each time"},
+		"held, a crowd":  {true, true, 0, []string{"buffered"}, "though the hub has accepted the connection"},
 		"unreached":      {false, false, 0, []string{"no-answer"}, "the hub has not got the request"},
+		"shared":         {true, false, 0, []string{"buffered"}, "though the hub itself"}, // one request for all, say: who is there is not known
 		"504":            {false, true, 1500 * time.Millisecond, []string{"buffered", here}, ", though the hub has accepted"},
 		"504, unreached": {false, false, 1500 * time.Millisecond, []string{"status", here}, "504"},
 	} {

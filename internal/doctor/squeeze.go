@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,17 +23,14 @@ const (
 // account is what the hub knows of the client of a connection. All streams of an examination have the same.
 type account struct{ user, remote string }
 
-// arrivals are connections that the hub has accepted meanwhile.
-type arrivals struct {
-	ids      []string // the hub's new connections
-	accounts map[account]bool
-}
+// arrivals are the ids of connections that the hub has accepted meanwhile.
+type arrivals map[account][]string
 
 // squeeze opens a stream of a kind that has delivered nothing yet, and finds its connection at the hub. It has the hub send padding to that
 // connection, until the buffer in between overflows. It returns the stream and its first event, or nil if nothing came.
 func (e *examination) squeeze(ctx context.Context, k kind, limit time.Duration) (*stream, *hello) {
-	var ours map[account]bool
-	for range entries {
+	var ours arrivals // of the accounts that came each time
+	for i := range entries {
 		before, ok := e.route.connections(ctx)
 		if !ok {
 			e.leaveOut("whether bytes are held back on their way: the hub's connections cannot all be listed")
@@ -43,20 +41,19 @@ func (e *examination) squeeze(ctx context.Context, k kind, limit time.Duration) 
 			return s, h
 		}
 		came := e.arrived(ctx, before)
-		if ours == nil {
-			ours = maps.Clone(came.accounts)
+		if i > 0 {
+			maps.DeleteFunc(came, func(a account, _ []string) bool { return ours[a] == nil })
 		}
-		maps.DeleteFunc(ours, func(a account, _ bool) bool { return !came.accounts[a] })
+		ours = came
+		ids := slices.Concat(slices.Collect(maps.Values(ours))...)
 		switch {
 		case len(ours) == 0:
 			s.leave()
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			e.missed = true
+			e.miss(before)
 			return nil, nil
-		case len(came.ids) == 1:
+		case i > 0 && len(ids) == 1: // the first time, it may be another's
 			e.hold("the hub has accepted the connection and sent its first event")
-			return s, e.push(ctx, s, came.ids[0])
+			return s, e.push(ctx, s, ids[0])
 		}
 		s.leave()
 	}
@@ -64,7 +61,7 @@ func (e *examination) squeeze(ctx context.Context, k kind, limit time.Duration) 
 	before, _ := e.route.connections(ctx)
 	pause(ctx, limit)
 	others := e.arrived(ctx, before)
-	maps.DeleteFunc(ours, func(a account, _ bool) bool { return others.accounts[a] })
+	maps.DeleteFunc(ours, func(a account, _ []string) bool { return others[a] != nil })
 	if len(ours) > 0 {
 		e.hold("the hub has accepted a connection each time")
 	} else {
@@ -73,14 +70,30 @@ func (e *examination) squeeze(ctx context.Context, k kind, limit time.Duration) 
 	return nil, nil
 }
 
+// miss records that requests do not reach the hub, if it has no connection but those that were opened there. Another one may be that of an
+// earlier stream, which the proxy has more streams wait for.
+func (e *examination) miss(present map[string]connection) {
+	there := 0
+	for _, s := range e.hub {
+		if h := s.look().hello(); h != nil {
+			if _, ok := present[h.Connection]; ok {
+				there++
+			}
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.missed = there == len(present)
+}
+
 // arrived returns the hub's connections that were not there before.
 func (e *examination) arrived(ctx context.Context, before map[string]connection) arrivals {
-	came := arrivals{accounts: map[account]bool{}}
+	came := arrivals{}
 	now, _ := e.route.connections(ctx)
 	for id, c := range now {
 		if _, old := before[id]; !old {
-			came.ids = append(came.ids, id)
-			came.accounts[account{c.User, c.Remote}] = true
+			a := account{c.User, c.Remote}
+			came[a] = append(came[a], id)
 		}
 	}
 	return came

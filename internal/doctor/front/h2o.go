@@ -17,7 +17,7 @@ var h2o = &Front{
 		"idle-cut":       {Paste("config", "proxy.timeout.io: 3600000", "proxy.timeout.io")},
 		"cut":            {Say("it has no limit of a whole answer: look at reloads and at the error log")},
 		"no-heartbeat":   {Say("it passes heartbeats on at once: look at what is behind it")},
-		"ghost":          {Say("over HTTP/2 it notices at once; over HTTP/1.1 at the next heartbeat after a client has left")},
+		"ghost":          {Say("over HTTP/2 it notices at once; over HTTP/1.1 at the second heartbeat after a client has left")},
 		"content-length": {Say("no mruby.handler for the path that reads the whole answer")},
 		"no-answer":      {Say("does proxy.reverse.url lead to the hub?")},
 		"status":         {Say("502, 504: is the hub there?")},
