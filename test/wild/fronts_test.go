@@ -3,6 +3,7 @@ package wild_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -40,39 +41,15 @@ func TestFronts(t *testing.T) {
 		}
 		t.Run(r.front+"/"+r.name, func(t *testing.T) {
 			t.Parallel()
-			lines := harness.Lines{}
-			for place, text := range r.lines {
-				lines[place] = text
-			}
-			for _, place := range r.page {
-				text := snippets[snippet{r.front, place}]
-				if text == "" {
-					t.Fatalf("docs/fronts.md has no snippet of %s: %s", r.front, place)
-				}
-				lines[place] = text
-			}
+			lines := r.on(t, snippets)
 			found, text := r.ask(t, hubs, lines)
-			if others := r.others(found); len(others) > 0 {
-				t.Errorf("found %q, want %q:\n%s", others, r.code, text)
-			}
-			if r.code == "" {
-				return
-			}
+			r.expect(t, found, text)
 			i := slices.IndexFunc(found.Findings, func(f finding) bool { return f.Code == r.code })
-			if i < 0 {
-				t.Fatalf("%s is not found:\n%s", r.code, text)
-			}
-			if found.Findings[i].Where == "at the hub itself" {
-				t.Errorf("%s is said to be the hub's", r.code)
-			}
-			if !r.mended {
+			if i < 0 || !r.mended {
 				return
 			}
 			healed, text := r.ask(t, hubs, r.mend(t, lines, found.Findings[i].Mend))
-			others := r.others(healed)
-			if len(others) > 0 || slices.ContainsFunc(healed.Findings, func(f finding) bool { return f.Code == r.code }) {
-				t.Errorf("with the mend of %s pasted, it or %q is found:\n%s", r.code, others, text)
-			}
+			r.expectHealed(t, healed, text)
 		})
 	}
 	for at := range snippets {
@@ -89,14 +66,46 @@ func TestFronts(t *testing.T) {
 	}
 }
 
-// others returns the codes that a report of the row should not have. Notes do no harm.
-func (r row) others(found report) (codes []string) {
+// on returns the lines of the row, those of docs/fronts.md among them.
+func (r row) on(t *testing.T, snippets map[snippet]string) harness.Lines {
+	t.Helper()
+	lines := harness.Lines{}
+	maps.Copy(lines, r.lines)
+	for _, place := range r.page {
+		text := snippets[snippet{r.front, place}]
+		if text == "" {
+			t.Fatalf("docs/fronts.md has no snippet of %s: %s", r.front, place)
+		}
+		lines[place] = text
+	}
+	return lines
+}
+
+// expect compares a report with what it should find, and no other fault. Notes do no harm.
+func (r row) expect(t *testing.T, found report, text string) {
+	t.Helper()
+	var codes, others []string
 	for _, f := range found.Findings {
+		codes = append(codes, f.Code)
 		if f.Code != r.code && f.Severity != "note" && !slices.Contains(r.also, f.Code) {
-			codes = append(codes, f.Code)
+			others = append(others, f.Code)
+		}
+		if f.Code == r.code && f.Where == "at the hub itself" {
+			t.Errorf("%s is said to be the hub's", f.Code)
 		}
 	}
-	return codes
+	if len(others) > 0 || r.code != "" && !slices.Contains(codes, r.code) {
+		t.Errorf("found %q, want %q:\n%s", codes, r.code, text)
+	}
+}
+
+// expectHealed expects a report without the fault of the row.
+func (r row) expectHealed(t *testing.T, healed report, text string) {
+	t.Helper()
+	row{also: r.also}.expect(t, healed, text)
+	if slices.ContainsFunc(healed.Findings, func(f finding) bool { return f.Code == r.code }) {
+		t.Errorf("%s is still found after its mend:\n%s", r.code, text)
+	}
 }
 
 // ask starts the front with these lines, and asks the doctor about it.
@@ -122,10 +131,7 @@ func (r row) ask(t *testing.T, hubs map[string]hub, lines harness.Lines) (report
 func (r row) mend(t *testing.T, lines harness.Lines, mends []mend) harness.Lines {
 	t.Helper()
 	name, _, _ := strings.Cut(r.front, " twice")
-	mended := harness.Lines{}
-	for place, text := range lines {
-		mended[place] = text
-	}
+	mended := maps.Clone(lines)
 	pasted := false
 	for _, m := range mends {
 		if m.In != name || m.At == "" {
