@@ -14,8 +14,11 @@ export interface Options {
 	renew?: () => string | URL | null | undefined | Promise<string | URL | null | undefined>;
 	/** Send cookies to another origin too. */
 	withCredentials?: boolean;
-	/** Reopen when nothing was heard for so many ms; for apps that publish at regular intervals. Default: off. */
-	heartbeat?: number;
+	/**
+	 * true: the server sends heartbeats that the page hears, and the stream is opened again when they fail to come. A number: it is
+	 * opened again when nothing was heard for so many ms, for apps that publish at regular intervals. Default: off.
+	 */
+	heartbeat?: true | number;
 	/**
 	 * One stream for all tabs of the origin. `true`: for those with the same URL, topics and options. A name: for those with the
 	 * same name, path, topics and options, whatever the query. Give one that is different for each user. Without Web Locks or

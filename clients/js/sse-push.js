@@ -12,6 +12,7 @@
 import { Share, order, seen } from './share.js';
 
 const FIRST = 1_000, LAST = 30_000; // the shortest and the longest wait before a reopening, ms
+const LATE_BEAT = 5_000;            // how much later than announced a heartbeat may come, ms
 const TICK = 20_000;                // how often to look whether the page was asleep, ms
 const LATE = 30_000;                // a look that comes this long after the one before: the page was asleep
 const LATE_HIDDEN = 75_000;         // the same for a hidden page, whose timers browsers slow down to one a minute
@@ -37,14 +38,16 @@ export class SsePush extends EventTarget {
 	#renewed = false; // since the stream was open last
 	#ticked = 0;
 	#heard = 0;
-	#names = new Set(['sse:connected', 'sse:gap', 'sse:position', 'sse:topics', 'sse:rejected', 'sse:expiring', 'sse:superseded', 'sse:closing']);
+	#patience = null; // how long a stream with heartbeats may be silent, ms; null before the first
+	#names = new Set(['sse:connected', 'sse:gap', 'sse:position', 'sse:topics', 'sse:rejected', 'sse:expiring', 'sse:superseded', 'sse:closing', 'sse:heartbeat']);
 
 	/**
 	 * Opens at once. Options: `topics`; `lastEventId`, the position a page was rendered at; `replay`, how many
 	 * past events a new client wants; `client`, a random name that the page keeps: the connection's id is then the same after each reconnect; `withCredentials`; `renew`, a function that gives (or promises) the URL with a new
 	 * ticket or token: it is called when the grant of the stream is about to end, and once when it has; `share`: one stream for all
-	 * tabs with the same URL, topics and options, or, if it is a name, with the same name, path, topics and options, whatever the query; `heartbeat`, ms: reopen when nothing was heard for so long, for
-	 * apps that publish something at regular intervals (the server's own heartbeat is a comment, which no page can see).
+	 * tabs with the same URL, topics and options, or, if it is a name, with the same name, path, topics and options, whatever the query; `heartbeat`: true has
+	 * the server send heartbeats that the page hears, and reopens when they fail to come, which in WebKit alone shows that a connection
+	 * over HTTP/2 is dead; or ms: reopen when nothing was heard for so long, for apps that publish something at regular intervals.
 	 */
 	constructor(url, options = {}) {
 		super();
@@ -134,10 +137,11 @@ export class SsePush extends EventTarget {
 	}
 
 	#address() {
-		const url = new URL(this.#url), { topics = [], replay, client, relay } = this.#options;
+		const url = new URL(this.#url), { topics = [], replay, client, relay, heartbeat } = this.#options;
 		for (const topic of topics) url.searchParams.append('topic', topic);
 		if (client) url.searchParams.set('client', client);
 		if (relay) url.searchParams.set('relay', relay);
+		if (heartbeat === true) url.searchParams.set('heartbeat', '');
 		const from = this.#share ? this.#share.at : this.lastEventId;
 		if (from) url.searchParams.set('last_event_id', from);
 		else if (replay) url.searchParams.set('replay', replay);
@@ -147,6 +151,10 @@ export class SsePush extends EventTarget {
 	#relay = (event) => {
 		if (event.target !== this.#source) return event.target.close();
 		this.#heard = Date.now();
+		if (event.type === 'sse:heartbeat') { // not the app's
+			this.#patience = JSON.parse(event.data).next + LATE_BEAT;
+			return;
+		}
 		if (event.type === 'sse:connected') {
 			this.#attempts = this.#missing = 0;
 			this.#renewed = false;
@@ -223,7 +231,7 @@ export class SsePush extends EventTarget {
 	// slept after a longer time, or, once it is in view again, after the same.
 	#watch() {
 		if (this.#page) return;
-		const { signal } = this.#page = new AbortController(), { document } = globalThis;
+		const { signal } = this.#page = new AbortController(), { document } = globalThis, { heartbeat } = this.#options;
 		const listen = (target, name, fn) => target?.addEventListener?.(name, fn, { signal });
 		const leave = () => { this.#away = true; this.#drop(); this.#share?.leave(); this.#say('connecting'); };
 		const back = () => { if (this.#away) { this.#away = false; this.#begin(); } };
@@ -233,13 +241,14 @@ export class SsePush extends EventTarget {
 		listen(document, 'resume', back);
 		listen(globalThis, 'online', () => { if (this.#source || this.#retry) this.#connect(); });
 		listen(document, 'visibilitychange', () => { if (document.visibilityState === 'visible') this.#tick(); });
-		this.#ticker = setInterval(() => this.#tick(), Math.min(TICK, this.#options.heartbeat / 2 || TICK));
+		this.#ticker = setInterval(() => this.#tick(), Math.min(TICK, heartbeat === true ? TICK : heartbeat / 2 || TICK));
 	}
 
 	#tick() {
 		const now = Date.now(), { heartbeat } = this.#options;
 		const asleep = now - this.#ticked > (globalThis.document?.visibilityState === 'hidden' ? LATE_HIDDEN : LATE);
-		const silent = heartbeat && this.state === 'open' && now - this.#heard > heartbeat;
+		const patience = heartbeat === true ? this.#patience : heartbeat;
+		const silent = patience && this.state === 'open' && now - this.#heard > patience;
 		this.#ticked = now;
 		if (this.#source && (asleep || silent)) this.#connect();
 		else if (asleep) this.#share?.wake();

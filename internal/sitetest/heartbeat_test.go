@@ -3,6 +3,7 @@ package sitetest_test
 import (
 	"bufio"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,37 @@ func TestReloadChangesHeartbeat(t *testing.T) {
 			first := beat() // it may have been due under the old one
 			if after := beat().Sub(first); after > 3*time.Second {
 				t.Errorf("it is silent for %s", after)
+			}
+		})
+	}
+}
+
+// A page hears heartbeats if it asks for them, also between events that it may have no listener for.
+func TestHeartbeatsThatAPageHears(t *testing.T) {
+	t.Parallel()
+	s := sitetest.Serve(t, sitetest.Route("heartbeat 1s"))
+	for name, next := range map[string]func(i int){
+		"idle": func(int) {},
+		"busy": func(i int) { s.Publish("user", "busy", "data", strconv.Itoa(i)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := s.Open("/events?heartbeat&userId=" + name)
+			c.PassPositions = true
+			before, beats := c.LastID, 0
+			for i := 0; beats < 3; i++ {
+				next(i)
+				switch e := c.Next(); e.Type {
+				case "sse:heartbeat":
+					if beats++; e.Data != `{"next":2000}` {
+						t.Fatalf("got %q", e)
+					}
+					if name == "idle" && c.LastID != before {
+						t.Errorf("the last id has become %q", c.LastID)
+					}
+				case "message":
+				default:
+					t.Fatalf("got %q", e)
+				}
 			}
 		})
 	}

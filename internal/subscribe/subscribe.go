@@ -25,7 +25,7 @@ func IsStreamMethod(method string) bool { return slices.Contains(streamMethods, 
 // ServeHTTP identifies the client, reads what it asks for, and holds the stream.
 func (route *Route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if conn, src, timing := route.admit(w, r); conn != nil {
-		route.HoldAs(w, r, conn, src, timing)
+		route.HoldAs(w, r, conn, Pulse(r, src, timing), timing)
 	}
 }
 

@@ -28,7 +28,7 @@ func (a *App) Subscribe(w http.ResponseWriter, r *http.Request, own *url.URL, ne
 	both := newAppRequest(r, own)
 	conn, src, timing, err := a.admit(w, both, next)
 	if conn != nil {
-		a.route.HoldAs(w, both.onRoute, conn, src, timing)
+		a.route.HoldAs(w, both.onRoute, conn, subscribe.Pulse(both.onRoute, src, timing), timing)
 	}
 	return err
 }

@@ -532,6 +532,23 @@ test('a heartbeat of the app is watched', () => {
 	assert.equal(param('last_event_id'), 'p4');
 });
 
+test('heartbeats of the server are watched, from the first on', () => {
+	push = new SsePush('/events', { heartbeat: true });
+	push.on('sse:heartbeat', () => assert.fail('not for the app'));
+	assert.equal(param('heartbeat'), '');
+	last().connected('p0');
+	pass(600_000);
+	assert.equal(sources.length, 1, 'a server that knows of none');
+	for (let i = 0; i < 5; i++) {
+		last().send('sse:heartbeat', { next: 30_000 });
+		pass(30_000);
+	}
+	assert.equal(sources.length, 1);
+	pass(30_000);
+	assert.equal(sources.length, 2);
+	assert.equal(param('last_event_id'), 'p0');
+});
+
 test('without a heartbeat silence is no fault', () => {
 	push = new SsePush('/events');
 	last().connected();
