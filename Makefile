@@ -42,7 +42,7 @@ clients:
 
 # Tests there mostly wait.
 wild: deps
-	cd test && SSE_PUSH_WILD=1 $(GO) test -count=1 -timeout 60m -parallel 8 ./wild
+	cd test && SSE_PUSH_WILD=1 $(GO) test -count=1 -timeout 60m -parallel 8 ./wild/...
 
 bench:
 	cd bench && $(GO) run . -write

@@ -54,19 +54,22 @@ if [ -n "$missing" ]; then
 	sudo=
 	[ "$(id -u)" = 0 ] || sudo=sudo
 	$sudo apt-get update
+	enabled() { # the services that start at boot, if systemd runs
+		if [ -d /run/systemd/system ]; then systemctl list-unit-files --type=service --state=enabled --no-legend | cut -d' ' -f1 | sort; fi
+	}
+	before=$(mktemp)
+	enabled >"$before"
 	policy=/usr/sbin/policy-rc.d # asked by packages before they start a service
-	if [ ! -e $policy ]; then
-		trap '$sudo rm -f $policy' EXIT
-		trap 'exit 1' HUP INT TERM
+	if [ ! -e $policy ]; then own=$policy; else own=; fi
+	trap '$sudo rm -f $own "$before"' EXIT
+	trap 'exit 1' HUP INT TERM
+	if [ -n "$own" ]; then
 		printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
 		$sudo chmod +x $policy
 	fi
 	# shellcheck disable=SC2086 # a list of packages
 	DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y --no-install-recommends $missing
-	if [ -d /run/systemd/system ]; then
-		# shellcheck disable=SC2086
-		dpkg -L $missing | sed -n 's|.*/system/\([^/@]*\.service\)$|\1|p' | xargs -r $sudo systemctl disable
-	fi
+	enabled | comm -13 "$before" - | xargs -r $sudo systemctl disable
 fi
 if [ ! -d node_modules ] || [ package-lock.json -nt node_modules ]; then
 	npm ci --no-audit --no-fund
