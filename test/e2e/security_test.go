@@ -63,7 +63,7 @@ func TestExamplesAreRun(t *testing.T) {
 	tests := map[string]string{
 		"In a minute: caddyfile": "TestReadmeQuickStart", "In a minute: html": "TestReadmeQuickStart",
 		"In a minute: sh": "TestReadmeQuickStart", "In a minute: php": "TestReadmeQuickStart",
-		"Install: sh": "TestReadmeBuild", "What stands in front: nginx": "TestReadmeNginx",
+		"Install: sh":              "TestReadmeBuild",
 		"The directive: caddyfile": "TestReferenceSite", "Over HTTPS: caddyfile": "TestReferenceHTTPS", "Publish: sh": "TestReferencePublish", "One stream for all tabs: js": "TestTabsShareOneStream",
 	}
 	for _, document := range documents() {

@@ -115,7 +115,8 @@ func TestSnippetsAreValid(t *testing.T) {
 		"MERCURE_PUBLISHER_JWT_KEY", "MERCURE_SUBSCRIBER_JWT_KEY"} {
 		t.Setenv(name, strings.Repeat("x", 32))
 	}
-	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml", "html", "python", "json"}
+	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml", "html", "python", "json",
+		"apache", "haproxy", "vcl", "squid", "lighttpd", "ini"}
 	for _, file := range documents() {
 		for _, s := range snippets(t, file) {
 			if !slices.Contains(known, s.kind) {
