@@ -136,6 +136,9 @@ func (c *Conn) Close(reason error) {
 	h := c.shard.hub
 	c.shard.trace.left(c, reason)
 	h.leave(c)
+	if c.matches && c.topics.matchers.Ended != nil {
+		c.topics.matchers.Ended()
+	}
 	if closed := h.main.Closed; closed != nil {
 		closed(c, reason)
 	}

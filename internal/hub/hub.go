@@ -61,6 +61,7 @@ type Hub struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	done   sync.WaitGroup
+	guests sync.WaitGroup        // what protocols run
 	state  atomic.Pointer[error] // why the broker cannot be read, or nil
 	intake intake
 	expiry *time.Timer // trims the window by age
@@ -220,6 +221,7 @@ func (h *Hub) shut() error {
 	h.nodes.wait()
 	h.who.work.Wait()
 	h.keeper.wait()
+	h.guests.Wait()
 	err := h.broker.Close()
 	h.done.Wait()
 	h.expiry.Stop()

@@ -20,6 +20,13 @@ type Matchers struct {
 	// an id gets all that the window has.
 	Exact bool
 
+	// Unsure says that some of what the client listens to may not have been published before it came. A client that comes back is
+	// then told of a gap.
+	Unsure bool
+
+	// Ended is called once the connection has ended; nil for nothing.
+	Ended func()
+
 	effort int // about how long it takes to look at one topic, in tenths of a microsecond
 
 	// Guarded by shard.mu.

@@ -40,16 +40,17 @@ type nodes struct {
 	at  time.Time // of the last report; for run only
 	all time.Time // of the last report of everything; for run only
 
-	mu      sync.Mutex          // guards all below
-	told    map[string]int      // what the engine has of this node; nil if that may no longer be so
-	changed map[string]struct{} // names that are to be reported at once
-	next    *report             // the report that will have them
-	beat    int                 // number of the newest report
-	blind   time.Time           // until then there may be nodes that the engine has forgotten
-	pulses  map[string]pulse    // of the other nodes, by name
-	census  census
-	claims  claims
-	answers answers
+	mu       sync.Mutex          // guards all below
+	told     map[string]int      // what the engine has of this node; nil if that may no longer be so
+	changed  map[string]struct{} // names that are to be reported at once
+	next     *report             // the report that will have them
+	beat     int                 // number of the newest report
+	blind    time.Time           // until then there may be nodes that the engine has forgotten
+	pulses   map[string]pulse    // of the other nodes, by name
+	census   census
+	claims   claims
+	answers  answers
+	bulletin bulletin
 }
 
 func newNodes(h *Hub, d broker.Directory) *nodes {
@@ -57,6 +58,7 @@ func newNodes(h *Hub, d broker.Directory) *nodes {
 		hub: h, directory: d, name: string(appendID(nil)),
 		tried: make(chan struct{}), leased: make(chan struct{}), wake: make(chan struct{}, 1), done: make(chan struct{}),
 		changed: map[string]struct{}{}, claims: claims{held: map[string][]int{}, busy: map[string]chan struct{}{}}, answers: answers{counts: map[string]int{}},
+		bulletin: bulletin{},
 	}
 }
 

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker"
@@ -169,6 +170,7 @@ func (n *nodes) present() map[string]int {
 	for name, count := range n.answers.current() {
 		all[name] = count
 	}
+	maps.Copy(all, n.bulletin)
 	return all
 }
 
@@ -187,6 +189,9 @@ func (n *nodes) count(name string) int {
 	defer n.mu.Unlock()
 	if kind == claimName {
 		return n.claims.newest(rest)
+	}
+	if count, posted := n.bulletin[name]; posted {
+		return count
 	}
 	return n.answers.counts[name]
 }

@@ -205,10 +205,18 @@ func (h *Hub) resumeMatched(ctx context.Context, c *Conn, sub Subscription) erro
 		h.fromGap(c, sub, "unknown", broker.Position{})
 		return nil
 	}
-	sub.Matchers.Exact = true
 	c.goOn(e.seq, e.pos)
-	c.head(c.connected(e.pos.String(), sub.Retry))
+	c.resumed(e.pos, sub)
 	return nil
+}
+
+// resumed begins the stream of a client with matchers that goes on right after the event whose id it gave.
+func (c *Conn) resumed(p broker.Position, sub Subscription) {
+	sub.Matchers.Exact = true
+	c.head(c.connected(p.String(), sub.Retry))
+	if sub.Matchers.Unsure {
+		c.head(c.gap("lost", p, p))
+	}
 }
 
 func (h *Hub) resumePosition(ctx context.Context, c *Conn, sub Subscription, id string) error {
@@ -226,8 +234,7 @@ func (h *Hub) resumePosition(ctx context.Context, c *Conn, sub Subscription, id 
 		h.fromGap(c, sub, reason, p)
 		return nil
 	}
-	sub.Matchers.Exact = true
-	c.head(c.connected(p.String(), sub.Retry))
+	c.resumed(p, sub)
 	return nil
 }
 

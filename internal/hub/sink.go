@@ -45,6 +45,7 @@ func (s *sink) Deliver(batch []broker.Entry) {
 	for _, t := range h.taps.all() {
 		t.see(batch)
 	}
+	h.window.notices.hear(batch)
 	calls := h.rollCalls(batch)
 	h.callRoll(calls)
 	entries := h.window.add(batch, h.fresh[:0])

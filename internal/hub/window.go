@@ -27,6 +27,7 @@ type window struct {
 	chatter  [shares]int       // number of entries that count against each share
 
 	redundant func(*broker.Entry) bool // reports whether an event is passed over; may be nil
+	notices   notices                  // may be read without mu
 
 	index  map[broker.Target]*postings
 	topics tree[*postings] // those of the index that have entries
@@ -130,6 +131,7 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 	for i := range batch {
 		e := newEntry(w.tail()+1, &batch[i])
 		e.follows(w.position(w.tail()))
+		w.classify(e)
 		e.receipt = w.receipts.of(batch[i].Record.Receipt)
 		if w.epochs[len(w.epochs)-1].id != e.pos.Epoch {
 			w.epochs = append(w.epochs, epoch{e.pos.Epoch, e.seq})
@@ -164,6 +166,27 @@ func (w *window) add(batch []broker.Entry, into []*entry) []*entry {
 		w.grown = make(chan struct{})
 	}
 	return into
+}
+
+// notice adds a kind of notices, of which the window may have some already.
+func (w *window) notice(k noticeKind) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notices.add(k)
+	for _, e := range w.entries {
+		if e.share == noShare {
+			w.classify(e)
+			w.chatter[noShare]--
+			w.chatter[e.share]++
+		}
+	}
+}
+
+// classify makes an entry that is a notice count as one. The caller holds mu, or is alone with the entry.
+func (w *window) classify(e *entry) {
+	if e.frame != nil && !e.public && w.notices.kindOf(e.targets) != nil {
+		e.share = noticeShare
+	}
 }
 
 // configure sets new bounds.
