@@ -48,13 +48,25 @@ func (e *endpoint) subscriber(r *http.Request, v access.Version, query url.Value
 // publisher returns what the token of a publisher grants, and the version that the publisher speaks: that of the token. query has the
 // parameters of the URL.
 func (e *endpoint) publisher(r *http.Request, query url.Values) (*access.Grant, access.Version, *problem.Problem) {
+	return e.bearer(r, query, access.ToPublish, e.publishersCookie)
+}
+
+// reader is publisher for a client that asks about subscriptions, by a subscriber's token.
+func (e *endpoint) reader(r *http.Request, query url.Values) (*access.Grant, access.Version, *problem.Problem) {
+	return e.bearer(r, query, access.ToSubscribe, e.anyCookie)
+}
+
+// bearer returns what the token of a client grants for a use, and the token's version. cookie returns the token in a cookie.
+func (e *endpoint) bearer(r *http.Request, query url.Values, u access.Use, cookie func(*http.Request) (string, access.Version, *problem.Problem)) (
+	*access.Grant, access.Version, *problem.Problem,
+) {
 	token, presented, p := e.header(r)
 	v := e.keys.VersionOf(token)
 	if p == nil && !presented {
 		if token = query.Get("authorization"); token != "" && e.keys.Speaks(access.V0) {
 			v = access.V0
 		} else {
-			token, v, p = e.publishersCookie(r)
+			token, v, p = cookie(r)
 		}
 	}
 	if p == nil && token == "" {
@@ -63,13 +75,22 @@ func (e *endpoint) publisher(r *http.Request, query url.Values) (*access.Grant, 
 	if p != nil {
 		return nil, v, p
 	}
-	g, p := e.authorize(r, v, access.ToPublish, token)
+	g, p := e.authorize(r, v, u, token)
 	return g, v, p
 }
 
 // publishersCookie returns the token in a publisher's cookie; "" if there is none. Any page can make a browser send a POST with the
 // user's cookies, so the page's origin has to be listed.
 func (e *endpoint) publishersCookie(r *http.Request) (token string, v access.Version, p *problem.Problem) {
+	token, v, p = e.anyCookie(r)
+	if p == nil && token != "" && !e.isPublishOrigin(r) {
+		p = problem.New(http.StatusForbidden, "pages of this origin may not publish by a cookie (publish_origins)")
+	}
+	return token, v, p
+}
+
+// anyCookie returns the token in the cookie of either version, and the version; "" if there is none.
+func (e *endpoint) anyCookie(r *http.Request) (token string, v access.Version, p *problem.Problem) {
 	for _, v := range []access.Version{access.V1, access.V0} {
 		if !e.keys.Speaks(v) {
 			continue
@@ -77,9 +98,6 @@ func (e *endpoint) publishersCookie(r *http.Request) (token string, v access.Ver
 		token, presented, p := e.fromCookie(r, v)
 		if !presented && p == nil {
 			continue
-		}
-		if p == nil && !e.isPublishOrigin(r) {
-			p = problem.New(http.StatusForbidden, "pages of this origin may not publish by a cookie (publish_origins)")
 		}
 		if e.cookieName != "" {
 			v = e.keys.VersionOf(token)

@@ -32,6 +32,7 @@ import (
 //	    cookie_name     <name>
 //	    cors_origins    <origin...>|*
 //	    publish_origins <origin...>
+//	    subscriptions
 //	}
 //
 // issuer may be repeated, the others may not.
@@ -71,6 +72,7 @@ func (m *Module) options() []block.Option {
 			m.PublishOrigins = args
 			return block.CheckEach(placeholder.Settled(args...), request.CheckOrigin)
 		}},
+		block.Flag("subscriptions", &m.Subscriptions),
 	}
 }
 

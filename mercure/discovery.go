@@ -16,6 +16,7 @@ type metadata struct {
 	BearerMethods        []string `json:"bearer_methods_supported"`
 	Cookie               string   `json:"mercure_cookie"`
 	MatcherTypes         []string `json:"mercure_matcher_types_supported"`
+	Subscriptions        bool     `json:"mercure_subscriptions,omitempty"`
 }
 
 // serveMetadata answers a request for the hub's metadata, which are for everyone.
@@ -27,6 +28,7 @@ func (e *endpoint) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	body, err := json.Marshal(metadata{
 		Resource: e.resource, AuthorizationServers: e.authorizationServers, DetailTypes: []string{access.DetailType},
 		BearerMethods: []string{"header"}, Cookie: e.cookie(access.V1), MatcherTypes: []string{"exact", "urlpattern"},
+		Subscriptions: e.tellsSubscriptions,
 	})
 	if err != nil { // texts only
 		panic(err)

@@ -10,7 +10,7 @@ import (
 
 // The metadata say what tokens the hub takes. They do not depend on the host name that a client sends.
 func TestMetadata(t *testing.T) {
-	s := serve(t, "anonymous\ncookie_name token")
+	s := serve(t, "anonymous\nsubscriptions\ncookie_name token")
 	const target = "/.well-known/oauth-protected-resource" + hub
 	a := send(t, s, http.MethodGet, target, "", "Host", "evil.example.com")
 	var got claims
@@ -20,6 +20,7 @@ func TestMetadata(t *testing.T) {
 	want := claims{
 		"resource": resource, "authorization_details_types_supported": []any{"https://mercure.rocks/authorization-detail"},
 		"bearer_methods_supported": []any{"header"}, "mercure_cookie": "token", "mercure_matcher_types_supported": []any{"exact", "urlpattern"},
+		"mercure_subscriptions": true,
 	}
 	if toJSON(got) != toJSON(want) {
 		t.Errorf("the metadata are %s", a.body)

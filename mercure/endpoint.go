@@ -20,9 +20,10 @@ type endpoint struct {
 	keys                 *access.Keyring
 	authorizationServers []string
 
-	anonymous      bool
-	cookieName     string // "": that of each version
-	publishOrigins []string
+	anonymous          bool
+	cookieName         string // "": that of each version
+	publishOrigins     []string
+	tellsSubscriptions bool
 
 	cors  *guard.CORS
 	route route

@@ -3,6 +3,7 @@ package mercure_test
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,10 +91,10 @@ func (p *laravelPage) whisper(t *testing.T, s *sitetest.Site, topic, data string
 // appKey signs both what Laravel's server publishes and the cookies of its pages.
 const appKey = "laravel-app-secret-of-32-bytes-or-more"
 
-// What Laravel 13 and its Echo exchange with a hub: two streams for each page, one with 200 channels, updates that are unnamed events,
-// one for each guarded channel, and whispers by cookie, which reach members only and cannot pass for events of the server.
-func TestLaravel(t *testing.T) {
-	s := sitetest.Serve(t, `sse_push {
+// serveLaravel serves a site with a hub for a Laravel app. more are lines for its block.
+func serveLaravel(t *testing.T, more string) *sitetest.Site {
+	t.Helper()
+	return sitetest.Serve(t, `sse_push {
 		mercure {
 			issuer `+issuer+` {
 				publisher {
@@ -105,8 +106,15 @@ func TestLaravel(t *testing.T) {
 			}
 			resource_identifier `+resource+`
 			publish_origins `+page+`
+			`+more+`
 		}
 	}`)
+}
+
+// What Laravel 13 and its Echo exchange with a hub: two streams for each page, one with 200 channels, updates that are unnamed events,
+// one for each guarded channel, and whispers by cookie, which reach members only and cannot pass for events of the server.
+func TestLaravel(t *testing.T) {
+	s := serveLaravel(t, "")
 	var public []string
 	for i := range 194 {
 		public = append(public, fmt.Sprintf("news.%d", i))
@@ -177,4 +185,53 @@ func TestLaravel(t *testing.T) {
 	if got := again.Header.Get("Mercure-Last-Event-ID"); got != last {
 		t.Errorf("the answer goes on from %q, want %q", got, last)
 	}
+}
+
+// A presence channel of Laravel's: its members are told who joins and leaves, with what the app says of each, and a page that joins asks for
+// the list. Members of other channels are told nothing.
+func TestLaravelPresence(t *testing.T) {
+	s := serveLaravel(t, "subscriptions")
+	const room = "presence-room.1"
+	path := subscriptions + "/exact/" + encode(laravelTopic("channel", room))
+	members := func(p *laravelPage) (users []string) {
+		t.Helper()
+		a, u := get(t, s, path, "", "Cookie", p.cookie)
+		if a.Status != 200 {
+			t.Errorf("the list: got %d %s", a.Status, a.Body)
+		}
+		for _, one := range u.Subscriptions {
+			users = append(users, one.Payload.(claims)["user_id"].(string))
+		}
+		slices.Sort(users)
+		return users
+	}
+	next := func(p *laravelPage, user string, active bool) {
+		t.Helper()
+		u, event := watcher{p.channels}.next()
+		if event != "mercure" || u.Match != laravelTopic("channel", room) || u.Active != active || toJSON(u.Payload) != `{"user_id":"`+user+`"}` {
+			t.Errorf("got %s %+v, want %s active %v", event, u, user, active)
+		}
+	}
+	alice := openLaravel(t, s, "alice", nil, room, "private-chat.7")
+	next(alice, "alice", true)
+	other := openLaravel(t, s, "other", nil, "presence-room.2", "private-chat.7")
+	bob := openLaravel(t, s, "bob", nil, room, "private-chat.7")
+	next(alice, "bob", true)
+	next(bob, "bob", true)
+	if got := members(bob); !slices.Equal(got, []string{"alice", "bob"}) {
+		t.Errorf("the members are %q", got)
+	}
+	if a, _ := get(t, s, path, "", "Cookie", other.cookie); a.Status != 403 {
+		t.Errorf("the list for somebody else: got %d", a.Status)
+	}
+	bob.channels.Close()
+	next(alice, "bob", false)
+	if got := members(alice); !slices.Equal(got, []string{"alice"}) {
+		t.Errorf("the members are %q", got)
+	}
+	if u, _ := (watcher{other.channels}).next(); u.Match != laravelTopic("channel", "presence-room.2") {
+		t.Errorf("a member of another channel got %+v", u)
+	}
+	post(t, s, "data=last&topic="+url.QueryEscape(laravelTopic("channel", "presence-room.2")), "Authorization", "Bearer "+accessToken(appKey, "publish", "*"))
+	other.channels.Want("last")
 }

@@ -16,9 +16,11 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/guard"
 	"github.com/sse-push/caddy-sse-push/internal/matcher"
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
+	"github.com/sse-push/caddy-sse-push/internal/pool"
 	"github.com/sse-push/caddy-sse-push/internal/reach"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 	"github.com/sse-push/caddy-sse-push/mercure/internal/access"
+	"github.com/sse-push/caddy-sse-push/mercure/internal/subscription"
 	"github.com/sse-push/caddy-sse-push/mercure/internal/update"
 )
 
@@ -60,6 +62,9 @@ type Module struct {
 	// Origins whose pages may publish by a cookie. Default: none.
 	PublishOrigins []string `json:"publish_origins,omitempty"`
 
+	// Whether the hub tells of its subscribers' subscriptions, by updates and by an API. Default: false.
+	Subscriptions bool `json:"subscriptions,omitempty"`
+
 	keys     *access.Keyring
 	base     *matcher.Base
 	endpoint *endpoint
@@ -91,7 +96,7 @@ func (m *Module) Provision(ctx caddy.Context) error {
 	}
 	m.keys, err = access.NewKeyring(access.Settings{
 		Publisher: m.PublisherJWT, Subscriber: m.SubscriberJWT, Issuers: m.Issuers, Audience: m.ResourceIdentifier,
-		Base: m.base,
+		Base: m.base, Payloads: m.Subscriptions,
 	}, ctx.Logger())
 	return err
 }
@@ -123,7 +128,7 @@ func (m *Module) Paths() []reach.Path {
 func (m *Module) Attach(s subscribe.Site) error {
 	e := &endpoint{
 		path: m.path(), resource: m.ResourceIdentifier, metadataURL: m.origin() + wellKnown + m.path(), base: m.base, keys: m.keys,
-		anonymous: m.Anonymous, cookieName: m.CookieName, publishOrigins: m.PublishOrigins,
+		anonymous: m.Anonymous, cookieName: m.CookieName, publishOrigins: m.PublishOrigins, tellsSubscriptions: m.Subscriptions,
 		hub: s.Hub, turns: fair.New(max(1, runtime.GOMAXPROCS(0)/2), maxTurns), log: s.Log,
 	}
 	for _, i := range m.Issuers {
@@ -140,6 +145,15 @@ func (m *Module) Attach(s subscribe.Site) error {
 	}
 	s.Hub.AddRoute(e.route)
 	s.Hub.Forbid(update.Reserved(m.base))
+	if m.Subscriptions {
+		err := s.Hub.Beside("mercure's subscriptions at "+e.path, m.origin(), func(theHub *pool.Hub) error {
+			subscription.Of(theHub, e.path, e.base)
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("resource_identifier: %w", err)
+		}
+	}
 	for _, w := range m.warnings() {
 		s.Log.Warn("mercure: " + w)
 	}

@@ -17,12 +17,18 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 		e.serveMetadata(w, r)
 		return
 	}
-	if r.URL.Path == e.path {
+	below, ok := strings.CutPrefix(r.URL.Path, e.path)
+	switch {
+	case ok && below == "":
 		e.serveHub(w, r)
-		return
+	case ok && e.tellsSubscriptions && (below == "/subscriptions" || strings.HasPrefix(below, "/subscriptions/")):
+		e.serveSubscriptions(w, r)
+	default:
+		e.refuse(w, e.keys.Newest(), notHere())
 	}
-	e.refuse(w, e.keys.Newest(), problem.New(http.StatusNotFound, "there is nothing here"))
 }
+
+func notHere() *problem.Problem { return problem.New(http.StatusNotFound, "there is nothing here") }
 
 // serveHub answers a request to the hub's own path.
 func (e *endpoint) serveHub(w http.ResponseWriter, r *http.Request) {
@@ -42,5 +48,19 @@ func (e *endpoint) serveHub(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		e.refuse(w, e.keys.Newest(), problem.MethodNotAllowed(allowed...))
+	}
+}
+
+// serveSubscriptions answers a request about subscriptions.
+func (e *endpoint) serveSubscriptions(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case e.route.Screen(w, r):
+	case r.Method == http.MethodOptions:
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		w.WriteHeader(http.StatusNoContent)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		e.refuse(w, e.keys.Newest(), problem.MethodNotAllowed(http.MethodGet, http.MethodHead))
+	default:
+		e.subscriptions(w, r)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sse-push/caddy-sse-push/internal/hub"
 	"github.com/sse-push/caddy-sse-push/internal/identity"
@@ -14,6 +15,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 	"github.com/sse-push/caddy-sse-push/mercure/internal/access"
+	"github.com/sse-push/caddy-sse-push/mercure/internal/subscription"
 )
 
 // subscribe holds the stream of a subscriber.
@@ -45,11 +47,14 @@ func (e *endpoint) admit(w http.ResponseWriter, r *http.Request) (*hub.Conn, *st
 		return nil, nil
 	}
 	sub.Matchers, sub.LastEventID = a.matchers(), a.lastEventID
+	begun, failed := e.tell(r, &a, sub.Matchers)
 	conn, timing, err := e.route.Begin(r, identity.Identity{Grant: a.grant.Proof()}, sub)
 	if err != nil {
+		failed()
 		e.route.Reject(w, r, err)
 		return nil, nil
 	}
+	begun()
 	if a.lastEventID != "" {
 		tellResumed(w.Header(), a.lastEventID, sub.Matchers.Exact)
 	}
@@ -62,6 +67,28 @@ type asked struct {
 	topics      *matcher.Set
 	lastEventID string
 	grant       *access.Grant // nil for a client without a token
+}
+
+// tell has what a subscriber would hear of others' subscriptions told, and returns what is to be called when its stream has begun, or has
+// not.
+func (e *endpoint) tell(r *http.Request, a *asked, m *hub.Matchers) (begun, failed func()) {
+	nothing := func() {}
+	if !e.tellsSubscriptions {
+		return nothing, nothing
+	}
+	theHub, err := e.hub.Get(r.Context())
+	if err != nil { // so it will be for the stream
+		return nothing, nothing
+	}
+	registry := subscription.Of(theHub, e.path, e.base)
+	if registry == nil {
+		return nothing, nothing
+	}
+	s, unsure := registry.Enter(a.version, a.topics, a.grant)
+	m.Size, m.Unsure = m.Size+s.Size(), unsure
+	leave := sync.OnceFunc(func() { registry.Leave(s) }) // a stream that is over a limit ends before it has begun
+	m.Ended = leave
+	return func() { registry.Open(s) }, leave
 }
 
 // ask reads and checks what a subscriber of an address asks for, and its token. The token comes before the matchers, which take long to

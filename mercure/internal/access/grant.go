@@ -1,7 +1,10 @@
 package access
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/matcher"
@@ -16,6 +19,13 @@ type Grant struct {
 
 	proof              *identity.Grant
 	publish, subscribe *matcher.Set
+	payloads           []payload // in the token's order; none unless the keyring keeps them
+}
+
+// payload is what a token says about subscriptions with some matchers.
+type payload struct {
+	topics *matcher.Set
+	json   json.RawMessage // nil if there is none
 }
 
 // Grants reports whether the bearer may hear private updates of a topic. It implements hub.Granted.
@@ -31,6 +41,28 @@ func (g *Grant) Effort() int {
 
 // Subscribes reports whether the bearer may hear any private update.
 func (g *Grant) Subscribes() bool { return g != nil && g.subscribe.Len() > 0 }
+
+// Subscriptions returns the topics whose private updates the bearer may hear.
+func (g *Grant) Subscriptions() *matcher.Set {
+	if g == nil {
+		return nil
+	}
+	return g.subscribe
+}
+
+// PayloadOf returns what the token says about a subscription with a matcher; nil if it says nothing. The first entry counts that matches
+// the matcher's text as if that were a topic, or has the matcher itself.
+func (g *Grant) PayloadOf(m matcher.Matcher) json.RawMessage {
+	if g == nil {
+		return nil
+	}
+	for _, p := range g.payloads {
+		if slices.Contains(p.topics.Matchers(), m) || p.topics.Match(m.Text()) {
+			return p.json
+		}
+	}
+	return nil
+}
 
 // Publishes reports whether the bearer may publish to a topic.
 func (g *Grant) Publishes(topic string) bool { return g != nil && g.publish.Match(topic) }
@@ -48,12 +80,16 @@ func (g *Grant) Size() int {
 	if g == nil {
 		return 0
 	}
-	return len(g.Subject) + g.subscribe.Size() + g.publish.Size()
+	n := len(g.Subject) + g.subscribe.Size() + g.publish.Size()
+	for _, p := range g.payloads {
+		n += len(p.json) + p.topics.Size()
+	}
+	return n
 }
 
 // readGrant reads the claims of a token that has been verified.
-func readGrant(v Version, claims object, base *matcher.Base) (*Grant, error) {
-	r := reader{base: base, left: maxMatchers}
+func (ring *Keyring) readGrant(v Version, claims object) (*Grant, error) {
+	r := reader{base: ring.base, keep: ring.payloads, left: maxMatchers}
 	var err error
 	if v == V0 {
 		err = r.legacy(claims)
@@ -63,7 +99,7 @@ func readGrant(v Version, claims object, base *matcher.Base) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Grant{publish: matcher.NewSet(r.publish...), subscribe: matcher.NewSet(r.subscribe...)}
+	g := &Grant{publish: matcher.NewSet(r.publish...), subscribe: matcher.NewSet(r.subscribe...), payloads: r.payloads}
 	g.Subject, _ = claims["sub"].text()
 	return g, nil
 }
@@ -72,8 +108,10 @@ func readGrant(v Version, claims object, base *matcher.Base) (*Grant, error) {
 // something else than its issuer meant.
 type reader struct {
 	base               *matcher.Base
-	left               int // how many more matchers there may be
+	keep               bool // payloads
+	left               int  // how many more matchers there may be
 	publish, subscribe []matcher.Matcher
+	payloads           []payload
 }
 
 var (
@@ -111,6 +149,9 @@ func (r *reader) legacy(claims object) error {
 	}
 	if r.subscribe, err = r.selectors(o["subscribe"]); err != nil {
 		return err
+	}
+	if text, given := o["payload"]; given && r.keep {
+		r.payloads = []payload{{matcher.NewSet(matcher.Any), bytes.Clone(text)}}
 	}
 	return nil
 }
@@ -185,7 +226,8 @@ func (r *reader) detail(o object) error {
 	if err != nil {
 		return err
 	}
-	if payload, given := o["payload"]; given && payload[0] != '{' {
+	about, given := o["payload"]
+	if given && about[0] != '{' {
 		return errDetails
 	}
 	for _, action := range actions {
@@ -196,6 +238,9 @@ func (r *reader) detail(o object) error {
 			r.publish = append(r.publish, topics...)
 		case name == "subscribe":
 			r.subscribe = append(r.subscribe, topics...)
+			if r.keep {
+				r.payloads = append(r.payloads, payload{matcher.NewSet(topics...), bytes.Clone(about)})
+			}
 		}
 	}
 	return nil

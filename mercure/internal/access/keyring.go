@@ -17,13 +17,15 @@ type Settings struct {
 	Issuers               []Issuer
 	Audience              string // of tokens of version 1.0
 	Base                  *matcher.Base
+	Payloads              bool // whether grants have payloads
 }
 
 // Keyring verifies tokens.
 type Keyring struct {
-	legacy  keys            // of 0.x
-	issuers map[string]keys // of 1.0, by iss
-	base    *matcher.Base
+	legacy   keys            // of 0.x
+	issuers  map[string]keys // of 1.0, by iss
+	base     *matcher.Base
+	payloads bool
 }
 
 // keys are those of one issuer, by what its tokens are for; nil: no token is accepted.
@@ -31,7 +33,7 @@ type keys [2]*identity.Tokens
 
 // NewKeyring reads the keys.
 func NewKeyring(s Settings, log *zap.Logger) (*Keyring, error) {
-	r := &Keyring{issuers: map[string]keys{}, base: s.Base}
+	r := &Keyring{issuers: map[string]keys{}, base: s.Base, payloads: s.Payloads}
 	var err error
 	// Tokens of 0.x may lack all claims but their own.
 	if r.legacy, err = newKeys("", "_jwks_url", s.Publisher, s.Subscriber, identity.JWT{AllowNoExpiry: true}, log); err != nil {
@@ -110,7 +112,7 @@ func (r *Keyring) Verify(ctx context.Context, v Version, u Use, token string) (*
 	if err != nil {
 		return nil, err
 	}
-	g, err := readGrant(v, o, r.base)
+	g, err := r.readGrant(v, o)
 	if err != nil {
 		return nil, err
 	}
