@@ -59,7 +59,7 @@ func TestFaults(t *testing.T) {
 		want []string
 	}{
 		"clumps":        {func(f *fake, o *doctor.Options) { f.clump, o.Timeout = 2, haste }, []string{"buffered"}},
-		"late":          {func(f *fake, o *doctor.Options) { f.late = 1100 * time.Millisecond; o.Timeout = patience }, []string{"delayed"}},
+		"late":          {func(f *fake, o *doctor.Options) { f.late = 1800 * time.Millisecond; o.Timeout = patience }, []string{"delayed"}},
 		"lost probes":   {func(f *fake, o *doctor.Options) { f.late, o.Timeout = time.Hour, haste }, []string{"buffered"}},
 		"another hub":   {func(f *fake, o *doctor.Options) { f.late, f.foreign, o.Timeout = time.Hour, true, haste }, []string{"other-hub"}},
 		"one id":        {func(f *fake, _ *doctor.Options) { f.sameID = true }, []string{"cached"}},
@@ -245,8 +245,8 @@ func TestSilence(t *testing.T) {
 		"held, a crowd":  {true, true, 0, []string{"buffered"}, "though the hub has accepted the connection"},
 		"unreached":      {false, false, 0, []string{"no-answer"}, "the hub has not got the request"},
 		"shared":         {true, false, 0, []string{"buffered"}, "though the hub itself"}, // one request for all, say: who is there is not known
-		"504":            {false, true, 1500 * time.Millisecond, []string{"buffered", here}, ", though the hub has accepted"},
-		"504, unreached": {false, false, 1500 * time.Millisecond, []string{"status", here}, "504"},
+		"504":            {false, true, 3 * time.Second, []string{"buffered", here}, ", though the hub has accepted"},
+		"504, unreached": {false, false, 3 * time.Second, []string{"status", here}, "504"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	pairs = 4
+	pairs = 6
 	// pairSpacing is the time between the probes of a pair.
 	pairSpacing = 60 * time.Millisecond
 )
@@ -19,7 +19,7 @@ type pairing struct{ lone, led []time.Duration }
 // pushed reports whether probes wait for what follows: by themselves they take long, and with a follower no longer than that is away.
 func (p pairing) pushed() bool {
 	return len(p.lone) == pairs && len(p.led) == pairs && median(p.lone) > unexplained &&
-		median(p.led) < 2*pairSpacing && median(p.led) < median(p.lone)/2 && slices.Max(p.led) < median(p.lone)
+		median(p.led) < 2*pairSpacing && slices.Max(p.led) < slices.Min(p.lone) // of six each, that is rarely an accident
 }
 
 // pair sends probes by themselves and in pairs, by turns. If heartbeats are frequent, this tells a buffer from a slow network: a heartbeat

@@ -41,6 +41,13 @@ func (e *examination) squeeze(ctx context.Context, k kind, limit time.Duration) 
 			return s, h
 		}
 		came := e.arrived(ctx, before)
+		for deadline := time.Now().Add(e.Timeout); len(came) == 0 && s.look().ended.IsZero() && time.Now().Before(deadline); {
+			pause(ctx, probeSpacing)
+			came = e.arrived(ctx, before)
+			if ctx.Err() != nil {
+				return s, nil
+			}
+		}
 		if i > 0 {
 			maps.DeleteFunc(came, func(a account, _ []string) bool { return ours[a] == nil })
 		}

@@ -230,11 +230,11 @@ func TestPairing(t *testing.T) {
 		p    pairing
 		want bool
 	}{
-		"pushed by heartbeats": {pairing{ms(900, 400, 830, 620), ms(63, 62, 70, 61)}, true},
-		"prompt":               {pairing{ms(3, 2, 2, 4), ms(2, 2, 3, 2)}, false},
-		"jitter":               {pairing{ms(350, 290, 100, 320), ms(200, 60, 310, 90)}, false},
-		"steady":               {pairing{ms(800, 801, 800, 803), ms(800, 799, 802, 801)}, false},
-		"one did not come":     {pairing{ms(900, 400, 830), ms(63, 62, 70, 61)}, false},
+		"pushed by heartbeats": {pairing{ms(900, 400, 830, 620, 900, 810), ms(63, 62, 70, 61, 65, 90)}, true},
+		"prompt":               {pairing{ms(3, 2, 2, 4, 2, 2), ms(2, 2, 3, 2, 2, 2)}, false},
+		"jitter":               {pairing{ms(350, 290, 100, 320, 284, 270), ms(114, 60, 110, 90, 100, 70)}, false},
+		"steady":               {pairing{ms(800, 801, 800, 803, 802, 802), ms(800, 799, 799, 798, 799, 799)}, false},
+		"one did not come":     {pairing{ms(900, 400, 830, 620, 900), ms(63, 62, 70, 61, 65, 90)}, false},
 		"none":                 {},
 	} {
 		if got := c.p.pushed(); got != c.want {
