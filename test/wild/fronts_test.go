@@ -29,7 +29,7 @@ type row struct {
 // Behind each front as its package comes, as docs/fronts.md sets it up and as it is set up wrongly, the doctor names the fault and no
 // other, and what it says to paste heals it.
 func TestFronts(t *testing.T) {
-	hubs := startHubs(t, quick, silent, oldHub)
+	hubs := startHubs(t, quick, silent, still, oldHub)
 	snippets := page(t)
 	used := map[snippet]bool{}
 	for _, r := range rows {

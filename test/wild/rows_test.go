@@ -7,6 +7,7 @@ const (
 
 	// Of a silent stream: the heartbeat is longer than the stream is left idle, which is longer than the limit of the front.
 	silent     = "1m"
+	still      = "2m"
 	waits      = "7s"
 	proxied    = "ProxyPass /events http://hub:8080/events\n"
 	compressed = "gzip_types text/event-stream;\ngzip_min_length 0;\ngzip_proxied any;\nproxy_http_version 1.1;"
@@ -32,6 +33,8 @@ var rows = []row{
 		"shared": "proxy_cache_path $DIR/cache keys_zone=events:1m;",
 		"location": "proxy_cache events;\nproxy_cache_valid 200 1m;\nproxy_ignore_headers Cache-Control Expires X-Accel-Buffering;\n" +
 			"proxy_http_version 1.1;"}},
+	{front: "nginx", name: "silence", code: "idle-cut", also: silence, mended: true, heartbeat: still, idle: "65s",
+		lines: harness.Lines{"location": "proxy_http_version 1.1;"}},
 	{front: "nginx", name: "no Last-Event-ID", code: "resume-header", mended: true,
 		lines: harness.Lines{"location": "proxy_set_header Last-Event-ID '';\nproxy_http_version 1.1;"}},
 
@@ -73,6 +76,7 @@ var rows = []row{
 		lines: harness.Lines{"vcl": "sub vcl_backend_response { set beresp.do_stream = false; }"}},
 	{front: "Varnish", name: "a short timeout", code: "idle-cut", mended: true, heartbeat: silent, idle: waits,
 		lines: harness.Lines{"parameters": "-p between_bytes_timeout=3"}},
+	{front: "Varnish", name: "silence", code: "idle-cut", also: silence, mended: true, heartbeat: still, idle: "65s"},
 	{front: "Varnish", name: "a limit of the whole answer", code: "cut", mended: true, idle: waits,
 		lines: harness.Lines{"parameters": "-p send_timeout=4"}},
 
