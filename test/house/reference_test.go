@@ -33,6 +33,13 @@ func pages(t *testing.T) map[string]string {
 	return found
 }
 
+// The README is read in one go.
+func TestReadmeIsShort(t *testing.T) {
+	if n := strings.Count(pages(t)["README.md"], "\n"); n > 150 {
+		t.Errorf("README.md has %d lines, want at most 150: what explains an option belongs on its page below docs", n)
+	}
+}
+
 // texts calls f with each text in the code of the module that users run.
 func texts(t *testing.T, f func(of ast.Node, text string)) {
 	t.Helper()
