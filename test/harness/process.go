@@ -75,19 +75,37 @@ func (p *Process) Signal(s syscall.Signal) { _ = syscall.Kill(-p.PID(), s) }
 // Running is the numbers of all processes that the program has come to, itself included.
 func (p *Process) Running() []int { return marked(p.mark) }
 
-// marked returns the numbers of the processes with a mark.
+// marked returns the numbers of the processes with a mark, and of those that descend from them: some write over their environment.
 func marked(mark string) (pids []int) {
-	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, path := range environments {
-		environment, err := os.ReadFile(path) // fails if the process has ended, or is somebody else's
-		if err != nil || !bytes.Contains(append(environment, 0), []byte(mark+"\x00")) {
+	all, _ := filepath.Glob("/proc/[0-9]*")
+	parents := map[int]int{}
+	found := map[int]bool{}
+	for _, path := range all {
+		pid, err := strconv.Atoi(filepath.Base(path))
+		environment, failed := os.ReadFile(path + "/environ") // fails if the process has ended, or is somebody else's
+		if err != nil || failed != nil {
 			continue
 		}
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
-			pids = append(pids, pid)
+		found[pid] = bytes.Contains(append(environment, 0), []byte(mark+"\x00"))
+		if stat := procStat(pid); len(stat) > 1 {
+			parents[pid], _ = strconv.Atoi(string(stat[1]))
+		}
+	}
+	for pid := range parents {
+		for at := pid; at > 1; at = parents[at] {
+			if found[at] {
+				pids = append(pids, pid)
+				break
+			}
 		}
 	}
 	return pids
+}
+
+// procStat returns what /proc says of a process, from its state on (proc_pid_stat(5): the third field).
+func procStat(pid int) [][]byte {
+	stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // the program's name, in brackets, may hold anything
 }
 
 // Wait waits for the program to end by itself.

@@ -1,8 +1,11 @@
-package e2e_test
+package wild_test
 
 import (
 	"fmt"
+	"maps"
+	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
@@ -14,20 +17,30 @@ type sharing struct {
 	t     *testing.T
 	url   string
 	route harness.Route
-	open  func(url string) *harness.Page
 	tabs  []*harness.Page
 	want  []int // what has been published
 }
 
 func share(t *testing.T, tabs int, open func(url string) *harness.Page) *sharing {
 	t.Helper()
-	s := &sharing{t: t, open: open, url: serve(t, `
+	s := &sharing{t: t, url: "http://localhost:" + harness.Port(t)}
+	harness.StartCaddy(t, fmt.Sprintf(`{
+	default_bind 127.0.0.1
+}
+%s {
 	sse_push /events {
 		user query userId
 		internal /_sse {
 			allow loopback
 		}
-	}`+pages(t))}
+	}
+	root * %s
+	handle /clients/* {
+		root * .
+		file_server
+	}
+	file_server
+}`, s.url, filepath.Join(harness.Root(), "test/wild/testdata")))
 	s.route = harness.Route{URL: s.url + "/_sse"}
 	for range tabs {
 		s.tabs = append(s.tabs, open(s.url+"/tabs.html"))
@@ -60,7 +73,6 @@ func (s *sharing) heard() {
 			s.t.Errorf("tab %d heard %d, want %d", i, got, s.want)
 		}
 	}
-	s.connected()
 }
 
 // end ends the tab that holds the stream between two events, in a way of its own, and checks the others.
@@ -88,6 +100,7 @@ func (s *sharing) back(tab *harness.Page) {
 	}
 	s.publish()
 	s.heard()
+	s.connected()
 }
 
 // Twenty tabs work over HTTP/1.1, which gives a browser six connections, and what ends the tab with the stream is no loss to
@@ -113,11 +126,48 @@ func TestTabsShareOneStream(t *testing.T) {
 // The same in the other engines, with more tabs than connections.
 func TestTabsShareOneStreamElsewhere(t *testing.T) {
 	t.Parallel()
+	tabs := 7
+	if all() {
+		tabs = 20
+	}
 	for _, engine := range []harness.Engine{harness.Firefox, harness.WebKit} {
 		t.Run(string(engine), func(t *testing.T) {
 			t.Parallel()
 			browser := harness.NewBrowser(t, engine)
-			checkSharing(t, share(t, 7, func(url string) *harness.Page { return browser.Open(t, url) }))
+			checkSharing(t, share(t, tabs, func(url string) *harness.Page { return browser.Open(t, url) }))
+		})
+	}
+}
+
+// A tab whose process crashes is replaced at once, and one that hangs after a while. It hears each event once when it goes on.
+func TestTabsOutliveTheirHolder(t *testing.T) {
+	if !all() {
+		return // it takes longer than half a minute
+	}
+	t.Parallel()
+	for _, engine := range []harness.Engine{harness.Chromium} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			browser := harness.StartBrowser(t, engine)
+			renderers := map[*harness.Page]harness.Renderer{}
+			s := share(t, 3, func(url string) *harness.Page {
+				page := browser.Open(t, url)
+				renderers[page] = browser.Renderer(t, page)
+				return page
+			})
+			t.Logf("renderers: %v", slices.Collect(maps.Values(renderers)))
+			s.publish()
+			s.heard()
+			var hung *harness.Page
+			s.end(func(holder *harness.Page) {
+				hung = holder
+				renderers[holder].Signal(syscall.SIGSTOP)
+				t.Cleanup(func() { renderers[holder].Signal(syscall.SIGCONT) })
+			})
+			renderers[hung].Signal(syscall.SIGCONT) // until now it has had a stream, too
+			s.back(hung)
+			s.end(func(holder *harness.Page) { renderers[holder].Signal(syscall.SIGKILL) })
+			s.connected()
 		})
 	}
 }
