@@ -47,6 +47,9 @@ done
 if [ ! -e /usr/share/php/Symfony/Component/Mercure/autoload.php ]; then missing="$missing php-symfony-mercure"; fi
 if [ ! -e /usr/share/wordpress/wp-load.php ]; then missing="$missing wordpress php-mysql"; fi
 if [ ! -e /usr/share/php/Illuminate/Foundation/Application.php ]; then missing="$missing php-laravel-framework"; fi
+for module in httpx aiohttp; do
+	if ! /usr/bin/python3 -c "import $module" 2>/dev/null; then missing="$missing python3-$module"; fi
+done
 for module in openssl deflate; do
 	if [ ! -e /usr/lib/lighttpd/mod_$module.so ]; then missing="$missing lighttpd-mod-$module"; fi
 done

@@ -7,8 +7,11 @@ require (
 	github.com/chromedp/chromedp v0.22.1
 	github.com/coder/websocket v1.8.15
 	github.com/compose-spec/compose-go/v2 v2.16.2
+	github.com/donovanhide/eventsource v0.0.0-20210830082556-c59027999da0
+	github.com/launchdarkly/eventsource v1.11.0
 	github.com/pb33f/libopenapi v0.41.8
 	github.com/pb33f/libopenapi-validator v0.16.3
+	github.com/r3labs/sse/v2 v2.10.0
 	github.com/sse-push/caddy-sse-push v0.0.0
 	github.com/tmaxmax/go-sse v0.11.0
 	golang.org/x/tools v0.51.0
@@ -67,6 +70,7 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
+	gopkg.in/cenkalti/backoff.v1 v1.1.0 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 	k8s.io/apimachinery v0.37.2 // indirect

@@ -1,0 +1,105 @@
+package clients_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// line is what lies between a client and the hub. It can be cut.
+type line struct {
+	t       testing.TB
+	hub     string
+	address string
+
+	mu       sync.Mutex // guards what follows
+	listener net.Listener
+	conns    []net.Conn // of clients, and to the hub
+	requests int        // that clients have sent
+}
+
+// newLine returns a line to a hub's address.
+func newLine(t testing.TB, hub string) *line {
+	l := &line{t: t, hub: hub, address: "127.0.0.1:0"}
+	l.mend()
+	t.Cleanup(l.sever)
+	return l
+}
+
+// mend takes connections, on the same port as before.
+func (l *line) mend() {
+	l.t.Helper()
+	listener, err := net.Listen("tcp4", l.address)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.listener, l.address = listener, listener.Addr().String()
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			l.carry(c)
+		}
+	}()
+}
+
+func (l *line) carry(c net.Conn) {
+	up, err := net.Dial("tcp4", l.hub)
+	if err != nil {
+		c.Close()
+		return
+	}
+	l.mu.Lock()
+	l.conns = append(l.conns, c, up)
+	l.mu.Unlock()
+	go pass(c, up)
+	go pass(up, io.TeeReader(c, l))
+}
+
+// pass carries what comes from one end to the other.
+func pass(to net.Conn, from io.Reader) {
+	_, _ = io.Copy(to, from)
+	_ = to.(*net.TCPConn).CloseWrite()
+}
+
+// Write counts the requests that a client sends. A head comes in one piece.
+func (l *line) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if bytes.HasPrefix(b, []byte("GET ")) {
+		l.requests++
+	}
+	return len(b), nil
+}
+
+// cut resets all connections.
+func (l *line) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	}
+	l.conns = nil
+}
+
+// sever resets all connections, and refuses others.
+func (l *line) sever() {
+	l.mu.Lock()
+	_ = l.listener.Close()
+	l.mu.Unlock()
+	l.cut()
+}
+
+// asked returns how many requests have come.
+func (l *line) asked() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.requests
+}
