@@ -46,7 +46,9 @@ func (s *source) takeCare(now time.Time) {
 	case alone && now.Sub(s.leaving) >= silence:
 		s.cancel(errUnheard)
 	case s.state == Opening && s.answerTo == nil && now.Sub(s.opened) >= time.Duration(s.terms.settings.FirstAnswer):
-		s.cancel(errSlow)
+		if s.cancel(errSlow); !s.known { // the next handlers may not heed that, as php_fastcgi in the middle of a script: nobody waits for them
+			s.end(errSlow)
+		}
 	case s.state == Open && s.due(now) && (!s.midway || now.Sub(s.renew) >= overtime):
 		s.cancel(errRenewed)
 	}

@@ -90,8 +90,20 @@ func TestFirstAnswerIsNotCutOff(t *testing.T) {
 		t.Errorf("an answer on its way to a client is cut off: %v", cut)
 	}
 	s.answerTo = nil
+	waits := joined(t, s)
 	if s.takeCare(now); !errors.Is(cut, errSlow) {
 		t.Errorf("got %v", cut)
+	}
+	select {
+	case o := <-waits.outcome: // although the next handlers have not returned
+		if o.kind != rejected {
+			t.Errorf("the client that waits gets %v", o)
+		}
+	default:
+		t.Error("the client that waits is told nothing")
+	}
+	if s.join(&asker{visitor: &visitor{}, outcome: make(chan outcome, 1)}) {
+		t.Error("another client waits for the same answer")
 	}
 }
 
