@@ -107,6 +107,11 @@ func (c *Conn) End(reason string, spread time.Duration) {
 	if c.matches {
 		frame = closingUnnamed(spread)
 	}
+	c.EndWith(frame)
+}
+
+// EndWith is End with a last frame of the caller's.
+func (c *Conn) EndWith(frame []byte) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	c.end(frame)

@@ -10,8 +10,11 @@ import (
 const (
 	// kept is how long a relay is known after its end.
 	kept = 15 * time.Minute
-	// maxEnded is how many ended relays are known. Past that, the oldest is forgotten.
-	maxEnded = 50_000
+	// maxEnded is how many ended relays are known, and maxEndedBytes about how much memory they take. Past that, the oldest is forgotten.
+	maxEnded      = 50_000
+	maxEndedBytes = 64 << 20
+	// knownSize is about what a relay takes besides its texts.
+	knownSize = 512
 )
 
 // known is a relay as the log tells of it.
@@ -36,6 +39,7 @@ type known struct {
 type index struct {
 	relays map[string]*known
 	ended  []*known       // oldest first
+	bytes  int            // of those, as size counts them
 	open   int            // relays that have no end
 	users  map[string]int // the same, by user
 }
@@ -94,8 +98,18 @@ func (x *index) finish(k *known, e *broker.Entry) *known {
 	}
 	k.end, k.ended, k.at = data.Status, e.Position, e.Record.Time
 	x.ended = append(x.ended, k)
+	x.bytes += k.size()
 	x.count(k, -1)
 	return k
+}
+
+// size returns about how many bytes a relay takes that has ended.
+func (k *known) size() int {
+	n := knownSize + len(k.id) + len(k.begin.Node) + len(k.User) + len(k.Topic) + len(k.Event) + len(k.As) + len(k.Done) + len(k.outcome.Error) + len(k.outcome.Body)
+	for name, value := range k.outcome.Headers {
+		n += len(name) + len(value) + 64
+	}
+	return n
 }
 
 // over returns the data of an end that is written by another node than the one that runs the relay.
@@ -115,11 +129,12 @@ func (x *index) count(k *known, n int) {
 // prune forgets the relays that ended long ago, and returns them.
 func (x *index) prune(now time.Time) (forgotten []*known) {
 	n := 0
-	for n < len(x.ended) && (len(x.ended)-n > maxEnded || now.Sub(x.ended[n].at) > kept) {
+	for n < len(x.ended) && (len(x.ended)-n > maxEnded || x.bytes > maxEndedBytes || now.Sub(x.ended[n].at) > kept) {
 		k := x.ended[n]
 		if x.relays[k.id] == k {
 			delete(x.relays, k.id)
 		}
+		x.bytes -= k.size()
 		forgotten = append(forgotten, k)
 		n++
 	}
@@ -128,12 +143,14 @@ func (x *index) prune(now time.Time) (forgotten []*known) {
 	return forgotten
 }
 
-// abandon forgets the relays that can no longer be running, although the log has told of no end: it has lost that.
-func (x *index) abandon(now time.Time, runs func(*known) bool) {
+// abandon forgets the relays that can no longer be running, although the log has told of no end, and returns them: it has lost that.
+func (x *index) abandon(now time.Time, runs func(*known) bool) (forgotten []*known) {
 	for id, k := range x.relays {
 		if k.end == Running && now.Sub(k.since) > maxTimeout+kept && !runs(k) {
 			delete(x.relays, id)
 			x.count(k, -1)
+			forgotten = append(forgotten, k)
 		}
 	}
+	return forgotten
 }

@@ -179,8 +179,13 @@ func (r *Registry) tidy() {
 		}
 		delete(r.due, k.id)
 	}
-	r.index.abandon(time.Now(), r.runsHere)
+	abandoned := r.index.abandon(time.Now(), r.runsHere)
 	r.mu.Unlock()
+	for _, k := range abandoned { // the log has nothing that would end the streams of those who still listen
+		for _, c := range r.hub.Hearing(k.id) {
+			c.EndWith(k.over(Interrupted).frame())
+		}
+	}
 	for _, k := range lost {
 		r.log().Error("the app never took the end of a relay, and is not called any more", zap.String("relay", k.id),
 			zap.String("user", k.User), zap.String("status", string(k.end)), zap.Time("ended", k.at))

@@ -344,21 +344,6 @@ func TestSameCallAtOnce(t *testing.T) {
 	a.mustIdle()
 }
 
-// A relay whose end the log has lost does not count for ever.
-func TestEndThatIsLost(t *testing.T) {
-	x := newIndex()
-	now := time.Now()
-	for id, since := range map[string]time.Time{"old": now.Add(-maxTimeout - kept - time.Second), "here": now.Add(-maxTimeout - kept - time.Second), "new": now} {
-		k := &known{id: id, begin: begin{User: "u1"}, since: since, end: Running}
-		x.relays[id] = k
-		x.count(k, 1)
-	}
-	x.abandon(now, func(k *known) bool { return k.id == "here" })
-	if len(x.relays) != 2 || x.relays["old"] != nil || x.open != 2 || x.users["u1"] != 2 {
-		t.Errorf("got %v, %d open, %v", x.relays, x.open, x.users)
-	}
-}
-
 // mustIdle checks that nothing counts as running.
 func (n *node) mustIdle() {
 	n.t.Helper()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/hub"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
 // Status is what became of a relay.
@@ -61,6 +62,9 @@ type end struct {
 	Events uint64 `json:"events"`
 	Bytes  uint64 `json:"bytes"` // of the events' data
 }
+
+// frame returns the end as clients get it, without an id: it has no place in the log.
+func (e end) frame() []byte { return sse.Event{Type: typeEnd, Data: encode(e)}.Append(nil) }
 
 // record returns a record of a relay. key is what follows the relay's own idempotency key; only the first record of a key is
 // stored.

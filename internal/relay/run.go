@@ -271,10 +271,13 @@ func (x *run) outcome(e ending) outcome {
 	return o
 }
 
-// finish writes the end of a run to the log. It tries until the log takes it, or the registry closes.
+// finish writes the end of a run to the log. It tries until the log takes it, or the registry closes, or for as long as relays are known
+// after their end. If the log takes something again only after that, keep ends the relay as interrupted.
 func (r *Registry) finish(x *run, status Status, o outcome) {
+	ctx, cancel := context.WithTimeout(r.ctx, kept)
+	defer cancel()
 	data := end{Relay: x.call.id, Status: status, Events: x.counts.Events.Load(), Bytes: x.bytes}
-	_ = r.persist(r.ctx, data.Relay, endRecords(data, o)...)
+	_ = r.persist(ctx, data.Relay, endRecords(data, o)...)
 }
 
 // announce tells the log of an answer that is about to be read.
@@ -293,7 +296,7 @@ func (r *Registry) persist(ctx context.Context, id string, records ...broker.Rec
 		once, cancel := context.WithTimeout(ctx, logPatience)
 		err := r.write(once, records)
 		cancel()
-		if err == nil || errors.Is(err, broker.ErrClosed) {
+		if err == nil || errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrTooLarge) {
 			return err
 		}
 		r.complaints.Log(r.log(), zap.WarnLevel, "what became of a relay cannot be stored yet", zap.String("relay", id), zap.Error(err))
