@@ -181,6 +181,8 @@ var (
 	ErrLost = errors.New("the history after this position was lost")
 	// ErrUnknown: the position is not one of this log.
 	ErrUnknown = errors.New("the position is unknown")
+	// ErrTooLarge: the broker never takes an event of that size.
+	ErrTooLarge = errors.New("the event is larger than the broker takes")
 	// ErrFull: the log's disk or memory is full.
 	ErrFull = errors.New("the broker has no space left")
 )

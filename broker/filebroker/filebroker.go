@@ -5,7 +5,7 @@ package filebroker
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -154,6 +154,6 @@ func (b *Broker) Close() (err error) {
 	return err
 }
 
-var errTooLarge = errors.New("the event is larger than 64 MiB")
+var errTooLarge = fmt.Errorf("%w: 64 MiB", broker.ErrTooLarge)
 
 var _ broker.Broker = (*Broker)(nil)

@@ -172,7 +172,7 @@ func (b *Broker) try(ctx context.Context, s *session, open []*publish) {
 	for _, p := range open {
 		p.floor = floor
 		if size := int64(p.message.Size()); size > largest {
-			p.final = fmt.Errorf("the event takes %d bytes and the NATS server's max_payload is %d", size, largest)
+			p.final = fmt.Errorf("%w: it takes %d bytes, and the NATS server's max_payload is %d", broker.ErrTooLarge, size, largest)
 			continue
 		}
 		sent, messages = append(sent, p), append(messages, p.message)
@@ -217,6 +217,8 @@ func (b *Broker) refused(p *publish, e *apiError) {
 		}
 	}
 	switch {
+	case strings.Contains(text, "message size exceeds"): // the stream's max_msg_size
+		p.final = fmt.Errorf("%w: %w", broker.ErrTooLarge, e)
 	case strings.Contains(text, "in process"): // the same id: ours from before, or another node's
 		p.tried = true
 	case e.Code == 503 || e.Code == 429 || e.Code == 408:

@@ -292,7 +292,7 @@ func (f *Feed) passes(err error) bool {
 	switch {
 	case errors.Is(err, broker.ErrUnknownOutcome):
 		return f.config.Key != ""
-	case errors.Is(err, broker.ErrClosed), errors.Is(err, broker.ErrKeyReused), errors.Is(err, errOrder):
+	case errors.Is(err, broker.ErrClosed), errors.Is(err, broker.ErrKeyReused), errors.Is(err, broker.ErrTooLarge), errors.Is(err, errOrder):
 		return false
 	}
 	return true

@@ -330,6 +330,7 @@ func TestGivesUpOnTheLog(t *testing.T) {
 	for name, answers := range map[string][]error{
 		"it stays away":                     slices.Repeat([]error{broker.ErrUnavailable}, 100),
 		"it is closed":                      {broker.ErrClosed},
+		"it never takes such an event":      {broker.ErrTooLarge},
 		"without keys, it cannot ask again": {broker.ErrUnknownOutcome},
 	} {
 		synctest.Test(t, func(t *testing.T) {

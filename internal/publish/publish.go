@@ -103,6 +103,8 @@ func refusal(err error) *problem.Problem {
 		return problem.New(http.StatusUnprocessableEntity, "%v", err).OfField("idempotency_key")
 	case errors.Is(err, broker.ErrOverloaded):
 		return problem.RetryLater(http.StatusTooManyRequests, time.Second, "%v", err)
+	case errors.Is(err, broker.ErrTooLarge):
+		return problem.New(http.StatusRequestEntityTooLarge, "%v", err)
 	case errors.Is(err, broker.ErrFull):
 		return problem.New(http.StatusInsufficientStorage, "%v", err)
 	}
