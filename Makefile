@@ -1,6 +1,6 @@
 # make run    builds Caddy with the module and serves the demo at http://localhost:8080/
 # make test   installs what the tests need, then runs every check and test
-# make wild   tries all that real proxies and client libraries do to a stream (make test has a short form of it)
+# make wild   tries all that real proxies, browsers and client libraries do to a stream (make test has a short form of it)
 # make bench  measures the floor, this project, nchan, Mercure's hub and Centrifugo, and writes bench/RESULTS.md (an hour)
 # make lint   vet, gofmt and staticcheck
 
@@ -42,7 +42,7 @@ clients:
 
 # Tests there mostly wait.
 wild: deps
-	cd test && SSE_PUSH_WILD=1 $(GO) test -count=1 -timeout 60m -parallel 8 ./wild/...
+	cd test && SSE_PUSH_WILD=1 $(GO) test -count=1 -timeout 60m -parallel 8 ./wild/... ./browsers
 	cd test && SSE_PUSH_WILD=1 $(GO) test -count=1 -timeout 10m ./clients
 
 bench:

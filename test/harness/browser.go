@@ -46,6 +46,9 @@ func (b *Browser) Open(t testing.TB, url string) *Page {
 		if t.Failed() {
 			p.report()
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), Patience)
+		defer cancel()
+		_ = p.pane.close(ctx) // unless the test has closed it, or killed the browser
 	})
 	p.Goto(url)
 	return p

@@ -68,6 +68,15 @@ func StartCaddy(t testing.TB, caddyfile string, env ...string) *Caddy {
 	return c
 }
 
+// Reload loads the config anew, as a deploy does, if it has not changed, too.
+func (c *Caddy) Reload(t testing.TB) {
+	t.Helper()
+	cmd := caddyCommand(t, filepath.Dir(c.Config), nil, "reload", "--force", "--config", c.Config, "--adapter", "caddyfile", "--address", "unix/"+c.admin)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("caddy reload: %v\n%s", err, out)
+	}
+}
+
 func adminSocket(dir string) string { return filepath.Join(dir, "admin.sock") }
 
 // Goroutines is how many goroutines Caddy has.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -134,6 +135,9 @@ type bidi struct {
 	pages   map[string]*Page         // by browsing context
 }
 
+// exception tells what a page did not catch from what Firefox has to say of its requests, which it logs in the same way.
+var exception = regexp.MustCompile(`^(\w*(Error|Exception)\b|uncaught exception)`)
+
 // bidiMessage is an answer or an event.
 type bidiMessage struct {
 	Type    string
@@ -182,7 +186,7 @@ func (b *bidi) listen() {
 		case m.Type != "event" && answer != nil:
 			answer <- m
 		case page == nil:
-		case m.Params.Type == "javascript" && m.Params.Level == "error":
+		case m.Params.Type == "javascript" && exception.MatchString(m.Params.Text):
 			page.uncaught(m.Params.Text)
 		default:
 			page.say(m.Params.Text)

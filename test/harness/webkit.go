@@ -40,6 +40,9 @@ func startWebKit(t testing.TB) *Browser {
 		t.Fatal(err)
 	}
 	d.url += "/" + session.SessionID
+	if err := d.call(ctx, http.MethodGet, "/window", nil, &d.first); err != nil {
+		t.Fatal(err)
+	}
 	return &Browser{Engine: WebKit, driver: d, running: process.Running}
 }
 
@@ -69,7 +72,8 @@ func startScreen(t testing.TB) string {
 // webDriver is a session of WebDriver (https://www.w3.org/TR/webdriver2/). Its commands concern the window that it was last
 // switched to.
 type webDriver struct {
-	url string
+	url   string
+	first string // the window that the browser begins with, and which stays open
 
 	mu sync.Mutex // held from a switch of the window to the end of the command
 }
@@ -101,9 +105,16 @@ func (d *webDriver) call(ctx context.Context, method, path string, params, into 
 	return json.Unmarshal(answer.Value, into)
 }
 
+func (d *webDriver) switchTo(ctx context.Context, handle string) error {
+	return d.call(ctx, http.MethodPost, "/window", map[string]any{"handle": handle}, nil)
+}
+
 func (d *webDriver) open(ctx context.Context, p *Page) (pane, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := d.switchTo(ctx, d.first); err != nil {
+		return nil, err
+	}
 	var created struct{ Handle string }
 	err := d.call(ctx, http.MethodPost, "/window/new", map[string]any{"type": "window"}, &created)
 	return &webDriverPane{driver: d, handle: created.Handle, page: p}, err
@@ -120,7 +131,7 @@ type webDriverPane struct {
 func (p *webDriverPane) in(ctx context.Context, method, path string, params, into any) error {
 	p.driver.mu.Lock()
 	defer p.driver.mu.Unlock()
-	if err := p.driver.call(ctx, http.MethodPost, "/window", map[string]any{"handle": p.handle}, nil); err != nil {
+	if err := p.driver.switchTo(ctx, p.handle); err != nil {
 		return err
 	}
 	return p.driver.call(ctx, method, path, params, into)
