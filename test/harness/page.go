@@ -31,7 +31,7 @@ type pane interface {
 
 func (p *Page) do(what string, fn func(context.Context) error) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*Patience) // a new window is a new process, which a busy machine takes long to start
 	defer cancel()
 	if err := fn(ctx); err != nil {
 		p.t.Fatalf("%s: %v", what, err)
