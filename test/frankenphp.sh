@@ -105,7 +105,9 @@ start() { # start <file> <URL that answers>
 	until_true "FrankenPHP starts" get "$2"
 }
 reload() { "$built/frankenphp" reload --force --config "$1" --adapter caddyfile >"$work/reload" 2>&1 || fail "reload: $(tail -n 1 "$work/reload")"; }
-stop() {
+stop() { # without streams, as Caddy waits for those of FrankenPHP's own hub
+	kill $streams 2>/dev/null || true
+	streams=
 	kill "$server"
 	wait "$server" || true
 }
