@@ -36,7 +36,18 @@ func serve(t *testing.T, options ...string) *site {
 	return s
 }
 
-// serveTLS is serve over HTTPS, and so over HTTP/2. The pages' URL leads through a cable that can be cut.
+// serveByCable is serve. The pages' URL leads through a cable that can be cut.
+func serveByCable(t *testing.T, options ...string) (*site, *cable) {
+	t.Helper()
+	port, internal := harness.Port(t), harness.Port(t)
+	line := lay(t, "127.0.0.1:"+port)
+	s := &site{url: "http://localhost:" + line.port(), route: harness.Route{URL: "http://localhost:" + internal + "/_sse"}}
+	s.caddyfile = caddyfile(t, "http://localhost:"+port, internal, options...)
+	s.start(t)
+	return s, line
+}
+
+// serveTLS is serveByCable over HTTPS, and so over HTTP/2.
 func serveTLS(t *testing.T, options ...string) (*site, *cable) {
 	t.Helper()
 	port, internal := harness.Port(t), harness.Port(t)
@@ -108,6 +119,7 @@ const (
 	native  = "native"
 	ours    = "ours"
 	beating = "beating" // ours, with heartbeats that the page hears
+	shared  = "shared"  // ours, with one stream for all tabs
 )
 
 // open opens a page that listens, and waits until it is connected.
