@@ -81,14 +81,15 @@ func (a *audience) knows(i interest) bool {
 	return false
 }
 
-// enter counts a client of this node that has interests, or, if it only asks, prolongs them. It reports whether some of them are new.
+// enter counts a client of this node that has interests, or, if it only asks, prolongs them. It reports whether some of them are new. It
+// puts everything in place of those for which there is no room.
 func (a *audience) enter(list []interest, stays bool, now time.Time) (fresh bool) {
 	for _, i := range list {
 		fresh = fresh || !a.knows(i)
 	}
-	for _, i := range list {
+	for n, i := range list {
 		if len(a.known) >= maxAudience && a.known[i] == nil {
-			i = everything
+			i, list[n] = everything, everything
 		}
 		if l := a.add(i, true, now); stays {
 			l.here++
@@ -97,17 +98,12 @@ func (a *audience) enter(list []interest, stays bool, now time.Time) (fresh bool
 	return fresh
 }
 
-// leave undoes enter for a client that has stayed.
-func (a *audience) leave(list []interest, now time.Time) {
-	for _, i := range list {
+// leave undoes enter for some clients that have stayed, of which so many have had each interest.
+func (a *audience) leave(counts map[interest]int, now time.Time) {
+	for i, n := range counts {
 		l := a.known[i]
-		if l == nil || l.here == 0 {
-			l = a.known[everything]
-		}
-		if l != nil && l.here > 0 {
-			l.here--
-			l.until, l.ownUntil = now.Add(keepTime), now.Add(keepTime)
-		}
+		l.here -= n
+		l.until, l.ownUntil = now.Add(keepTime), now.Add(keepTime)
 	}
 }
 

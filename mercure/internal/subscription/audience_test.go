@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -61,8 +62,7 @@ func TestAudience(t *testing.T) {
 	if !hears("room") || hears("other") || len(a.ownInterests()) != 1 {
 		t.Error("the audience does not hear what it is for")
 	}
-	a.leave(list, now)
-	a.leave(list, now)
+	a.leave(map[interest]int{list[0]: 2}, now)
 	a.expire(now.Add(keepTime - time.Second))
 	if !hears("room") {
 		t.Error("it was forgotten at once")
@@ -98,5 +98,38 @@ func TestAudience(t *testing.T) {
 		if hears("room") != c.hears {
 			t.Errorf("%q with %q: hears %v", c.listened, c.granted, !c.hears)
 		}
+	}
+}
+
+// A client whose interests found no room does not take away the same interests of another, which came when there was room again.
+func TestFullAudience(t *testing.T) {
+	base, err := matcher.NewBase("https://hub.example.com/.well-known/mercure")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	a := newAudience(root)
+	for n := range maxAudience {
+		a.enter(interests(root, set(t, base, root+"/exact/"+strconv.Itoa(n)+"/x"), matcher.NewSet(matcher.Any)), false, now)
+	}
+	room := root + "/:type/room/:subscriber"
+	early := interests(root, set(t, base, room), set(t, base, room))
+	a.enter(early, true, now)
+	if !a.hears(root+"/exact/other/x", &standing{}) {
+		t.Error("what found no room does not count as everything")
+	}
+	now = now.Add(keepTime)
+	a.expire(now)
+	late := interests(root, set(t, base, room), set(t, base, room))
+	a.enter(late, true, now)
+	a.leave(map[interest]int{early[0]: 1}, now)
+	now = now.Add(keepTime)
+	a.expire(now)
+	if !a.hears(root+"/exact/room/x", &standing{match: "room"}) || a.hears(root+"/exact/other/x", &standing{}) {
+		t.Errorf("the audience is %v", a.ownInterests())
+	}
+	a.leave(map[interest]int{late[0]: 1}, now)
+	if a.expire(now.Add(keepTime)); len(a.known) != 0 {
+		t.Errorf("nobody is left of %v", a.known)
 	}
 }

@@ -93,13 +93,20 @@ func (t *teller) adopt(nodes []broker.Node, now time.Time) {
 	}
 }
 
-// sweep ends the subscriptions of nodes that are gone. Every node may do so, and the log takes each end once.
+// sweep ends the subscriptions of nodes that are gone. Every node may do so, and the log takes each end once. It also ends those of this
+// node whose own end could not be stored.
 func (t *teller) sweep(ctx context.Context) {
 	alive, err := t.alive(ctx)
 	if err != nil {
 		return
 	}
+	_, _ = t.hub.Notify(ctx, t.ends(alive, t.patience())) // what finds no room is found again
+}
+
+// ends returns the ends of subscriptions that nobody has any more. A node must have been missing a number of times.
+func (t *teller) ends(alive map[node]bool, patience int) (ends []broker.Record) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	missing := map[node]int{}
 	for _, s := range t.log.known {
 		n := nodeOf(s.Subscriber)
@@ -108,16 +115,16 @@ func (t *teller) sweep(ctx context.Context) {
 		}
 	}
 	t.missing = missing
-	var ends []broker.Record
+	told := len(t.queue) == 0 && len(t.pending) == 0
 	for topic, s := range t.log.known {
-		if missing[nodeOf(s.Subscriber)] >= t.patience() {
+		n := nodeOf(s.Subscriber)
+		if missing[n] >= patience || n == t.node && told && t.subscribers[s.Subscriber] == nil {
 			end := t.record(topic, &s.Subscription, false)
 			end.Key = "mercure end " + s.at.String() + " " + topic
 			ends = append(ends, end)
 		}
 	}
-	t.mu.Unlock()
-	_, _ = t.hub.Notify(ctx, ends) // what finds no room is found again
+	return ends
 }
 
 // patience returns how many times a node must be missing. Without other nodes, those of the log are earlier processes.

@@ -26,6 +26,7 @@ type Registry struct {
 
 	mu          sync.Mutex // guards all below, and Subscriber.open; held for a few lines
 	subscribers map[string]*Subscriber
+	parted      map[interest]int // those of clients that have left the audience, which does not know yet
 	queue       []change
 	kept        int // of queue, when it was last tidied
 	log         logged
@@ -41,11 +42,11 @@ type change struct {
 type changeKind uint8
 
 const (
-	came    changeKind = iota
-	left               // or has never come, but had interests
-	renewed            // those of subjects that the log does not have
-	aged               // those that the log has, in a place that a new node cannot read
-	doubted            // those that the log has not, though it had
+	came changeKind = iota
+	left
+	renewed // those of subjects that the log does not have
+	aged    // those that the log has, in a place that a new node cannot read
+	doubted // those that the log has not, though it had
 )
 
 // Of returns the registry of a hub for a path, with the base of the hub's URL; nil if the hub is about to end.
@@ -57,7 +58,7 @@ func Of(theHub *pool.Hub, path string, base *matcher.Base) *Registry {
 func open(theHub *pool.Hub, root string, base *matcher.Base) *Registry {
 	r := &Registry{
 		hub: theHub, base: base, root: root, wake: make(chan struct{}, 1),
-		subscribers: map[string]*Subscriber{}, audience: newAudience(root), log: newLogged(),
+		subscribers: map[string]*Subscriber{}, parted: map[interest]int{}, audience: newAudience(root), log: newLogged(),
 	}
 	if name := theHub.NodeName(); name != "" {
 		r.node = nodeNamed(name)
@@ -112,16 +113,21 @@ func (r *Registry) Open(s *Subscriber) {
 func (r *Registry) Leave(s *Subscriber) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.open = false
-	delete(r.subscribers, s.id)
-	r.enqueue(change{Subscriber: s, kind: left})
+	for _, i := range s.interests { // the audience's lock may be held for long, and this may be a writer of many streams
+		r.parted[i]++
+	}
+	if s.open {
+		s.open = false
+		delete(r.subscribers, s.id)
+		r.enqueue(change{Subscriber: s, kind: left})
+	}
 }
 
 // enqueue has a change told. The caller holds mu. Before the queue doubles, it is rid of subscribers that have come and gone since: so
-// it is bounded by the subscribers that there are, and those of which the log knows.
+// it is bounded by the subscribers that there are, and those that the teller has taken, however long the teller waits for the log.
 func (r *Registry) enqueue(c change) {
 	if len(r.queue) >= 2*r.kept+1024 {
-		r.queue = slices.DeleteFunc(r.queue, func(c change) bool { return c.kind != left && !c.open })
+		r.queue = slices.DeleteFunc(r.queue, func(c change) bool { return !c.open && (c.kind != left || !c.taken) })
 		r.kept = len(r.queue)
 	}
 	r.queue = append(r.queue, c)

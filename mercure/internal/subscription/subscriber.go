@@ -18,7 +18,7 @@ type Subscriber struct {
 	grant     *access.Grant
 	interests []interest
 	open      bool // guarded by Registry.mu
-	counted   bool // in teller.subjects; for the teller only
+	taken     bool // the teller knows that it has come; set under Registry.mu, by the teller
 }
 
 // Size returns about how many bytes a connection is charged for its Subscriber, beyond its grant.

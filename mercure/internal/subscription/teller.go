@@ -30,7 +30,7 @@ type teller struct {
 	probe    string                // the id of a subscriber who does not exist
 
 	pending  []broker.Record // that have yet to be stored
-	failures int             // in a row
+	failures int             // in a row, while the hub is available
 
 	swept   time.Time
 	missing map[node]int    // by node, how many times in a row it was missing
@@ -45,6 +45,7 @@ const maxFailures = 60
 
 // tell publishes what is to be told, as far as there is room.
 func (t *teller) tell(ctx context.Context) {
+	t.part()
 	for t.post(); ctx.Err() == nil; {
 		if len(t.pending) == 0 {
 			t.renew()
@@ -54,7 +55,7 @@ func (t *teller) tell(ctx context.Context) {
 		}
 		stored, err := t.hub.Notify(ctx, t.pending)
 		t.pending = t.pending[stored:]
-		if t.failures++; err == nil || stored > 0 {
+		if t.failures++; err == nil || stored > 0 || t.hub.Available() != nil {
 			t.failures = 0
 		}
 		if t.failures >= maxFailures {
@@ -64,6 +65,17 @@ func (t *teller) tell(ctx context.Context) {
 			return // there is more room later
 		}
 	}
+}
+
+// part takes those who have left out of the audience.
+func (t *teller) part() {
+	t.interestMu.Lock()
+	defer t.interestMu.Unlock()
+	t.mu.Lock()
+	parted := t.parted
+	t.parted = map[interest]int{}
+	t.mu.Unlock()
+	t.audience.leave(parted, time.Now())
 }
 
 // renew tells a new audience what is active: it queues the subscriptions that it hears of.
@@ -109,8 +121,11 @@ func (t *teller) next() bool {
 		t.queue[0] = change{}
 		t.queue = t.queue[1:]
 		over := c.kind != left && !c.open // its end is in the queue
+		if c.kind == came && !over {
+			c.taken = true
+		}
 		t.mu.Unlock()
-		if !over {
+		if !over && c.taken { // else it has come and gone, or comes later in the queue
 			t.take(c)
 		}
 	}
@@ -121,14 +136,8 @@ func (t *teller) next() bool {
 func (t *teller) take(c change) {
 	t.interestMu.Lock()
 	defer t.interestMu.Unlock()
-	switch {
-	case c.kind == came:
+	if c.kind == came {
 		t.count(c.Subscriber)
-	case c.kind == left:
-		t.audience.leave(c.interests, time.Now())
-	}
-	if !c.counted { // it has come and gone, or comes later in the queue
-		return
 	}
 	for _, m := range c.topics.Matchers() {
 		s := subject{c.version, m}
@@ -143,7 +152,6 @@ func (t *teller) take(c change) {
 
 // count counts the subjects of a subscriber. The caller holds interestMu.
 func (t *teller) count(c *Subscriber) {
-	c.counted = true
 	for _, m := range c.topics.Matchers() {
 		s := subject{c.version, m}
 		if t.subjects[s] == nil {
@@ -155,7 +163,6 @@ func (t *teller) count(c *Subscriber) {
 
 // discount undoes count.
 func (t *teller) discount(c *Subscriber) {
-	c.counted = false
 	for _, m := range c.topics.Matchers() {
 		s := subject{c.version, m}
 		if t.subjects[s].subscribers--; t.subjects[s].subscribers == 0 {
