@@ -32,7 +32,7 @@ func TestLaravel(t *testing.T) {
 		topics public/*
 		presence guarded/users 1s
 		two_way
-		retry 300ms
+		retry 500ms
 		internal /_sse {
 			allow loopback
 		}

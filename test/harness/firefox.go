@@ -70,14 +70,14 @@ func startFirefox(t testing.TB) *Browser {
 func firefoxProfile(t testing.TB) *Browser {
 	t.Helper()
 	b := sharedFirefox(t)
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*Patience)
 	defer cancel()
 	var created struct{ UserContext string }
 	if err := b.call(ctx, "browser.createUserContext", map[string]any{}, &created); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), 4*Patience)
 		defer cancel()
 		if err := b.call(ctx, "browser.removeUserContext", map[string]any{"userContext": created.UserContext}, nil); err != nil {
 			t.Error(err)
@@ -152,7 +152,7 @@ type bidiMessage struct {
 }
 
 func dialBiDi(url string, end func()) (*bidi, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 4*Patience) // it answers once its first window is there
+	ctx, cancel := context.WithTimeout(context.Background(), 8*Patience) // it answers once its first window is there
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, url, nil)
 	if err != nil {

@@ -124,7 +124,7 @@ func (p *Page) test() testing.TB { return p.t }
 
 // evaluate returns the JSON of an expression's value.
 func (p *Page) evaluate(expression string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*Patience)
 	defer cancel()
 	return p.pane.evaluate(ctx, "(async () => JSON.stringify(await ("+expression+")) ?? 'null')()")
 }

@@ -30,7 +30,7 @@ func startWebKit(t testing.TB) *Browser {
 	process := Start(t, "webkit", cmd)
 	process.eventually(t, "webkit can be driven", func() bool { return accepts("tcp4", "127.0.0.1:"+port) })
 	d := &webDriver{url: "http://127.0.0.1:" + port + "/session"}
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*Patience)
 	defer cancel()
 	var session struct{ SessionID string }
 	if err := d.call(ctx, http.MethodPost, "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
