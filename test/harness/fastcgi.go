@@ -28,7 +28,7 @@ func fastCGI(network, address string, params map[string]string) ([]byte, error) 
 		return nil, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(Patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(4 * Patience)); err != nil {
 		return nil, err
 	}
 	var names []byte
