@@ -257,15 +257,13 @@ func TestCommandTailThroughAReload(t *testing.T) {
 
 // A probe fails unless all hubs are ready.
 func TestCommandHubsReady(t *testing.T) {
-	var hubs string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, hubs) }))
-	t.Cleanup(server.Close)
-	o := operate(t, strings.TrimPrefix(server.URL, "http://"))
 	for answer, why := range map[string]string{
 		`{"hubs": [{"hub": "main", "status": "ready"}, {"hub": "other", "status": "unavailable"}]}`: "not ready: other",
 		`{"hubs": []}`: "there is no hub",
 	} {
-		hubs = answer
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) }))
+		t.Cleanup(server.Close)
+		o := operate(t, strings.TrimPrefix(server.URL, "http://"))
 		if r := o.run("hubs"); r.code != 0 {
 			t.Errorf("without --ready: code %d, %s", r.code, r.err)
 		}

@@ -42,7 +42,7 @@ func TestSourcesOnExit(t *testing.T) {
 			for e := range c.Events {
 				n, err := strconv.Atoi(e.Data)
 				if err != nil {
-					if e.Type != "sse:connected" {
+					if e.Type != "sse:connected" && e.Type != "sse:closing" {
 						t.Errorf("got %q", e.Message)
 					}
 					continue

@@ -122,7 +122,7 @@ func TestSourceEndsWithItsRoute(t *testing.T) {
 			upstream := app.Next()
 			c := (<-coming).Begin()
 			sitetest.MustLoad(t, sites, change(app))
-			c.WantClosing("source", "draining")
+			c.WantClosing("source", "draining", "reloaded") // whichever notices first
 			upstream.WantClosed()
 		})
 	}
