@@ -138,7 +138,7 @@ func TestHowToOneUser(t *testing.T) {
 	w.serve()
 	site := w.url("http://localhost:8080/")
 	if status := harness.Status(t, site+"events"); status != http.StatusUnauthorized {
-		t.Errorf("a stream of nobody: status %d, want 401", status)
+		t.Errorf("a stream without a login: status %d, want 401", status)
 	}
 	ann, ben := harness.NewProfile(t).OpenTab(t, site), harness.NewProfile(t).OpenTab(t, site)
 	ann.Click(`button[value="ann"]`)

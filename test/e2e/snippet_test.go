@@ -52,7 +52,7 @@ func snippets(t *testing.T, file string) (all []snippet) {
 	return all
 }
 
-// the returns the one snippet of a document that is of a kind and holds a text.
+// the returns the only snippet of that kind in a document that contains a text. It fails the test if there are none, or several.
 func the(t *testing.T, file, kind, holds string) snippet {
 	t.Helper()
 	var found []snippet
@@ -90,7 +90,7 @@ func (s snippet) run(t *testing.T, pairs ...string) (output string) {
 	return string(out)
 }
 
-// documents are what is read by who uses the product.
+// documents returns the paths of all pages for users and developers.
 var documents = sync.OnceValue(func() []string {
 	var all []string
 	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "examples/*/README.md", "examples/*/*/README.md"} {
@@ -109,7 +109,7 @@ var documents = sync.OnceValue(func() []string {
 	return all
 })
 
-// Each snippet is at least what it says to be.
+// Each snippet is valid in its language.
 func TestSnippetsAreValid(t *testing.T) {
 	for _, name := range []string{"SSE_PUSH_TICKET_SECRET", "SSE_PUSH_JWT_SECRET", "SSE_PUSH_CLIENT_KEY", "SSE_PUSH_INSPECTOR", "SSE_PUSH_TOKEN", "SSE_PUSH_RELAY_SECRET", "OPENAI_KEY", "REDIS_PASSWORD",
 		"MERCURE_PUBLISHER_JWT_KEY", "MERCURE_SUBSCRIBER_JWT_KEY"} {
