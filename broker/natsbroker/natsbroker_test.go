@@ -55,14 +55,16 @@ func (s *sink) well(t testing.TB) {
 	})
 }
 
-// ill waits until State is called with an error that contains a text.
-func (s *sink) ill(t testing.TB, text string) {
+// ill waits until State is called with an error that contains a text, and returns the error.
+func (s *sink) ill(t testing.TB, text string) (state error) {
 	t.Helper()
 	brokertest.Eventually(t, "a state with "+text, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.state != nil && strings.Contains(strings.ToLower(s.state.Error()), text)
+		state = s.state
+		return state != nil && strings.Contains(strings.ToLower(state.Error()), text)
 	})
+	return state
 }
 
 // has waits for exactly these entries; a hole is "-".
@@ -229,14 +231,14 @@ func TestWrongPassword(t *testing.T) {
 			Servers: []string{s.url()}, Connect: []nats.Option{nats.UserInfo("u", "s3cret")}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		one := tail(t, b)
-		one.ill(t, "authorization")
+		state := one.ill(t, "authorization")
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		r := b.Append(ctx, []broker.Record{event("1")})[0]
 		if !errors.Is(r.Err, broker.ErrUnavailable) || !strings.Contains(strings.ToLower(r.Err.Error()), "authorization") {
 			t.Errorf("got %v", r.Err)
 		}
-		if strings.Contains(log.String()+r.Err.Error()+one.state.Error(), "s3cret") {
+		if strings.Contains(log.String()+r.Err.Error()+state.Error(), "s3cret") {
 			t.Error("the password is told")
 		}
 		s.Kill(t)

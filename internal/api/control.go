@@ -196,12 +196,12 @@ func (c control) apply(ctx context.Context, p *pool.Hub) *problem.Problem {
 	found, err := true, error(nil)
 	switch c.target.Kind {
 	case broker.User:
-		p.Forget(c.target.Name)
+		p.AskAnew(c.target.Name)
 	case broker.Topic:
-		p.Forget("")
+		p.AskAnew("")
 	case broker.Connection:
 		if one, ok := p.Connection(c.target.Name); ok && one.User != "" {
-			p.Forget(one.User)
+			p.AskAnew(one.User)
 		}
 	}
 	switch c.what {

@@ -51,7 +51,12 @@ func TestCompanionIsSteered(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	beside := companion(h, "beside")
 	var ended []string
-	beside.OnRevoke(func(user string) { ended = append(ended, user) })
+	var u *reader
+	beside.OnRevoke(func(user string) {
+		if ended = append(ended, user); !u.conn.Ended() {
+			t.Error("told before the streams have ended: another reason would take the place of theirs")
+		}
+	})
 	ctx := t.Context()
 	open := func(user string) *reader {
 		r := subscribe(t, beside, hub.Subscription{User: user, Topics: []string{"x"}, Arrived: h.Arrived()})
@@ -59,7 +64,8 @@ func TestCompanionIsSteered(t *testing.T) {
 		return r
 	}
 
-	u, v, named := open("u"), open("v"), open("")
+	v, named := open("v"), open("")
+	u = open("u")
 	if err := h.DisconnectTopic(ctx, "x"); err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func (d *denials) set(user string, until time.Time) {
 }
 
 // OnRevoke sets a function that every node calls, before streams end, with each user from whom something is taken; "" stands
-// for anyone. That of a companion is called with each user whose streams are ended. It must not call the hub.
+// for anyone. That of a companion is called with each user whose streams were ended. It must not call the hub.
 func (h *Hub) OnRevoke(f func(user string)) { h.revoked.Store(&f) }
 
 // heed does what an entry asks of the node as a whole, before its shards obey it.

@@ -75,13 +75,13 @@ func (h *Hub) follow(e *entry) {
 	if ctl.kind != broker.Disconnect && ctl.kind != broker.Deny || ctl.targets[0].Kind == broker.Topic {
 		return
 	}
-	if revoked := h.revoked.Load(); revoked != nil && ctl.targets[0].Kind == broker.User {
-		(*revoked)(ctl.targets[0].Name)
-	}
 	for _, s := range h.shards {
 		s.mu.Lock()
 		s.steer(e)
 		s.steering.add(e)
 		s.mu.Unlock()
+	}
+	if revoked := h.revoked.Load(); revoked != nil && ctl.targets[0].Kind == broker.User {
+		(*revoked)(ctl.targets[0].Name)
 	}
 }

@@ -34,14 +34,8 @@ func (p *Hub) OpenLog(name string) (broker.Broker, error) { return p.engine.Open
 // Log returns the log of the config in force. Its lines name the hub.
 func (p *Hub) Log() *zap.Logger { return p.config.Load().log }
 
-// Forget makes the routes ask the app anew about a user, or about every user if it is "", and ends what was opened for them.
-func (p *Hub) Forget(user string) {
-	p.askAnew(user)
-	p.residents.forget(user)
-}
-
-// askAnew makes the routes ask the app anew about a user, or about every user if it is "".
-func (p *Hub) askAnew(user string) {
+// AskAnew makes the routes ask the app anew about a user, or about every user if it is "".
+func (p *Hub) AskAnew(user string) {
 	for _, route := range p.config.Load().routes {
 		route.Forget(user)
 	}

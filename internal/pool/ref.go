@@ -99,7 +99,7 @@ func newHub(b broker.Broker, engine BrokerModule, c *config) *Hub {
 	p := &Hub{Hub: hub.New(c.settings.Hub, b, c.settings.hub()), engine: engine, ownKey: randomKey()}
 	p.config.Store(c)
 	p.Closed = p.ended
-	p.OnRevoke(p.askAnew)
+	p.OnRevoke(p.AskAnew)
 	p.OnSkipped(p.skip)
 	return p
 }
