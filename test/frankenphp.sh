@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds a thread-safe PHP from Debian's sources, and FrankenPHP with this module, and tries what docs/frankenphp.md says of both modes,
+# Builds a thread-safe PHP from Debian's sources, and FrankenPHP with this module, and tries what docs/howto/frankenphp.md says of both modes,
 # with its Caddyfile. It is not part of CI, since it compiles PHP and all of FrankenPHP.
 #
 #	sh test/frankenphp.sh [<folder>]     # what is built stays in the folder
@@ -123,7 +123,7 @@ signed=$(printf '{"alg":"HS256","typ":"JWT"}' | encode).$(printf '{"mercure":{"p
 token=$signed.$(printf %s "$signed" | openssl dgst -sha256 -hmac "$MERCURE_PUBLISHER_JWT_KEY" -binary | encode)
 
 # The Caddyfile of the page, but for the trust in its certificates.
-awk '/^## Caddyfile/ { here = 1 } here && /^```/ { if (inside) exit; inside = 1; next } inside' "$top/docs/frankenphp.md" >Caddyfile
+awk '/^## Caddyfile/ { here = 1 } here && /^```/ { if (inside) exit; inside = 1; next } inside' "$top/docs/howto/frankenphp.md" >Caddyfile
 sed -i '0,/frankenphp/s//skip_install_trust\n\tfrankenphp/' Caddyfile
 page="a script"
 worker=

@@ -156,7 +156,7 @@ func TestText(t *testing.T) {
 
 // Every code says what a user notices and what mends it, and is in the docs.
 func TestKnowledge(t *testing.T) {
-	docs, err := os.ReadFile("../../docs/doctor.md")
+	docs, err := os.ReadFile("../../docs/reference/doctor.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestKnowledge(t *testing.T) {
 			t.Errorf("%s: %+v", code, k)
 		}
 		if !strings.Contains(string(docs), "| `"+code+"` | "+string(k.severity)+" |") {
-			t.Errorf("docs/doctor.md has no %s, a %s", code, k.severity)
+			t.Errorf("docs/reference/doctor.md has no %s, a %s", code, k.severity)
 		}
 		for _, m := range mends(code, nil) {
 			if m.In == "" || m.Line == "" {
@@ -185,7 +185,7 @@ func TestKnowledge(t *testing.T) {
 			}
 		}
 		if !strings.Contains(strings.Join(strings.Fields(string(docs)), " "), f.Name) {
-			t.Errorf("docs/doctor.md does not name %s", f.Name)
+			t.Errorf("docs/reference/doctor.md does not name %s", f.Name)
 		}
 	}
 	for _, code := range comparableCodes {

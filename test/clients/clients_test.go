@@ -36,9 +36,9 @@ func start(t testing.TB) hubs {
 	return all
 }
 
-const page = "../../docs/clients.md"
+const page = "../../docs/reference/libraries.md"
 
-// TestClients runs the libraries. docs/clients.md has what they do; SSE_PUSH_WRITE=1 with SSE_PUSH_WILD=1 writes it there.
+// TestClients runs the libraries. docs/reference/libraries.md has what they do; SSE_PUSH_WRITE=1 with SSE_PUSH_WILD=1 writes it there.
 func TestClients(t *testing.T) {
 	t.Parallel()
 	all, hubs := all(), start(t)

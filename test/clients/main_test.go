@@ -1,4 +1,4 @@
-// Package clients_test runs client libraries against the product. What they do is the table of docs/clients.md. By itself it runs a
+// Package clients_test runs client libraries against the product. What they do is the table of docs/reference/libraries.md. By itself it runs a
 // short form; `make wild` runs all of it.
 package clients_test
 

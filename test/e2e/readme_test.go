@@ -64,12 +64,12 @@ func TestReadmeBuild(t *testing.T) {
 	the(t, "README.md", "sh", "go build").run(t)
 }
 
-// nginx as docs/fronts.md has it, in front of the README's Caddyfile.
+// nginx as docs/reference/fronts.md has it, in front of the README's Caddyfile.
 func TestNginxWithDefaults(t *testing.T) {
 	t.Parallel()
 	address, _ := quickStart(t)
 	_, port, _ := strings.Cut(address, ":")
-	s := the(t, "docs/fronts.md", "nginx", "listen 8088")
+	s := the(t, "docs/reference/fronts.md", "nginx", "listen 8088")
 	front := harness.StartNginx(t, harness.Replace(t, s.String(), s.text, "8080", port, "listen 8088", "listen 127.0.0.1:$PORT"))
 	stream := harness.Open(t, front+"/events?userId=u1")
 	stream.Connected()

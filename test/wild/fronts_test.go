@@ -16,7 +16,7 @@ import (
 type row struct {
 	front, name string
 	lines       harness.Lines // in place of the usual ones
-	page        []string      // places where it has what docs/fronts.md says
+	page        []string      // places where it has what docs/reference/fronts.md says
 	cleartext   bool          // though it has TLS
 	heartbeat   string        // of the hub; quick if empty
 	idle        string        // how long streams are left idle; 2500ms if empty
@@ -26,7 +26,7 @@ type row struct {
 	short       bool          // in the short form
 }
 
-// Behind each front as its package comes, as docs/fronts.md sets it up and as it is set up wrongly, the doctor names the fault and no
+// Behind each front as its package comes, as docs/reference/fronts.md sets it up and as it is set up wrongly, the doctor names the fault and no
 // other, and what it says to paste heals it.
 func TestFronts(t *testing.T) {
 	hubs := startHubs(t, quick, silent, still, oldHub)
@@ -54,7 +54,7 @@ func TestFronts(t *testing.T) {
 	}
 	for at := range snippets {
 		if !used[at] {
-			t.Errorf("no row has the snippet %v of docs/fronts.md", at)
+			t.Errorf("no row has the snippet %v of docs/reference/fronts.md", at)
 		}
 	}
 	for _, front := range harness.Fronts() {
@@ -66,7 +66,7 @@ func TestFronts(t *testing.T) {
 	}
 }
 
-// on returns the lines of the row, those of docs/fronts.md among them.
+// on returns the lines of the row, those of docs/reference/fronts.md among them.
 func (r row) on(t *testing.T, snippets map[snippet]string) harness.Lines {
 	t.Helper()
 	lines := harness.Lines{}
@@ -74,7 +74,7 @@ func (r row) on(t *testing.T, snippets map[snippet]string) harness.Lines {
 	for _, place := range r.page {
 		text := snippets[snippet{r.front, place}]
 		if text == "" {
-			t.Fatalf("docs/fronts.md has no snippet of %s: %s", r.front, place)
+			t.Fatalf("docs/reference/fronts.md has no snippet of %s: %s", r.front, place)
 		}
 		lines[place] = text
 	}
