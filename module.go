@@ -38,7 +38,7 @@ type Handler struct {
 	Path string `json:"path,omitempty" placeholders:"none"`
 
 	// The sources of a client's user, asked in order. If a request has nothing of a source, the next one is asked; what is there
-	// but invalid refuses the client (401). A client has at most one user.
+	// but invalid refuses the client (401). A client has at most one user. Default: none.
 	Users []identity.UserSource `json:"users,omitempty"`
 
 	// Whether a client that no source knows may connect, without a user. Default: false, it is refused (401).

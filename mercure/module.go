@@ -47,6 +47,7 @@ type Module struct {
 	Issuers []access.Issuer `json:"issuers,omitempty"`
 
 	// The audience (`aud`) that a token of version 1.0 must be for: the URL by which clients know the hub. Required with `issuers`.
+	// Default: none.
 	ResourceIdentifier string `json:"resource_identifier,omitempty"`
 
 	// Whether clients without a token may subscribe. They hear what is not private. Default: false, they are refused.

@@ -23,10 +23,10 @@ func init() { caddy.RegisterModule(new(Module)) }
 // Module keeps events in files, so that clients resume where they were after a crash or a restart. The files belong
 // to one process. A change of the options, other than the directory, applies from the next start of the process.
 type Module struct {
-	// The directory. It is made if there is none, and each hub has its own below it. Placeholders are replaced.
+	// The directory. It is made if there is none, and each hub has its own below it. Placeholders such as `{env.DATA}` are filled in when the config is loaded.
 	Dir string `json:"dir"`
-	// How often events are synced to disk: "always" before a publish is answered, "never", or an interval such as
-	// "100ms". A crash of the machine loses events that were not synced. A crash of the process alone loses nothing.
+	// How often events are synced to disk: `always` before a publish is answered, `never`, or an interval such as
+	// `100ms`. A crash of the machine loses events that were not synced. A crash of the process alone loses nothing.
 	// Default: 100ms.
 	Sync string `json:"sync,omitempty"`
 	// Bytes of the disk that the log of one hub may take, at least 1 MiB. When they are reached, the oldest events are

@@ -27,38 +27,40 @@ func init() { caddy.RegisterModule(Module{}) }
 // Settings of the stream and of the connection apply when a hub is opened. A reload that changes only these keeps the
 // hub, and they apply from the next start. Files of credentials are read again for each connection.
 type Module struct {
-	// Servers are the URLs of one or more servers of a cluster: nats://host:4222, or tls://host:4222 for TLS. They may
-	// hold a user and a password, or a token: nats://user:password@host. Default: nats://127.0.0.1:4222.
+	// The URLs of one or more servers of a cluster: `nats://host:4222`, or `tls://host:4222` for TLS. They may hold a user
+	// and a password, or a token: `nats://user:password@host`. Default: `nats://127.0.0.1:4222`.
 	Servers []string `json:"servers,omitempty"`
 
-	// User and Password to log in with.
-	User     string `json:"user,omitempty"`
+	// The user to log in as. Default: none.
+	User string `json:"user,omitempty"`
+	// The password of `user`. Default: none.
 	Password string `json:"password,omitempty"`
-	// Token to log in with.
+	// The token to log in with. Default: none.
 	Token string `json:"token,omitempty"`
-	// Credentials is the path of a file with a JWT and its key.
+	// The path of a file with a JWT and its key. Default: none.
 	Credentials string `json:"credentials,omitempty"`
-	// NKey is the path of a file with the seed of an nkey.
+	// The path of a file with the seed of an nkey. Default: none.
 	NKey string `json:"nkey,omitempty"`
 
-	// CA is the path of a PEM file with the authorities to trust, instead of the system's. It implies TLS.
+	// The path of a PEM file with the authorities that may issue the servers' certificates. It implies TLS. Default: the system's.
 	CA string `json:"ca,omitempty"`
-	// Certificate and Key are the paths of PEM files with this client's certificate and its key. They imply TLS.
+	// The path of a PEM file with a certificate for this client. It implies TLS. Required with `key`. Default: none.
 	Certificate string `json:"certificate,omitempty"`
-	Key         string `json:"key,omitempty"`
+	// The path of a PEM file with the key of `certificate`. Required with it. Default: none.
+	Key string `json:"key,omitempty"`
 
-	// Prefix begins the names of streams (<prefix>-<hub>) and subjects (<prefix>.<hub>.…). Default: sse_push.
+	// How the names of streams (`<prefix>-<hub>`) and subjects (`<prefix>.<hub>.…`) begin. Default: `sse_push`.
 	Prefix string `json:"prefix,omitempty"`
 
-	// MaxEvents is how many events the stream keeps. Default: 1,000,000 in a new stream if no other limit is set; an
+	// How many events the stream keeps. Default: 1,000,000 in a new stream if no other limit is set; an
 	// existing stream keeps its own.
 	MaxEvents int64 `json:"max_events,omitempty"`
-	// MaxAge is how long the stream keeps events. An idempotency key is remembered no longer than that.
+	// How long the stream keeps events. An idempotency key is remembered no longer than that.
 	// Default: no limit.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
-	// MaxBytes is how many bytes the stream may take. Default: no limit.
+	// How many bytes the stream may take. Default: no limit.
 	MaxBytes int64 `json:"max_bytes,omitempty"`
-	// Replicas is how many servers keep each event, 1 to 5. Default: 1 in a new stream.
+	// How many servers keep each event, 1 to 5. Default: 1 in a new stream.
 	Replicas int `json:"replicas,omitempty"`
 
 	options Options

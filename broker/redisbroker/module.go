@@ -23,34 +23,38 @@ import (
 func init() { caddy.RegisterModule(Module{}) }
 
 // Module keeps a hub's events in a Redis stream, which several nodes may share: Redis or Valkey, 7.0 or newer, alone, behind
-// Sentinels, or as a cluster. Placeholders such as {env.REDIS_PASSWORD} are replaced when the config is loaded.
+// Sentinels, or as a cluster. Placeholders such as `{env.REDIS_PASSWORD}` are filled in when the config is loaded.
 type Module struct {
-	// Where Redis is: redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path/to/redis.sock. In a password,
-	// characters such as / and @ have to be percent-encoded.
+	// Where Redis is: `redis://user:password@host:6379/0`, `rediss://` for TLS, or `unix:///path/to/redis.sock`. In a password,
+	// characters such as `/` and `@` have to be percent-encoded. Required.
 	URL string `json:"url,omitempty"`
-	// More servers, as host:port: the other Sentinels, or other nodes of the cluster.
+	// More servers, as `host:port`: the other Sentinels, or other nodes of the cluster. Default: none.
 	Addresses []string `json:"addresses,omitempty"`
 
-	// The user and the password, instead of those in the URL. Here, nothing has to be percent-encoded.
+	// The user, instead of the one in the URL. Here, nothing has to be percent-encoded. Default: the one in the URL.
 	Username string `json:"username,omitempty"`
+	// The password, instead of the one in the URL. Here, nothing has to be percent-encoded. Default: the one in the URL.
 	Password string `json:"password,omitempty"`
 
-	// The name of the master, if the URL and the addresses are those of Sentinels.
+	// The name of the master, if the URL and the addresses are those of Sentinels. Default: none.
 	Sentinel string `json:"sentinel,omitempty"`
-	// The user and the password for the Sentinels themselves.
+	// The user for the Sentinels themselves. Default: none.
 	SentinelUsername string `json:"sentinel_username,omitempty"`
+	// The password for the Sentinels themselves. Default: none.
 	SentinelPassword string `json:"sentinel_password,omitempty"`
-	// Whether the servers are a cluster.
+	// Whether the servers are a cluster. Default: false.
 	Cluster bool `json:"cluster,omitempty"`
 
 	// A PEM file with the authorities that may issue the server's certificate. Default: the system's.
 	TLSCA string `json:"tls_ca,omitempty"`
-	// PEM files with a certificate for this client, and its key.
+	// A PEM file with a certificate for this client. Required with `tls_key`. Default: none.
 	TLSCert string `json:"tls_cert,omitempty"`
-	TLSKey  string `json:"tls_key,omitempty"`
+	// A PEM file with the key of `tls_cert`. Required with it. Default: none.
+	TLSKey string `json:"tls_key,omitempty"`
 	// The name that the server's certificate must have. Default: the host in the URL.
 	TLSServerName string `json:"tls_server_name,omitempty"`
 	// Whether any certificate is accepted. An attacker on the network can then read and change everything.
+	// Default: false.
 	TLSInsecure bool `json:"tls_insecure,omitempty"`
 
 	// About how many events are kept. Default: 100000.

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { os.Exit(sitetest.Run(m)) }
 var update = flag.Bool("update", false, "rewrite testdata/surface.txt")
 
 // What users write into their configs and dashboards stays as it is: the names of the modules, the keys of their JSON, and
-// the metrics. The adapted Caddyfiles are in testdata/caddyfile, the commands' help in docs/commands.md.
+// the metrics. The adapted Caddyfiles are in testdata/caddyfile, the commands' help in docs/reference/commands.md.
 func TestSurface(t *testing.T) {
 	var lines []string
 	for _, module := range caddy.Modules() {

@@ -16,10 +16,11 @@ type Internal struct {
 
 	// Secrets, one of which a request must carry as `Authorization: Bearer <secret>`. Give several to rotate
 	// them. Placeholders such as `{env.SSE_PUSH_TOKEN}` are filled in when the config is loaded, and must not come out empty.
+	// Required unless `allow` is given. Default: none.
 	Tokens []string `json:"tokens,omitempty"`
 
 	// The direct peers that may call: `loopback`, `private_ranges`, or addresses in CIDR form. A request
-	// with a header that proxies add is refused.
+	// with a header that proxies add is refused. Required unless `tokens` are given. Default: any.
 	Allow []string `json:"allow,omitempty"`
 
 	// Origins whose pages may call from a browser. Default: none, so that requests from browsers are refused.

@@ -27,16 +27,18 @@ const (
 type JWT struct {
 	// Public keys or certificates: PEM, DER or a JSON Web Key, as they are or in base64 or hex. Placeholders such as
 	// `{env.JWT_PUBLIC_KEY}` are filled in when the config is loaded. A shared secret goes into `secrets`.
+	// Default: none.
 	Keys []string `json:"keys,omitempty" placeholders:"key"`
 
 	// Secrets shared with the issuer (HMAC), of at least 32 bytes. Placeholders such as `{env.JWT_SECRET}` are filled in
 	// when the config is loaded. A key or a certificate in any form is refused: all who know it could sign tokens.
+	// Default: none.
 	Secrets []string `json:"secrets,omitempty"`
 
-	// Files with a public key or a certificate, in the same forms as `keys`.
+	// Files with a public key or a certificate, in the same forms as `keys`. Default: none.
 	KeyFiles []string `json:"key_files,omitempty"`
 
-	// The URL of a key set (RFC 7517) of public keys. It is fetched when the first token comes, not before.
+	// The URL of a key set (RFC 7517) of public keys. It is fetched when the first token comes, not before. Default: none.
 	JWKS string `json:"jwks,omitempty"`
 
 	// How old the key set may get before it is fetched again. A token with an unknown key id causes an earlier fetch, twice a

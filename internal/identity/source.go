@@ -24,16 +24,20 @@ type UserSource struct {
 	Source string `json:"source" placeholders:"none"`
 
 	// The name of the header, query parameter or cookie, or the text with placeholders, such as
-	// `{http.request.header.X-User-ID}` or `{http.auth.user.id}`.
+	// `{http.request.header.X-User-ID}` or `{http.auth.user.id}`. Required for these sources. Default: none.
 	Name string `json:"name,omitempty"`
 
 	// For a header: the addresses (CIDR) of the direct peers that are trusted to set it; from any other peer
 	// the header counts as absent. Default: every peer.
 	From []string `json:"from,omitempty"`
 
-	// The settings of the source of that name.
-	Ticket    *Ticket    `json:"ticket,omitempty"`
-	JWT       *JWT       `json:"jwt,omitempty"`
+	// How tickets are checked. Required for the source `ticket`. Default: none.
+	Ticket *Ticket `json:"ticket,omitempty"`
+
+	// How JSON Web Tokens are checked. Required for the source `jwt`. Default: none.
+	JWT *JWT `json:"jwt,omitempty"`
+
+	// How the app is asked. Required for the source `authorize`. Default: none.
 	Authorize *Authorize `json:"authorize,omitempty"`
 }
 

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Wrapper is a listener wrapper that makes streams over HTTPS cheaper. Connections with TLS get a transport whose writes do not
+// Wrapper makes streams over HTTPS cheaper. Connections with TLS get a transport whose writes do not
 // wait, so that a stream needs no goroutine. It comes last in the list, and has no options. On
 // systems other than Linux it changes nothing, and so it does to connections without TLS.
 type Wrapper struct {

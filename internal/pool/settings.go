@@ -32,13 +32,13 @@ const (
 // several if it is the same in all of them.
 type Settings struct {
 	// The hub's name: handlers that name the same hub share subscribers and events. Required if the config has more than one
-	// handler. Default: "default".
+	// handler. Default: `default`.
 	Hub string `json:"hub,omitempty"`
 
-	// How much of the past a hub keeps in memory, for clients that resume.
+	// How much of the past a hub keeps in memory, for clients that resume. Default: the defaults of its fields.
 	History *History `json:"history,omitempty"`
 
-	// How much the hub admits and keeps.
+	// How much the hub admits and keeps. Default: the defaults of its fields.
 	Limits *Limits `json:"limits,omitempty"`
 
 	// How long it may take to close the streams when Caddy exits or the hub leaves the config: they are closed one after
@@ -53,7 +53,7 @@ type Settings struct {
 	// Publishes when users come and go. Default: it is not published.
 	Presence *Presence `json:"presence,omitempty"`
 
-	// The ordered log that the hub is built on. Default: memory.
+	// The ordered log that the hub is built on. Default: `memory`.
 	BrokerRaw json.RawMessage `json:"broker,omitempty" placeholders:"guest" caddy:"namespace=sse_push.brokers inline_key=name"`
 }
 

@@ -37,6 +37,7 @@ type Settings struct {
 	Done []string `json:"done,omitempty"`
 
 	// The secret of at least 32 bytes that signs these calls. Required with `done`. All nodes must have the same.
+	// Default: none.
 	Secret string `json:"secret,omitempty"`
 
 	// How many relays may run at once, on all nodes. Default: 1000.

@@ -50,9 +50,9 @@ func (o *operator) help(name string) (all []commandHelp) {
 	return all
 }
 
-var updateDocs = flag.Bool("update", false, "rewrite docs/commands.md")
+var updateDocs = flag.Bool("update", false, "rewrite docs/reference/commands.md")
 
-const commandsPage = "docs/commands.md"
+const commandsPage = "docs/reference/commands.md"
 
 const commandsIntro = `# Commands
 

@@ -27,9 +27,11 @@ type Timing struct {
 	// How long a stream may be silent before a comment line keeps it open. At least 1s. Default: 15s.
 	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
 
-	// How long a client waits before it reconnects: each is told a random time between the two. At least 500 ms. Default:
-	// 1s to 3s.
+	// How long a client waits at least before it reconnects: each is told a random time from this one to `retry_max`. From
+	// 500ms to 24h. Default: 1s.
 	RetryMin caddy.Duration `json:"retry_min,omitempty"`
+
+	// How long a client waits at most before it reconnects. Up to 24h. Default: 3s, or `retry_min` if that is longer.
 	RetryMax caddy.Duration `json:"retry_max,omitempty"`
 
 	// How long a client may take nothing, with its socket full, before its stream is closed. From 1s to 24h. Default: 60s.

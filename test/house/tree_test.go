@@ -45,7 +45,7 @@ func sources(t *testing.T) (*token.FileSet, []source) {
 		case d.IsDir() || filepath.Ext(path) != ".go":
 			return nil
 		}
-		file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(fset, path, nil, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return err
 		}

@@ -17,10 +17,11 @@ import (
 // Key signs tokens. It is a secret, a public key, or the URL of a set of public keys.
 type Key struct {
 	// A secret that is shared with the app, if the algorithm is HS256, HS384 or HS512, of at least 32, 48 or 64 bytes. For the other
-	// algorithms, a public key or a certificate: PEM, DER or a JSON Web Key, as it is or in base64 or hex.
+	// algorithms, a public key or a certificate: PEM, DER or a JSON Web Key, as it is or in base64 or hex. Required unless `jwks_uri` is
+	// given. Default: none.
 	Key string `json:"key,omitempty" placeholders:"key"`
 
-	// The URL of a key set (RFC 7517) of public keys, in place of a key.
+	// The URL of a key set (RFC 7517) of public keys, in place of a key. Default: none.
 	JWKSURI string `json:"jwks_uri,omitempty"`
 
 	// The algorithm that signs with the key, or those of the key set. Default: HS256 for a key, all except HMAC for a key set.
