@@ -2,12 +2,13 @@ package stream
 
 import (
 	"crypto/tls"
-	"os"
 	"runtime"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sse-push/caddy-sse-push/internal/epoll"
 )
 
 // event is what the poller has seen of a connection.
@@ -18,7 +19,7 @@ type event struct {
 
 // poller waits for events of all held connections.
 type poller struct {
-	fd    int
+	epoll *epoll.Set
 	loops []*loop
 
 	mu   sync.Mutex // guards next
@@ -30,26 +31,17 @@ type poller struct {
 var thePoller = sync.OnceValues(func() (*poller, error) { return newPoller(runtime.GOMAXPROCS(0)) })
 
 // newPoller returns a poller with a loop for each processor, up to maxLoops.
-func newPoller(processors int) (*poller, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	p := &poller{fd: fd, workers: newWorkers(workersPerProcessor*processors, maxStuck)}
+func newPoller(processors int) (p *poller, err error) {
+	p = &poller{workers: newWorkers(workersPerProcessor*processors, maxStuck)}
 	for i := range loopsFor(processors) {
-		l := &loop{poller: p, index: uint32(i), wake: make(chan struct{}, 1), wheel: wheel{start: time.Now()}}
-		p.loops = append(p.loops, l)
-		go l.run()
+		p.loops = append(p.loops, &loop{poller: p, index: uint32(i), wake: make(chan struct{}, 1), wheel: wheel{start: time.Now()}})
 	}
-	// The runtime polls the epoll's own descriptor, so that waiting for it takes no thread.
-	file, err := os.NewFile(uintptr(fd), "epoll").SyscallConn()
-	if err != nil {
+	if p.epoll, err = epoll.Open(p.seen); err != nil {
 		return nil, err
 	}
-	go p.run(file)
+	for _, l := range p.loops {
+		go l.run()
+	}
 	return p, nil
 }
 
@@ -81,10 +73,8 @@ func (p *poller) hold(s *held, conn *tls.Conn) {
 
 	// Also before: the loop may close the descriptor, which may then belong to another client. Edge-triggered, so that it is added
 	// once, and reports room only after a write that met a full socket.
-	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff}
-	e.Fd, e.Pad = pack(s.slot, gen, l.index)
-	err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &e)
-	if err != nil {
+	low, high := pack(s.slot, gen, l.index)
+	if p.epoll.Add(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET&0xffffffff, low, high) != nil {
 		l.tell(event{s.slot, gen & genMask, true})
 	}
 	l.mu.Lock()
@@ -93,24 +83,11 @@ func (p *poller) hold(s *held, conn *tls.Conn) {
 	l.signal()
 }
 
-// run passes on what the epoll reports.
-func (p *poller) run(file interface {
-	Read(func(uintptr) bool) error
-}) {
-	var events [256]unix.EpollEvent
-	_ = file.Read(func(fd uintptr) bool {
-		for {
-			n, err := unix.EpollWait(int(fd), events[:], 0)
-			if n <= 0 || err != nil {
-				return false // wait until there is something, and call again
-			}
-			for _, e := range events[:n] {
-				seen, loop := unpack(e.Fd, e.Pad)
-				seen.left = e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
-				p.loops[loop].tell(seen)
-			}
-		}
-	})
+// seen passes an event on to its loop.
+func (p *poller) seen(e unix.EpollEvent) {
+	what, loop := unpack(e.Fd, e.Pad)
+	what.left = e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+	p.loops[loop].tell(what)
 }
 
 // An epoll event carries 64 bits of ours. The slot takes 32 of them, as there can be that many descriptors; the loop and the slot's

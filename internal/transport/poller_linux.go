@@ -1,15 +1,16 @@
 package transport
 
 import (
-	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sse-push/caddy-sse-push/internal/epoll"
 )
 
 // poller reports events of sockets that nobody reads from, or that were full.
 type poller struct {
-	fd int
+	epoll *epoll.Set
 
 	// mu guards what follows. A socket's mu may be locked before it, not after.
 	mu    sync.Mutex
@@ -20,33 +21,20 @@ type poller struct {
 
 var thePoller = sync.OnceValues(newPoller)
 
-func newPoller() (*poller, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	p := &poller{fd: fd}
-	// The runtime polls the epoll's own descriptor, so that waiting for it takes no thread.
-	file, err := os.NewFile(uintptr(fd), "epoll").SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	go p.run(file)
-	return p, nil
+func newPoller() (p *poller, err error) {
+	p = new(poller)
+	p.epoll, err = epoll.Open(p.seen)
+	return p, err
 }
 
 // arm makes the epoll report one of the events once. The caller holds the socket's mu, and the socket is open.
 func (p *poller) arm(s *socket, events uint32) error {
-	op := unix.EPOLL_CTL_MOD
+	tell := p.epoll.Change
 	if s.gen == 0 {
-		op = unix.EPOLL_CTL_ADD
+		tell = p.epoll.Add
 		p.enter(s)
 	}
-	e := unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: int32(s.slot), Pad: int32(s.gen)}
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, op, int(s.fd), &e))
+	return tell(int(s.fd), events|unix.EPOLLONESHOT, int32(s.slot), int32(s.gen))
 }
 
 // enter gives a socket a slot.
@@ -71,7 +59,7 @@ func (p *poller) leave(s *socket) {
 		return
 	}
 	// Go may close the descriptor a little later, if it is still being read from.
-	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, int(s.fd), nil)
+	p.epoll.Remove(int(s.fd))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slots[s.slot] = nil
@@ -89,22 +77,9 @@ func (p *poller) at(slot, gen uint32) *socket {
 	return p.slots[slot]
 }
 
-// run passes on what the epoll reports.
-func (p *poller) run(file interface {
-	Read(func(uintptr) bool) error
-}) {
-	var events [256]unix.EpollEvent
-	_ = file.Read(func(fd uintptr) bool {
-		for {
-			n, err := unix.EpollWait(int(fd), events[:], 0)
-			if n <= 0 || err != nil {
-				return false // wait until there is something, and call again
-			}
-			for _, e := range events[:n] {
-				if s := p.at(uint32(e.Fd), uint32(e.Pad)); s != nil {
-					s.seen(e.Events)
-				}
-			}
-		}
-	})
+// seen passes an event on to its socket.
+func (p *poller) seen(e unix.EpollEvent) {
+	if s := p.at(uint32(e.Fd), uint32(e.Pad)); s != nil {
+		s.seen(e.Events)
+	}
 }
