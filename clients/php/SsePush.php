@@ -186,7 +186,7 @@ final class SsePush
     }
 
     /**
-     * The open connections, of a user or to a topic where one is given.
+     * The open connections, of a user or of a topic if one is given.
      *
      * @param string|int|false $user  Default: false, whoever. Null and empty are errors, as with a target.
      * @param string|false     $topic Those that hear it. Default: false, whatever they hear.
@@ -255,11 +255,11 @@ final class SsePush
     }
 
     /**
-     * Closes all of a user's connections, on all nodes. The pages will reconnect if they still may: so sign him out before. What is published
-     * after this is for those who come back.
+     * Closes all of a user's connections, on all nodes. The pages reconnect if they still may, so end the user's session first. An event that is
+     * published afterwards is delivered to those that come back.
      *
      * @param string|int $user
-     * @param int|false  $deny Seconds for which he is not let in, 0 to 86400; his pages stop then. 0 lets him in again. Default: false, he may come back at once.
+     * @param int|false  $deny Seconds for which the user is refused, 0 to 86400; the pages stop then. 0 ends that. Default: false, the pages may come back at once.
      */
     public static function disconnectUser(mixed $user, mixed $deny = false): SsePushResult
     {
@@ -328,8 +328,8 @@ final class SsePush
     }
 
     /**
-     * A ticket, with which a page opens its stream as that user: `'/events?ticket=' . SsePush::ticket($user->id)`. Who has
-     * it is that user until it expires, so it belongs into a page, not into a log.
+     * A ticket, with which a page opens its stream as that user: `'/events?ticket=' . SsePush::ticket($user->id)`. Anyone
+     * who has it is that user until it expires, so it belongs into a page, not into a log.
      *
      * @param string|int       $user    As whom.
      * @param iterable<string> $topics  Topics, or patterns, that are granted beside the directive's own.
@@ -913,7 +913,7 @@ final class SsePushRelay
 
 /**
  * An event on its way: targets, options, and in the end a name and data. Each method returns a changed copy, so that
- * `$room = SsePush::topic('room')` serves many times. Several targets are a union: who matches twice has it once.
+ * `$room = SsePush::topic('room')` serves many times. Several targets add up, with one delivery to each connection.
  */
 final class SsePushEvent
 {
@@ -1232,7 +1232,10 @@ final class SsePushResult
 /** A failure, in strict mode. */
 final class SsePushException extends \RuntimeException
 {
-    /** @param list<SsePushResult> $results All of a batch's. */
+    /**
+     * @param SsePushResult       $result  The first failure.
+     * @param list<SsePushResult> $results All of a batch's.
+     */
     public function __construct(public readonly SsePushResult $result, public readonly array $results)
     {
         parent::__construct((string) $result, $result->status);

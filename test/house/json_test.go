@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite docs/reference/json.md")
+var update = flag.Bool("update", false, "rewrite docs/reference/json.md, and the list in docs/reference/errors.md")
 
 const jsonPage = "docs/reference/json.md"
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -31,9 +32,29 @@ func isTest(path string) bool {
 	return strings.HasSuffix(path, "_test.go")
 }
 
-// sources parses every Go file of the repository, all its modules included.
+// tree is the source of the repository, parsed.
+type tree struct {
+	fset  *token.FileSet
+	files []source
+	err   error
+}
+
+var parsed = sync.OnceValue(parse)
+
+// sources returns every Go file of the repository, all its modules included.
 func sources(t *testing.T) (*token.FileSet, []source) {
 	t.Helper()
+	all := parsed()
+	if all.err != nil {
+		t.Fatal(all.err)
+	}
+	if len(all.files) < 100 {
+		t.Fatalf("only %d Go files below %s: is this still the top of the repository?", len(all.files), top)
+	}
+	return all.fset, all.files
+}
+
+func parse() tree {
 	fset := token.NewFileSet()
 	var found []source
 	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
@@ -53,11 +74,5 @@ func sources(t *testing.T) (*token.FileSet, []source) {
 		found = append(found, source{filepath.ToSlash(below), file})
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(found) < 100 {
-		t.Fatalf("only %d Go files below %s: is this still the top of the repository?", len(found), top)
-	}
-	return fset, found
+	return tree{fset, found, err}
 }

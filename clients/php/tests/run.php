@@ -536,6 +536,11 @@ test('the end of a relay is the proxy\'s', function () {
     same(null, SsePush::relayDone($body, 't=' . time() . ',v1=' . hash_hmac('sha256', time() . ".$body", '')), 'without a secret');
 });
 
+test('the reference says what the comments say', function (): void {
+    require_once __DIR__ . '/reference.php';
+    same(reference(), (string) file_get_contents(REFERENCE), 'docs/reference/php.md (php clients/php/tests/reference.php writes it)');
+});
+
 fclose($pipes[0]);
 proc_close($endpoint);
 unlink($socket);

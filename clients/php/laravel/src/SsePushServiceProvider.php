@@ -17,6 +17,7 @@ use SsePush;
  *         'driver' => 'sse_push',
  *         'url' => env('SSE_PUSH_URL'),     // the internal route, such as http://127.0.0.1:9090/_sse
  *         'token' => env('SSE_PUSH_TOKEN'), // its token, if it has one
+ *         'timeout' => 2,                   // seconds that a call may last
  *         'path' => '/events',              // the subscribe path, to which pages whisper; null: no whispers
  *     ],
  */
