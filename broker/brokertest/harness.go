@@ -6,7 +6,7 @@
 // The fields of the harness choose the cases: a case that needs what the harness lacks is left out.
 //
 // A second suite, internal/hubtest, runs hubs with clients on the same harness, and accounts for every event. Go lets only
-// packages of this module import it: docs/reference/brokers.md says how a broker of another module runs it.
+// packages of this module import it: docs/howto/write-a-broker.md says how a broker of another module runs it.
 package brokertest
 
 import (

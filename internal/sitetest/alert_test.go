@@ -18,7 +18,7 @@ func TestAlerts(t *testing.T) {
 		}
 		return string(text)
 	}
-	rules, page := read("examples/prometheus-rules.yml"), read("docs/operations.md")
+	rules, page := read("examples/prometheus-rules.yml"), read("docs/howto/monitor.md")
 	metrics := sitetest.Serve(t, sitetest.Route("")+sitetest.Metrics).Do("GET", "/metrics", "").Body
 	asked := regexp.MustCompile(`\b(sse_push_\w+|process_\w+)`)
 	for _, file := range []string{rules, page} {
@@ -34,7 +34,7 @@ func TestAlerts(t *testing.T) {
 	}
 	for _, alert := range alerts {
 		if !strings.Contains(page, "| `"+alert[1]+"` |") {
-			t.Errorf("docs/operations.md does not explain %s", alert[1])
+			t.Errorf("docs/howto/monitor.md does not explain %s", alert[1])
 		}
 	}
 	// Its links within itself.

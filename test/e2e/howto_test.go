@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
@@ -28,11 +30,18 @@ func walk(t *testing.T, page string) *walkthrough {
 	t.Helper()
 	harness.BuildCaddy(t)
 	w := &walkthrough{t: t, page: page, dir: harness.Dir(t)}
-	w.ports = strings.NewReplacer("localhost:8080", "localhost:"+harness.Port(t), "localhost:8081", "localhost:"+harness.Port(t), "9000", harness.Port(t))
+	var pairs []string
+	for _, port := range []string{"8080", "8081", "9000", "9101", "9102", "9103", "6379"} {
+		pairs = append(pairs, port, harness.Port(t))
+	}
+	w.ports = strings.NewReplacer(pairs...)
 	for _, s := range snippets(t, page) {
 		text := w.ports.Replace(s.text)
 		if s.kind == "sh" {
 			w.commands = append(w.commands, text)
+			continue
+		}
+		if s.kind == "" { // what a command prints
 			continue
 		}
 		if s.before == "" {
@@ -59,7 +68,7 @@ func (w *walkthrough) next() *exec.Cmd {
 	w.commands = w.commands[1:]
 	cmd.Dir = w.dir
 	// The folders of Caddy's own files: tests that run beside this one have theirs.
-	cmd.Env = append(os.Environ(), "PATH="+harness.Root()+":"+os.Getenv("PATH"), "XDG_DATA_HOME="+w.dir, "XDG_CONFIG_HOME="+w.dir,
+	cmd.Env = append(os.Environ(), "PATH="+harness.Root()+":"+os.Getenv("PATH")+":/usr/sbin", "XDG_DATA_HOME="+w.dir, "XDG_CONFIG_HOME="+w.dir,
 		"CADDY_ADMIN=unix/"+filepath.Join(w.dir, "admin.sock"))
 	return cmd
 }
@@ -236,4 +245,120 @@ func TestHowToFetch(t *testing.T) {
 	w.connected("ann", 1)
 	w.run()
 	brokertest.Eventually(t, "the client prints the event", func() bool { return strings.Contains(p.Output(), "status packed") })
+}
+
+func TestHowToManyNodes(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/many-nodes.md")
+	harness.Program(t, "redis-server")
+	w.serve()
+	for _, port := range []string{"9101", "9102", "9103"} {
+		route := harness.Route{URL: w.url("http://127.0.0.1:" + port + "/_sse")}
+		harness.EventuallyEqual(t, "health of "+port, http.StatusOK, func() int { return route.Call(t, http.MethodGet, "/health", nil, nil) })
+	}
+	tab := harness.OpenTab(t, w.url("http://localhost:8080/"))
+	route := harness.Route{URL: w.url("http://127.0.0.1:9102/_sse")}
+	harness.EventuallyEqual(t, "connections of u1", 1, func() int {
+		var u1 struct{ Connections int }
+		route.Call(t, http.MethodGet, "/users/u1", nil, &u1)
+		return u1.Connections
+	})
+	w.run()
+	tab.Wait(items + ` === 'order 1'`)
+	if out := w.run(); !strings.Contains(out, `"u1"`) {
+		t.Errorf("the node says of u1: %s", out)
+	}
+	w.run()
+	tab.Wait(items + ` === 'order 1\norder 2'`)
+}
+
+func TestHowToDeploy(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/deploy.md")
+	old := w.serve()
+	tab := harness.OpenTab(t, w.url("http://localhost:8080/"))
+	w.connected("u1", 1)
+	w.run() // the reload
+	tab.Wait(items + ` === 'connected\norder 1'`)
+	w.run() // the stop
+	old.Wait(t)
+	app := harness.Start(t, "the app", w.next())
+	w.serve()
+	app.Wait(t)
+	tab.Wait(items + ` === 'connected\norder 1\nconnected\norder 2'`)
+}
+
+func TestHowToMonitor(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/monitor.md")
+	p := w.serve()
+	tab := harness.OpenTab(t, w.url("http://localhost:8080/"))
+	w.connected("u1", 1)
+	if out := w.run(); !strings.Contains(out, "sent") {
+		t.Errorf("explain says %s", out)
+	}
+	tab.Wait(items + ` === 'order 7'`)
+	if out := w.run(); !strings.Contains(out, `sse_push_events_published_total{hub="`) {
+		t.Errorf("the metrics are %s", out)
+	}
+	token, _, _ := strings.Cut(p.Output(), "\n")
+	page := harness.NewProfile(t).OpenTab(t, w.url("http://localhost:8080/_inspect/"))
+	page.Fill(`#signin [name=token]`, token)
+	page.Click(`#signin .primary`)
+	page.Wait(`document.body.innerText.includes('u1')`)
+}
+
+func TestHowToBehindAFront(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/behind-a-front.md")
+	harness.Program(t, "nginx")
+	w.serve()
+	brokertest.Eventually(t, "nginx listens", func() bool { return !harness.PortIsFree(w.ports.Replace("8081")) })
+	ask := func() string {
+		out, _ := w.next().CombinedOutput() // it exits with 1 if it finds a fault
+		return string(out)
+	}
+	out := ask()
+	for _, want := range []string{"in front: nginx\n", "FAULT buffered\n", "proxy_buffering off;", "no proxy_ignore_headers"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the report does not say %q:\n%s", want, out)
+		}
+	}
+	w.run()
+	brokertest.Eventually(t, "nginx has the new lines", func() bool {
+		return passesOn(t, w.url("http://localhost:8081/events?userId=u1"))
+	})
+	if out := ask(); !strings.Contains(out, "\nHealthy\n") {
+		t.Errorf("the report on the mended front is:\n%s", out)
+	}
+}
+
+// passesOn reports whether the first bytes of a stream come while it is open.
+func passesOn(t *testing.T, url string) bool {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := harness.Client.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	_, err = res.Body.Read(make([]byte, 1))
+	return err == nil
+}
+
+func TestHowToFromMercure(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/from-mercure.md")
+	w.serve()
+	site := w.url("http://localhost:8080/")
+	tab := harness.OpenTab(t, site)
+	tab.Wait(`events.readyState === EventSource.OPEN`)
+	if out := w.run(); !strings.HasPrefix(out, "#") {
+		t.Errorf("publish.php prints %q, want an id", out)
+	}
+	tab.Wait(items + ` === 'sold'`)
 }

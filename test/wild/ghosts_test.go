@@ -18,17 +18,17 @@ import (
 // ghost is how long a front keeps a client that has left, by the protocol of the client: "HTTP/1.1", "HTTP/2".
 type ghost map[string]time.Duration
 
-// lenience is how much later than docs/operations.md says a busy machine may notice.
+// lenience is how much later than docs/reference/fronts.md says a busy machine may notice.
 const lenience = 5 * time.Second
 
-// onOperations matches a row of the table of docs/operations.md.
-var onOperations = regexp.MustCompile(`(?m)^\| (\S[^|]*?) \| (at once|\d+ s|–) \| (at once|\d+ s|–) \|`)
+// inTable matches a row of the table of docs/reference/fronts.md.
+var inTable = regexp.MustCompile(`(?m)^\| (\S[^|]*?) \| (at once|\d+ s|–) \| (at once|\d+ s|–) \|`)
 
-// ghosts returns what docs/operations.md says, by the first cell of a row.
+// ghosts returns what docs/reference/fronts.md says, by the first cell of a row.
 func ghosts(t *testing.T) map[string]ghost {
 	t.Helper()
 	found := map[string]ghost{}
-	for _, match := range onOperations.FindAllStringSubmatch(harness.File(t, "docs/operations.md"), -1) {
+	for _, match := range inTable.FindAllStringSubmatch(harness.File(t, "docs/reference/fronts.md"), -1) {
 		g := ghost{}
 		for i, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 			switch cell := match[2+i]; cell {
@@ -48,7 +48,7 @@ func ghosts(t *testing.T) map[string]ghost {
 	return found
 }
 
-// haunted are the fronts of the table of docs/operations.md.
+// haunted are the fronts of the table of docs/reference/fronts.md.
 var haunted = map[string]row{
 	"nginx":                                {front: "nginx"},
 	"nginx behind nginx":                   {front: "nginx twice", page: []string{"inner location", "server"}},
@@ -66,12 +66,12 @@ var haunted = map[string]row{
 	"Caddy":                                {front: "Caddy"},
 }
 
-// A client that leaves is counted no longer than docs/operations.md says. It leaves as soon as it has come, so that the next heartbeat
+// A client that leaves is counted no longer than docs/reference/fronts.md says. It leaves as soon as it has come, so that the next heartbeat
 // is as far as it can be.
 func TestGhosts(t *testing.T) {
 	said, snippets := ghosts(t), page(t)
 	if got, want := slices.Sorted(maps.Keys(said)), slices.Sorted(maps.Keys(haunted)); !slices.Equal(got, want) {
-		t.Errorf("docs/operations.md has the fronts %q, want %q", got, want)
+		t.Errorf("docs/reference/fronts.md has the fronts %q, want %q", got, want)
 	}
 	if !all() {
 		return
