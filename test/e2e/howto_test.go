@@ -44,7 +44,7 @@ func walk(t *testing.T, page string) *walkthrough {
 		if s.kind == "" { // what a command prints
 			continue
 		}
-		if s.before == "" {
+		if s.before == "" || strings.Contains(s.before, " ") {
 			t.Fatalf("%v: no file is named before it", s)
 		}
 		if err := os.MkdirAll(filepath.Join(w.dir, filepath.Dir(s.before)), 0o755); err != nil {
@@ -77,15 +77,21 @@ func (w *walkthrough) next() *exec.Cmd {
 func (w *walkthrough) serve() *harness.Process {
 	w.t.Helper()
 	p := harness.Start(w.t, w.page, w.next())
-	brokertest.Eventually(w.t, w.page+" is served", func() bool {
-		res, err := harness.Client.Get(w.url("http://localhost:8080/"))
+	w.answers("http://localhost:8080/")
+	return p
+}
+
+// answers waits until there is an answer at an address that the page prints, and it is not that something is down.
+func (w *walkthrough) answers(printed string) {
+	w.t.Helper()
+	brokertest.Eventually(w.t, printed+" answers", func() bool {
+		res, err := harness.Client.Get(w.url(printed))
 		if err != nil {
 			return false
 		}
 		res.Body.Close()
 		return res.StatusCode < http.StatusInternalServerError
 	})
-	return p
 }
 
 // run runs the page's next commands, which end, and returns what they print.
@@ -253,8 +259,7 @@ func TestHowToManyNodes(t *testing.T) {
 	harness.Program(t, "redis-server")
 	w.serve()
 	for _, port := range []string{"9101", "9102", "9103"} {
-		route := harness.Route{URL: w.url("http://127.0.0.1:" + port + "/_sse")}
-		harness.EventuallyEqual(t, "health of "+port, http.StatusOK, func() int { return route.Call(t, http.MethodGet, "/health", nil, nil) })
+		w.answers("http://127.0.0.1:" + port + "/_sse/health")
 	}
 	tab := harness.OpenTab(t, w.url("http://localhost:8080/"))
 	route := harness.Route{URL: w.url("http://127.0.0.1:9102/_sse")}

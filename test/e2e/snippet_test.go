@@ -116,7 +116,7 @@ func TestSnippetsAreValid(t *testing.T) {
 		t.Setenv(name, strings.Repeat("x", 32))
 	}
 	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml", "html", "python", "json",
-		"apache", "haproxy", "vcl", "squid", "lighttpd", "ini"}
+		"apache", "haproxy", "vcl", "squid", "lighttpd", "ini", "mermaid"}
 	for _, file := range documents() {
 		for _, s := range snippets(t, file) {
 			if !slices.Contains(known, s.kind) {
