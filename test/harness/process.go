@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 )
@@ -129,10 +130,20 @@ func (p *Process) running() bool {
 // eventually is Eventually, but does not wait for a program that has ended.
 func (p *Process) eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	running := true
+	running, done := true, false
+	defer func() {
+		if !done && running { // in vain: a Go program says at its end what its goroutines wait for
+			p.Signal(syscall.SIGABRT)
+			select {
+			case <-p.exited:
+			case <-time.After(Patience):
+			}
+		}
+	}()
 	brokertest.Eventually(t, what, func() bool {
 		running = p.running() // asked first: it may do its work and end
-		return condition() || !running
+		done = condition()
+		return done || !running
 	})
 	if !running {
 		t.Fatalf("%s has ended before %s", p.Name, what)
