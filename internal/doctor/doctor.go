@@ -20,6 +20,12 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 	}
 	e := &examination{Options: o, nonce: rand.Text()}
 	defer e.close()
+	for _, u := range []*string{&e.URL, &e.Hub} {
+		if without := withoutClient(*u); without != *u {
+			*u = without
+			e.leaveOut("client in the URL: a stream with the same one would replace the page's")
+		}
+	}
 	if o.Publish != "" {
 		e.route = newRoute(o)
 	}

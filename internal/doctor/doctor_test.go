@@ -304,7 +304,7 @@ func TestIdle(t *testing.T) {
 	if time.Since(begin) > o.Idle {
 		t.Error("the end of the streams was not noticed")
 	}
-	if text := asJSON(t, r); !strings.Contains(text, "of silence (an orderly end)") {
+	if text := asJSON(t, r); !strings.Contains(text, "of silence, or by a limit of the whole answer of 2.") || !strings.Contains(text, "(an orderly end)") {
 		t.Error(text)
 	}
 }
@@ -317,10 +317,10 @@ func TestLimits(t *testing.T) {
 		want string
 		seen string
 	}{
-		"silence":   {func(f *fake, _ *doctor.Options) { f.silence = 5 * time.Second }, "idle-cut", "of silence"},
+		"silence":   {func(f *fake, _ *doctor.Options) { f.silence = 5 * time.Second }, "idle-cut", "of silence ("},
 		"length":    {func(f *fake, _ *doctor.Options) { f.life = 8 * time.Second }, "cut", "and so did one with an event each second"},
-		"a ghost":   {func(f *fake, _ *doctor.Options) { f.ghost = 4 * time.Second }, "ghost", "the hub noticed after"},
-		"for ever":  {func(f *fake, _ *doctor.Options) { f.ghost = time.Hour }, "ghost", "had not noticed for"},
+		"a ghost":   {func(f *fake, _ *doctor.Options) { f.ghost = 4 * time.Second }, "ghost", "the hub counted a client that had left for"},
+		"for ever":  {func(f *fake, _ *doctor.Options) { f.ghost = time.Hour }, "ghost", "the hub still counted a client"},
 		"long ones": {func(f *fake, o *doctor.Options) { f.life, o.Idle, o.For = 9*time.Second, 0, 14*time.Second }, "cut", "the stream ended "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -335,6 +335,45 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the hub ends is not cut, and what comes of its stop is no fault of anything else.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	closing := func(reason string) string {
+		return "event: sse:closing\nretry: 1500\ndata: {\"reason\":\"" + reason + "\"}\n\n"
+	}
+	const idle, probing = " talk", " 0.1"
+	for name, c := range map[string]struct {
+		set  func(f *fake)
+		left string // out
+	}{
+		"while idle":    {func(f *fake) { f.endsAt, f.parting, f.stops = idle, closing("draining"), true }, "the hub ended it (draining)"},
+		"while probing": {func(f *fake) { f.endsAt, f.parting, f.stops = probing, closing("draining"), true }, "the hub ended it (draining)"},
+		"expired":       {func(f *fake) { f.endsAt, f.parting = idle, closing("expired") }, "the hub ended it (expired)"},
+		"replaced":      {func(f *fake) { f.endsAt, f.parting = idle, "event: sse:superseded\ndata: {}\n\n" }, "has replaced it"},
+		"a relay's":     {func(f *fake) { f.endsAt, f.parting = idle, "event: sse:end\ndata: {}\n\n" }, "its relay has ended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			c.set(f)
+			o := f.options()
+			o.Idle = time.Minute
+			r := examine(t, o, here)
+			if !slices.ContainsFunc(r.Unchecked, func(u string) bool { return strings.HasPrefix(u, "whether h1 is cut") && strings.HasSuffix(u, c.left) }) {
+				t.Errorf("not checked: %q", r.Unchecked)
+			}
+		})
+	}
+	t.Run("compressed", func(t *testing.T) {
+		t.Parallel()
+		f := newFake(t)
+		f.endsAt, f.parting, f.brotli = idle, closing("expired"), true
+		o := f.options()
+		o.Idle = time.Minute
+		examine(t, o, "compressed", here)
+	})
 }
 
 // The token is sent only to the internal route.

@@ -37,6 +37,10 @@ type fake struct {
 	silence time.Duration               // after which a stream without events is cut
 	ghost   time.Duration               // how long a client that has left is still counted
 	crowd   bool                        // others connect all the time
+	parting string                      // the last event of streams that the hub ends
+	endsAt  string                      // what the data of the event ends with at which the hub ends all streams
+	stops   bool                        // then: its route refuses, and its log is gone
+	brotli  bool                        // a proxy says that it compresses for those who can read that
 	foreign bool                        // the route knows none of the connections
 	back    func(last string) string    // what a stream that comes back gets, in place of the events that it has missed
 	headers map[string]string           // of a stream; "" removes one
@@ -49,6 +53,7 @@ type fake struct {
 	asked []*http.Request
 
 	strangers []string
+	stopped   bool
 }
 
 // due is an event and the time at which it is sent.
@@ -90,6 +95,9 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request) {
 		from = n
 	}
 	missed := slices.Clone(f.log[from:])
+	if f.stopped {
+		missed = []sse.Event{{Type: "sse:gap", Data: []byte("{}")}}
+	}
 	f.mu.Unlock()
 	forget := func() {
 		f.mu.Lock()
@@ -113,6 +121,9 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request) {
 		if h.Set(name, value); value == "" {
 			h.Del(name)
 		}
+	}
+	if f.brotli && strings.Contains(r.Header.Get("Accept-Encoding"), "br") {
+		h.Set("Content-Encoding", "br")
 	}
 	write := func(text string) {
 		_, _ = w.Write([]byte(text))
@@ -142,6 +153,7 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request) {
 			return
 		case e, more := <-events:
 			if !more {
+				write(f.parting)
 				return
 			}
 			select {
@@ -172,6 +184,8 @@ func (f *fake) guard(next http.HandlerFunc) http.HandlerFunc {
 			f.t.Errorf("the route was asked with %q", r.Header.Get("Authorization"))
 		case f.route != nil:
 			f.route(w)
+		case f.isStopped():
+			w.WriteHeader(http.StatusServiceUnavailable)
 		default:
 			next(w, r)
 		}
@@ -198,7 +212,20 @@ func (f *fake) publish(w http.ResponseWriter, r *http.Request) {
 			events <- due{event, time.Now().Add(f.late)}
 		}
 	}
+	if f.endsAt != "" && strings.HasSuffix(e.Data, f.endsAt) {
+		for id, events := range f.open {
+			close(events)
+			delete(f.open, id)
+		}
+		f.stopped = f.stops
+	}
 	fmt.Fprint(w, `{"id":"1"}`)
+}
+
+func (f *fake) isStopped() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stopped
 }
 
 func (f *fake) list(w http.ResponseWriter, _ *http.Request) {

@@ -41,10 +41,10 @@ func (e *examination) ghost(ctx context.Context, route *route, done <-chan struc
 			}
 			return
 		case ok && last && took > ghostTime:
-			e.find("ghost", k.name, "the hub had not noticed for %s that a client had left", short(took))
+			e.find("ghost", k.name, "the hub still counted a client %s after it had left", short(took))
 			return
 		case !ok && took > ghostTime:
-			e.find("ghost", k.name, "the hub noticed after %s that a client had left", short(took))
+			e.find("ghost", k.name, "the hub counted a client that had left for %s", short(took))
 			return
 		case !ok || last:
 			return

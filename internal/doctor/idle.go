@@ -2,8 +2,6 @@ package doctor
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -55,25 +53,27 @@ func (e *examination) await(ctx context.Context, s *stream, begin time.Time) {
 // compare finds out whether streams that ended in silence met a limit of a whole answer: then one that was busy ends at the same age.
 func (e *examination) compare(ctx context.Context, busy *stream) {
 	var oldest time.Duration
-	ended := false
+	cut := false
 	for _, s := range e.public {
 		r := s.look()
 		oldest = max(oldest, r.age())
-		if !r.finished() || ctx.Err() != nil {
+		if !r.finished() || e.farewell(r) != "" || ctx.Err() != nil {
 			continue
 		}
-		ended = true
-		if busy != nil && !busy.outlives(ctx, r.age()) {
-			s.update(func(r *record) { r.limited = true })
+		cut = true
+		if busy == nil {
+			continue
 		}
+		why := busy.fateAt(ctx, r.age())
+		s.update(func(r *record) { r.fate = why })
 	}
 	if e.For == 0 {
 		e.leaveOut("whether a stream is cut after more than %s: give --for 20m", short(oldest))
 	}
-	if busy == nil || ended {
+	if busy == nil || cut {
 		return
 	}
-	if r := busy.look(); r.finished() {
+	if r := busy.look(); r.finished() && e.farewell(r) == "" {
 		e.find("cut", busy.name, "a stream ended %s after it began, and was not idle (%s)", short(r.age()), ending(r.err))
 	}
 }
@@ -91,19 +91,13 @@ func (e *examination) judgeIdle(s *stream, r *record) {
 	if r.first.IsZero() {
 		return
 	}
-	_, expiring := r.said("sse:expiring")
-	silent := !e.idleFrom.IsZero() && r.silentAtEnd()
-	switch {
-	case r.finished() && expiring:
-		e.leaveOut("idle time: %s ended with its ticket or session", s.name)
-	case r.finished() && silent && !r.limited:
-		e.find("idle-cut", s.name, "the stream was cut after %s of silence (%s)", short(r.ended.Sub(r.last)), ending(r.err))
-	case r.finished() && silent:
-		e.find("cut", s.name, "the stream ended %s after it began, and so did one with an event each second (%s)", short(r.age()), ending(r.err))
-	case r.finished():
+	if r.finished() {
 		if _, rejected := r.said("sse:rejected"); !rejected {
-			e.find("cut", s.name, "the stream ended %s after it began, and was not idle (%s)", short(r.age()), ending(r.err))
+			e.judgeEnd(s, r)
 		}
+		return
+	}
+	switch {
 	case r.opaque || e.idleFrom.IsZero():
 	case len(r.heartbeats) == 0 && e.Idle < longSilence && time.Since(r.last) >= e.Idle:
 		e.leaveOut("heartbeats: none came in %s, which is too short a time to tell", short(e.Idle))
@@ -112,25 +106,6 @@ func (e *examination) judgeIdle(s *stream, r *record) {
 	case !r.probed && clumped(r.heartbeats): // probes tell it more surely
 		e.find("buffered", s.name, "heartbeats came at once, though they are sent apart")
 	}
-}
-
-// silentAtEnd reports whether a stream ended after some silence, without a heartbeat since its last event.
-func (r *record) silentAtEnd() bool {
-	quiet := r.quietSince(r.asked)
-	beat := slices.ContainsFunc(r.heartbeats, func(at time.Time) bool { return at.After(quiet) })
-	return !beat && r.ended.Sub(r.last) > time.Second
-}
-
-// ending describes how a stream ended.
-func ending(err error) string {
-	if err == nil {
-		return "an orderly end"
-	}
-	text := unwrapURL(err).Error()
-	if strings.Contains(text, "stream error") {
-		return "the HTTP/2 stream was reset"
-	}
-	return text
 }
 
 // clumped reports whether heartbeats came at once, none of them by itself. There must be three or more, since one or two may have been late.

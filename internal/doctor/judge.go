@@ -31,6 +31,7 @@ func (e *examination) judge() {
 		}
 	}
 	e.judgeProtocols()
+	e.forgive()
 }
 
 // judgeSilence judges a stream whose headers have not come.

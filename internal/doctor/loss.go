@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 )
 
 // lose gives up the internal route because of an error.
@@ -22,4 +24,19 @@ func (e *examination) lose(ctx context.Context, err error) {
 		e.find("publish-unreachable", "", "the internal route cannot be used: %v", err)
 	}
 	e.leaveOut("what needs probes: none could be published")
+}
+
+// forgive takes back what may come of it if the hub has told a stream that it stops.
+func (e *examination) forgive() {
+	stops := func(s *stream) bool {
+		data, closing := s.look().said("sse:closing")
+		return closing && strings.Contains(data, `"draining"`)
+	}
+	if !slices.ContainsFunc(e.open, stops) {
+		return
+	}
+	e.findings = slices.DeleteFunc(e.findings, func(f Finding) bool {
+		return strings.HasPrefix(f.Code, "resume-") || strings.HasPrefix(f.Code, "publish-")
+	})
+	e.leaveOut("probes and resuming: the hub stopped meanwhile")
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -13,6 +15,8 @@ const (
 	DefaultTimeout = 5 * time.Second
 	// DefaultIdle is longer than two of the hub's default heartbeats.
 	DefaultIdle = 35 * time.Second
+	// minClient is the length of the shortest name that a hub takes for a page.
+	minClient = 16
 )
 
 // Options say what to examine.
@@ -63,4 +67,22 @@ func (o Options) Check() error {
 		return errors.New("--timeout, --idle and --for must not be negative")
 	}
 	return nil
+}
+
+// withoutClient returns a URL without the name that a page gives itself. A stream by the same name would replace the page's.
+func withoutClient(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return text
+	}
+	params := strings.Split(u.RawQuery, "&")
+	others := slices.DeleteFunc(slices.Clone(params), func(param string) bool {
+		name, value, _ := strings.Cut(param, "=")
+		return name == "client" && len(value) >= minClient
+	})
+	if len(others) == len(params) {
+		return text
+	}
+	u.RawQuery = strings.Join(others, "&")
+	return u.String()
 }

@@ -47,13 +47,13 @@ type record struct {
 	bytes      int
 	opaque     bool // compressed in a way that cannot be read here, so that only bytes are counted
 	messages   []arrival
-	heartbeats []time.Time // or other comments
+	heartbeats []time.Time // comments, and events that stand for them
 	tail       [4]byte     // the last bytes, decompressed
 	lastID     string
 	retry      time.Duration
 	probed     bool
 	delay      time.Duration // of the slowest probe
-	limited    bool          // another stream, which was not idle, ended at the same age
+	fate       fate          // of a stream that was cut
 }
 
 func (r *record) answered() bool { return !r.headers.IsZero() }
@@ -191,7 +191,11 @@ func (s *stream) listen(res *http.Response) error {
 			return err
 		}
 		s.update(func(r *record) {
-			r.messages = append(r.messages, arrival{m, time.Now()})
+			if m.Type == "sse:heartbeat" {
+				r.heartbeats = append(r.heartbeats, time.Now())
+			} else {
+				r.messages = append(r.messages, arrival{m, time.Now()})
+			}
 			r.lastID, r.retry = reader.LastEventID(), reader.Retry()
 		})
 	}

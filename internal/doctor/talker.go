@@ -53,8 +53,14 @@ func (r *record) age() time.Duration {
 	return r.ended.Sub(r.asked)
 }
 
-// outlives reports whether a stream becomes older than an age at which another one was cut, and waits for it if it is younger yet.
-func (s *stream) outlives(ctx context.Context, age time.Duration) bool {
-	s.waitUntil(ctx, s.look().asked.Add(age+outliving), func(r *record) bool { return !r.ended.IsZero() })
-	return s.look().age() >= age+outliving
+// fateAt returns what cut an idle stream at an age, as a busy stream tells: it waits until the busy one is older than that, or has ended.
+func (busy *stream) fateAt(ctx context.Context, age time.Duration) fate {
+	busy.waitUntil(ctx, busy.look().asked.Add(age+outliving), func(r *record) bool { return !r.ended.IsZero() })
+	switch r := busy.look(); {
+	case r.age() >= age+outliving:
+		return silenced
+	case r.farewell() != "":
+		return unknown
+	}
+	return limited
 }
