@@ -115,7 +115,7 @@ var rows = []row{
 
 	{front: "hitch", name: "as it comes", code: "h1-only", mended: true, short: true},
 	{front: "hitch", name: "done right", page: []string{"config"}, short: true},
-	{front: "hitch", name: "HTTP 2 for a hub that has none", heartbeat: oldHub, code: "unreachable",
+	{front: "hitch", name: "HTTP 2 for a hub that has none", heartbeat: oldHub, code: "unreachable", also: h1, mended: true,
 		lines: harness.Lines{"config": `alpn-protos = "h2, http/1.1"`}},
 
 	{front: "stunnel", name: "as it comes", also: h1, short: true},
