@@ -57,15 +57,6 @@ func (e *examination) judgeEnd(s *stream, r *record) {
 	}
 }
 
-// fate says what has cut a stream that was idle.
-type fate int
-
-const (
-	unknown  fate = iota // no stream that was kept busy tells
-	silenced             // its silence
-	limited              // a limit of the whole answer
-)
-
 // silentAtEnd reports whether a stream ended after some silence, without a heartbeat since its last event.
 func (r *record) silentAtEnd() bool {
 	quiet := r.quietSince(r.asked)

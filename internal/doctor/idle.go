@@ -78,14 +78,6 @@ func (e *examination) compare(ctx context.Context, busy *stream) {
 	}
 }
 
-// quietSince returns when the last event came, or earliest if that is later.
-func (r *record) quietSince(earliest time.Time) time.Time {
-	if n := len(r.messages); n > 0 && r.messages[n-1].at.After(earliest) {
-		return r.messages[n-1].at
-	}
-	return earliest
-}
-
 // judgeIdle adds what was found on a stream that was left idle.
 func (e *examination) judgeIdle(s *stream, r *record) {
 	if r.first.IsZero() {

@@ -63,6 +63,22 @@ func (r *record) isStream() bool {
 	return r.answered() && r.status == http.StatusOK && isEventStream(r.header)
 }
 
+// age returns how long a stream lasted, or has lasted so far.
+func (r *record) age() time.Duration {
+	if r.ended.IsZero() {
+		return time.Since(r.asked)
+	}
+	return r.ended.Sub(r.asked)
+}
+
+// quietSince returns when the last event came, or earliest if that is later.
+func (r *record) quietSince(earliest time.Time) time.Time {
+	if n := len(r.messages); n > 0 && r.messages[n-1].at.After(earliest) {
+		return r.messages[n-1].at
+	}
+	return earliest
+}
+
 // hello is the data of the hub's first event.
 type hello struct {
 	Connection string   `json:"connection"`

@@ -45,14 +45,6 @@ func (e *examination) talk(ctx context.Context, route *route, s *stream, connect
 	}
 }
 
-// age returns how long a stream lasted, or has lasted so far.
-func (r *record) age() time.Duration {
-	if r.ended.IsZero() {
-		return time.Since(r.asked)
-	}
-	return r.ended.Sub(r.asked)
-}
-
 // fateAt returns what cut an idle stream at an age, as a busy stream tells: it waits until the busy one is older than that, or has ended.
 func (busy *stream) fateAt(ctx context.Context, age time.Duration) fate {
 	busy.waitUntil(ctx, busy.look().asked.Add(age+outliving), func(r *record) bool { return !r.ended.IsZero() })

@@ -6,7 +6,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
-// An app of PHP-FPM that streams by itself is not heard behind Apache, until mod_proxy_fcgi is told to pass on what it has.
+// An app of PHP-FPM that streams by itself is not heard behind Apache over HTTP/1.1, until mod_proxy_fcgi is told to pass on what it has.
+// Over HTTP/2 it is.
 func TestFastCGI(t *testing.T) {
 	if !all() {
 		return
@@ -22,14 +23,19 @@ while (true) {
 	app := harness.StartFPM(t, 16)
 	pass := "ProxyPass /events fcgi://hub:8080" + script
 	for _, r := range []row{
-		{name: "as it comes", code: "no-answer", lines: harness.Lines{"host": pass}},
-		{name: "done right", code: "php-worker", also: []string{"cacheable", "no-ids", "no-retry"},
-			lines: harness.Lines{"host": pass + " flushpackets=on"}},
+		{name: "as it comes", code: "buffered", lines: harness.Lines{"host": pass}}, // over HTTP/1.1
+		{name: "as it comes, cleartext", cleartext: true, code: "no-answer", lines: harness.Lines{"host": pass}},
+		{name: "done right", lines: harness.Lines{"host": pass + " flushpackets=on"}},
 	} {
+		r.also = append(r.also, "cacheable", "no-ids", "no-retry", "own-stream", "php-worker")
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			front := harness.StartFront(t, "Apache", app.Address, r.lines)
-			found, text := examine(t, front.HTTPS+"/events", "--idle", "2500ms", "--insecure")
+			url := front.HTTPS
+			if r.cleartext {
+				url = front.HTTP
+			}
+			found, text := examine(t, url+"/events", "--idle", "2500ms", "--insecure")
 			r.expect(t, found, text)
 		})
 	}
