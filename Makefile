@@ -11,8 +11,8 @@ GO ?= go
 build:
 	$(GO) build -o caddy ./cmd/caddy
 
-run: build
-	cd test && $(GO) build -o ../modelapi ./cmd/modelapi
+run:
+	@GO="$(GO)" sh examples/build.sh
 	@sh examples/run.sh
 
 # Tests with the race detector run beside all else, as much of both is waiting. Each part's output comes when it ends. If one

@@ -1,6 +1,8 @@
 import { SsePush } from '/clients/js/sse-push.js';
+import { $, api, say } from './page.js';
+import { relayFor } from './relay.js';
+import './source.js';
 
-const $ = (id) => document.getElementById(id);
 const form = $('publish');
 const params = new URLSearchParams(location.search);
 
@@ -137,46 +139,29 @@ function composed() {
 }
 
 async function publish(event) {
-	const response = await fetch('/_sse/publish', {
-		method: 'POST',
-		headers: { 'Content-Type': 'application/json' },
-		body: JSON.stringify(event),
-	});
-	const text = await response.text();
-	let answer = {};
-	try { answer = JSON.parse(text); } catch { /* not from the internal route */ }
-	if (response.ok) {
-		if (dropped) missed.add(answer.id);
-		return answer.id;
-	}
-	const why = answer.detail ?? answer.title ?? text.slice(0, 200);
-	const hint = response.status === 404 ? `; is ${location.origin} among its origins?` : '';
-	throw new Error(`${response.status}: ${why || 'refused'}${hint}`);
+	const { id } = await api('POST', 'publish', event);
+	if (dropped) missed.add(id);
+	return id;
 }
 
 async function send(event) {
 	try {
 		if (event.event) store(event.event);
-		answer(true, `200, id ${await publish(event)}`);
+		say($('answer'), true, `Published as ${await publish(event)}`);
 	} catch (error) {
-		answer(false, error.message);
+		say($('answer'), false, error.message);
 	}
-}
-
-function answer(ok, text) {
-	$('answer').dataset.ok = ok;
-	$('answer').textContent = text;
 }
 
 // A form body, which curl sends by default: shorter than the page's JSON, and the same to the server.
 function showCurl() {
 	const quote = (s) => `'${s.replaceAll("'", `'\\''`)}'`;
-	const lines = Object.entries(composed()).map(([field, value]) => {
+	const fields = Object.entries(composed()).map(([field, value]) => {
 		const plain = /^[\w./-]*$/.test(value);
 		const pair = `${field}=${value === true ? 1 : value}`;
 		return plain ? `-d ${pair}` : `--data-urlencode ${quote(pair)}`;
 	});
-	$('curl').textContent = ['curl', ...lines, `${location.origin}/_sse/publish`].join(' \\\n  ');
+	$('curl').textContent = ['curl', ...fields, `${location.origin}/_sse/publish`].join(' \\\n  ');
 }
 
 // --- dropping
@@ -219,6 +204,7 @@ function become(name) {
 	history.replaceState(null, '', '?' + params);
 	document.title = `${user}: live events from Caddy`;
 	connect();
+	relayFor(user, push);
 	showCompanions();
 }
 
@@ -247,18 +233,8 @@ form.addEventListener('submit', (event) => {
 
 $('drop').addEventListener('click', drop);
 $('clear').addEventListener('click', () => $('events').replaceChildren());
-$('copy').addEventListener('click', async () => {
-	try {
-		await navigator.clipboard.writeText($('curl').textContent);
-		$('copy').textContent = 'Copied';
-		setTimeout(() => { $('copy').textContent = 'Copy'; }, 2_000);
-	} catch {
-		getSelection().selectAllChildren($('curl'));
-	}
-});
 addEventListener('storage', (event) => { if (event.key === STORE) listenFor(stored()); });
 
-$('same').open = matchMedia('(min-width: 56rem)').matches; // narrow: the events come first
 form.elements.other.value = params.get('other') || someone();
 listenFor(stored());
 become(user);

@@ -20,9 +20,18 @@ type Answer struct {
 	Drop   int           // cuts the connection after so many tokens; 0: never
 	Silent int           // says nothing more after so many tokens, until the client leaves; 0: never
 	Fail   int           // reports an error within the stream after so many tokens; 0: never
+
+	Words []string // the tokens of an answer that people read, over and over; without them they are those of Token
 }
 
-// Token returns the i-th token of every answer, from 0. Among them are line breaks and characters of several bytes.
+func (a Answer) token(i int) string {
+	if len(a.Words) > 0 {
+		return a.Words[i%len(a.Words)] + " "
+	}
+	return Token(i)
+}
+
+// Token returns the i-th token of an answer, from 0. Among them are line breaks and characters of several bytes.
 func Token(i int) string {
 	switch i % 10 {
 	case 3:

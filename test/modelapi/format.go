@@ -9,12 +9,12 @@ import (
 // format is how an API writes an answer. Each text is written and flushed at once.
 type format struct {
 	contentType string
-	begin       func() string           // before the first token
-	token       func(i int) string      // also says when it was written: "sent", in Unix nanoseconds
-	ping        func() string           // "" if the API sends none
-	fail        func() string           // an error within the stream, after which it ends
-	end         func(n int) string      // after the last of n tokens
-	refuse      func(status int) string // the body of an error
+	begin       func() string            // before the first token
+	token       func(text string) string // also says when it was written: "sent", in Unix nanoseconds
+	ping        func() string            // "" if the API sends none
+	fail        func() string            // an error within the stream, after which it ends
+	end         func(n int) string       // after the last of n tokens
+	refuse      func(status int) string  // the body of an error
 }
 
 // formats are the APIs, by their paths.
@@ -57,7 +57,7 @@ func openAIChunk(delta object, finish any) string {
 var openAI = format{
 	contentType: "text/event-stream; charset=utf-8",
 	begin:       func() string { return openAIChunk(object{"role": "assistant", "content": ""}, nil) },
-	token:       func(i int) string { return openAIChunk(object{"content": Token(i)}, nil) },
+	token:       func(text string) string { return openAIChunk(object{"content": text}, nil) },
 	ping:        none,
 	fail: func() string {
 		return event("", object{"error": object{"message": "The server had an error.", "type": "server_error", "param": nil, "code": nil}})
@@ -89,9 +89,9 @@ var anthropic = format{
 		}}) + anthropicEvent("content_block_start", object{"index": 0, "content_block": object{"type": "text", "text": ""}}) +
 			anthropicEvent("ping", nil)
 	},
-	token: func(i int) string {
+	token: func(text string) string {
 		return anthropicEvent("content_block_delta", object{
-			"index": 0, "delta": object{"type": "text_delta", "text": Token(i)}, "sent": time.Now().UnixNano(),
+			"index": 0, "delta": object{"type": "text_delta", "text": text}, "sent": time.Now().UnixNano(),
 		})
 	},
 	ping: func() string { return anthropicEvent("ping", nil) },
@@ -127,7 +127,7 @@ func ollamaLine(text string, more object) string {
 var ollama = format{
 	contentType: "application/x-ndjson",
 	begin:       none,
-	token:       func(i int) string { return ollamaLine(Token(i), object{"sent": time.Now().UnixNano()}) },
+	token:       func(text string) string { return ollamaLine(text, object{"sent": time.Now().UnixNano()}) },
 	ping:        none,
 	fail: func() string {
 		return encode(object{"error": "an error was encountered while running the model"}) + "\n"

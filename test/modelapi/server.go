@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -32,11 +33,13 @@ type Request struct {
 	Body        string
 }
 
-// Server is the API. It serves each format at the path that its original has, and at GET /count what has been read from it.
+// Server is the API. It serves each format at the path that its original has, at GET /count what has been read from it, and at GET
+// /clock a stream of its own.
 type Server struct {
 	URL string // set by Start
 
 	answer Answer // for requests that ask for nothing else
+	clocks atomic.Int32
 
 	mu       sync.Mutex // guards what follows
 	counts   Counts
@@ -113,6 +116,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(s.Counts())
 		return
 	}
+	if r.URL.Path == "/clock" {
+		s.serveClock(w, r)
+		return
+	}
 	f, ok := formats[r.URL.Path]
 	if !ok {
 		http.NotFound(w, r)
@@ -173,7 +180,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, f format, a Answ
 				return err
 			}
 		}
-		if err := s.write(w, f.token(i), 1); err != nil {
+		if err := s.write(w, f.token(a.token(i)), 1); err != nil {
 			return err
 		}
 		switch i + 1 {

@@ -21,9 +21,14 @@ const patience = 30 * time.Second
 // post asks for an answer. leave closes the connection.
 func post(t *testing.T, url string) (res *http.Response, leave context.CancelFunc) {
 	t.Helper()
+	return ask(t, http.MethodPost, url, strings.NewReader(`{"stream": true}`))
+}
+
+func ask(t *testing.T, method, url string, body io.Reader) (res *http.Response, leave context.CancelFunc) {
+	t.Helper()
 	ctx, leave := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(leave)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(`{"stream": true}`))
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,4 +250,33 @@ func TestCount(t *testing.T) {
 	if err := json.NewDecoder(res.Body).Decode(&c); err != nil || c != s.Counts() || c.Tokens != 3 {
 		t.Errorf("got %+v: %v", c, err)
 	}
+}
+
+// The clock says how many clients it has, and notices those that leave.
+func TestClock(t *testing.T) {
+	s := modelapi.Start(t, modelapi.Answer{})
+	tick := func(res *http.Response) (streams int) {
+		t.Helper()
+		e, err := events(res.Body)()
+		var said struct{ Streams int }
+		if err == nil {
+			err = json.Unmarshal([]byte(e.Data), &said)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return said.Streams
+	}
+	get := func() (*http.Response, context.CancelFunc) { return ask(t, http.MethodGet, s.URL+"/clock", nil) }
+	first, _ := get()
+	if n := tick(first); n != 1 {
+		t.Errorf("the first stream says %d streams", n)
+	}
+	_, leave := get()
+	leave()
+	brokertest.Eventually(t, "a client that left is not counted", func() bool {
+		res, leave := get()
+		defer leave()
+		return tick(res) == 2
+	})
 }
