@@ -60,8 +60,8 @@ func TestDemoPublishes(t *testing.T) {
 	ann.Wait(`document.getElementById('listening').textContent.includes('surprise')`)
 	publish(ben, "all", "", "surprise", "known name")
 	ann.Wait(rows("surprise") + ` === 'known name'`)
-	ann.Screenshot("demo-published")
-	ben.Screenshot("demo-other-user")
+	harness.Eval[bool](ann, `document.querySelectorAll('details').forEach((same) => { same.open = true }), true`)
+	looks(t, ann, "demo")
 }
 
 func TestDemoShowsAnError(t *testing.T) {

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -99,12 +98,12 @@ func TestInspectorOfSourcesAndRelays(t *testing.T) {
 	tab.Wait(textOf(`#rows td[data-label=State]`) + ` === 'open|waiting: the app answered with status 503'`)
 	tab.Wait(textOf(`#rows td[data-label=Listeners]`) + ` === '2|1'`)
 	tab.Wait(textOf(`#counts [data-bad]`) + `.includes('Sources2 (1 failing)')`)
-	looks(t, tab, "sources")
+	looks(t, tab, "inspector-sources")
 
 	tab.Press(`#tab-sources`, kb.ArrowRight)
 	const states = `#rows td[data-label=State]`
 	tab.Wait(textOf(states) + ` === 'failed: the upstream answered 404, text/plain|complete|running'`)
-	looks(t, tab, "relays")
+	looks(t, tab, "inspector-relays")
 	tab.Press(`#rows tr:last-child button:last-child`, kb.Enter)
 	tab.Wait(`document.getElementById('confirm').open && document.activeElement.textContent === 'Cancel'`)
 	tab.Screenshot("inspector-stop")
@@ -118,18 +117,4 @@ func TestInspectorOfSourcesAndRelays(t *testing.T) {
 		t.Errorf("the page got %d events, and then %s", events, status)
 	}
 	wantKept(t, tab, site)
-}
-
-// looks takes pictures of a list on a phone and on a desk, by day and by night.
-func looks(t *testing.T, tab *harness.Tab, name string) {
-	t.Helper()
-	for _, width := range []int64{390, 1440} {
-		for _, dark := range []bool{false, true} {
-			tab.Look(width, map[int64]int64{390: 1800, 1440: 900}[width], dark)
-			if over := harness.Eval[int](tab, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-				t.Errorf("at %d pixels the page is %d too wide", width, over)
-			}
-			tab.Screenshot(fmt.Sprintf("inspector-%s-%d-%s", name, width, map[bool]string{true: "dark", false: "light"}[dark]))
-		}
-	}
 }

@@ -96,7 +96,7 @@ func TestLoopPage(t *testing.T) {
 		tab.Wait(shown + `.filter((text) => text.startsWith('The server time is')).length === 2`)
 	}
 	tab.Wait(`document.getElementById('workers').dataset.active === '3'`)
-	tab.Screenshot("loop")
+	looks(t, tab, "loop")
 	harness.EventuallyEqual(t, "busy workers", 3, func() int { return fpm.Load(t).Active })
 	for _, pane := range []string{"plain", "shared"} {
 		tab.Click("#" + pane + " .close")

@@ -138,8 +138,7 @@ func chat(t *testing.T, url string) {
 			t.Error("a tab that has not asked has got the answer")
 		}
 	}
-	ann.Screenshot("chat-ann")
-	ben.Screenshot("chat-ben")
+	looks(t, ann, "chat")
 
 	// Who has another tab is still there, who has none is not.
 	second.Close()
@@ -264,7 +263,7 @@ func TestTicker(t *testing.T) {
 	before := harness.Eval[string](tab, shown)
 	ticks(5)
 	tab.Wait(shown + ` !== '` + before + `'`)
-	tab.Screenshot("ticker")
+	looks(t, tab, "ticker")
 }
 
 // The smallest example, from a shell and as a page.

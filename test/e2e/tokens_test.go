@@ -95,7 +95,7 @@ func TestTokens(t *testing.T) {
 	if got := harness.Eval[string](first, answerShown); got != text {
 		t.Errorf("PHP has stored %q, and the tabs showed %q", got, text)
 	}
-	first.Screenshot("tokens-stopped")
+	looks(t, first, "tokens")
 }
 
 // countTokens returns how many tokens an answer of the stand-in has.

@@ -32,7 +32,7 @@
 <body data-user="<?= $html($me) ?>" data-stream="<?= $html($stream) ?>">
 	<header>
 		<h1>Chat</h1>
-		<span id="state">Connecting …</span>
+		<span id="state" role="status">Connecting …</span>
 		<form method="post" id="leave">
 			<input type="hidden" name="action" value="leave">
 			<b><?= $html($me) ?></b>
@@ -40,16 +40,16 @@
 		</form>
 	</header>
 	<main>
-		<ol id="log" aria-live="polite"></ol>
+		<div class="log" role="log" aria-label="Messages" tabindex="0"><ol id="log"></ol></div>
 		<aside>
 			<h2>Here now</h2>
 			<ul id="users"></ul>
 			<button id="ask">Ask the server, for this tab only</button>
 		</aside>
 	</main>
-	<form id="say">
+	<form id="say" aria-label="Say something">
 		<select name="to" aria-label="To"><option value="">everybody</option></select>
-		<input name="text" required maxlength="1000" autocomplete="off" autofocus aria-label="Message">
+		<input name="text" required maxlength="1000" autocomplete="off" autofocus aria-label="Message" placeholder="Message">
 		<button>Send</button>
 	</form>
 </body>

@@ -11,8 +11,8 @@ $html = static fn (string $text): string => htmlspecialchars($text, ENT_QUOTES |
 <link rel="icon" href="data:,">
 <style>
 	:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-	body { max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
-	.quiet, .turn::after { color: #808080; }
+	body { background: canvas; color: canvastext; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
+	.quiet, .turn::after { color: light-dark(#5c6474, #a0a8b8); }
 	.ask { display: flex; gap: .5rem; margin: 1.5rem 0; }
 	.ask input { flex: 1; min-width: 0; }
 	input, button { font: inherit; padding: .4rem .7rem; }
@@ -24,8 +24,9 @@ $html = static fn (string $text): string => htmlspecialchars($text, ENT_QUOTES |
 	.turn form { float: right; }
 	.turn:not([data-status=running]) form { display: none; }
 </style>
+<main>
 <h1>Answers of a model, through PHP</h1>
-<p>Busy workers of PHP: <output id="workers">…</output></p>
+<p>Busy workers of PHP: <output aria-live="off" id="workers">…</output></p>
 <p class="quiet">While an answer streams, reload this page, open it in a second tab, stop the answer from there. Close all tabs and
 	come back: the answer goes on without them, and PHP is told of its end.</p>
 <form method="post" class="ask">
@@ -44,6 +45,7 @@ $html = static fn (string $text): string => htmlspecialchars($text, ENT_QUOTES |
 	<p class="answer"><?= $html($turn['answer']) ?></p>
 </section>
 <?php endforeach ?>
+</main>
 <script>
 	for (const turn of document.querySelectorAll('[data-status=running]')) {
 		const answer = turn.querySelector('.answer');

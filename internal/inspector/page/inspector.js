@@ -11,7 +11,7 @@ let last;                  // the last snapshot
 const past = [];           // those of the last seconds
 let list = 'connections';  // which list is shown
 let fetched = { at: 0, seen: '' };
-let paused = false, missed = 0;
+let paused = false, missed = 0, passed = 0;
 
 // --- calls
 
@@ -70,7 +70,11 @@ $('signin-form').addEventListener('submit', async (event) => {
 });
 
 $('signout').addEventListener('click', async () => {
-	await call('session', { method: 'DELETE' });
+	try {
+		await call('session', { method: 'DELETE' });
+	} catch (error) {
+		return trouble(`Not signed out: ${error.message}`);
+	}
 	for (const list of ['events', 'rows']) $(list).replaceChildren(); // the next one here may be somebody else
 	signedOut();
 });
@@ -81,6 +85,16 @@ function state(name, text) {
 	if ($('state').dataset.state === name && $('state').textContent === text) return;
 	$('state').dataset.state = name;
 	$('state').textContent = text;
+}
+
+function trouble(text) {
+	tell($('trouble'), text);
+	$('trouble').hidden = !text;
+}
+
+// tell sets a text that assistive technology reads out when it changes, and only then.
+function tell(element, text) {
+	if (element.textContent !== text) element.textContent = text;
 }
 
 const filled = (form) => new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ''));
@@ -96,8 +110,30 @@ function open() {
 		state('away', 'Connecting');
 		if (target.readyState !== EventSource.CLOSED) return; // it comes back by itself
 		close();
-		setTimeout(() => { if (!source && !$('app').hidden) begin().catch(() => open()); }, 1_000);
+		setTimeout(askWhy, 1_000);
 	});
+}
+
+// askWhy says why the stream was refused, which EventSource does not tell, and opens it again, unless only another filter helps.
+async function askWhy() {
+	if (source || $('app').hidden) return;
+	let status = 0, detail = '';
+	try {
+		const asked = new AbortController();
+		const response = await fetch('stream?' + filled($('filter')), { signal: asked.signal });
+		({ status } = response);
+		if (!response.ok) ({ detail } = await response.json());
+		asked.abort();
+	} catch { /* nobody answers, or a front does */ }
+	if (source || $('app').hidden) return;
+	if (status === 401) signedOut();
+	else if (status === 400 || status === 422) {
+		state('bad', 'Refused');
+		say($('filtered'), false, detail);
+	} else {
+		trouble(detail);
+		open();
+	}
 }
 
 function close() {
@@ -157,9 +193,8 @@ function took(s) {
 	$('hub').textContent = s.hub;
 	$('hub').hidden = false;
 	state(s.health ? 'bad' : 'live', s.health ? 'Not ready' : s.draining ? 'Draining' : 'Live');
-	const trouble = s.health ? `The hub cannot reach its broker: ${s.health}` : '';
-	if ($('trouble').textContent !== trouble) $('trouble').textContent = trouble;
-	$('trouble').hidden = !trouble;
+	document.title = `${s.hub}: SSE push inspector`;
+	trouble(s.health ? `The hub cannot reach its broker: ${s.health}` : '');
 
 	last = s;
 	past.push(s);
@@ -216,26 +251,26 @@ const remote = { title: 'Address', class: 'address', text: (c) => c.remote };
 const lists = {
 	connections: {
 		key: (c) => c.id,
-		none: 'No connections.',
+		none: 'No connections. Each page shows up here while it holds a stream. If yours does not, caddy sse-push doctor finds out why.',
 		columns: [user, id, { title: 'Topics', class: 'topics', text: (c) => few(c.topics) }, remote,
 			{ title: 'Open for', class: 'number', text: (c) => ago(c.since) }, act(ofConnection)],
 	},
 	users: {
 		key: (u) => u.user,
-		none: 'Nobody is connected.',
+		none: 'No user is connected. Streams without a user are among the connections only.',
 		columns: [user, { title: 'Connections', class: 'number', text: (u) => count(u.connections) },
 			act((u) => button('Show', `connections of ${u.user}`, () => choose({ user: u.user })),
 				(u) => disconnecting('users/' + encodeURIComponent(u.user), `user ${u.user}`))],
 	},
 	topics: {
 		key: (t) => t.topic,
-		none: 'Nobody is subscribed to a topic.',
+		none: 'No connection has a topic.',
 		columns: [{ title: 'Topic', class: 'name', text: (t) => t.topic }, { title: 'Connections', class: 'number', text: (t) => count(t.connections) },
 			act((t) => button('Show', `connections with ${t.topic}`, () => choose({ topic: t.topic })))],
 	},
 	sources: {
 		key: (s) => s.id,
-		none: 'No stream of the app is shared.',
+		none: 'No stream of the app is shared at the moment. The option source shares one.',
 		columns: [{ title: 'Source', class: 'name', text: (s) => s.path }, { title: 'Shared', class: 'shared', text: (s) => s.shared }, { title: 'State', bad: (s) => s.last_error, text: (s) => because(s.state, s.last_error) },
 			{ title: 'Listeners', class: 'number', text: (s) => count(s.listeners) + (s.asking ? ` + ${count(s.asking)}` : '') }, { title: 'Events', class: 'number', text: (s) => count(s.events) },
 			{ title: 'Open for', class: 'number time', text: (s) => ago(s.since) },
@@ -243,7 +278,7 @@ const lists = {
 	},
 	relays: {
 		key: (r) => r.id + (r.ended ? ' over' : ''), // it has other buttons then
-		none: 'The app has started no relay lately.',
+		none: 'The app has started no relay in the last 15 minutes.',
 		columns: [{ title: 'Relay', class: 'name', text: (r) => r.id }, { title: 'For', class: 'audience', full: true, text: (r) => (r.user ? `user ${r.user}` : `topic ${r.topic}`) },
 			{ title: 'State', bad: (r) => r.status === 'failed' || r.status === 'interrupted', text: (r) => because(r.status, r.error) },
 			{ title: 'Listeners', class: 'number', text: (r) => count(r.listeners) }, { title: 'Events', class: 'number', text: (r) => count(r.events) },
@@ -252,7 +287,7 @@ const lists = {
 	},
 	slowest: {
 		key: (c) => c.id,
-		none: 'Nobody is behind.',
+		none: 'No client is behind.',
 		columns: [user, id, { title: 'Behind', class: 'number', text: (c) => span(c.delay) },
 			{ title: 'Events', class: 'number', text: (c) => count(c.events) },
 			{ title: 'Waiting', class: 'number', text: (c) => (c.catching_up ? 'catching up' : bytes(c.pending)) }, act(ofConnection)],
@@ -268,8 +303,11 @@ function few(topics) {
 
 function show(rows, total) {
 	const { columns, key, none } = lists[list];
+	const focused = $('rows').contains(document.activeElement) && document.activeElement;
 	fill($('rows'), columns, rows.slice(0, ROWS), key);
-	$('none').textContent = total ? '' : none;
+	if (focused && document.activeElement !== focused) (focused.isConnected ? focused : $('clients')).focus(); // its row has moved, or gone
+	const filtered = list === 'connections' && `${filled($('chosen'))}`;
+	tell($('none'), total ? '' : filtered ? 'No connection is what the filter asks for.' : none);
 	$('total').textContent = total > rows.length ? `${count(rows.length)} of ${count(total)}` : list === 'slowest' ? '' : count(total);
 }
 
@@ -288,7 +326,7 @@ async function refresh(now) {
 		const answer = await call(`${kind}?${query}`);
 		if (kind === list) show(answer[kind], answer.total);
 	} catch (error) {
-		if (kind === list) $('none').textContent = error.message;
+		if (kind === list) tell($('none'), error.message);
 	} finally {
 		fetched.busy = false;
 		if ((fetched.again || kind !== list) && list !== 'slowest') refresh(true);
@@ -358,11 +396,17 @@ function end(path, about, verb, done, hint) {
 
 function tail({ events, missed: more }) {
 	missed += more;
-	$('missed').hidden = !missed;
-	$('missed').textContent = `${count(missed)} more came too fast to show: filter to see fewer.`;
+	if (paused) passed += events.length;
+	showMissed();
 	if (paused) return;
 	for (const e of events.slice(-EVENTS)) $('events').prepend(row(e));
 	while ($('events').childElementCount > EVENTS) $('events').lastElementChild.remove();
+}
+
+function showMissed() {
+	$('missed').hidden = !missed && !passed;
+	$('missed').textContent = [missed && `${count(missed)} more came too fast to show: filter to see fewer.`,
+		passed && `${count(passed)} passed while this was paused.`].filter(Boolean).join(' ');
 }
 
 function row(e) {
@@ -386,14 +430,15 @@ $('filter').addEventListener('submit', (event) => {
 $('filter').addEventListener('reset', () => setTimeout(again));
 
 function again() {
+	say($('filtered'), true, '');
 	clear();
 	open();
 }
 
 function clear() {
 	$('events').replaceChildren();
-	missed = 0;
-	$('missed').hidden = true;
+	missed = passed = 0;
+	showMissed();
 }
 
 $('clear').addEventListener('click', clear);
@@ -423,6 +468,6 @@ $('publish').addEventListener('submit', async (event) => {
 
 turnTo('connections');
 begin().catch((error) => {
-	$('trouble').textContent = error.message;
 	signedOut();
+	say($('signin-answer'), false, error.message);
 });
