@@ -73,7 +73,7 @@ func TestTicket(t *testing.T) {
 	}{
 		"a user":               {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}`, hour)), user: "u1"},
 		"by the second secret": {text: ticketOf(secretB, fmt.Sprintf(`{"user":"u1","exp":%d}`, hour)), user: "u1"},
-		// Made by PHP, with the line in docs/security.md.
+		// Made by PHP, with the line in docs/reference/directive.md.
 		"of PHP": {
 			text: "sse1.eyJ1c2VyIjoiWm9cdTAwZWJcLzEiLCJ0b3BpY3MiOlsib3JkZXJzXC83Il0sImV4cCI6MTgwMDAwMzYwMH0.fff1ad5590d1a8a7c46512de571974feec368ac0b41dbe78da6f364efdf49e3d",
 			user: "Zoë/1", topics: []string{"orders/7"},

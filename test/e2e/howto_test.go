@@ -22,38 +22,55 @@ type walkthrough struct {
 	page     string
 	dir      string
 	ports    *strings.Replacer
-	commands []string // those that have not been run yet
+	commands []command // those that have not been run yet
 }
 
-// walk writes the page's files. The addresses in it, and in its commands, are replaced by free ones.
+// command is a snippet of commands, with the files that change before them.
+type command struct {
+	text    string
+	changed map[string]string
+}
+
+// walk writes the page's files. One that the page gives once more is written anew before the commands that follow it. The addresses in
+// files and commands are replaced by free ones.
 func walk(t *testing.T, page string) *walkthrough {
 	t.Helper()
 	harness.BuildCaddy(t)
 	w := &walkthrough{t: t, page: page, dir: harness.Dir(t)}
 	var pairs []string
-	for _, port := range []string{"8080", "8081", "9000", "9101", "9102", "9103", "6379"} {
+	for _, port := range []string{"8080", "8081", "9000", "9001", "9101", "9102", "9103", "6379"} {
 		pairs = append(pairs, port, harness.Port(t))
 	}
 	w.ports = strings.NewReplacer(pairs...)
+	written, changed := map[string]bool{}, map[string]string{}
 	for _, s := range snippets(t, page) {
-		text := w.ports.Replace(s.text)
-		if s.kind == "sh" {
-			w.commands = append(w.commands, text)
-			continue
-		}
-		if s.kind == "" { // what a command prints
-			continue
-		}
-		if s.before == "" || strings.Contains(s.before, " ") {
+		switch text := w.ports.Replace(s.text); {
+		case s.kind == "sh":
+			w.commands = append(w.commands, command{text, changed})
+			changed = map[string]string{}
+		case s.kind == "": // what a command prints
+		case s.before == "" || strings.Contains(s.before, " "):
 			t.Fatalf("%v: no file is named before it", s)
+		case written[s.before]:
+			changed[s.before] = text
+		default:
+			w.write(s.before, text)
+			written[s.before] = true
 		}
-		if err := os.MkdirAll(filepath.Join(w.dir, filepath.Dir(s.before)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		harness.WriteFile(t, w.dir, s.before, text)
 	}
-	harness.WriteFile(t, w.dir, "SsePush.php", harness.File(t, "clients/php/SsePush.php"))
+	if len(changed) > 0 {
+		t.Fatalf("%s: no commands follow the new %v", page, changed)
+	}
+	w.write("SsePush.php", harness.File(t, "clients/php/SsePush.php"))
 	return w
+}
+
+func (w *walkthrough) write(name, text string) {
+	w.t.Helper()
+	if err := os.MkdirAll(filepath.Join(w.dir, filepath.Dir(name)), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	harness.WriteFile(w.t, w.dir, name, text)
 }
 
 // url is an address that the page prints, such as http://localhost:8080/, as it is in this run.
@@ -64,7 +81,10 @@ func (w *walkthrough) next() *exec.Cmd {
 	if len(w.commands) == 0 {
 		w.t.Fatalf("%s has no more commands", w.page)
 	}
-	cmd := exec.Command(harness.Program(w.t, "sh"), "-eu", "-c", w.commands[0])
+	for name, text := range w.commands[0].changed {
+		w.write(name, text)
+	}
+	cmd := exec.Command(harness.Program(w.t, "sh"), "-eu", "-c", w.commands[0].text)
 	w.commands = w.commands[1:]
 	cmd.Dir = w.dir
 	// The folders of Caddy's own files: tests that run beside this one have theirs.
@@ -239,6 +259,33 @@ func TestHowToFirstEvent(t *testing.T) {
 	}
 }
 
+func TestHowToTwoWays(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/two-ways.md")
+	w.serve()
+	site := w.url("http://localhost:8080/")
+	profile := harness.NewProfile(t)
+	tab, other := profile.OpenTab(t, site), profile.OpenTab(t, site) // of one session
+	for _, page := range []*harness.Tab{tab, other} {
+		page.Wait(`!document.querySelector('button').disabled`)
+	}
+	tab.Fill("input", "hello")
+	tab.Click("button")
+	tab.Wait(items + ` === 'HELLO'`)
+	other.Fill("input", "is there anybody?")
+	other.Click("button")
+	other.Wait(items + ` === 'IS THERE ANYBODY?'`) // and nothing that was for the first
+	tab.Reload()
+	tab.Wait(`!document.querySelector('button').disabled`)
+	tab.Fill("input", "still here")
+	tab.Click("button")
+	tab.Wait(items + ` === 'STILL HERE'`)
+	tab.Screenshot("howto-two-ways")
+	if status := harness.Status(t, site+"answer.php"); status != http.StatusForbidden {
+		t.Errorf("answer.php without a connection: status %d, want 403", status)
+	}
+}
+
 func TestHowToFetch(t *testing.T) {
 	t.Parallel()
 	w := walk(t, "docs/howto/fetch.md")
@@ -246,7 +293,7 @@ func TestHowToFetch(t *testing.T) {
 	if err := os.Symlink(filepath.Join(harness.Root(), "test", "node_modules"), filepath.Join(w.dir, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
-	w.commands[0] = harness.Replace(t, w.page, w.commands[0], "npm install --silent\n", "")
+	w.commands[0].text = harness.Replace(t, w.page, w.commands[0].text, "npm install --silent\n", "")
 	p := w.serve()
 	w.connected("ann", 1)
 	w.run()

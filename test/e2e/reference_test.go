@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -65,4 +66,29 @@ func TestReferencePublish(t *testing.T) {
 		}
 	}
 	u1.Expect("two\nlines", "to all")
+}
+
+// Every example of the README and of the reference is run by a test as well; the table says by which.
+func TestExamplesAreRun(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"In a minute: caddyfile": "TestReadmeQuickStart", "In a minute: html": "TestReadmeQuickStart",
+		"In a minute: sh": "TestReadmeQuickStart", "In a minute: php": "TestReadmeQuickStart",
+		"Install: sh":              "TestReadmeBuild",
+		"The directive: caddyfile": "TestReferenceSite", "Over HTTPS: caddyfile": "TestReferenceHTTPS",
+		"`authorize`: caddyfile": "TestExampleOfAuthorize", "`authorize`: php": "TestExampleOfAuthorize",
+		"`ticket`: caddyfile": "TestExampleOfTicket", "`ticket`: php": "TestExampleOfTicket", "`jwt`: caddyfile": "TestExampleOfJWT",
+		"When a grant ends: js": "TestExampleOfRenewal", "Out of the access log: caddyfile": "TestExampleOfAccessLog",
+		"Publish: sh": "TestReferencePublish", "One stream for all tabs: js": "TestTabsShareOneStream",
+	}
+	for _, document := range documents() {
+		if document != "README.md" && filepath.Dir(document) != "docs/reference" {
+			continue
+		}
+		for _, s := range snippets(t, document) {
+			if name := s.section + ": " + s.kind; s.kind != "" && tests[name] == "" {
+				t.Errorf("%v: no test runs this: %s", s, name)
+			}
+		}
+	}
 }

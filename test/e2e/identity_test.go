@@ -19,17 +19,11 @@ import (
 	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
-// securityExamples are the snippets of docs/security.md. It keeps account of those that a test has used.
-type securityExamples struct {
-	all  []snippet
-	used map[int]bool // by line
-}
-
-// take returns the one snippet of a section that is of a kind and holds a text.
-func (e *securityExamples) take(t *testing.T, section, kind, holds string) snippet {
+// identityExample returns the one snippet of a section of the reference of the directive that is of a kind and holds a text.
+func identityExample(t *testing.T, section, kind, holds string) snippet {
 	t.Helper()
 	var found []snippet
-	for _, s := range e.all {
+	for _, s := range snippets(t, "docs/reference/directive.md") {
 		if s.section == section && s.kind == kind && strings.Contains(s.text, holds) {
 			found = append(found, s)
 		}
@@ -37,45 +31,7 @@ func (e *securityExamples) take(t *testing.T, section, kind, holds string) snipp
 	if len(found) != 1 {
 		t.Fatalf("the section %q has %d snippets of %s with %q, want 1: %v", section, len(found), kind, holds, found)
 	}
-	e.used[found[0].line] = true
 	return found[0]
-}
-
-// Every example of docs/security.md does what the text around it says, with the app that it is for.
-func TestSecurityExamples(t *testing.T) {
-	e := &securityExamples{all: snippets(t, "docs/security.md"), used: map[int]bool{}}
-	for name, test := range map[string]func(*testing.T, *securityExamples){
-		"two ways": exampleTwoWays, "ticket": exampleTicket, "jwt": exampleJWT, "authorize": exampleAuthorize,
-		"when a grant ends": exampleRenew, "out of the access log": exampleLog,
-	} {
-		t.Run(name, func(t *testing.T) { test(t, e) })
-	}
-	for _, s := range e.all {
-		if s.kind != "" && !e.used[s.line] {
-			t.Errorf("%v: no test runs this", s)
-		}
-	}
-}
-
-// Every example of the README and of the reference is run by a test as well; the table says by which.
-func TestExamplesAreRun(t *testing.T) {
-	t.Parallel()
-	tests := map[string]string{
-		"In a minute: caddyfile": "TestReadmeQuickStart", "In a minute: html": "TestReadmeQuickStart",
-		"In a minute: sh": "TestReadmeQuickStart", "In a minute: php": "TestReadmeQuickStart",
-		"Install: sh":              "TestReadmeBuild",
-		"The directive: caddyfile": "TestReferenceSite", "Over HTTPS: caddyfile": "TestReferenceHTTPS", "Publish: sh": "TestReferencePublish", "One stream for all tabs: js": "TestTabsShareOneStream",
-	}
-	for _, document := range documents() {
-		if document != "README.md" && filepath.Dir(document) != "docs/reference" {
-			continue
-		}
-		for _, s := range snippets(t, document) {
-			if name := s.section + ": " + s.kind; s.kind != "" && tests[name] == "" {
-				t.Errorf("%v: no test runs this: %s", s, name)
-			}
-		}
-	}
 }
 
 // public is a folder with what an app has in it, names and contents in turn, and PHP's workers for it.
@@ -97,44 +53,10 @@ session_start();
 $_SESSION['user'] = $_GET['user'];
 echo '<!doctype html><title>app</title>';`
 
-func exampleTwoWays(t *testing.T, e *securityExamples) {
-	config := e.take(t, "Two ways", "caddyfile", "two_way")
-	script := e.take(t, "Two ways", "js", "new EventSource")
-	answer := e.take(t, "Two ways", "php", "HTTP_X_SSE_CONNECTION")
-	whoami := e.take(t, "`authorize`", "php", "X-SSE-User")
-	dir, fpm := public(t, "login.php", signInPage, "whoami.php", whoami.text, "answer.php", answer.text)
-	address := "localhost:" + harness.Port(t)
-	harness.StartCaddy(t, harness.Replace(t, config.String(), config.text,
-		"localhost:8080", address, "localhost:9000", fpm.Address, "root * public", "root * "+dir), "SSE_PUSH_CLIENT_KEY="+strings.Repeat("k", 32))
-
-	tab := harness.NewProfile(t).OpenTab(t, "http://"+address+"/login.php?user=ann")
-	other := harness.NewProfile(t).OpenTab(t, "http://"+address+"/login.php?user=ben")
-	for _, page := range []*harness.Tab{other, tab} {
-		text, err := json.Marshal(strings.Replace(script.text, "fetch(", "send(", 1) +
-			"stream.onmessage = (event) => console.log('heard ' + event.data);\n" +
-			"stream.addEventListener('sse:connected', () => console.log('connected'));\n" +
-			"function send(url, init) { if (location.search.endsWith('ann')) fetch(url, init).then((r) => console.log('answered ' + r.status)); }")
-		if err != nil {
-			t.Fatal(err)
-		}
-		harness.Eval[bool](page, `(document.head.append(Object.assign(document.createElement('script'), { textContent: `+string(text)+` })), true)`)
-		brokertest.Eventually(t, "the page is connected", func() bool { return strings.Contains(strings.Join(page.Console(), "\n"), "connected") })
-	}
-	brokertest.Eventually(t, "the page that has posted hears the answer", func() bool {
-		said := strings.Join(tab.Console(), "\n")
-		return strings.Contains(said, "heard to this page alone") && strings.Contains(said, "answered 200")
-	})
-	if said := strings.Join(other.Console(), "\n"); strings.Contains(said, "heard") {
-		t.Errorf("another page says %s", said)
-	}
-	if status, _, _ := harness.Fetch(t, "http://"+address+"/answer.php"); status != http.StatusForbidden {
-		t.Errorf("answer.php without a connection: status %d, want 403", status)
-	}
-}
-
-func exampleAuthorize(t *testing.T, e *securityExamples) {
-	config := e.take(t, "`authorize`", "caddyfile", "user authorize")
-	whoami := e.take(t, "`authorize`", "php", "X-SSE-User")
+func TestExampleOfAuthorize(t *testing.T) {
+	t.Parallel()
+	config := identityExample(t, "`authorize`", "caddyfile", "user authorize")
+	whoami := identityExample(t, "`authorize`", "php", "X-SSE-User")
 	dir, fpm := public(t, "login.php", signInPage, "whoami.php", whoami.text)
 	address := "localhost:" + harness.Port(t)
 	harness.StartCaddy(t, harness.Replace(t, config.String(), config.text,
@@ -172,20 +94,20 @@ func sessionOf(t *testing.T, url string) string {
 	return ""
 }
 
-func exampleTicket(t *testing.T, e *securityExamples) {
-	config := e.take(t, "`ticket`", "caddyfile", "user ticket")
+func TestExampleOfTicket(t *testing.T) {
+	config := identityExample(t, "`ticket`", "caddyfile", "user ticket")
 	secret := strings.Repeat("s", 32)
 	t.Setenv("SSE_PUSH_TICKET_SECRET", secret)
 	address := "localhost:" + harness.Port(t)
 	harness.StartCaddy(t, harness.Replace(t, config.String(), config.text, "localhost:8080", address), "SSE_PUSH_TICKET_SECRET="+secret)
 
-	page := e.take(t, "`ticket`", "php", "SsePush::ticket").run(t)
+	page := identityExample(t, "`ticket`", "php", "SsePush::ticket").run(t)
 	_, url, ok := strings.Cut(page, `new EventSource("`)
 	url, _, _ = strings.Cut(url, `"`)
 	if !ok {
 		t.Fatalf("the script printed %q", page)
 	}
-	byHand := e.take(t, "`ticket`", "php", "hash_hmac")
+	byHand := identityExample(t, "`ticket`", "php", "hash_hmac")
 	byHand.text += "\necho $ticket;\n"
 	for url, topics := range map[string]string{url: "&topic=orders/7", "/events?ticket=" + byHand.run(t): "&topic=user/u1/x"} {
 		if c := harness.Open(t, "http://"+address+url+topics).Connected(); c.User == nil || *c.User != "u1" || len(c.Topics) != 1 {
@@ -211,8 +133,9 @@ func token(t *testing.T, header, claims map[string]any, sign func(signed string)
 	return signed + "." + base64.RawURLEncoding.EncodeToString(sign(signed))
 }
 
-func exampleJWT(t *testing.T, e *securityExamples) {
-	config := e.take(t, "`jwt`", "caddyfile", "jwks")
+func TestExampleOfJWT(t *testing.T) {
+	t.Parallel()
+	config := identityExample(t, "`jwt`", "caddyfile", "jwks")
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -243,8 +166,9 @@ func exampleJWT(t *testing.T, e *securityExamples) {
 }
 
 // The page's ticket is short-lived; the script of the docs fetches another in time, and the stream goes on by that.
-func exampleRenew(t *testing.T, e *securityExamples) {
-	script := e.take(t, "When a grant ends", "js", "renew")
+func TestExampleOfRenewal(t *testing.T) {
+	t.Parallel()
+	script := identityExample(t, "When a grant ends", "js", "renew")
 	secret := strings.Repeat("s", 32)
 	made := `<?php require '` + filepath.Join(harness.Root(), "clients/php/SsePush.php") + `'; SsePush::configure(ticketSecret: '` + secret + `'); `
 	dir, fpm := public(t,
@@ -284,8 +208,8 @@ func exampleRenew(t *testing.T, e *securityExamples) {
 	})
 }
 
-func exampleLog(t *testing.T, e *securityExamples) {
-	config := e.take(t, "Out of the access log", "caddyfile", "REDACTED")
+func TestExampleOfAccessLog(t *testing.T) {
+	config := identityExample(t, "Out of the access log", "caddyfile", "REDACTED")
 	tickets, tokens := strings.Repeat("s", 32), strings.Repeat("t", 32)
 	t.Setenv("SSE_PUSH_TICKET_SECRET", tickets)
 	address := "localhost:" + harness.Port(t)
@@ -296,7 +220,7 @@ func exampleLog(t *testing.T, e *securityExamples) {
 		mac.Write([]byte(signed))
 		return mac.Sum(nil)
 	})
-	byHand := e.take(t, "`ticket`", "php", "hash_hmac")
+	byHand := identityExample(t, "`ticket`", "php", "hash_hmac")
 	byHand.text += "\necho $ticket;\n"
 	ticket := byHand.run(t)
 	for query, user := range map[string]string{"ticket=" + ticket: "u1", "token=" + bearer: "u2"} {
