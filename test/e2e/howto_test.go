@@ -286,6 +286,55 @@ func TestHowToTwoWays(t *testing.T) {
 	}
 }
 
+func TestHowToPHPLoop(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/php-loop.md")
+	w.serve()
+	site := w.url("http://localhost:8080/")
+	var tabs []*harness.Tab
+	openTabs := func(n int) {
+		t.Helper()
+		for range n {
+			tabs = append(tabs, harness.OpenTab(t, site))
+			tabs[len(tabs)-1].Wait(`document.querySelector('p').textContent !== '–'`)
+		}
+	}
+	shown := func(score string) {
+		t.Helper()
+		for _, tab := range tabs {
+			tab.Wait(`document.querySelector('p').textContent === '` + score + `'`)
+		}
+	}
+
+	openTabs(3)
+	shown("0")
+	impatient := &http.Client{Timeout: time.Second}
+	if res, err := impatient.Get(site); err == nil {
+		res.Body.Close()
+		t.Errorf("with three tabs of loops, PHP still serves the page: %s", res.Status)
+	}
+	for _, tab := range tabs {
+		tab.Close()
+	}
+	tabs = nil
+
+	w.run()
+	openTabs(4)
+	tabs[0].Click("button")
+	shown("1")
+
+	w.run()
+	openTabs(1)
+	tabs[0].Click("button")
+	shown("2") // in the tabs that were open as well
+	var all struct{ Total int }
+	route := harness.Route{URL: site + "_sse"}
+	harness.EventuallyEqual(t, "streams that the proxy holds", 5, func() int {
+		route.Get(t, "/connections?topic=score", &all)
+		return all.Total
+	})
+}
+
 func TestHowToFetch(t *testing.T) {
 	t.Parallel()
 	w := walk(t, "docs/howto/fetch.md")

@@ -79,7 +79,9 @@ func TestExamplesAreRun(t *testing.T) {
 		"`authorize`: caddyfile": "TestExampleOfAuthorize", "`authorize`: php": "TestExampleOfAuthorize",
 		"`ticket`: caddyfile": "TestExampleOfTicket", "`ticket`: php": "TestExampleOfTicket", "`jwt`: caddyfile": "TestExampleOfJWT",
 		"When a grant ends: js": "TestExampleOfRenewal", "Out of the access log: caddyfile": "TestExampleOfAccessLog",
-		"Publish: sh": "TestReferencePublish", "One stream for all tabs: js": "TestTabsShareOneStream",
+		"Publish: sh":        "TestReferencePublish",
+		"Sources: caddyfile": "TestReferenceSources", "What an operator sees: sh": "TestReferenceSources",
+		"One stream for all tabs: js": "TestTabsShareOneStream",
 	}
 	for _, document := range documents() {
 		if document != "README.md" && filepath.Dir(document) != "docs/reference" {
