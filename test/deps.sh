@@ -32,6 +32,7 @@ need redis-server redis-server
 need nats-server nats-server
 need mariadb-server mariadbd # for WordPress
 need zip zip
+need openssl openssl
 need chromium chromium
 need firefox-esr firefox-esr
 need webkit2gtk-driver WebKitWebDriver

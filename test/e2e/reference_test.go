@@ -79,7 +79,8 @@ func TestExamplesAreRun(t *testing.T) {
 		"`authorize`: caddyfile": "TestExampleOfAuthorize", "`authorize`: php": "TestExampleOfAuthorize",
 		"`ticket`: caddyfile": "TestExampleOfTicket", "`ticket`: php": "TestExampleOfTicket", "`jwt`: caddyfile": "TestExampleOfJWT",
 		"When a grant ends: js": "TestExampleOfRenewal", "Out of the access log: caddyfile": "TestExampleOfAccessLog",
-		"Publish: sh":        "TestReferencePublish",
+		"Publish: sh":       "TestReferencePublish",
+		"Relays: caddyfile": "TestReferenceRelays", "Calls: sh": "TestReferenceRelays", "What a page hears: js": "TestReferenceRelays", "The answer itself: js": "TestTransportOfTheDocs",
 		"Sources: caddyfile": "TestReferenceSources", "What an operator sees: sh": "TestReferenceSources",
 		"One stream for all tabs: js": "TestTabsShareOneStream",
 	}

@@ -34,7 +34,7 @@ const whole = await read(await transport.reconnectToStream({ chatId: '7' }));
 console.log(JSON.stringify({ before, whole, after: await transport.reconnectToStream({ chatId: '7' }) }));
 `
 
-// The transport of docs/relays.md has an answer go on over a reload of its page, which then has the whole of it. The model is asked
+// The transport of docs/reference/relays.md has an answer go on over a reload of its page, which then has the whole of it. The model is asked
 // once.
 func TestTransportOfTheDocs(t *testing.T) {
 	t.Parallel()
@@ -66,13 +66,8 @@ func TestTransportOfTheDocs(t *testing.T) {
 	reverse_proxy `+strings.TrimPrefix(app.URL, "http://"))
 	route.URL = url + "/_sse"
 
-	dir, transport := harness.Dir(t), ""
-	for _, s := range snippets(t, "docs/relays.md") {
-		if strings.Contains(s.text, "reconnectToStream") {
-			transport = harness.Replace(t, s.String(), s.text, "fetch(url, init)", "fetch('"+url+"' + url, init)")
-		}
-	}
-	harness.WriteFile(t, dir, "transport.mjs", transport)
+	dir, transport := harness.Dir(t), the(t, "docs/reference/relays.md", "js", "reconnectToStream")
+	harness.WriteFile(t, dir, "transport.mjs", harness.Replace(t, transport.String(), transport.text, "fetch(url, init)", "fetch('"+url+"' + url, init)"))
 	page := harness.WriteFile(t, dir, "page.mjs", reloading)
 	if err := os.Symlink(filepath.Join(harness.Root(), "test", "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatal(err)

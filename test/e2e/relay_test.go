@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/test/harness"
 	"github.com/sse-push/caddy-sse-push/test/modelapi"
 )
@@ -47,6 +48,38 @@ func relayEnd(s *harness.Stream) (status string, events int) {
 		case "sse:connected":
 			events--
 		}
+	}
+}
+
+// The examples of the reference: the site, the call that starts a relay, and the page that hears it.
+func TestReferenceRelays(t *testing.T) {
+	t.Parallel()
+	const page, tokens, secret = "docs/reference/relays.md", 20, "a-secret-of-thirty-two-bytes-or-more"
+	api := modelapi.Start(t, modelapi.Answer{Tokens: tokens})
+	done := make(chan string, 1)
+	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { done <- r.URL.Path }))
+	t.Cleanup(app.Close)
+	listen, site := the(t, page, "js", "push.relay("), the(t, page, "caddyfile", "relay {")
+	dir, address := harness.Dir(t), "localhost:"+harness.Port(t)
+	for _, name := range []string{"sse-push.js", "share.js"} {
+		harness.WriteFile(t, dir, name, harness.File(t, "clients/js/"+name))
+	}
+	harness.WriteFile(t, dir, "page.html", `<!doctype html><title>page</title><script type="module">`+listen.text+`</script><body></body>`)
+	harness.StartCaddy(t, harness.Replace(t, site.String(), site.text, "localhost:8080 {", address+" {\n\troot "+dir+"\n\tfile_server",
+		"user ticket {env.SSE_PUSH_TICKET_SECRET}", "anonymous\n\t\ttopics answers", "https://api.openai.com {", api.URL+" private {", "http://app.internal", app.URL),
+		"SSE_PUSH_TOKEN="+secret, "SSE_PUSH_RELAY_SECRET="+secret, "OPENAI_KEY=key")
+	out := the(t, page, "sh", "/_sse/relays").run(t, "$SSE_PUSH_TOKEN", secret, "localhost:8080", address, `"user": "u1"`, `"topic": "answers"`,
+		"http://app.internal", app.URL, "https://api.openai.com", api.URL)
+	if !strings.Contains(out, `"chat-7-42"`) {
+		t.Errorf("the call is answered by %q", out)
+	}
+	tab := harness.OpenTab(t, "http://"+address+"/page.html")
+	brokertest.Eventually(t, "the page says how the answer has ended", func() bool { return strings.Contains(strings.Join(tab.Console(), "\n"), "complete") })
+	if got := harness.Eval[string](tab, `document.body.textContent`); got != modelapi.Text(tokens) {
+		t.Errorf("the page shows %q", got)
+	}
+	if path := <-done; path != "/chat/done" {
+		t.Errorf("the app is told at %s", path)
 	}
 }
 
