@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,56 @@ func TestLoopPage(t *testing.T) {
 	}
 	tab.Wait(`document.getElementById('workers').dataset.active === '0'`)
 	harness.EventuallyEqual(t, "busy workers", 0, func() int { return fpm.Load(t).Active })
+}
+
+// The loop of the docs, as it stands, shared, and published.
+func TestHowToPHPLoop(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/php-loop.md")
+	w.serve()
+	site := w.url("http://localhost:8080/")
+	var tabs []*harness.Tab
+	openTabs := func(n int) {
+		t.Helper()
+		for range n {
+			tabs = append(tabs, harness.OpenTab(t, site))
+			tabs[len(tabs)-1].Wait(`document.querySelector('p').textContent !== '–'`)
+		}
+	}
+	shown := func(score string) {
+		t.Helper()
+		for _, tab := range tabs {
+			tab.Wait(`document.querySelector('p').textContent === '` + score + `'`)
+		}
+	}
+
+	openTabs(3)
+	shown("0")
+	impatient := &http.Client{Timeout: time.Second}
+	if res, err := impatient.Get(site); err == nil {
+		res.Body.Close()
+		t.Errorf("with three tabs of loops, PHP still serves the page: %s", res.Status)
+	}
+	for _, tab := range tabs {
+		tab.Close()
+	}
+	tabs = nil
+
+	w.run()
+	openTabs(4)
+	tabs[0].Click("button")
+	shown("1")
+
+	w.run()
+	openTabs(1)
+	tabs[0].Click("button")
+	shown("2") // in the tabs that were open as well
+	var all struct{ Total int }
+	route := harness.Route{URL: site + "_sse"}
+	harness.EventuallyEqual(t, "streams that the proxy holds", 5, func() int {
+		route.Get(t, "/connections?topic=score", &all)
+		return all.Total
+	})
 }
 
 func TestFPMConfigOfLoop(t *testing.T) {

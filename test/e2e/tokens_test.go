@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -136,6 +138,39 @@ func TestTokensStored(t *testing.T) {
 	}
 	if got := harness.Status(t, url+"/events?relay=chat-1"); got != http.StatusUnauthorized {
 		t.Errorf("a stream without a session: %d", got)
+	}
+}
+
+func TestHowToModelTokens(t *testing.T) {
+	t.Parallel()
+	w := walk(t, "docs/howto/model-tokens.md")
+	w.serve()
+	brokertest.Eventually(t, "the model listens", func() bool { return !harness.PortIsFree(w.ports.Replace("9001")) })
+	site := w.url("http://localhost:8080/")
+	const begin, end = `You ask: Who are you? Let me think.`, `I do not know.`
+	const text = `document.querySelector('p').textContent`
+	profile := harness.NewProfile(t)
+	tab := profile.OpenTab(t, site)
+	tab.Fill("input", "Who are you?")
+	tab.Click("button")
+	tab.Wait(text + `.startsWith('You ask')`)
+	tab.Reload()
+	tab.Wait(text + `.startsWith('` + begin + `')`)
+	for _, tab := range []*harness.Tab{tab, profile.OpenTab(t, site)} {
+		tab.Wait(text + `.startsWith('` + begin + `') && ` + text + `.endsWith('` + end + `')`)
+	}
+	if harness.Eval[string](harness.NewProfile(t).OpenTab(t, site), text) != "" {
+		t.Error("another browser has the answer")
+	}
+	brokertest.Eventually(t, "PHP has the answer", func() bool {
+		_, err := os.Stat(filepath.Join(w.dir, "answers.txt"))
+		return err == nil
+	})
+	if out := w.run(); !strings.HasPrefix(out, "complete: "+begin) || !strings.HasSuffix(out, end+"\n") {
+		t.Errorf("PHP has %q", out)
+	}
+	if status := harness.Status(t, site+"done.php"); status != http.StatusForbidden {
+		t.Errorf("done.php without a signature: status %d, want 403", status)
 	}
 }
 
