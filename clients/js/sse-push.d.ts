@@ -1,3 +1,4 @@
+/** What a stream may be opened with. */
 export interface Options {
 	/** Names within the grant, or patterns that the grant holds literally. Default: none, the user's own events and broadcasts. */
 	topics?: string[];
@@ -27,15 +28,18 @@ export interface Options {
 	share?: boolean | string;
 }
 
+/** What a stream is doing. `refused`: the server has said no, for good. `superseded`: another page has taken the place of this client. */
 export type State = 'connecting' | 'open' | 'refused' | 'superseded' | 'closed';
 
 /** The events of the stream itself. */
 export interface StreamEvents {
+	/** The stream is open. `connection` names it to the app, for answers to this page alone. */
 	'sse:connected': { connection: string; user: string | null; topics: string[] };
-	/** Events are missing that cannot be given any more: refetch, after `delay` ms. */
+	/** Events are missing that can no longer be delivered: load the state anew, after `delay` ms. */
 	'sse:gap': { reason: 'trimmed' | 'lost' | 'unknown' | 'upstream'; from: string; to: string; delay: number };
-	/** Not now; the browser tries again after the time it was told. */
+	/** There is no room at the moment. The browser tries again by itself. */
 	'sse:rejected': { reason: string };
+	/** Nothing but a newer id to go on from. */
 	'sse:position': Record<string, never>;
 	/** The app has added or removed topics: these are the ones now. */
 	'sse:topics': { topics: string[] };
@@ -43,39 +47,69 @@ export interface StreamEvents {
 	'sse:superseded': Record<string, never>;
 	/** The stream ends in so many ms, with its grant. */
 	'sse:expiring': { in: number };
-	/** The server ends the stream, for this reason; the browser comes back by itself after the time it was told. */
+	/** The server ends the stream. The browser comes back by itself. */
 	'sse:closing': { reason: 'draining' | 'reloaded' | 'expired' | 'disconnected' | 'denied' | 'source' };
-	/** `wait`: ms until the next attempt. `status`: why the server refused. */
+	/** The stream is alive: the next heartbeat comes within `next` ms. Only with `heartbeat: true`. */
+	'sse:heartbeat': { next: number };
+	/** A user comes or goes. Only in streams that hear the topic of `presence`. */
+	'sse:presence': { user: string; state: 'join' | 'leave' };
+	/** The relay has ended, and the stream with it. Only in streams of relays. */
+	'sse:end': RelayEnd;
+	/** From the client itself: `state` has changed. `wait`: ms until the next attempt. `status`: why the server refused. */
 	'sse:state': { state: State; wait?: number; status?: number };
 }
 
+/** A stream of events. It is an `EventTarget`, as `EventSource` is. */
 export class SsePush extends EventTarget {
+	/** Opens the stream at once. */
 	constructor(url: string | URL, options?: Options);
+	/** What the stream is doing. */
 	readonly state: State;
-	/** Null while not open. */
+	/** The connection's id. Null while the stream is not open. */
 	readonly connection: string | null;
+	/** The user that the server knows the client as. Null if it knows none, and until the stream is open. */
 	readonly user: string | null;
+	/** The topics that the stream hears. */
 	readonly topics: string[];
+	/** The id to go on from. */
 	readonly lastEventId: string | null;
 	/** Opens again, now, from the last id. */
 	open(): void;
+	/** Closes the stream for good. */
 	close(): void;
 	/** Hears a relay in a stream of its own. `events` are the names that the iterator yields. Default: `message`. */
 	relay(id: string, options?: { events?: string[] }): SseRelay;
-	/** Calls fn with the data, read as JSON where it is JSON, and the event. Returns a function that ends it. */
+	/** Calls fn with the data of each event of that name, read as JSON if it is JSON, and with the event. Returns a function that ends it. */
 	on<K extends keyof StreamEvents>(name: K, fn: (data: StreamEvents[K], event: MessageEvent<string>) => void): () => void;
 	on<T = unknown>(name: string, fn: (data: T, event: MessageEvent<string>) => void): () => void;
 }
 
-/** An event of a relay. Of a gap, the type is `sse:gap`. */
-export interface RelayEvent { type: string; data: string; lastEventId: string }
+/** An event of a relay. */
+export interface RelayEvent {
+	/** The event's name; of a gap, `sse:gap`. */
+	type: string;
+	/** The event's data. */
+	data: string;
+	/** The id to go on from. */
+	lastEventId: string;
+}
 
 /** What a relay's end says. */
-export interface RelayEnd { relay: string; status: 'complete' | 'cancelled' | 'failed' | 'interrupted'; events: number; bytes: number }
+export interface RelayEnd {
+	/** The relay's id. */
+	relay: string;
+	/** How it has ended. */
+	status: 'complete' | 'cancelled' | 'failed' | 'interrupted';
+	/** How many events it had. */
+	events: number;
+	/** How many bytes of the upstream were read. */
+	bytes: number;
+}
 
 /** Yields the events of a relay until its end. Leaving the loop closes it. */
 export class SseRelay extends SsePush implements AsyncIterable<RelayEvent> {
-	/** Null until the end, and if the relay is not known. */
+	/** What the end has said. Null until the end, and if the relay is not known. */
 	readonly end: RelayEnd | null;
+	/** Yields the events that come from now on. */
 	[Symbol.asyncIterator](): AsyncGenerator<RelayEvent, void>;
 }
