@@ -42,12 +42,14 @@ need npm npm
 need curl curl
 need python3 python3
 need nghttp2-client nghttp h2load
+need hunspell hunspell
 for extension in curl redis; do
 	if ! command -v php >/dev/null 2>&1 || ! php -m | grep -qx $extension; then missing="$missing php-$extension"; fi
 done
 if [ ! -e /usr/share/php/Symfony/Component/Mercure/autoload.php ]; then missing="$missing php-symfony-mercure"; fi
 if [ ! -e /usr/share/wordpress/wp-load.php ]; then missing="$missing wordpress php-mysql"; fi
 if [ ! -e /usr/share/php/Illuminate/Foundation/Application.php ]; then missing="$missing php-laravel-framework"; fi
+if [ ! -e /usr/share/hunspell/en_GB.dic ]; then missing="$missing hunspell-en-gb"; fi
 for module in httpx aiohttp; do
 	if ! /usr/bin/python3 -c "import $module" 2>/dev/null; then missing="$missing python3-$module"; fi
 done

@@ -207,10 +207,11 @@ func (r *jsonReference) rows(name, place string) (rows []string) {
 
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 
+// preformatted are the lines of a comment that are no prose.
+var preformatted = regexp.MustCompile(`(?m)^[ \t].*$`)
+
 // prose returns the text of a comment without its preformatted blocks.
-func prose(text string) string {
-	return oneLine(regexp.MustCompile(`(?m)^[ \t].*$`).ReplaceAllString(text, ""))
-}
+func prose(text string) string { return oneLine(preformatted.ReplaceAllString(text, "")) }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
