@@ -2,6 +2,7 @@ package house
 
 import (
 	"go/ast"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -43,5 +44,31 @@ func TestDocumentsNameTests(t *testing.T) {
 	}
 	if found < 50 {
 		t.Errorf("the documents name %d tests: are they still written as `TestName`?", found)
+	}
+}
+
+// Links to other sites have the form of an address that can be there. Nothing is asked for: tests need no network.
+func TestLinksToOtherSites(t *testing.T) {
+	all := pages(t)
+	for _, path := range []string{"CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"} {
+		text, err := os.ReadFile(filepath.Join(top, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[path] = string(text)
+	}
+	found := 0
+	for path, text := range all {
+		for _, link := range regexp.MustCompile(`\]\(([^)\n]*://[^)\n]*)\)?`).FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+			found++
+			u, err := url.Parse(link[1])
+			if err != nil || u.Scheme != "https" || u.User != nil || !regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`).MatchString(u.Host) ||
+				strings.ContainsAny(link[1], " \"<>") || !strings.HasSuffix(link[0], ")") {
+				t.Errorf("%s links to %q, which is no https address", path, link[1])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("the documents have %d links to other sites: are they still written as [text](https://…)?", found)
 	}
 }

@@ -20,9 +20,9 @@ const errorsPage = "docs/reference/errors.md"
 // section returns the text below a heading of a page, up to the next heading of any level.
 func section(t *testing.T, page, heading string) string {
 	t.Helper()
-	_, text, found := strings.Cut("\n"+page, "\n"+heading+"\n")
+	_, text, found := strings.Cut("\n"+pages(t)[page], "\n"+heading+"\n")
 	if !found {
-		t.Errorf("%s has no %q", errorsPage, heading)
+		t.Errorf("%s has no %q", page, heading)
 	}
 	text, _, _ = strings.Cut(text, "\n#")
 	return text
@@ -58,10 +58,9 @@ func sameNames(t *testing.T, where string, code map[string]bool, page []string) 
 
 // The reasons of the proxy's own events are those on the page.
 func TestReasonsAreDocumented(t *testing.T) {
-	page := pages(t)[errorsPage]
-	sameNames(t, "sse:rejected", rejections(t), firstCells(section(t, page, "### sse:rejected")))
-	sameNames(t, "sse:gap", gaps(t), firstCells(section(t, page, "### sse:gap")))
-	sameNames(t, "sse:closing", closings(t), firstCells(section(t, page, "### sse:closing")))
+	sameNames(t, "sse:rejected", rejections(t), firstCells(section(t, errorsPage, "### sse:rejected")))
+	sameNames(t, "sse:gap", gaps(t), firstCells(section(t, errorsPage, "### sse:gap")))
+	sameNames(t, "sse:closing", closings(t), firstCells(section(t, errorsPage, "### sse:closing")))
 }
 
 // literal returns the text of a string literal.
@@ -275,10 +274,9 @@ func TestStatusesAreDocumented(t *testing.T) {
 			}
 		}
 	})
-	page := pages(t)[errorsPage]
 	for heading := range doors {
 		if heading != "" {
-			sameNames(t, errorsPage+", "+heading, given[heading], firstCells(section(t, page, heading)))
+			sameNames(t, errorsPage+", "+heading, given[heading], firstCells(section(t, errorsPage, heading)))
 		}
 	}
 }

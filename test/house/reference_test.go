@@ -145,11 +145,19 @@ func TestEventsAreDocumented(t *testing.T) {
 	}
 	all := pages(t)
 	reference := all["docs/reference/events.md"]
+	types, err := os.ReadFile(filepath.Join(top, "clients/js/sse-push.d.ts"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name := range sent {
 		if !strings.Contains(reference, "| `"+name+"` |") {
 			t.Errorf("docs/reference/events.md has no row for %s", name)
 		}
+		if !strings.Contains(string(types), "\n\t'"+name+"': ") {
+			t.Errorf("clients/js/sse-push.d.ts does not have %s", name)
+		}
 	}
+	sent["sse:state"] = true // the JavaScript client's own
 	for path, text := range all {
 		for _, name := range regexp.MustCompile(`sse:[a-z_]+`).FindAllString(text, -1) {
 			if !sent[name] {
@@ -157,4 +165,83 @@ func TestEventsAreDocumented(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The metrics are those that the reference has a row for, and pages, alerts and dashboards name no others.
+func TestMetricsAreDocumented(t *testing.T) {
+	made := map[string]bool{}
+	each(t, func(path string, n ast.Node) {
+		if call, ok := n.(*ast.CallExpr); ok && strings.HasPrefix(path, "internal/metrics/") && lastName(call.Fun) == "metric" {
+			if name, ok := literal(call.Args[0]); ok {
+				made["sse_push_"+name] = true
+			}
+		}
+	})
+	if len(made) < 30 {
+		t.Errorf("the code has the metrics %v; are they still made as this test expects?", slices.Sorted(maps.Keys(made)))
+	}
+	all := pages(t)
+	named := regexp.MustCompile(`\bsse_push_[a-z_]+[a-z]\b`)
+	var rows []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (`sse_push_[^|]*) \\|").FindAllStringSubmatch(all["docs/reference/metrics.md"], -1) {
+		rows = append(rows, named.FindAllString(row[1], -1)...)
+	}
+	sameNames(t, "docs/reference/metrics.md", made, rows)
+	for _, path := range []string{"examples/prometheus-rules.yml", "examples/grafana.json"} {
+		text, err := os.ReadFile(filepath.Join(top, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[path] = string(text)
+	}
+	parts := regexp.MustCompile(`_(bucket|sum|count)$`) // of a histogram
+	for path, text := range all {
+		for _, name := range named.FindAllString(text, -1) {
+			if !made[name] && !made[parts.ReplaceAllString(name, "")] && strings.Contains(name, "_total") {
+				t.Errorf("%s names the metric %s, which is not there", path, name)
+			}
+		}
+	}
+}
+
+// Pages name commands that are there. Their reference is written by TestCommandDocs.
+func TestCommandsExist(t *testing.T) {
+	all := pages(t)
+	commands := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^## caddy sse-push ([a-z ]+)$`).FindAllStringSubmatch(all["docs/reference/commands.md"], -1) {
+		commands[strings.Fields(heading[1])[0]] = true
+	}
+	if len(commands) < 12 {
+		t.Errorf("docs/reference/commands.md has the commands %v", slices.Sorted(maps.Keys(commands)))
+	}
+	for path, text := range all {
+		for _, name := range regexp.MustCompile(`caddy sse-push ([a-z]+)`).FindAllStringSubmatch(text, -1) {
+			if !commands[name[1]] {
+				t.Errorf("%s names the command sse-push %s, which is not there", path, name[1])
+			}
+		}
+	}
+}
+
+// The fields of an event are those that the reference of publish has.
+func TestFieldsAreDocumented(t *testing.T) {
+	fields := map[string]bool{"wait": true, "timeout": true, "idempotency_key": true} // which are no part of a record
+	each(t, func(path string, n ast.Node) {
+		if lit, ok := n.(*ast.CompositeLit); ok && path == "internal/rules/field.go" {
+			if name, ok := literal(keyed(lit)["Name"]); ok {
+				fields[name] = true
+			}
+		}
+	})
+	if len(fields) < 15 {
+		t.Errorf("the code has the fields %v; are they still made as this test expects?", slices.Sorted(maps.Keys(fields)))
+	}
+	text := section(t, "docs/reference/http-api.md", "## Publish")
+	var rows []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*) \\|").FindAllStringSubmatch(text, -1) {
+		for _, name := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(row[1], -1) {
+			rows = append(rows, name[1])
+		}
+	}
+	sameNames(t, "docs/reference/http-api.md", fields, rows)
 }
