@@ -9,25 +9,30 @@ command -v "$go" >/dev/null || { echo "This needs Go 1.26 or newer: https://go.d
 # other lines, such as errors, are printed as they are.
 progress() {
 	n=0
+	[ "$1" -gt 1 ] || show "Linking ..."
 	while IFS= read -r line; do
 		case $line in
 		*[!A-Za-z0-9./_~-]*) printf '%s%s\n' "$clear" "$line" && continue ;;
 		esac
 		n=$((n + 1))
-		if [ -n "$clear" ]; then
-			printf '%sCompiling: package %d of %d' "$clear" $n "$1"
-		elif [ $((n % 100)) = 0 ]; then
-			echo "Compiling: package $n of $1"
+		if [ $n -ge "$1" ]; then
+			show "Linking ..."
+		elif [ -n "$clear" ] || [ $((n % 100)) = 0 ]; then
+			show "Compiling: package $n of $1"
 		fi
-		[ $n -lt "$1" ] || printf '%sCompiled. Linking ...' "$clear"
 	done
 	printf '%s' "$clear"
+}
+
+# show replaces the line, on a terminal.
+show() {
+	if [ -n "$clear" ]; then printf '%s%s' "$clear" "$1"; else echo "$1"; fi
 }
 
 clear=
 [ ! -t 1 ] || clear=$(printf '\r\033[K')
 echo "Building Caddy with the module. The first time this takes some two minutes on two cores, later a few seconds."
-# If no package is stale, at most the programs have to be linked.
+# A program counts as stale even if it has only to be linked.
 packages=$($go list -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' ./cmd/caddy | grep -c . || true)
 failed=$(mktemp)
 trap 'rm -f "$failed"' EXIT
