@@ -321,6 +321,7 @@ func TestLimits(t *testing.T) {
 		"length":    {func(f *fake, _ *doctor.Options) { f.life = 8 * time.Second }, "cut", "and so did one with an event each second"},
 		"a ghost":   {func(f *fake, _ *doctor.Options) { f.ghost = 4 * time.Second }, "ghost", "the hub counted a client that had left for"},
 		"for ever":  {func(f *fake, _ *doctor.Options) { f.ghost = time.Hour }, "ghost", "the hub still counted a client"},
+		"none":      {func(_ *fake, o *doctor.Options) { o.Idle, o.For = time.Second, 3*time.Second }, "", "whether a stream is cut after more than "},
 		"long ones": {func(f *fake, o *doctor.Options) { f.life, o.Idle, o.For = 9*time.Second, 0, 14*time.Second }, "cut", "the stream ended "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -329,7 +330,11 @@ func TestLimits(t *testing.T) {
 			o := f.options()
 			o.Idle = 9 * time.Second
 			c.set(f, &o)
-			r := examine(t, o, c.want, here)
+			want := []string{here}
+			if c.want != "" {
+				want = append(want, c.want)
+			}
+			r := examine(t, o, want...)
 			if text := asJSON(t, r); !strings.Contains(text, c.seen) || strings.Contains(text, "give --for") != (o.For == 0) {
 				t.Errorf("want %q, and a word about --for without it, in %s", c.seen, text)
 			}

@@ -67,8 +67,11 @@ func (e *examination) compare(ctx context.Context, busy *stream) {
 		why := busy.fateAt(ctx, r.age())
 		s.update(func(r *record) { r.fate = why })
 	}
-	if e.For == 0 {
+	switch {
+	case e.For == 0:
 		e.leaveOut("whether a stream is cut after more than %s: give --for 20m", short(oldest))
+	case !cut:
+		e.leaveOut("whether a stream is cut after more than %s", short(oldest))
 	}
 	if busy == nil || cut {
 		return
