@@ -161,8 +161,7 @@ func TestAnswers(t *testing.T) {
 		"no room": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.Header().Set("Cache-Control", "no-cache")
-			_ = http.NewResponseController(w).Flush()
-			fmt.Fprint(w, "event: sse:rejected\ndata: {\"reason\":\"connections\"}\n\n")
+			fmt.Fprint(w, "event: sse:rejected\ndata: {\"reason\":\"connections\"}\n\n") // with a Content-Length
 		}, []string{"rejected", here}, "connections"},
 		"no room for so many of us": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")

@@ -132,7 +132,7 @@ func (e *examination) judgeHeaders(s *stream, r *record) {
 	if encoding := h.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		e.find("compressed", s.name, "Content-Encoding is %s", encoding)
 	}
-	if r.length >= 0 {
+	if _, rejected := r.said("sse:rejected"); r.length >= 0 && !rejected { // a refusal is complete
 		e.find("content-length", s.name, "Content-Length is %d", r.length)
 	}
 	if r.protocol == "HTTP/1.0" {

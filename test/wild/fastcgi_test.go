@@ -39,4 +39,32 @@ while (true) {
 			r.expect(t, found, text)
 		})
 	}
+	for _, r := range []row{
+		{name: "shared by a hub", code: "rejected", also: []string{"sources-failing"}, lines: harness.Lines{"host": pass}},
+		{name: "shared by a hub, done right", lines: harness.Lines{"host": pass + " flushpackets=on"}},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			front := harness.StartFront(t, "Apache", app.Address, r.lines)
+			site := "http://localhost:" + harness.Port(t)
+			harness.StartCaddy(t, `{
+	default_bind 127.0.0.1
+}
+`+site+` {
+	sse_push /events {
+		anonymous
+		source {
+			share everyone
+			first_answer 3s
+		}
+		internal /_sse {
+			token `+token+`
+		}
+	}
+	reverse_proxy `+front.HTTP+`
+}`)
+			found, text := examine(t, site+"/events", "--publish", site+"/_sse", "--token", token, "--idle", "2500ms")
+			r.expect(t, found, text)
+		})
+	}
 }
