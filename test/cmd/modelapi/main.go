@@ -14,7 +14,7 @@ import (
 )
 
 // answer is what it says to every question.
-const answer = `I am a stand-in for a model, and give this answer to every question. The page has told Caddy what to ask me, with one ` +
+const answer = `I am a stand-in for a model, and give this answer to every question. The app has told Caddy what to ask me, with one ` +
 	`short POST. Caddy reads my words as they come, keeps them, and gives them to each page that may hear them. Reload this page now, or ` +
 	`open it in a second tab: the answer is there from its first word, and goes on. Close all tabs, and I finish all the same. Then Caddy ` +
 	`tells the app, if the app has asked for that. A model that is real is paid by the word, so Stop ends the request to it as well.`
