@@ -127,7 +127,7 @@ func init() {
 // for every client.
 //
 // If a config has several directives, each must name its hub. The options of a hub (broker, history, limits, drain, client_key,
-// presence) stand in one directive of the hub, or are the same in each that has them.
+// presence) are given in one directive of the hub, or identically in several.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's name
 	directive := block.PlaceOf(h.Dispenser)
@@ -210,8 +210,8 @@ func checkTogether(h httpcaddyfile.Helper, d adapted) error {
 		nameless, other = earlier[0], d // which needed no name while it was alone
 	}
 	if nameless.handler.Hub == "" {
-		return nameless.at.Wrap(fmt.Errorf("hub is missing: there is another sse_push at %s, and each must say by name "+
-			"which hub it belongs to, as those of one hub share subscribers and events", other.at))
+		return nameless.at.Wrap(fmt.Errorf("hub is missing: there is another sse_push at %s, so each must name its hub; "+
+			"those of the same hub share subscribers and events", other.at))
 	}
 	for _, e := range earlier {
 		if e.handler.Hub != d.handler.Hub {
@@ -247,7 +247,7 @@ func handlerOptions(h *Handler) []block.Option {
 		protocolOptions(h), hubOptions(h))
 }
 
-// clientOptions say who the route's clients are, and what they may hear.
+// clientOptions are the options that say who the route's clients are, and what they may hear.
 func clientOptions(h *Handler) []block.Option {
 	return []block.Option{
 		userOption(&h.Users),
@@ -256,7 +256,7 @@ func clientOptions(h *Handler) []block.Option {
 	}
 }
 
-// timingOptions say how streams are kept alive, those of protocols included.
+// timingOptions are the options that say how streams are kept alive, including the streams of protocols.
 func timingOptions(h *Handler) []block.Option {
 	return []block.Option{
 		{Usage: "heartbeat <duration>", Min: 1, Max: 1, Set: func(args []string) error {

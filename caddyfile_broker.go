@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// brokerPlugins and protocolPlugins are what is only linked in on request, with the packages.
+// brokerPlugins and protocolPlugins name what is linked in only on request, with the packages to link.
 var (
 	brokerPlugins   = map[string]string{"nats": "broker/natsbroker", "redis": "broker/redisbroker"}
 	protocolPlugins = map[string]string{"mercure": "mercure"}
@@ -31,7 +31,7 @@ func parseBroker(d *caddyfile.Dispenser, h *Handler) error {
 		if pkg := brokerPlugins[name]; pkg != "" {
 			return notLinked(d, "broker: "+name, pkg)
 		}
-		return d.Errf("broker: %q is not known; linked in: %s", name, strings.Join(brokerNames(), ", "))
+		return d.Errf("broker: %q is unknown; these are linked in: %s", name, strings.Join(brokerNames(), ", "))
 	}
 	broker, err := caddyfile.UnmarshalModule(d, namespace+name)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
-// hubOptions are those that all directives of a hub share.
+// hubOptions are the options that all directives of a hub share.
 func hubOptions(h *Handler) []block.Option {
 	history, limits := new(pool.History), new(pool.Limits)
 	return []block.Option{

@@ -32,11 +32,11 @@ func parseUser(args []string) (identity.UserSource, error) {
 	case strings.Contains(args[0], "{"):
 		s.Source, s.Name = "placeholder", args[0]
 		if len(args) > 1 {
-			return s, fmt.Errorf("%q: a placeholder takes no further word", args[1])
+			return s, fmt.Errorf("%q: a placeholder takes no further argument", args[1])
 		}
 		return s, s.Check()
 	case args[0] == "placeholder" || !slices.Contains(identity.Kinds, args[0]):
-		return s, fmt.Errorf("%q is not known; known are ticket, jwt, authorize, header, query, cookie, and a placeholder such as {http.auth.user.id}", args[0])
+		return s, fmt.Errorf("%q is unknown; it must be ticket, jwt, authorize, header, query, cookie, or a placeholder such as {http.auth.user.id}", args[0])
 	case isProof(args[0]):
 		return s, parseProof(&s, args[1:])
 	case len(args) == 1:

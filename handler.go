@@ -62,7 +62,7 @@ const (
 	inspectorRoute
 )
 
-// route returns the route that a request belongs to, and the URL by which it does. It is not part of ServeHTTP, since it needs much
+// route returns the route that a request belongs to, and the URL that matched it. It is not part of ServeHTTP, since it needs much
 // of the stack, which a stream over HTTP/2 would keep.
 func (h *Handler) route(r *http.Request) (int, *url.URL) {
 	urls := request.URLs(r)
@@ -97,7 +97,7 @@ func (h *Handler) route(r *http.Request) (int, *url.URL) {
 	return noRoute, r.URL
 }
 
-// serveInternal answers all requests below the internal prefix: none is passed on.
+// serveInternal answers every request below the internal prefix, and passes none on.
 func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 	if p := h.guard.Check(r); p != nil {
 		if p.Status == http.StatusNotFound {

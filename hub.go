@@ -42,7 +42,7 @@ func (a *App) join(h *Handler, s pool.Settings, broker pool.BrokerModule, source
 	return g.ref, nil
 }
 
-// warnUnheard logs that presence goes to a topic that no subscribe route of the hub can grant.
+// warnUnheard logs a warning if presence goes to a topic that no subscribe route of the hub can grant.
 func (g *group) warnUnheard() {
 	p := g.ref.Settings().Presence
 	if p == nil || len(g.routes) == 0 || slices.ContainsFunc(g.routes, func(h *Handler) bool { return h.chain.MayGrant(p.Topic) }) {
@@ -51,14 +51,14 @@ func (g *group) warnUnheard() {
 	g.routes[0].log.Warn(fmt.Sprintf("presence %s: no sse_push of the hub grants that topic, so no client can hear it; add it to topics", p.Topic))
 }
 
-// warnKeyless logs that a node cannot tell whether a connection of another node is the poster's own.
+// warnKeyless logs a warning if a node cannot tell whether another node's connection belongs to the client that posts to it.
 func (g *group) warnKeyless() {
 	if g.ref.Settings().ClientKey != "" || !g.ref.Shared() {
 		return
 	}
 	for _, h := range g.routes {
 		if h.TwoWay {
-			h.log.Warn("two_way: without a client_key that all nodes have, only the node that holds a client's stream takes what the client posts")
+			h.log.Warn("two_way: without a client_key that all nodes share, a client's posts are accepted only by the node that holds its stream")
 		}
 	}
 }

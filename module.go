@@ -37,42 +37,43 @@ type Handler struct {
 	// internal route.
 	Path string `json:"path,omitempty" placeholders:"none"`
 
-	// The sources of a client's user, asked in order. If a request has nothing of a source, the next one is asked; what is there
-	// but invalid refuses the client (401). A client has at most one user. Default: none.
+	// The sources of a client's user, asked in order. If a request has nothing for a source, the next one is asked; if it has
+	// something invalid, the client is refused (401). A client has at most one user. Default: none.
 	Users []identity.UserSource `json:"users,omitempty"`
 
-	// Whether a client that no source knows may connect, without a user. Default: false, it is refused (401).
+	// Whether a client for which no source finds a user may connect without one. Default: false, it is refused (401).
 	Anonymous bool `json:"anonymous,omitempty"`
 
-	// The topics that a connection may subscribe to: names, or patterns in which the segment `*` stands for
-	// one segment and a last segment `**` for one or more. `{user}` is the user's name, with `%`, `/`, `*`
-	// and control characters percent-encoded; an entry with it is not granted to a client without a user. Other placeholders
-	// are those of the request. Default: none; a connection hears its user, itself and broadcasts.
+	// The topics that a connection may subscribe to: names, or patterns in which the segment `*` stands for one segment, and
+	// a last segment `**` stands for one or more. `{user}` is the user's name, with `%`, `/`, `*` and control characters
+	// percent-encoded; an entry with it is not granted to a client without a user. Other placeholders take their values from
+	// the request. Default: none; a connection hears its user, itself and broadcasts.
 	Topics []string `json:"topics,omitempty" placeholders:"request"`
 
 	// The internal route. Default: none.
 	Internal *guard.Internal `json:"internal,omitempty"`
 
-	// Has the proxy fetch streams that the app names by calls to the internal route. Default: not at all.
+	// Lets the app have the proxy fetch streams, by calls to the internal route. Default: off.
 	Relay *relay.Settings `json:"relay,omitempty"`
 
 	// A page on which operators see what the hub does. Default: none.
 	Inspector *inspector.Settings `json:"inspector,omitempty"`
 
-	// Whether the app behind decides who a client is and what it hears. It gets the subscribe request (GET, POST or QUERY), and an
-	// answer with the status 200 and `X-SSE-Hold: stream` begins a stream, for the user in `X-SSE-User`, subscribed to the topics in
-	// `X-SSE-Topics`, with the events in its body first. The client gets any other answer as it is. Default: false.
+	// Whether the app behind the proxy decides who a client is and what it hears. The app gets the subscribe request (GET, POST or
+	// QUERY). An answer with the status 200 and `X-SSE-Hold: stream` begins a stream for the user in `X-SSE-User`, subscribed to the
+	// topics in `X-SSE-Topics`. The stream begins with the events in the answer's body. The client gets any other answer unchanged.
+	// Default: false.
 	Upstream bool `json:"upstream,omitempty"`
 
-	// Whether a page may post to its own connection: a POST to the subscribe path, `/` and the connection's id goes on to
-	// the app behind with `X-SSE-User` and `X-SSE-Connection`, if the connection is open and the caller's. Its `Origin` must be
-	// this host or one of `cors_origins`. Default: false.
+	// Whether a page may post to its own connection: a POST to the subscribe path, `/` and the connection's id is passed on to
+	// the app with `X-SSE-User` and `X-SSE-Connection`, if the connection is open and belongs to the caller. Its `Origin` must
+	// be this host or one of `cors_origins`. Default: false.
 	TwoWay bool `json:"two_way,omitempty"`
 
-	// Shares a stream of the app at the subscribe path: the proxy opens it once for all who may share it. Default: not at all.
+	// Shares the app's stream at the subscribe path: the proxy opens it once for all clients that may share it. Default: off.
 	Source *source.Settings `json:"source,omitempty"`
 
-	// Lets the app behind publish by a header of its answers. Default: not at all.
+	// Lets the app behind the proxy publish by a header of its answers. Default: off.
 	PublishHeader *upstream.PublishHeader `json:"publish_header,omitempty"`
 
 	// Protocols of other products that the hub speaks as well, on paths of their own, by name: `mercure`. Default: none.

@@ -14,7 +14,7 @@ import (
 // check reports what is wrong with the options, alone and together. It makes no difference whether defaults have been filled in.
 func (h *Handler) check() error {
 	if h.Path == "" && h.Internal == nil && h.PublishHeader == nil && h.Inspector == nil && len(h.ProtocolsRaw) == 0 {
-		return errors.New("neither a subscribe path nor an internal route nor publish_header nor inspector nor mercure is given: it would do nothing")
+		return errors.New("the directive does nothing: give a subscribe path, internal, publish_header, inspector or mercure")
 	}
 	if err := h.Settings.Check(); err != nil {
 		return err
@@ -69,9 +69,9 @@ func (h *Handler) check() error {
 	if h.TwoWay {
 		switch {
 		case h.Upstream:
-			return errors.New("two_way: has nothing to check callers by: with upstream, the app behind knows who they are by itself")
+			return errors.New("two_way: cannot be combined with upstream, with which only the app knows who the callers are")
 		case strings.HasSuffix(h.Path, "/"):
-			return fmt.Errorf("two_way: does not go with the path %s, which ends in /", h.Path)
+			return fmt.Errorf("two_way: the path %s must not end in /", h.Path)
 		}
 	}
 	if h.Source != nil {

@@ -185,7 +185,7 @@ func choose(list string, all []string) ([]string, error) {
 	chosen := strings.Split(list, ",")
 	for _, name := range chosen {
 		if !slices.Contains(all, name) {
-			return nil, fmt.Errorf("%q is not known; known are %s", name, strings.Join(all, ", "))
+			return nil, fmt.Errorf("%q is unknown; known are %s", name, strings.Join(all, ", "))
 		}
 	}
 	return chosen, nil

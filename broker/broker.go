@@ -29,7 +29,7 @@ type Broker interface {
 	// ErrTrimmed or ErrLost. If one of the two is not a position of this log, it is ErrUnknown.
 	Read(ctx context.Context, after, upTo Position, limit int) ([]Entry, error)
 
-	// Resolve returns how a position stands to the log. An error means that the engine did not answer.
+	// Resolve returns where a position stands relative to the log. An error means that the engine did not answer.
 	Resolve(ctx context.Context, p Position) (Standing, error)
 
 	// Close ends every Tail and releases what the broker holds. Calls that are made at the same time or later fail.
@@ -40,7 +40,7 @@ type Broker interface {
 // does not try to.
 type Forgetful interface{ Forgets() }
 
-// Keeper is implemented by brokers for one node whose log outlives the process. A hub keeps small notes beside the log.
+// Keeper is implemented by brokers for one node whose log outlives the process. It keeps a hub's small notes beside the log.
 type Keeper interface {
 	// Keep stores a note under a name. It replaces an earlier one.
 	Keep(name string, note []byte) error
@@ -62,7 +62,7 @@ type Sink interface {
 }
 
 // PromptSink is implemented by sinks that can tell whether Deliver would block. If it would not, a broker may call Deliver on the
-// goroutine that appends, which costs less than to wake another.
+// goroutine that appends, which costs less than waking another one.
 type PromptSink interface {
 	Sink
 	// Prompt reports whether Deliver would return soon. It does not block.
@@ -182,12 +182,12 @@ var (
 	// ErrUnknown: the position is not one of this log.
 	ErrUnknown = errors.New("the position is unknown")
 	// ErrTooLarge: the broker never takes an event of that size.
-	ErrTooLarge = errors.New("the event is larger than the broker takes")
+	ErrTooLarge = errors.New("the event is larger than the broker accepts")
 	// ErrFull: the log's disk or memory is full.
 	ErrFull = errors.New("the broker has no space left")
 )
 
-// Standing is how a position stands to a log.
+// Standing says where a position stands relative to a log.
 type Standing uint8
 
 const (

@@ -18,7 +18,7 @@ var (
 	// ErrMalformed: the bytes are not a record.
 	ErrMalformed = errors.New("the record is malformed")
 	// ErrNewer: the record has something in it that this version does not know and that changes its meaning.
-	ErrNewer = errors.New("the record is of a newer version")
+	ErrNewer = errors.New("the record has a newer format")
 )
 
 const (

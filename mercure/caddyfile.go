@@ -94,7 +94,7 @@ func (m *Module) issuerOption() block.Option {
 	}, Check: func() error { return last().Check() }}
 }
 
-var errTwoKeys = errors.New("there is a key already: a key and a key set exclude each other")
+var errTwoKeys = errors.New("there is already a key: a key and a key set exclude each other")
 
 func keyOption(name string, key **access.Key) block.Option {
 	return block.Option{Usage: name + " <key> [<algorithm>]", Min: 1, Max: 2, Set: func(args []string) error {

@@ -50,7 +50,7 @@ type Module struct {
 	// Default: none.
 	ResourceIdentifier string `json:"resource_identifier,omitempty"`
 
-	// Whether clients without a token may subscribe. They hear what is not private. Default: false, they are refused.
+	// Whether clients without a token may subscribe. They hear public updates only. Default: false, they are refused.
 	Anonymous bool `json:"anonymous,omitempty"`
 
 	// The cookie that holds a token. Default: `mercureAuthorization` for 0.x, `__Secure-mercure_access_token` for 1.0.
@@ -63,7 +63,7 @@ type Module struct {
 	// Origins whose pages may publish by a cookie. Default: none.
 	PublishOrigins []string `json:"publish_origins,omitempty"`
 
-	// Whether the hub tells of its subscribers' subscriptions, by updates and by an API. Default: false.
+	// Whether the hub publishes its subscribers' subscriptions, by updates and by an API. Default: false.
 	Subscriptions bool `json:"subscriptions,omitempty"`
 
 	keys     *access.Keyring

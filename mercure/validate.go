@@ -30,7 +30,7 @@ func (m *Module) check() error {
 		return err
 	}
 	if !m.Anonymous && !m.knowsSubscribers() {
-		return errors.New("has neither a key of subscribers nor anonymous: every subscriber would be refused")
+		return errors.New("has neither a subscriber key nor anonymous: every subscriber would be refused")
 	}
 	if err := checkCookieName(m.CookieName); err != nil {
 		return fmt.Errorf("cookie_name: %w", err)
@@ -51,8 +51,8 @@ func (m *Module) checkIssuers() error {
 		return errors.New("resource_identifier: has no effect without issuer")
 	}
 	if len(m.Issuers) > 0 && m.ResourceIdentifier == "" {
-		return errors.New("resource_identifier is missing: with issuer, it says for whom a token must be (aud), and any host name that a client " +
-			"sends would not do; write: resource_identifier https://<host>" + m.path())
+		return errors.New("resource_identifier is missing: with issuer, a token must name it as its audience (aud), and the host name that a client " +
+			"sends cannot be trusted; write: resource_identifier https://<host>" + m.path())
 	}
 	if err := checkResource(m.ResourceIdentifier); err != nil {
 		return fmt.Errorf("resource_identifier: %w", err)

@@ -129,7 +129,7 @@ func TestFailingWrite(t *testing.T) {
 	}
 }
 
-// After a failed sync nothing is appended any more: what is on the disk is not known, and another sync may lie.
+// After a failed sync nothing is appended: what is on the disk is not known, and another sync may lie.
 func TestFailingSync(t *testing.T) {
 	t.Parallel()
 	for name, sync := range map[string]time.Duration{"always": Always, "now and then": time.Millisecond} {

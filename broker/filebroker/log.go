@@ -268,7 +268,7 @@ func (l *log) finish() error {
 // not cover what the first one dropped.
 func (l *log) fail(err error) {
 	l.breaking.Do(func() {
-		l.logger.Error("the disk failed: nothing is appended any more until the log is opened again", "error", err)
+		l.logger.Error("the disk failed: nothing is appended until the log is opened again", "error", err)
 		l.reason = fmt.Errorf("%w: the disk failed: %w", broker.ErrUnavailable, err)
 		l.tabling.Lock()
 		defer l.tabling.Unlock()

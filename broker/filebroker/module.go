@@ -94,7 +94,7 @@ func (m *Module) set(name, value string) error {
 		}
 		m.MaxAge = caddy.Duration(age)
 	default:
-		return fmt.Errorf("%q is not known here; known are sync, max_bytes, max_age", name)
+		return fmt.Errorf("%q is not an option here; the options are sync, max_bytes, max_age", name)
 	}
 	_, err := m.check()
 	return err

@@ -160,17 +160,17 @@ func (l *log) begin() error {
 	return nil
 }
 
-// seal finishes a segment. Its footer only makes reading faster, but its entries have to be synced.
+// seal finishes a segment. The footer only makes reading faster, so it may be missing; the entries must be synced.
 func (l *log) seal(s *segment, f segFile) error {
 	footer := s.footer()
 	size := s.end + int64(len(footer))
 	_, err := f.WriteAt(footer, s.end)
 	if err != nil {
-		l.logger.Warn("the segment stays without a footer", "file", s.path, "error", err)
+		l.logger.Warn("the segment has no footer, so reading it is slower", "file", s.path, "error", err)
 		size = s.end
 	}
 	if err := f.Truncate(size); err != nil {
-		l.logger.Warn("the segment keeps room that it does not need", "file", s.path, "error", err)
+		l.logger.Warn("the segment's unused space could not be freed", "file", s.path, "error", err)
 	}
 	l.mu.Lock()
 	s.full, s.disk = true, size

@@ -62,8 +62,8 @@ func (b *Broker) position(number uint64) broker.Position {
 	return broker.Position{Epoch: b.epoch, Minor: number}
 }
 
-// Append implements broker.Broker. If the sink says that it would not wait, Append hands it the entries on its own goroutine: to
-// wake Tail's would cost more.
+// Append implements broker.Broker. If the sink says that it would not wait, Append hands it the entries on its own goroutine:
+// waking Tail's would cost more.
 func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.Result {
 	results := make([]broker.Result, len(records))
 	b.mu.Lock()
@@ -82,11 +82,11 @@ func (b *Broker) Append(ctx context.Context, records []broker.Record) []broker.R
 	return results
 }
 
-// maxTurns is how often a call of Append hands on entries of others that have come meanwhile.
+// maxTurns is how often a call of Append also hands on what other calls have added meanwhile.
 const maxTurns = 4
 
-// handOn hands the queue on to the sink, or has Tail do so. If another call is at it, that one does. The caller holds mu, which handOn
-// unlocks meanwhile.
+// handOn hands the queue on to the sink, or has Tail do so. If another call is already doing that, handOn leaves it to that call. The
+// caller holds mu, which handOn unlocks meanwhile.
 func (b *Broker) handOn() {
 	if b.busy {
 		return

@@ -172,7 +172,7 @@ func (b *Broker) try(ctx context.Context, s *session, open []*publish) {
 	for _, p := range open {
 		p.floor = floor
 		if size := int64(p.message.Size()); size > largest {
-			p.final = fmt.Errorf("%w: it takes %d bytes, and the NATS server's max_payload is %d", broker.ErrTooLarge, size, largest)
+			p.final = fmt.Errorf("%w: it has %d bytes, and the NATS server's max_payload is %d", broker.ErrTooLarge, size, largest)
 			continue
 		}
 		sent, messages = append(sent, p), append(messages, p.message)

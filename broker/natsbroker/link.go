@@ -111,7 +111,7 @@ func (b *Broker) departed(err error) {
 	b.link.change(err)
 }
 
-// change wakes those who wait for a change. The caller holds mu.
+// change wakes the goroutines that wait for a change. The caller holds mu.
 func (l *link) change(err error) {
 	l.err = err
 	close(l.changed)

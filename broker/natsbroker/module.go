@@ -105,7 +105,7 @@ func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			want = 2
 		}
 		if _, known := m.setters()[name]; !known {
-			return d.Errf("%q is not known here; known are %s", name, strings.Join(optionNames, ", "))
+			return d.Errf("%q is not an option here; the options are %s", name, strings.Join(optionNames, ", "))
 		}
 		if len(args) != want {
 			return d.Errf("%s takes %d arguments, not %d", name, want, len(args))
@@ -242,11 +242,11 @@ func (m *Module) check() error {
 	}
 	switch {
 	case logins > 1:
-		return errors.New("give one of user, token, credentials and nkey")
+		return errors.New("give only one of user, token, credentials and nkey")
 	case m.User == "" && m.Password != "":
-		return errors.New("password: there is no user")
+		return errors.New("password: needs a user")
 	case (m.Certificate == "") != (m.Key == ""):
-		return errors.New("certificate and key belong together")
+		return errors.New("certificate and key must be given together")
 	case m.Replicas < 0 || m.Replicas > 5:
 		return fmt.Errorf("replicas: %d must be a number from 1 to 5", m.Replicas)
 	case m.MaxEvents < 0:

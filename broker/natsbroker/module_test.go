@@ -61,7 +61,7 @@ func TestCaddyfile(t *testing.T) {
 		"nats nats://a/path":                         "nothing may follow",
 		"nats {env.NATS_TEST_NOT_THERE}":             "server 1",
 		"nats {\ntoken {env.NATS_TEST_NOT_THERE}\n}": "token",
-		"nats {\ncolour red\n}":                      `"colour" is not known here; known are user, token`,
+		"nats {\ncolour red\n}":                      `"colour" is not an option here; the options are user, token`,
 		"nats {\nuser u\n}":                          "user takes 2 arguments, not 1",
 		"nats {\ntoken a\ntoken b\n}":                "token is given twice",
 		"nats {\ntoken a\nuser u p\n}":               "give one of",

@@ -103,7 +103,7 @@ func (b *Broker) Close() error {
 	return nil
 }
 
-// within returns a context that also ends with the broker, and after a time if that is not 0.
+// within returns a context that also ends with the broker, and after a time unless that is 0.
 func (b *Broker) within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	var cancel context.CancelFunc
 	if limit > 0 {
@@ -145,7 +145,7 @@ func (s *seldom) note(b *Broker, level slog.Level, text string, seq uint64, err 
 
 // passOver notes a message that is skipped.
 func (b *Broker) passOver(seq uint64, err error) {
-	b.junk.note(b, slog.LevelWarn, "passing over messages that are no events", seq, err)
+	b.junk.note(b, slog.LevelWarn, "skipping messages that are not events", seq, err)
 }
 
 var (

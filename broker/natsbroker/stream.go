@@ -67,7 +67,7 @@ func (b *Broker) config() *streamConfig {
 	return c
 }
 
-// bound sets the limits that the options ask for, and leaves all else as it is.
+// bound sets the limits that the options ask for, and leaves the other settings as they are.
 func (b *Broker) bound(c *streamConfig) {
 	o := &b.options
 	if o.MaxEvents > 0 {

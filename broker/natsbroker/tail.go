@@ -18,7 +18,7 @@ const (
 	maxBatch   = 512
 )
 
-// errAgain: a new consumer is needed, and nothing is wrong with the engine.
+// errAgain says that a new consumer is needed, though nothing is wrong with the engine.
 var errAgain = errors.New("reading anew")
 
 // tail is a Tail at work.

@@ -87,7 +87,7 @@ func (e *engine) connectMaster(ctx context.Context) (*conn, error) {
 		if name, _ := redis.String(role[0], nil); name == "master" {
 			return c, nil
 		}
-		err = errors.New("it is no master, although a Sentinel says so")
+		err = errors.New("it is not a master, although a Sentinel says so")
 	}
 	c.close()
 	return nil, fmt.Errorf("%s: %w", addr, err)

@@ -145,7 +145,7 @@ func TestSentinelMovesOn(t *testing.T) {
 	}
 	fails(`it knows no master "mine"`)
 	master.Store(replica)
-	fails("it is no master")
+	fails("it is not a master")
 	master.Store(first)
 	who("first")
 	master.Store(second)

@@ -37,7 +37,7 @@ func parseEpochs(texts []string) (all epochs, err error) {
 		name, from, _ := strings.Cut(s, " ")
 		var e epoch
 		if e.name, err = strconv.ParseUint(name, 36, 64); err != nil || e.name == 0 {
-			return nil, fmt.Errorf("%q is no epoch", s)
+			return nil, fmt.Errorf("%q is not an epoch", s)
 		}
 		if e.from, err = parseID(from); err != nil {
 			return nil, err

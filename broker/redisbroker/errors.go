@@ -45,7 +45,7 @@ func notStored(err error) bool {
 	return unsent(err) || errors.Is(err, broker.ErrClosed) || replied(err, refusals...)
 }
 
-// hopeless reports whether another attempt would fail as well.
+// hopeless reports whether another attempt would fail too.
 func hopeless(err error) bool {
 	return !unsent(err) && replied(err, "OOM", "WRONGTYPE", "NOPERM", "ERR ")
 }

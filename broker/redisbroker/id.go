@@ -17,7 +17,7 @@ func parseID(s string) (id, error) {
 	a, err := strconv.ParseUint(ms, 10, 64)
 	b, err2 := strconv.ParseUint(seq, 10, 64)
 	if !ok || err != nil || err2 != nil {
-		return id{}, fmt.Errorf("%q is no id of a stream", s)
+		return id{}, fmt.Errorf("%q is not a stream's id", s)
 	}
 	return id{a, b}, nil
 }

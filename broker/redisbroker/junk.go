@@ -25,7 +25,7 @@ func (j *junk) add(at id, err error) {
 
 func (j *junk) flush() {
 	if j.n > 0 {
-		j.logger.Warn("redis: entries passed over that are no events", "count", j.n, "last", j.at.String(), "error", j.err)
+		j.logger.Warn("redis: skipping entries that are not events", "count", j.n, "last", j.at.String(), "error", j.err)
 		j.n = 0
 	}
 }

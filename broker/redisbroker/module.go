@@ -138,7 +138,7 @@ func (m *Module) tls() (*tls.Config, error) {
 		}
 	}
 	if (m.TLSCert == "") != (m.TLSKey == "") {
-		return nil, errors.New("tls_cert: a certificate and its key belong together")
+		return nil, errors.New("tls_cert: a certificate and its key must be given together")
 	}
 	if m.TLSCert != "" {
 		pair, err := tls.LoadX509KeyPair(m.TLSCert, m.TLSKey)

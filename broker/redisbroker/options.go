@@ -88,7 +88,7 @@ func (o *Options) engine() (e engine, err error) {
 	}
 	e.login = login{orElse(o.Username, e.login.user), orElse(o.Password, e.login.password)}
 	if e.login.user != "" && e.login.password == "" {
-		return e, errors.New("password: is missing, or empty, for the user that is named")
+		return e, errors.New("password: is missing or empty, but a user is given")
 	}
 	for _, a := range o.Addresses {
 		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
@@ -107,11 +107,11 @@ func (o *Options) kind(scheme string, e *engine) error {
 	case o.Cluster && e.database != 0:
 		return errors.New("url: a cluster has no databases")
 	case scheme == "unix" && (o.Cluster || o.Sentinel != ""):
-		return errors.New("url: sentinels and clusters are not reached by a unix socket")
+		return errors.New("url: sentinels and clusters cannot be reached by a unix socket")
 	case !o.Cluster && o.Sentinel == "" && len(e.addresses) > 1:
-		return errors.New("address: one server has one; give sentinel or cluster as well")
+		return errors.New("address: a single server has only one address; give sentinel or cluster as well")
 	case o.Sentinel == "" && (o.SentinelUsername != "" || o.SentinelPassword != ""):
-		return errors.New("sentinel_password: there is no sentinel")
+		return errors.New("sentinel_password: needs sentinel")
 	case scheme != "rediss" && o.TLS != nil:
 		return errors.New("tls: needs a URL that begins with rediss://")
 	case o.MaxEvents < 0:

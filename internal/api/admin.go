@@ -87,7 +87,7 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request) *problem.Proble
 		for _, p := range live {
 			names = append(names, problem.Clip(p.Name))
 		}
-		return problem.New(http.StatusNotFound, "there is no hub %s; there are: %s", problem.Clip(name), cmp.Or(strings.Join(names, ", "), "none")).OfField("hub")
+		return problem.New(http.StatusNotFound, "there is no hub %s; the hubs are: %s", problem.Clip(name), cmp.Or(strings.Join(names, ", "), "none")).OfField("hub")
 	}
 	p := live[i]
 	if !within {

@@ -18,7 +18,7 @@ type Call struct {
 	Log     *zap.Logger
 }
 
-// Serve answers a call to a hub, whichever door it came through: the internal route, the admin endpoint or the inspector.
+// Serve answers a call to a hub, whether it came through the internal route, the admin endpoint or the inspector.
 func Serve(w http.ResponseWriter, r *http.Request, p *pool.Hub, c Call) {
 	switch {
 	case c.Path == "publish":

@@ -27,7 +27,7 @@ const (
 	maxDeny     = rules.MaxDeny
 )
 
-// control is a call that changes what is open: it ends connections, gives or takes topics, or stops a relay.
+// control is a call that changes open streams: it ends connections, adds or removes topics, or stops a relay.
 type control struct {
 	what   string // disconnect, deny, join, leave, stop
 	target broker.Target
@@ -36,7 +36,7 @@ type control struct {
 	deny   time.Duration
 }
 
-// isControl reports whether a call changes what is open.
+// isControl reports whether a call changes open streams.
 func (c Call) isControl(r *http.Request) bool {
 	kind, _, named := strings.Cut(c.Path, "/")
 	_, _, topics := c.topicsCall()
@@ -58,7 +58,7 @@ func (c Call) topicsCall() (target broker.Target, topic string, ok bool) {
 	return target, topic, true
 }
 
-// serveControl changes what is open, on all nodes, and logs it.
+// serveControl changes open streams, on all nodes, and logs it.
 func serveControl(w http.ResponseWriter, r *http.Request, p *pool.Hub, asked Call) {
 	c, wrong := readControl(w, r, asked)
 	if wrong == nil {
@@ -143,7 +143,7 @@ func readControl(w http.ResponseWriter, r *http.Request, asked Call) (c control,
 	return c, checkTargetName(c.target)
 }
 
-// checkTargetName reports what is wrong with the name of what a call changes.
+// checkTargetName reports what is wrong with the name of a call's target.
 func checkTargetName(t broker.Target) *problem.Problem {
 	switch t.Kind {
 	case broker.User:
@@ -190,8 +190,7 @@ func readTopics(w http.ResponseWriter, r *http.Request) (topics []string, p *pro
 	return topics, asProblem("topic", identity.CheckTopics(topics))
 }
 
-// apply makes the change. First it forgets what the app has said of the users concerned, so that only what the app says from
-// now on counts.
+// apply makes the change. First it forgets what the app has said about the users concerned, so that the app is asked anew.
 func (c control) apply(ctx context.Context, p *pool.Hub) *problem.Problem {
 	found, err := true, error(nil)
 	switch c.target.Kind {

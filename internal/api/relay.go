@@ -49,10 +49,10 @@ func noRelay(id string) *problem.Problem {
 	return problem.New(http.StatusNotFound, "there is no relay %s", problem.Clip(id))
 }
 
-// noRelayStart returns the answer to a call that would start a relay, but has not come by the internal route of a directive with
-// `relay`: only there is it known where requests may go.
+// noRelayStart returns the answer to a call that would start a relay but did not come through the internal route of a directive
+// with `relay`: only that route knows where requests may go.
 func noRelayStart() *problem.Problem {
-	return problem.New(http.StatusNotFound, "a relay is started on the internal route of the directive that has relay")
+	return problem.New(http.StatusNotFound, "start a relay on the internal route of the directive that has the option relay")
 }
 
 // nameRelays adds to an explanation which relay each connection listens to.

@@ -87,7 +87,7 @@ func serveTail(w http.ResponseWriter, r *http.Request, theHub *hub.Hub, replaced
 	}
 	after, ok := broker.ParsePosition(query.Get("after"))
 	if !ok && query.Get("after") != "" {
-		return problem.Field("after", "must be the next of an earlier answer")
+		return problem.Field("after", "must be the value of next in an earlier answer")
 	}
 	view := Tail{Events: []TailEvent{}}
 	if after.IsZero() {

@@ -1,4 +1,4 @@
-// Package asynclog writes log lines from goroutines that must not wait for the log: a write to a pipe blocks as long as nothing reads
+// Package asynclog writes log lines for goroutines that must not wait for the log: a write to a pipe blocks until something reads
 // from it.
 package asynclog
 
@@ -23,8 +23,8 @@ type Queue struct {
 	said    func(dropped int) // that of the newest line
 }
 
-// Put queues a line, and never waits. If too many lines wait, it drops this one. As soon as lines are written again, said is called, on the
-// queue's goroutine, with the number of dropped lines.
+// Put queues a line, and never waits. If too many lines wait, it drops this one. Once lines are written again, the queue's goroutine calls
+// said with the number of dropped lines.
 func (q *Queue) Put(write func(), said func(dropped int)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -95,7 +95,7 @@ func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	r, ctx = r.Clone(), context.WithoutCancel(ctx)
 	h.queue.Put(func() { _ = h.to.Handle(ctx, r) }, func(dropped int) {
-		slog.New(h.to).Warn("lines were dropped, as the log took none", "lines", dropped)
+		slog.New(h.to).Warn("log lines were dropped: the log was too slow", "lines", dropped)
 	})
 	return nil
 }

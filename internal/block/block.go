@@ -12,8 +12,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/placeholder"
 )
 
-// Checker checks all options that have been read. The last of them is at a place. With an error it returns the name of the option at
-// fault.
+// Checker checks all options that have been read so far; the last one was at the given place. With an error, it returns the name of
+// the option at fault.
 type Checker func(Place) (string, error)
 
 // Parse reads the block after d's line, if there is one, and returns the first place of each of its options. It calls check, if it
@@ -26,7 +26,7 @@ func Parse(d *caddyfile.Dispenser, options []Option, check Checker) (map[string]
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		o := find(options, d.Val())
 		if o == nil {
-			return nil, d.Errf("%q is not known here; known are %s", d.Val(), names(options))
+			return nil, d.Errf("%q is not an option here; the options are %s", d.Val(), names(options))
 		}
 		if first, seen := lines[o.Name()]; !seen {
 			lines[o.Name()] = PlaceOf(d)

@@ -85,7 +85,7 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 		if e := new(url.Error); errors.As(err, &e) { // without the URL, which says nothing more
 			err = e.Err
 		}
-		return nil, awayError{fmt.Errorf("the admin endpoint of Caddy at %s does not answer: %w", c.address, err)}
+		return nil, awayError{fmt.Errorf("Caddy's admin endpoint at %s does not answer: %w", c.address, err)}
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -102,7 +102,7 @@ func refusedBy(resp *http.Response) error {
 		return errors.New(said.Detail + said.Error)
 	}
 	if resp.StatusCode == http.StatusNotFound {
-		return errors.New("HTTP 404: that Caddy does not have the sse_push module")
+		return errors.New("HTTP 404: this Caddy does not have the sse_push module")
 	}
 	return fmt.Errorf("HTTP %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 }
@@ -139,7 +139,7 @@ func (c *adminClient) hubPath(ctx context.Context, cmd *cobra.Command) (string, 
 	for i, h := range list.Hubs {
 		names[i] = h.Hub
 	}
-	return "", fmt.Errorf("give --hub; there are: %s", cmp.Or(strings.Join(names, ", "), "none"))
+	return "", fmt.Errorf("give --hub; the hubs are: %s", cmp.Or(strings.Join(names, ", "), "none"))
 }
 
 // pathSegment escapes a name so that nothing on the way takes it for more than one segment, or for "." or "..".

@@ -1,5 +1,5 @@
-// Package command implements `caddy sse-push`: what an operator asks a running Caddy through its admin endpoint, and what can be
-// found out about streams as their client. It uses the types of internal/api's answers, and no function of a hub or the pool.
+// Package command implements `caddy sse-push`. Most of its commands ask a running Caddy through its admin endpoint; the others
+// open streams as a client does. It uses the types of internal/api's answers, and no function of a hub or the pool.
 package command
 
 import (
@@ -16,14 +16,14 @@ func init() {
 Shows and controls the hubs of a running Caddy.
 
 Commands that talk to a hub use Caddy's admin endpoint. They find it as 'caddy stop' does: by --address, or the admin
-address in --config, or the environment variable CADDY_ADMIN, or localhost:2019. If Caddy has only one hub, --hub can be
-left out.
+address in --config, or the environment variable CADDY_ADMIN, or localhost:2019. --hub is only needed if Caddy has several
+hubs.
 
 With --json, each row or event is one line of JSON, unchanged. Without it, control characters in names and data are
 escaped.
 
-A command exits with 0 when it is done, with 1 if it is refused or its arguments are wrong, with 2 if nothing answers, and
-with 130 if a signal interrupts it.
+A command exits with 0 on success, with 1 if it is refused or an argument is wrong, with 2 if nothing answers, and with 130
+if a signal interrupts it.
 `,
 		CobraFunc: func(cmd *cobra.Command) {
 			for _, sub := range subcommands {

@@ -32,19 +32,20 @@ func doctorCommand() *cobra.Command {
 		Use:   "doctor <url>",
 		Short: "Finds out why a browser gets no events",
 		Long: longText(`
-Opens event streams as a browser does, over HTTP/1.1 and HTTP/2, with and without compression offered, and reports what
-buffers, compresses, cuts or caches them on the way, and what fixes it in the proxies that it recognises: nginx, Apache,
-HAProxy, Varnish, Squid, lighttpd, h2o, Traffic Server, Caddy, Cloudflare and an ALB.
+Opens event streams as a browser does: over HTTP/1.1 and HTTP/2, with and without an offer of compression. It reports what
+buffers, compresses, cuts or caches them on the way. For the proxies that it recognises, it also says what to change: nginx,
+Apache, HAProxy, Varnish, Squid, lighttpd, h2o, Traffic Server, Caddy, Cloudflare and AWS's ALB.
 
-With --publish it sends probes through the hub's internal route (or the admin endpoint's /sse_push/hubs/<hub>): events
-named sse-push-doctor, which no page listens to, for its own connections, and one for its own user (or --topic), which it
-misses on purpose. It also makes the hub end one of its connections, and asks when it notices that a client has left.
-Without --publish it says what it could not check.
+With --publish, it also sends probes through the hub's internal route, or through /sse_push/hubs/<hub> of the admin
+endpoint. A probe is an event named sse-push-doctor, which no page listens to. Nearly all go to its own connections. One goes
+to its own user (or --topic) while its stream is away, to see whether the event arrives afterwards. It also lets the hub end
+one of its connections, and asks the hub when it notices that a client has left. Without --publish, it lists what it could
+not check.
 
-Some proxies limit how long an answer may last, whether it is silent or not: --for 20m finds limits of up to that time.
+Some proxies limit how long an answer may last, even if data flows: --for 20m finds limits of up to 20 minutes.
 
-It exits with 0 only if everything is healthy, with 1 if not or if its arguments are wrong, and with 130 if it is
-interrupted.`),
+It exits with 0 only if everything is healthy, with 1 if something is not or an argument is wrong, and with 130 if a signal
+interrupts it.`),
 		Example: examples("caddy sse-push doctor https://example.com/events --publish http://127.0.0.1:9090/_sse",
 			"caddy sse-push doctor 'https://example.com/events?ticket=t1' --origin-url http://10.0.0.5:8080",
 			"caddy sse-push doctor https://push.example.com/events --origin https://www.example.com --quick --json",
@@ -53,13 +54,13 @@ interrupted.`),
 	}
 	f := c.Flags()
 	f.StringVar(&o.Publish, "publish", "", "The URL of the hub's internal route, with its prefix: http://127.0.0.1:9090/_sse")
-	f.StringVar(&o.Token, "token", "", "The token of the internal route (default: the environment's "+tokenVariable+")")
-	f.StringVar(&o.Hub, "origin-url", "", "The URL of the same stream at the hub itself, around all proxies, to compare")
+	f.StringVar(&o.Token, "token", "", "The token of the internal route (default: the environment variable "+tokenVariable+")")
+	f.StringVar(&o.Hub, "origin-url", "", "The URL of the same stream at the hub itself, without the proxies, to compare with")
 	f.StringVar(&o.Origin, "origin", "", "The origin of a page on another host, to check that it may subscribe")
-	f.StringVar(&o.Topic, "topic", "", "A topic that the stream gets, for the event that is missed on purpose (default: its user)")
+	f.StringVar(&o.Topic, "topic", "", "The topic of the event that is missed on purpose; the stream has to get it (default: the stream's user)")
 	f.StringArrayVarP(&headers, "header", "H", nil, "A header of the requests, such as 'Cookie: session=s1'; may be repeated")
-	f.DurationVar(&o.Idle, "idle", doctor.DefaultIdle, "How long the streams are left idle; longer than two heartbeats")
-	f.DurationVar(&o.For, "for", 0, "How long the streams are kept in all, to find limits of a whole answer: 20m (default: as --idle)")
+	f.DurationVar(&o.Idle, "idle", doctor.DefaultIdle, "How long to leave the streams idle; should be longer than two heartbeats")
+	f.DurationVar(&o.For, "for", 0, "How long to keep the streams open in all, such as 20m, to find limits of a whole answer (default: as --idle)")
 	f.BoolVar(&quick, "quick", false, "Skip the check of idle streams")
 	f.DurationVar(&o.Timeout, "timeout", doctor.DefaultTimeout, "How long to wait for an answer")
 	f.BoolVar(&o.Insecure, "insecure", false, "Accept any certificate")

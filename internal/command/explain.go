@@ -24,18 +24,26 @@ func explainCommand() *cobra.Command {
 		Use:   "explain <user|connection|event id> [<event id>]",
 		Short: "Explains why a user or a connection did or did not get an event",
 		Long: longText(`
-Explains why a user or a connection did or did not get an event, as far as this node remembers: events in the history,
-connections that are open, and a few thousand that have ended. With only a user or a connection, it shows how they stand;
-with only an event, it shows what became of the event on each connection that it was for.
+Explains why a user or a connection did or did not get an event. It looks at what this node remembers: the events in the
+history, the open connections, and the last few thousand that have ended. With only a user or a connection, it shows the
+state of the connections; with only an event, it shows what became of the event on each connection that it was for.
 
-Verdicts: sent (written to the stream), pending (waits for the client), unsent (was waiting when the stream ended; the
-client gets it if it resumes), gap (the client was told that events are missing there), expired (its ttl had passed),
-coalesced (a newer event took its place), excluded (by its publisher), not_subscribed (granted, but not asked for),
-not_granted, not_addressed (sent to others), forgotten (no longer in the history), unknown (no event has that id),
-not_connected.
+Verdicts:
+  sent            the hub has written the event to the stream
+  pending         the event waits for the client
+  unsent          the event was waiting when the stream ended; the client gets it if it resumes
+  gap             the client was told that events are missing there
+  expired         the event's ttl had passed
+  coalesced       a newer event with the same key took its place
+  excluded        the publisher excluded the connection
+  not_subscribed  the topic is granted, but the client has not asked for it
+  not_granted     the topic is not granted to the client
+  not_addressed   the event was for others
+  forgotten       the history no longer has the event
+  unknown         no event has this id
+  not_connected   no such user or connection is, or lately was, connected
 
-"Sent" means that the proxy has written the event. To find out what buffers or cuts streams on the way to the browser, use
-'caddy sse-push doctor'.`),
+To find out what buffers or cuts a stream between the hub and the browser, use 'caddy sse-push doctor'.`),
 		Example: examples("caddy sse-push explain u1", "caddy sse-push explain u1 2v5oocjd.7", "caddy sse-push explain --json 2v5oocjd.7"),
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error {

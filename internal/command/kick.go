@@ -16,10 +16,10 @@ func kickCommand() *cobra.Command {
 		Use:   "kick [<user>]",
 		Short: "Ends all streams of a user, or one connection",
 		Long: longText(`
-Ends all streams of a user, on all nodes, or a single one with --connection. If there is none, the command says so and exits
-with 1. A browser reconnects by itself, as a new connection: to keep a user out for good, let the app refuse it. With
---deny, the user is refused for a time, whether connected now or not, and its pages stop reconnecting until they are
-loaded again.`),
+Ends all streams of a user, on all nodes. With --connection, it ends only that connection. If there is no such user or
+connection, the command says so and exits with 1. A browser reconnects by itself, as a new connection: to keep a user out
+for good, let the app refuse the user. With --deny, the hub refuses the user for a time, connected or not, and the user's
+pages stop reconnecting until they are loaded again.`),
 		Example: examples("caddy sse-push kick u1", "caddy sse-push kick u3 --deny 10m", "caddy sse-push kick --connection 4fzzzhjFvcUxzS1cCLP0hg"),
 		Args:    cobra.MaximumNArgs(1),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error {

@@ -30,14 +30,14 @@ func listFlags(cmd *cobra.Command, ofHub bool) *cobra.Command {
 func hubsCommand() *cobra.Command {
 	cmd := listFlags(&cobra.Command{
 		Use:   "hubs",
-		Short: "Lists the hubs with their state and what they have counted",
+		Short: "Lists the hubs, with their states and counters",
 		Long: longText(`
 Lists the hubs of a running Caddy: whether they are ready, how many connections and users they have on this node, how many
 events were published and delivered, how many bytes wait for clients (pending) or have yet to be handed to connections
 (lag), how many events the history holds, and how many sources and relays this node runs. A source is failing if its last
-request to the app failed, and it waits for another try: 'caddy sse-push sources' says why.
+request to the app failed and it waits to try again: 'caddy sse-push sources' says why.
 
-With --ready, the command also fails if there is no hub, or one that is not ready: for readiness probes.`),
+With --ready, for readiness probes, the command fails if there is no hub or one is not ready.`),
 		Example: examples("caddy sse-push hubs", "caddy sse-push hubs --json", "caddy sse-push hubs --ready"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, _ string) error {
 			ready, err := cmd.Flags().GetBool("ready")
@@ -87,7 +87,7 @@ func connectionsCommand() *cobra.Command {
 		Short: "Lists a hub's open connections, oldest first",
 		Long: longText(`
 Lists a hub's open connections on this node, oldest first: their users, what they are subscribed to, and how many bytes
-wait for them. A connection that is "catching up" reads from the history, because it has resumed or is slow.`),
+wait for them. A connection that is "catching up" reads from the history, because it has just resumed or is slow.`),
 		Example: examples("caddy sse-push connections", "caddy sse-push connections --user u1 --limit 0",
 			"caddy sse-push connections --topic orders/42 --json"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
@@ -132,7 +132,7 @@ func usersCommand() *cobra.Command {
 func topicsCommand() *cobra.Command {
 	return listFlags(&cobra.Command{
 		Use:     "topics",
-		Short:   "Lists the topics that are subscribed to, on all nodes, and by how many connections",
+		Short:   "Lists the subscribed topics, on all nodes, and how many connections each has",
 		Example: examples("caddy sse-push topics"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
 			return printList(ctx, cmd, c, path+"/topics", nil, newPrinter(cmd, "TOPIC", "CONNECTIONS"),
@@ -145,13 +145,13 @@ func topicsCommand() *cobra.Command {
 func sourcesCommand() *cobra.Command {
 	return listFlags(&cobra.Command{
 		Use:   "sources",
-		Short: "Lists the app's streams that are shared on this node, oldest first",
+		Short: "Lists the app's streams that this node shares, oldest first",
 		Long: longText(`
-Lists the app's streams that the hub has opened on this node to share them ("source" in the Caddyfile), oldest first. Clients
-that have asked and wait for the app's first answer count as "asking".
+Lists the app's streams that this node has opened to share them ("source" in the Caddyfile), oldest first. Clients that wait
+for the app's first answer count as "asking".
 
-States: opening (waits for the app's answer), open, waiting (opens the stream again in a moment), lingering (nobody listens any
-more), ending (closed, and the app has yet to notice).`),
+States: opening (waits for the app's answer), open, waiting (opens the stream again in a moment), lingering (has no listeners
+any more), ending (closed, but the app has not noticed yet).`),
 		Example: examples("caddy sse-push sources", "caddy sse-push sources --limit 0 --json"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
 			return printList(ctx, cmd, c, path+"/sources", nil,
@@ -169,7 +169,7 @@ more), ending (closed, and the app has yet to notice).`),
 
 func bytesText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
-// printList prints a list, page by page. rows returns what a page of the answer has: its rows, how many there are in all, and
+// printList prints a list, page by page. rows takes a page of the answer apart: its rows, how many rows there are in all, and
 // where the next page begins. cells returns the columns of a row.
 func printList[L, T any](ctx context.Context, cmd *cobra.Command, c *adminClient, path string, query url.Values, p *printer,
 	rows func(*L) ([]T, int, string), cells func(*T) []string) error {

@@ -24,12 +24,12 @@ func relaysCommand() *cobra.Command {
 		Use:   "relays [<relay>]",
 		Short: "Lists the relays of all nodes, newest first; shows or stops one",
 		Long: longText(`
-Lists the streams that the app has had the hub fetch ("relay" in the Caddyfile), of all nodes, newest first: those that run, and
-those that ended in the last 15 minutes. Listeners are this node's. With an id it shows one of them, and with --stop ends it,
-whichever node runs it.
+Lists the relays of all nodes, newest first: streams that the hub fetches for the app ("relay" in the Caddyfile). It shows
+those that run and those that ended in the last 15 minutes, and counts the listeners on this node. With an id, it shows that
+relay only; with --stop, it ends that relay, whichever node runs it.
 
 Statuses: running, complete, cancelled (it was stopped), failed (ERROR says why), interrupted (its node has ended). DONE says
-whether the app has taken the call that tells it of the end: pending or taken.`),
+whether the app has accepted the call that reports the end: pending or taken.`),
 		Example: examples("caddy sse-push relays", "caddy sse-push relays --status failed --limit 0", "caddy sse-push relays --user u1 --json",
 			"caddy sse-push relays chat-7-42", "caddy sse-push relays chat-7-42 --stop"),
 		RunE: admin(func(ctx context.Context, cmd *cobra.Command, args []string, c *adminClient, path string) error {

@@ -19,11 +19,11 @@ import (
 func tailCommand() *cobra.Command {
 	cmd := adminFlags(&cobra.Command{
 		Use:   "tail",
-		Short: "Shows the events of a hub, whoever gets them",
+		Short: "Shows all events of a hub as they are delivered",
 		Long: longText(`
-Shows the events of a hub as they are delivered, with their targets, until it is stopped. It shows the beginning of long
-data. It reads the hub's history: if events come faster than it can show them, it says that some are missing. It continues
-through a reload or a restart of Caddy.`),
+Shows all events of a hub as they are delivered, with their targets, until it is stopped. Of long data, it shows only the
+beginning. If events come faster than it can show them, it says that some are missing. It continues through a reload or a
+restart of Caddy.`),
 		Example: examples("caddy sse-push tail --count 10", "caddy sse-push tail --count 1 --topic 'orders/*' --json",
 			"caddy sse-push tail --count 1 --user u1 --text shipped"),
 		Args: cobra.NoArgs,
@@ -40,7 +40,7 @@ through a reload or a restart of Caddy.`),
 	return cmd
 }
 
-// tailAgain is how long a tail waits before it asks a Caddy again that has not answered.
+// tailAgain is how long a tail waits before it asks again if Caddy has not answered.
 const tailAgain = time.Second
 
 func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {

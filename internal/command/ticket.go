@@ -119,7 +119,7 @@ func readTicketCommand(ctx context.Context, cmd *cobra.Command, args []string) e
 	text = strings.TrimSpace(text)
 	g, err := identity.ReadTicket(text)
 	if err != nil {
-		return fmt.Errorf("that is no ticket: %w", err)
+		return fmt.Errorf("this is not a ticket: %w", err)
 	}
 	said := struct {
 		User    string    `json:"user"`

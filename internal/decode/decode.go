@@ -49,7 +49,7 @@ type Decoder struct {
 // decoders has decoders that were closed, for their buffers.
 var decoders = sync.Pool{New: func() any { return new(Decoder) }}
 
-// maxKept is how large a buffer for a body may be that is kept for the next.
+// maxKept is the largest buffer that is kept for the next body.
 const maxKept = 64 << 10
 
 // Close ends the use of a decoder. What it has returned stays valid.
@@ -182,7 +182,7 @@ func refuseQuery(query string) *problem.Problem {
 		if plain, err := url.QueryUnescape(name); err == nil {
 			name = plain
 		}
-		return problem.Field(rootName(name), "must not be in the query, which holds fields only beside a text/plain body")
+		return problem.Field(rootName(name), "must not be in the query, except with a text/plain body")
 	}
 	return nil
 }
@@ -232,8 +232,8 @@ func (d *Decoder) readJSON(r *http.Request) *problem.Problem {
 	return nil
 }
 
-// Next returns the next event. If ok, the event is rec, unless p says what is wrong with it; more may follow. If not ok,
-// there are no more events: p says why the rest cannot be read, or is nil at the proper end.
+// Next returns the next event. If ok is true, the event is rec, or p says what is wrong with it; more may follow. If ok
+// is false, there are no more events: p says why the rest cannot be read, or is nil at the proper end.
 func (d *Decoder) Next() (rec broker.Record, p *problem.Problem, ok bool) {
 	if d.done {
 		return rec, nil, false
@@ -280,7 +280,7 @@ func (d *Decoder) Ready() bool {
 	return d.done || d.lines == nil || d.lines.ready()
 }
 
-// nextLine returns the next line that is not blank, or nil at the end, with a problem unless it is the proper end.
+// nextLine returns the next line that is not blank. At the end it returns nil, with a problem if lines may be missing.
 func (d *Decoder) nextLine() ([]byte, *problem.Problem) {
 	for {
 		line, err := d.lines.next()
@@ -316,7 +316,7 @@ func (d *Decoder) setKey(rec *broker.Record) *problem.Problem {
 	return nil
 }
 
-// place adds to a problem which item of a batch it is about.
+// place adds the index of the item to a problem of a batch.
 func (d *Decoder) place(p *problem.Problem) *problem.Problem {
 	if p != nil && d.Batch {
 		p.AtIndex(d.index)

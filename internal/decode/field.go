@@ -26,5 +26,5 @@ var fields = func() map[string]*field {
 }()
 
 func unknownField(name string) *problem.Problem {
-	return problem.Field(name, "unknown field; there are %s", strings.Join(fieldNames, ", "))
+	return problem.Field(name, "unknown field; the fields are %s", strings.Join(fieldNames, ", "))
 }

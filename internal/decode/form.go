@@ -233,7 +233,7 @@ func (v *formValue) Texts() ([]string, error) {
 	list := make([]string, 0, len(v.keys))
 	for i, key := range v.keys {
 		if _, ok := arrayIndex(key); !ok {
-			return nil, errors.New("must be a list, and has the key " + strconv.Quote(problem.Clip(key)))
+			return nil, errors.New("must be a list, but has the key " + strconv.Quote(problem.Clip(key)))
 		}
 		s, err := v.byKey[key].Text()
 		if err != nil {

@@ -38,7 +38,7 @@ func TestFieldsFromForm(t *testing.T) {
 	} {
 		rec, p := decodeOne(t, posted(asForm, "", body))
 		if want.Targets == nil {
-			wantProblem(t, p, 400, "users", `must be a list, and has the key "007"`)
+			wantProblem(t, p, 400, "users", `must be a list, but has the key "007"`)
 			continue
 		}
 		if len(rec.Data) == 0 {
@@ -114,7 +114,7 @@ func TestFormErrors(t *testing.T) {
 		{"topic=t&user=", "user", "must not be empty"},
 		{"topic=t&users[]=", "users", "item 0 must not be empty"},
 		{"users[0]=a&users[1]=", "users", "item 1 must not be empty"},
-		{"users[x]=a", "users", `must be a list, and has the key "x"`},
+		{"users[x]=a", "users", `must be a list, but has the key "x"`},
 		{"users[0][x]=a", "users", "item 0 must be a string, got an array"},
 		{"user[]=a", "user", "must be a string, got an array"},
 		{"topic[]=a", "topic", "must be a string, got an array"},
@@ -150,7 +150,7 @@ func TestFormErrors(t *testing.T) {
 		{"user=u&data[a][=1", "data", "broken brackets"},
 		{"user=u&data" + strings.Repeat("[a]", 33) + "=1", "data", "deeper than 32"},
 
-		{"usr=u", "usr", "unknown field; there are user"},
+		{"usr=u", "usr", "unknown field; the fields are user"},
 		{"usr[a]=u", "usr", "unknown field"},
 		{"hello", "hello", "unknown field"},
 		{"user=u&=x", "", "unknown field"},

@@ -70,7 +70,7 @@ func (p *publication) set(of *field, v value) *problem.Problem {
 // target sets one kind of targets.
 func (p *publication) target(v value, f *rules.Field) error {
 	if v.IsNull() {
-		return errors.New("must not be null: a target that is named has to be given")
+		return errors.New("must not be null: give a value, or leave the target out")
 	}
 	if !f.Many {
 		name, err := textOf(v, f)
@@ -90,7 +90,7 @@ func (p *publication) target(v value, f *rules.Field) error {
 		return err
 	}
 	if len(names) == 0 {
-		return errors.New("must not be an empty list: a target that is named has to be given")
+		return errors.New("must not be an empty list: give a value, or leave the target out")
 	}
 	p.rec.Targets = slices.Grow(p.rec.Targets, len(names))
 	return p.setAll(names, f)
@@ -116,7 +116,7 @@ func textOf(v value, f *rules.Field) (string, error) {
 
 func (p *publication) broadcast(v value) error {
 	if v.IsNull() {
-		return errors.New("must not be null: a target that is named has to be given")
+		return errors.New("must not be null: give a value, or leave the target out")
 	}
 	yes, err := v.Boolean()
 	if yes {
@@ -184,7 +184,7 @@ func (p *publication) record() (broker.Record, *problem.Problem) {
 	case len(r.Targets) == 0:
 		return broker.Record{}, problem.New(http.StatusBadRequest, "no target: give user, topic, connection or broadcast")
 	case len(r.Targets) > rules.MaxTargets:
-		return broker.Record{}, problem.New(http.StatusBadRequest, "too many targets: %d, and at most %d may be given", len(r.Targets), rules.MaxTargets)
+		return broker.Record{}, problem.New(http.StatusBadRequest, "too many targets: at most %d may be given, got %d", rules.MaxTargets, len(r.Targets))
 	case len(r.Exclude) > rules.MaxTargets:
 		return broker.Record{}, problem.Field("exclude", "must not name more than %d connections", rules.MaxTargets)
 	}

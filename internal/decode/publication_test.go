@@ -171,7 +171,7 @@ func TestFieldErrorsFromJSON(t *testing.T) {
 		{`{"users":` + many(1000, "u%d") + `,"topic":"t"}`, "", "too many targets: 1001"},
 		{`{"users":[` + strings.Repeat(`"u",`, 10_000) + `"u"]}`, "users", "more than 10000 items"},
 
-		{`{"user":"u","usr":"x"}`, "usr", "unknown field; there are user, users, topic"},
+		{`{"user":"u","usr":"x"}`, "usr", "unknown field; the fields are user, users, topic"},
 		{`{"user":"u","User":"x"}`, "User", "unknown field"},
 		{`{"user":"u","":1}`, "", "unknown field"},
 		{`{"user":"u","data\u0000":1}`, "data\x00", "unknown field"},

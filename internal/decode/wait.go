@@ -42,7 +42,7 @@ func (w *Wait) set(name, text string) error {
 	return nil
 }
 
-// or returns w, with what it leaves open taken from other.
+// or returns w, completed from other.
 func (w Wait) or(other Wait) Wait {
 	if w.Until == "" {
 		w.Until = other.Until
@@ -88,11 +88,11 @@ func (d *Decoder) setWait(own Wait) *problem.Problem {
 	case d.Wait.Until == "" && d.Wait.Timeout == 0:
 		return nil
 	case d.Wait.Until == "":
-		return problem.Field("timeout", "goes with wait")
+		return problem.Field("timeout", "has no effect without wait")
 	case !d.Answered:
 		return problem.Field("wait", "cannot be used here: the publisher gets no answer")
 	case d.waited == maxWaits:
-		return problem.Field("wait", "a request must not ask it for more than %d events", maxWaits)
+		return problem.Field("wait", "a request may wait for at most %d events", maxWaits)
 	}
 	d.waited++
 	if d.Wait.Timeout == 0 {

@@ -2,7 +2,7 @@ package doctor
 
 import "context"
 
-// twins reports whether two streams are one, because something on the way gave the same answer to both.
+// twins reports whether two streams are really one, because something on the way gave both the same answer.
 func (e *examination) twins() bool {
 	ids := map[string]bool{}
 	for _, s := range e.public {
@@ -12,7 +12,7 @@ func (e *examination) twins() bool {
 		}
 		if ids[h.Connection] {
 			e.find("cached", s.name, "two streams were given the same connection id")
-			e.leaveOut("probes, resuming: streams that are one cannot be told apart")
+			e.leaveOut("probes, resuming: streams with the same id cannot be told apart")
 			return true
 		}
 		ids[h.Connection] = true
@@ -59,7 +59,7 @@ func (e *examination) again(ctx context.Context) (cached bool) {
 	next := e.start(ctx, k, nil)
 	defer next.leave()
 	if second := next.greeted(ctx, limit); second != nil && second.Connection == h.Connection {
-		e.find("cached", s.name, "a stream had ended, and the next one was given its old answer")
+		e.find("cached", s.name, "a new stream was given the old answer of one that had ended")
 		return true
 	}
 	return false

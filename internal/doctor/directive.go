@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// directive finds out whether there is a directive sse_push at the URL at all, if all streams were refused.
+// directive finds out, if all streams were refused, whether there is an sse_push at the URL at all.
 func (e *examination) directive(ctx context.Context) {
 	for _, streams := range [][]*stream{e.public, e.hub} {
 		if slices.ContainsFunc(streams, func(s *stream) bool { return !s.look().refused() }) {
@@ -29,8 +29,8 @@ func (r *record) refused() bool {
 	return r.answered() && !r.isStream() && r.status < http.StatusInternalServerError
 }
 
-// options asks for the methods of the streams' URL. A directive answers that before it identifies the client. options reports whether a
-// directive answered, or else what did; instead is empty if nothing came.
+// options asks for the methods of the streams' URL, which a directive answers before it identifies the client. It reports whether a
+// directive answered. If not, instead describes what did; it is empty if nothing answered.
 func (e *examination) options(ctx context.Context, streams []*stream) (directive bool, instead string) {
 	if len(streams) == 0 {
 		return false, ""

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Examine runs all checks. When it returns, every connection that it has opened is closed. Its error is that of the options or of ctx.
+// Examine runs all checks. When it returns, every connection that it has opened is closed. It returns an error only if the options are not
+// valid or ctx is done.
 func Examine(ctx context.Context, o Options) (*Report, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout

@@ -152,7 +152,7 @@ func TestAnswers(t *testing.T) {
 			fmt.Fprint(w, "retry: 1000\nevent: sse:connected\ndata: {\"connection\":\"c1\"}\n")
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
-		}, []string{"buffered", here}, "and not its end"},
+		}, []string{"buffered", here}, "but its end did not"},
 		"an end, and a length": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.Header().Set("Cache-Control", "no-cache")

@@ -18,7 +18,7 @@ const (
 	Note    Severity = "note"
 )
 
-// Where a finding comes from. Only a comparison with the hub tells.
+// Where a finding comes from. Only a comparison with the hub itself can tell.
 const (
 	AtHub   = "at the hub itself"
 	Between = "between the client and the hub"

@@ -136,7 +136,7 @@ func (e *examination) judgeHeaders(s *stream, r *record) {
 		e.find("content-length", s.name, "Content-Length is %d", r.length)
 	}
 	if r.protocol == "HTTP/1.0" {
-		e.find("http10", s.name, "the answer is HTTP/1.0: its end is that of the connection, without chunks")
+		e.find("http10", s.name, "the answer is HTTP/1.0: it has no chunks, so only the connection's end marks its end")
 	}
 	control := strings.ToLower(strings.Join(h.Values("Cache-Control"), ","))
 	if !strings.Contains(control, "no-store") && !strings.Contains(control, "no-cache") && !strings.Contains(control, "private") {
@@ -153,8 +153,8 @@ func (e *examination) judgeHeaders(s *stream, r *record) {
 // ageMargin is how old a fresh answer may look by its Age, as the clocks of two machines differ, and Age has whole seconds.
 const ageMargin = 5 * time.Second
 
-// cacheTrace returns the header by which a cache tells that it has stored the answer, or "". Some proxies add an Age to each answer, which is
-// that of a fresh one if it is no longer than the answer took.
+// cacheTrace returns the header that shows that a cache has stored the answer, or "". Some proxies add an Age to every answer: it shows
+// nothing if it is no longer than the answer took.
 func cacheTrace(h http.Header, took time.Duration) string {
 	if age, err := strconv.Atoi(h.Get("Age")); err == nil && time.Duration(age)*time.Second > took+ageMargin {
 		return "Age: " + h.Get("Age")
@@ -181,7 +181,7 @@ func (e *examination) judgeContent(s *stream, r *record) {
 		if evidence := e.evidence(s); evidence != "" {
 			why = ", though " + evidence
 		}
-		e.find("buffered", s.name, "headers came after %s, and not one byte for %s%s", short(r.headers.Sub(r.asked)), short(time.Since(r.headers)), why)
+		e.find("buffered", s.name, "headers came after %s, but not one byte in the %s that followed%s", short(r.headers.Sub(r.asked)), short(time.Since(r.headers)), why)
 		return
 	}
 	switch wait, late := r.first.Sub(r.headers), r.first.Sub(r.asked); {
@@ -196,7 +196,7 @@ func (e *examination) judgeContent(s *stream, r *record) {
 		return
 	}
 	if since := time.Since(r.last); r.unfinished() && !r.finished() && !r.probed && since > e.Timeout/2 {
-		e.find("buffered", s.name, "the beginning of an event came, and not its end, for %s", short(since))
+		e.find("buffered", s.name, "the beginning of an event came, but its end did not, for %s", short(since))
 	}
 	if r.opaque || len(r.messages) == 0 {
 		return
@@ -223,7 +223,7 @@ func php(streamURL string, h http.Header) string {
 		return "X-Powered-By is " + by
 	}
 	if u, err := url.Parse(streamURL); err == nil && strings.HasSuffix(u.Path, ".php") {
-		return "the URL is that of a PHP script"
+		return "the URL is a PHP script's"
 	}
 	return ""
 }

@@ -13,7 +13,7 @@ const (
 	app     = "app"
 )
 
-// entry is what is known of a code, whatever stands in front. What mends it in a front is in the front's own file.
+// entry is what is known about a code, whatever front there is. What mends it in a front is in the front's own file.
 type entry struct {
 	severity Severity
 	felt     string
@@ -40,13 +40,13 @@ var knowledge = map[string]entry{
 	"compressed": {Warning, "The proxy keeps a compressor's memory, some 300 KiB, for each open page, and a compressor may hold small events back.", nil},
 	"cached":     {Fault, "A page gets an old stream of another user, with that user's events. It ends at once, so the page reconnects for ever.", nil},
 	"cacheable":  {Warning, "A cache on the way may store the stream and give it to other users.", nil},
-	"idle-cut": {Fault, "A quiet page loses its connection again and again. What comes in between is late or lost.", []front.Line{
+	"idle-cut": {Fault, "A quiet page loses its connection again and again. What is sent in between arrives late or never.", []front.Line{
 		front.Say("heartbeat 15s: shorter than the silence after which the stream is cut").At(pushHub),
 	}},
-	"cut": {Fault, "The page reconnects again and again; each time costs a round trip, and what needs a long connection never gets one.", []front.Line{
+	"cut": {Fault, "The page reconnects again and again; each time costs a round trip, and work that needs a long connection never ends.", []front.Line{
 		front.Say("PHP: max_execution_time, request_terminate_timeout").At(app),
 	}},
-	"ghost": {Note, "A user who has left is counted as present for that long, and each page that reloads takes another place in the limits.", []front.Line{
+	"ghost": {Note, "A user who has left is counted as present for that long, and each reload of a page takes another place in the limits.", []front.Line{
 		front.Say("a shorter heartbeat: most proxies notice at the next one or the one after that").At(pushHub),
 	}},
 	"no-heartbeat": {Warning, "Proxies and mobile networks cut silent connections, and a page does not notice for minutes that it is cut off.", []front.Line{
@@ -54,19 +54,19 @@ var knowledge = map[string]entry{
 	}},
 	"h1-only":         {Warning, "A browser opens six connections to a host, over all tabs: the seventh tab hangs, and so does every other request.", nil},
 	"h1-here":         {Note, "A browser opens six connections to a host, over all tabs: the seventh tab hangs. On this machine that is only yours.", nil},
-	"upstream-http10": {Note, "Nothing yet. But each request opens a connection to the hub, and a stream that breaks off looks like one that is complete.", nil},
-	"http10":          {Note, "Nothing yet. But an answer that breaks off looks like one that is complete, and some proxies hold it back to the end.", nil},
-	"content-length":  {Fault, "The browser stops after that many bytes, and to count them, something held the stream back to its end.", nil},
-	"redirect": {Fault, "Each connection takes two trips; a page on https: refuses one to http:, and a login page ends the EventSource for good.", []front.Line{
+	"upstream-http10": {Note, "Nothing yet. But each request opens a connection to the hub, and a stream that breaks off looks complete.", nil},
+	"http10":          {Note, "Nothing yet. But an answer that breaks off looks complete, and some proxies hold it back to the end.", nil},
+	"content-length":  {Fault, "The browser stops after that many bytes, and something must have held the stream back to its end to count them.", nil},
+	"redirect": {Fault, "Each connection takes two trips; a page on https: refuses a redirect to http:, and a login page ends the EventSource for good.", []front.Line{
 		front.Say("new EventSource() with the URL that the redirect leads to").At(page),
 	}},
 	"no-directive": {Fault, "No page hears anything: something else answers at this URL, in front of sse_push or in its place.", []front.Line{
-		front.Say("is the path that of the directive, and does the examination need --header 'Cookie: …'?").At(page),
+		front.Say("is this the directive's path, and does the examination need --header 'Cookie: …'?").At(page),
 	}},
 	"status": {Fault, "EventSource gives up for good at any status but 200, and does not say why.", []front.Line{
 		front.Say("401 and 403: does the examination need --header 'Cookie: …' or a ticket in the URL?").At(page),
 	}},
-	"not-event-stream": {Fault, "EventSource gives up for good: an answer that is not text/event-stream is no stream.", []front.Line{
+	"not-event-stream": {Fault, "EventSource gives up for good at an answer that is not text/event-stream.", []front.Line{
 		front.Say("header('Content-Type: text/event-stream')").At(app),
 	}},
 	"no-answer": {Fault, "Pages wait and hear nothing. Either nothing answers behind the proxy, or something holds the whole answer back.", []front.Line{
@@ -87,7 +87,7 @@ var knowledge = map[string]entry{
 	"resume-header": {Fault, "Every event that is published while a page reconnects is lost.", []front.Line{
 		front.Say("or open the URL with ?last_event_id=…").At(page),
 	}},
-	"resume-gap": {Fault, "A page that reconnects has to load everything anew.", []front.Line{
+	"resume-gap": {Fault, "A page that reconnects has to load everything again.", []front.Line{
 		front.Paste(pushHub, "history {\n\tevents 10000\n\tage 1h\n}", "").At(pushHub),
 		front.Say("with several nodes: broker redis, nats or file").At(pushHub),
 	}},
@@ -98,8 +98,8 @@ var knowledge = map[string]entry{
 	"no-ids": {Warning, "Events that are published while a page reconnects are lost: there is no id to go on from.", []front.Line{
 		front.Say("publish through sse_push, which gives each event an id").At(app),
 	}},
-	"no-retry": {Warning, "After an outage all pages come back in the same moment.", []front.Line{
-		front.Say("send a retry: line, a different one to each page; sse_push does").At(app),
+	"no-retry": {Warning, "After an outage all pages reconnect at the same moment.", []front.Line{
+		front.Say("send a retry: line with a different time for each page, as sse_push does").At(app),
 	}},
 	"php-worker": {Fault, "Each open tab holds one PHP worker: when the last one is taken, the whole site hangs.", []front.Line{
 		front.Say("until then: pm.max_children above the number of tabs").At(app),
@@ -118,7 +118,7 @@ var knowledge = map[string]entry{
 	"cors-refused": {Fault, "A page of that origin hears nothing; its console says CORS.", []front.Line{
 		front.Say("cors_origins with that origin").At(pushHub),
 	}},
-	"cors-twice": {Fault, "A page of another origin hears nothing: browsers refuse the header when it stands twice.", nil},
+	"cors-twice": {Fault, "A page of another origin hears nothing: browsers refuse the header if it is there twice.", nil},
 	"cors-credentials": {Warning, "A page of another origin that opens the stream withCredentials, for its cookies, hears nothing.", []front.Line{
 		front.Say("cors_origins with the exact origin in place of *").At(pushHub),
 	}},

@@ -17,7 +17,7 @@ func (e *examination) lose(ctx context.Context, err error) {
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
-		e.find("publish-refused", "", "the internal route answers 404: the token is wrong, this host is not allowed, or it is another path")
+		e.find("publish-refused", "", "the internal route answers 404: the token is wrong, this host is not allowed, or the path is another one")
 	case errors.As(err, &refused):
 		e.find("publish-refused", "", "the internal route answers %v", err)
 	default:

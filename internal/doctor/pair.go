@@ -13,10 +13,10 @@ const (
 	pairSpacing = 60 * time.Millisecond
 )
 
-// pairing has the times that probes took on a stream: those sent by themselves, and those that another followed at once.
+// pairing has the times that probes took on a stream: probes on their own, and probes that another one followed at once.
 type pairing struct{ lone, led []time.Duration }
 
-// pushed reports whether probes wait for what follows: by themselves they take long, and with a follower no longer than that is away.
+// pushed reports whether probes wait for what follows: on their own they take long, but with a follower only until that is sent.
 func (p pairing) pushed() bool {
 	return len(p.lone) == pairs && len(p.led) == pairs && median(p.lone) > unexplained &&
 		median(p.led) < 2*pairSpacing && slices.Max(p.led) < slices.Min(p.lone) // of six each, that is rarely an accident

@@ -25,7 +25,7 @@ func (e *examination) probe(ctx context.Context) {
 		return
 	}
 	if e.log != "" {
-		e.leaveOut("how long an event takes: the stream is of the log %s, to which nothing can be published", e.log)
+		e.leaveOut("how long an event takes: the stream belongs to the log %s, to which nothing can be published", e.log)
 		return
 	}
 	var greeted []*stream
@@ -67,7 +67,7 @@ func (e *examination) probe(ctx context.Context) {
 	}
 	for i, s := range greeted {
 		if paired[i].pushed() {
-			e.find("buffered", s.name, "a probe by itself took %s, and one that another followed at once %s", short(median(paired[i].lone)), short(median(paired[i].led)))
+			e.find("buffered", s.name, "a probe on its own took %s; one that another followed at once took %s", short(median(paired[i].lone)), short(median(paired[i].led)))
 			continue
 		}
 		e.blame(ctx, s, ids[i], all[i], roundTrip)
@@ -148,9 +148,9 @@ func (e *examination) blame(ctx context.Context, s *stream, id string, all verdi
 	case all.held():
 		e.find("buffered", s.name, "%d of %d probes came only with the bytes that followed; the slowest took %s", v.pushed, probes, short(v.slowest))
 	case v.held():
-		e.leaveOut("whether bytes are held back on %s: not sure, as %d of %d probes were, and others were not", s.name, v.missing+v.pushed, probes)
+		e.leaveOut("whether bytes are held back on %s: not sure, as only %d of %d probes were", s.name, v.missing+v.pushed, probes)
 	case delayed(alone, roundTrip):
-		e.find("delayed", s.name, "each probe took %s or more, though an answer that is no stream takes %s", short(quickest(alone)), short(roundTrip))
+		e.find("delayed", s.name, "each probe took %s or more, though an ordinary answer takes %s", short(quickest(alone)), short(roundTrip))
 	case len(alone) < clearProbes:
 		e.leaveOut("how long an event takes on %s: not sure, as the hub or this machine is too busy", s.name)
 	}

@@ -89,7 +89,7 @@ func (r *route) call(ctx context.Context, method, path string, body, into any) e
 		return nil
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
-		return errors.New("the answer is not that of an internal route of sse_push")
+		return errors.New("the answer does not come from an internal route of sse_push")
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (r *route) publish(ctx context.Context, target string, names any, data stri
 	var answer struct{ ID string }
 	err := r.call(ctx, http.MethodPost, "/publish", map[string]any{target: names, "event": probeEvent, "data": data, "ttl": probeTTL}, &answer)
 	if err == nil && answer.ID == "" {
-		return errors.New("the answer is not that of an internal route of sse_push")
+		return errors.New("the answer does not come from an internal route of sse_push")
 	}
 	return err
 }

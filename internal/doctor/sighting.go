@@ -19,8 +19,8 @@ const maxRaw = 8 << 10
 // longQueries are the lengths of the queries that one server takes and another refuses.
 var longQueries = []int{9 << 10, 70 << 10}
 
-// sight finds out what stands in front: by requests that the first server on the way refuses by itself, by longer and longer URLs, which
-// another one may refuse, and by the headers of an answer.
+// sight finds out which fronts there are. It sends requests that the first server on the way refuses itself, sends longer and longer
+// URLs, which another server may refuse, and reads the headers of an answer.
 func (e *examination) sight(ctx context.Context) []string {
 	u, path, host := e.target()
 	if u == nil {
@@ -54,7 +54,7 @@ func (e *examination) target() (u *url.URL, path, host string) {
 	return u, path, host
 }
 
-// roundTrip returns how long an answer takes that is no stream, at best. It is 0 if none comes.
+// roundTrip returns the shortest time that an ordinary answer takes, or 0 if none comes.
 func (e *examination) roundTrip(ctx context.Context) (least time.Duration) {
 	u, path, host := e.target()
 	for range 5 {

@@ -14,9 +14,9 @@ const (
 	paddingEvent = 8 << 10
 	// maxPadding is how many bytes of such events are sent at most.
 	maxPadding = 512 << 10
-	// entries is how often a stream is opened to find its connection at the hub.
+	// entries is how many times a stream is opened to find its connection at the hub.
 	entries = 3
-	// gaveUp is how long a gateway waits at least, if it waits for an answer and not only for a connection.
+	// gaveUp is the shortest time that a gateway waits for an answer; one that waits only for a connection gives up earlier.
 	gaveUp = time.Second
 )
 
@@ -77,8 +77,8 @@ func (e *examination) squeeze(ctx context.Context, k kind, limit time.Duration) 
 	return nil, nil
 }
 
-// miss records that requests do not reach the hub, if it has no connection but those that were opened there. Another one may be that of an
-// earlier stream, which the proxy has more streams wait for.
+// miss records that requests do not reach the hub, if the hub has no other connections than those opened there directly. Any other
+// connection may belong to an earlier stream, for which the proxy lets later ones wait.
 func (e *examination) miss(present map[string]connection) {
 	there := 0
 	for _, s := range e.hub {

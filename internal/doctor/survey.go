@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// survey asks the internal route what no stream shows: of which log the streams are, and whether the app fails those that are shared.
+// survey asks the internal route what no stream shows: which log the streams belong to, and whether the app's shared streams fail.
 func (e *examination) survey(ctx context.Context) {
 	if e.route == nil {
 		return

@@ -116,7 +116,7 @@ func (p *printer) finding(f Finding, seen []string) {
 	}
 }
 
-// shown returns the lines that mend the finding without those of fronts that were not seen, unless none was.
+// shown returns the lines that mend the finding. It leaves out those of fronts that were not seen, unless no front was seen.
 func (f Finding) shown(seen []string) (lines []front.Line) {
 	known := func(name string) bool {
 		return slices.ContainsFunc(front.Known, func(f *front.Front) bool { return f.Name == name })

@@ -10,11 +10,11 @@ const (
 	probeSpacing = 200 * time.Millisecond
 	// slowProbe is how long a probe may take before the next one is sent without it.
 	slowProbe = time.Second
-	// together is the longest time between what was held back and then came at once.
+	// together is the longest time between two probes that count as having come at once.
 	together = 50 * time.Millisecond
 	// noticeable is the shortest delay that is looked into.
 	noticeable = 100 * time.Millisecond
-	// unexplained is how long half of the probes take at least, if it is looked into whether heartbeats push them out of a buffer.
+	// unexplained is the delay from which on half of the probes make the doctor check whether heartbeats push them out of a buffer.
 	unexplained = 250 * time.Millisecond
 	// steady is how far apart the shorter half of delays may be if they have one cause. What a radio link adds varies more.
 	steady = 60 * time.Millisecond
@@ -140,8 +140,8 @@ func quickest(all []time.Duration) time.Duration {
 	return slices.Min(all)
 }
 
-// delayed reports whether probes that came one by one were all held up, by a cause of its own: each took longer than a second, or each took
-// as long, though an answer takes the same way much faster.
+// delayed reports whether all probes that came one by one were held up by the same cause: each took longer than a second, or all took
+// equally long, although an ordinary answer is much faster on the same way.
 func delayed(alone []time.Duration, roundTrip time.Duration) bool {
 	least := quickest(alone)
 	switch {

@@ -12,7 +12,7 @@ var privateBlocks = blocks(
 )
 
 // closedBlocks are addresses that no origin may have. They are those of the IANA registries of special-purpose addresses that are
-// not in privateBlocks, and the addresses at which clouds tell secrets to whoever asks from within.
+// not in privateBlocks, and the addresses at which clouds reveal secrets to any program on their machines.
 var closedBlocks = blocks(
 	"0.0.0.0/8",        // this network
 	"100.64.0.0/10",    // shared by the customers of a carrier; a cloud's metadata
@@ -52,19 +52,19 @@ func within(addr netip.Addr, list []netip.Prefix) bool {
 	return false
 }
 
-// checkAddress returns why nothing may be sent to an address, or nil. Private and loopback addresses are allowed if private is set.
+// checkAddress returns why no request may go to an address, or nil. Private and loopback addresses are allowed if private is set.
 func checkAddress(addr netip.Addr, private bool) error {
 	zone := addr.Zone() != ""
 	addr = addr.Unmap().WithZone("")
 	switch {
 	case !addr.IsValid() || zone || within(addr, closedBlocks):
-		return fmt.Errorf("%s is an address to which nothing is sent", addr)
+		return fmt.Errorf("%s is an address that no request may go to", addr)
 	case within(addr, privateBlocks):
 		if !private {
 			return fmt.Errorf("%s is a private address, and the origin is not marked as private", addr)
 		}
 	case addr.Is6() && !publicIPv6.Contains(addr):
-		return fmt.Errorf("%s is an address to which nothing is sent", addr)
+		return fmt.Errorf("%s is an address that no request may go to", addr)
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (g *Gate) Hide(u *url.URL, text string) string {
 }
 
 // ErrNoOrigin: the config does not list the URL's origin.
-var ErrNoOrigin = errors.New("the origin is not one that the config lists")
+var ErrNoOrigin = errors.New("the config does not list this origin")
 
 // Unsent reports whether an error of Send says that there was no connection, so that nothing was sent. It is false for an address
 // that is refused.

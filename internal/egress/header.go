@@ -50,7 +50,7 @@ func CheckHeaders(headers map[string]string) error {
 		size += len(name) + len(headers[name])
 	}
 	if len(headers) > maxHeaders || size > maxHeaderBytes {
-		return fmt.Errorf("must be at most %d, of %d bytes in all", maxHeaders, maxHeaderBytes)
+		return fmt.Errorf("must be at most %d headers of %d bytes in all", maxHeaders, maxHeaderBytes)
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ type Header struct {
 	Value string `json:"value"`
 }
 
-// open are headers whose values are no secrets, and whose words may be in any answer.
+// open are headers whose values are not secrets: any answer may repeat their words.
 var open = []string{"Accept", "Accept-Language", "Cache-Control", "Content-Type", "User-Agent"}
 
 // minSecret is how long a word of a header is at least if it is a secret, in bytes.

@@ -61,7 +61,7 @@ const (
 	pingAfter, pingTimeout = 30 * time.Second, 15 * time.Second
 )
 
-// errRefused: the origin's name leads to an address to which nothing is sent.
+// errRefused says that the origin's name leads to an address that no request may go to.
 var errRefused = errors.New("the address is refused")
 
 // newTransport returns a transport whose connections lead to allowed addresses only. It uses no proxy, and asks for no compression.

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// payload is the body of a request. The transport keeps a request until the answer's body has ended, which may be long after its own
-// body was sent. So what was sent is let go.
+// payload is the body of a request. The transport keeps a request until the answer's body has ended, which may be long after the
+// request's own body was sent. So the body is dropped once it was sent.
 type payload struct {
 	mu   sync.Mutex // guards data
 	data []byte     // nil once there is an answer, or none will come

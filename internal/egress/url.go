@@ -80,17 +80,17 @@ func canonicalHost(u *url.URL) (string, error) {
 	if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
 		var err error
 		if host, err = idna.Lookup.ToASCII(host); err != nil { // the profile by which net/http dials
-			return "", errors.New("has a host that is not a name of the DNS")
+			return "", errors.New("has a host that is not a DNS name")
 		}
 	}
 	host = strings.ToLower(host)
 	if len(host) > 253 || strings.ContainsFunc(host, isNotOfName) {
-		return "", errors.New("has a host that is not a name of the DNS")
+		return "", errors.New("has a host that is not a DNS name")
 	}
 	labels := strings.Split(host, ".")
 	for _, label := range labels {
 		if label == "" {
-			return "", errors.New("has a host with a dot too many")
+			return "", errors.New("has a host with one dot too many")
 		}
 	}
 	// Resolvers also read 127.1, 0x7f000001 and 2130706433 as addresses.

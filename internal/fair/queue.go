@@ -41,7 +41,8 @@ type caller struct {
 	at    *list.Element // in line.callers; nil once it no longer waits
 }
 
-// New returns a queue with a number of places. At most room callers wait. One caller more, and the newest of the longest line is turned away.
+// New returns a queue with a number of places. At most room callers wait: if one more comes, the newest caller of the longest line is
+// turned away.
 func New(places, room int) *Queue {
 	return &Queue{free: places, room: room, lines: map[string]*line{}}
 }

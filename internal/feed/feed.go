@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// Gather is the shortest time between two appends to the log. What arrives within it is stored at once.
+	// Gather is the shortest time between two appends to the log. What arrives within it is stored together.
 	Gather = 20 * time.Millisecond
 
 	// What waits for the next append is stored earlier if it is more than this.
@@ -28,7 +28,7 @@ const (
 // ErrClosed is returned by Write after Close.
 var ErrClosed = errors.New("the feed is closed")
 
-// errOrder: the log has stored a later event and not an earlier one.
+// errOrder says that the log has stored a later event but not an earlier one.
 var errOrder = errors.New("the log has stored events out of order")
 
 // Log is where events go. A *hub.Hub is one.
@@ -45,8 +45,8 @@ type Config struct {
 	Event  int           // how many bytes an event may have
 	Wait   time.Duration // how long a log that lags or is away is waited for
 
-	// Key begins the idempotency keys of the events, so that they can be stored again if it is not known whether they were. "":
-	// they have none, and that ends the feed.
+	// Key begins the idempotency keys of the events, so that a store with an unknown outcome can be repeated. If it is "", the
+	// events have no keys, and an unknown outcome ends the feed.
 	Key string
 
 	// LastEventID is the last id that was read from the upstream before, in another connection to it.

@@ -134,14 +134,14 @@ func (g *Guard) warn(addr netip.Addr, reason string) {
 	case strangePeer:
 		hint = fmt.Sprintf(`add "allow %s" to internal if it may call`, who)
 		if !addr.IsValid() {
-			who, hint = "unknown", `"allow" needs its address`
+			who, hint = "unknown", `"allow" needs the peer's address, which is unknown`
 		}
 	case forwarded:
-		hint = `"allow" takes no forwarded requests: call directly, or use "token" instead`
+		hint = `"allow" does not admit forwarded requests: call directly, or use "token" instead`
 	case strangeHost:
-		hint = `"allow" takes the host names of sites, local ones and addresses: name the host in the site's address, or use "token"`
+		hint = `"allow" admits only addresses, local host names and the host names of sites: name the host in the site's address, or use "token"`
 	case fromBrowser:
 		hint = `add "origins" to internal if pages may call`
 	}
-	g.log.Warn(fmt.Sprintf("peer %s refused; %s", who, hint), append([]zap.Field{zap.String("peer", who), zap.String("reason", reason)}, problem.LeftOut(more)...)...)
+	g.log.Warn(fmt.Sprintf("refused a request of peer %s: %s", who, hint), append([]zap.Field{zap.String("peer", who), zap.String("reason", reason)}, problem.LeftOut(more)...)...)
 }

@@ -218,7 +218,7 @@ func TestGuardLog(t *testing.T) {
 	}
 	want := []struct{ message, peer, reason string }{
 		{`peer 172.18.0.3 refused; add "allow 172.18.0.3"`, "172.18.0.3", "peer not in allow"},
-		{`peer 127.0.0.1 refused; "allow" takes no forwarded requests`, "127.0.0.1", "forwarded request"},
+		{`peer 127.0.0.1 refused; "allow" does not admit forwarded requests`, "127.0.0.1", "forwarded request"},
 		{`peer 127.0.0.1 refused; wrong token`, "127.0.0.1", "wrong token"},
 		{`peer 127.0.0.1 refused; add "origins"`, "127.0.0.1", "request from a browser"},
 	}
@@ -264,7 +264,7 @@ func TestNewGuardErrors(t *testing.T) {
 		{Internal{Tokens: []string{" \n"}, Allow: []string{"loopback"}}, "token must not be empty"},
 		{Internal{Tokens: []string{"a", ""}}, "token must not be empty (number 2 of 2)"},
 		{Internal{Tokens: []string{"a\nb"}}, "token must not hold control characters"},
-		{Internal{Allow: []string{"everyone"}}, `allow: "everyone" is none of`},
+		{Internal{Allow: []string{"everyone"}}, `allow: "everyone" must be`},
 	} {
 		g, err := New(&c.in, zap.NewNop())
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {

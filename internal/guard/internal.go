@@ -9,7 +9,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/secret"
 )
 
-// Internal is the route on which apps publish and ask. It needs tokens, allow, or both; a request must satisfy all that are given.
+// Internal is the route on which apps publish and query the hub. It needs tokens, allow, or both; a request must satisfy each that is
+// given.
 type Internal struct {
 	// The path prefix, such as `/_sse`. Nothing below it is passed on to the next handler.
 	Prefix string `json:"prefix" placeholders:"none"`

@@ -3,7 +3,7 @@ package http2
 import "time"
 
 const (
-	// maxAllowance is how many frames a client may send at once that are for nothing.
+	// maxAllowance is how many frames that serve nothing a client may send at once.
 	maxAllowance = 1000
 	// allowanceEvery is how long it takes until it may send one more.
 	allowanceEvery = 50 * time.Millisecond

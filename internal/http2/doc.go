@@ -10,7 +10,7 @@
 // kept in a state, which does no input or output:
 //   - Streams: the inner server knows those above state.base. Frames about older ones must not reach it.
 //   - Windows: T is what the client lets us send, I what the inner server takes for that, and U what the client takes for what it may
-//     send. I never exceeds T, so that no frame of the inner server ever has to wait. What T is larger is for the held streams. I
+//     send. I never exceeds T, so that no frame of the inner server ever has to wait. The rest of T is for the held streams. I
 //     is raised bit by bit, as it cannot be lowered.
 //   - HPACK: an inner server decodes with an empty table, so the client's has to be empty as well. It is told so (a table size of 0) with
 //     the first held stream. The other direction needs nothing: the client's table holds all of a new encoder's, and more.

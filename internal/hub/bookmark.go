@@ -27,7 +27,7 @@ func parseBookmark(s string) (b bookmark, err error) {
 	}
 	since, id, ok := strings.Cut(s, ".")
 	if b.since, err = strconv.ParseInt(since, 36, 64); err != nil || !ok {
-		return b, errors.New("must be the next of an earlier list")
+		return b, errors.New("must be the value of next in an earlier list")
 	}
 	b.id = id
 	return b, nil

@@ -22,7 +22,7 @@ func bulletinOf(name string) string {
 	return bulletinName + name
 }
 
-// posted returns the counts of protocols among those of a node.
+// posted returns the counts of protocols among a node's counts.
 func posted(counts map[string]int) map[string]int {
 	found := map[string]int{}
 	for name, n := range counts {

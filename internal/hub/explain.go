@@ -114,7 +114,7 @@ func (h *Hub) Explain(q Question) (Explanation, error) {
 					a.Detail += ", in " + s.hub.Name
 				}
 			case s.hub != log:
-				a = t.account(NotAddressed, "the event is of the log %s, and the connection hears %s", log.Name, s.hub.Name)
+				a = t.account(NotAddressed, "the event belongs to the log %s, but the connection hears %s", log.Name, s.hub.Name)
 			case e == nil:
 				a = s.recollect(&t, x.Event, standing)
 			default:
@@ -257,9 +257,9 @@ func (s *shard) recollect(t *trail, e *EventInfo, standing Verdict) Account {
 
 func standingDetail(v Verdict) string {
 	if v == Forgotten {
-		return "the history no longer has the event, so it is not known whom it was for; no gap was sent there"
+		return "the history no longer has the event, so its targets are unknown; the client was not told of a gap there"
 	}
-	return "no event of this hub has that id"
+	return "no event of this hub has this id"
 }
 
 // judge returns the account of a connection for an event that the window has.
@@ -284,13 +284,13 @@ func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Attachment
 		if g, ok := s.gapOver(t.id, e.pos); ok {
 			return t.account(InGap, "the client got a gap (%s) that covers this event", g.reason)
 		}
-		return t.account(NotConnected, "it connected at %s, and hears what came after this event", t.since.UTC().Format(time.RFC3339))
+		return t.account(NotConnected, "it connected at %s, after this event", t.since.UTC().Format(time.RFC3339))
 	case e.seq > t.upTo && open && e.void(now):
 		return over()
 	case e.seq > t.upTo && open && t.live:
-		return t.account(Pending, "it waits for the client to take what comes before it: %d events wait", t.pending)
+		return t.account(Pending, "it waits until the client has read the events before it: %d are waiting", t.pending)
 	case e.seq > t.upTo && open:
-		return t.account(Pending, "the client is catching up, and has not yet come to it")
+		return t.account(Pending, "the client is catching up, and has not yet reached it")
 	case e.seq > t.upTo && t.until.Before(e.at):
 		return t.account(NotConnected, "it ended before the event (%s)", t.reason)
 	case e.seq > t.upTo:
@@ -298,9 +298,9 @@ func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Attachment
 	case passed:
 		return over()
 	case !sure:
-		return t.account(Sent, "given to the stream, unless it had expired by then: the trace does not reach back that far")
+		return t.account(Sent, "written to the stream, unless it had expired by then: the trace does not reach back that far")
 	}
-	return t.account(Sent, "given to the stream")
+	return t.account(Sent, "written to the stream")
 }
 
 // unheard returns the account of a connection that does not hear an event.
@@ -340,9 +340,9 @@ func (h *Hub) stranger(who string, e *entry, standing Verdict) (Verdict, string)
 	case e != nil && !slices.ContainsFunc(e.targets, func(t broker.Target) bool {
 		return t.Kind == broker.Broadcast || t.Kind == broker.Topic || t.Name == who
 	}):
-		return NotAddressed, "the event went to others, and no user or connection of that name is, or lately was, connected" + elsewhere
+		return NotAddressed, "the event went to others; also, no user or connection of this name is, or lately was, connected" + elsewhere
 	}
-	return NotConnected, "no user or connection of that name is, or lately was, connected" + elsewhere
+	return NotConnected, "no user or connection of this name is, or lately was, connected" + elsewhere
 }
 
 // important returns the accounts to report. Those of one user are ordered by verdict. Otherwise those that got the event come

@@ -58,13 +58,13 @@ func TestExplainSent(t *testing.T) {
 func TestExplainNotConnected(t *testing.T) {
 	h := newHub(t, settings(100, 1<<20))
 	id := publish(t, h, user("u1", "1")).String()
-	explained(t, h, "u1", id, hub.NotConnected, "no user or connection of that name")
+	explained(t, h, "u1", id, hub.NotConnected, "no user or connection of this name")
 	explained(t, h, "u2", id, hub.NotAddressed, "went to others")
 
 	// A client that came later did not hear it, nor did one that was gone before.
 	r := subscribe(t, h, hub.Subscription{User: "u1"})
 	r.poll()
-	explained(t, h, "u1", id, hub.NotConnected, "hears what came after")
+	explained(t, h, "u1", id, hub.NotConnected, "after this event")
 	r.conn.Close(io.ErrUnexpectedEOF)
 	late := publish(t, h, user("u1", "2")).String()
 	explained(t, h, "u1", late, hub.NotConnected, "unexpected EOF")
@@ -242,7 +242,7 @@ func TestTraceIsBounded(t *testing.T) {
 	if n, bytes := h.Traced(); n < 50 || n > 10_000 || bytes > 1<<20 {
 		t.Errorf("%d are kept, %d bytes", n, bytes)
 	}
-	explained(t, h, "0", "", hub.NotConnected, "no user or connection of that name")
+	explained(t, h, "0", "", hub.NotConnected, "no user or connection of this name")
 	explained(t, h, "9999", "", hub.NotConnected, "ended")
 
 	// What is attached to a connection counts as well.

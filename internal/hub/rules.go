@@ -6,8 +6,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 )
 
-// Rule returns what is wrong with an event that comes by one of the product's own doors, and the field that is at fault. It returns
-// nil for an event that may be published.
+// Rule returns what is wrong with an event that is published by the product's own routes, and the field that is at fault. It
+// returns nil for an event that may be published.
 type Rule func(*broker.Record) (field string, err error)
 
 // Rules are those of the protocols that a hub speaks beside its own: what they keep for themselves.

@@ -133,7 +133,7 @@ func (h *Hub) start(ctx context.Context, c *Conn, sub Subscription) error {
 	if err := h.settle(ctx); err != nil {
 		return err
 	}
-	if h.accompanies() { // whom the main hub's log denies is known once that has been read
+	if h.accompanies() { // the denied users are known once the main hub's log has been read
 		if err := h.main.settle(ctx); err != nil {
 			return err
 		}

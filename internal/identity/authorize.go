@@ -81,7 +81,7 @@ func (a *Authorize) Check() error {
 	for _, name := range placeholder.Settled(a.Headers...) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(notSentOn, canonical) || instruction.Is(name) {
-			return fmt.Errorf("headers: %q cannot be sent on", name)
+			return fmt.Errorf("headers: %q cannot be forwarded", name)
 		}
 	}
 	for _, d := range []caddy.Duration{a.TTL, a.Timeout, a.Expires} {
@@ -259,7 +259,7 @@ func (v *authorizer) get(q *question) (*Grant, error) {
 		e.detail = err.Error()
 		return nil, e
 	case cached != "" && (header.Get("X-SSE-User") != "" || status == http.StatusUnauthorized || status == http.StatusForbidden):
-		return nil, failing("the app did not make the answer for this question: " + cached)
+		return nil, failing("the app did not write the answer for this request: " + cached)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return nil, &refusal{status: status, public: "by the app", cause: fmt.Sprintf("the app answered %d", status)}
 	case status >= 300 && status < 400:

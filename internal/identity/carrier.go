@@ -24,7 +24,7 @@ type Carrier struct {
 func checkCarriers(from []Carrier) error {
 	for _, c := range from {
 		if !slices.Contains([]string{"header", "query", "cookie"}, c.In) {
-			return fmt.Errorf("from: %q is none of header, query, cookie", c.In)
+			return fmt.Errorf("from: %q must be header, query or cookie", c.In)
 		}
 		if placeholder.AtLoad.MatchString(c.Name) {
 			continue

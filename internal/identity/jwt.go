@@ -102,7 +102,7 @@ func (j *JWT) Check() error {
 	}
 	for _, alg := range j.Algorithms {
 		if j.JWKS != "" && algorithms[alg] == "a secret" {
-			return fmt.Errorf("algorithms: %s needs a secret, and a key set holds none", alg)
+			return fmt.Errorf("algorithms: %s needs a secret, but a key set holds none", alg)
 		}
 	}
 	return checkCarriers(j.From)
@@ -112,7 +112,7 @@ func (j *JWT) Check() error {
 func CheckAlgorithms(names []string) error {
 	for _, alg := range names {
 		if algorithms[alg] == "" {
-			return fmt.Errorf("algorithms: %q is none of HS256, RS256, PS256, ES256 and the like, and EdDSA", alg)
+			return fmt.Errorf("algorithms: %q is unknown; it must be one of HS256, RS256, PS256, ES256 and the like, or EdDSA", alg)
 		}
 	}
 	return nil
@@ -150,7 +150,7 @@ func newJWTVerifier(option string, j *JWT, log *zap.Logger) (*jwtVerifier, error
 	if v.user == "" {
 		v.user = "sub"
 	}
-	// The rules that a token has to meet: a connection that was admitted under other rules has to come again.
+	// The rules that a token has to meet: a connection that was admitted under other rules has to reconnect.
 	rules, err := json.Marshal([]any{j.Issuers, j.Audiences, v.user, v.topics, j.AllowNoExpiry, j.Algorithms})
 	if err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ func newJWTVerifier(option string, j *JWT, log *zap.Logger) (*jwtVerifier, error
 	}
 	for _, alg := range allowed {
 		if !kinds[algorithms[alg]] {
-			return nil, fmt.Errorf("algorithms: %s needs %s, and none of the keys is", alg, algorithms[alg])
+			return nil, fmt.Errorf("algorithms: %s needs %s, but none is given", alg, algorithms[alg])
 		}
 	}
 	options := []jwt.ParserOption{

@@ -97,8 +97,8 @@ func readKey(text string) (crypto.PublicKey, error) {
 		return key, nil
 	}
 	if what := secret.Resembles(text); what != "" {
-		return nil, fmt.Errorf("looks like %s, and cannot be read as a public key: give one key or certificate, as PEM, DER or a JSON Web Key, "+
-			"as it stands or in base64 or hex", what)
+		return nil, fmt.Errorf("looks like %s, but cannot be read as a public key: give one key or certificate, as PEM, DER or a JSON Web Key, "+
+			"either plain or in base64 or hex", what)
 	}
 	return nil, errors.New("is not a public key; if it is a secret that is shared with the issuer, write: secret <value>")
 }

@@ -169,7 +169,7 @@ func TestAuthorizeKeepsConnectionsApart(t *testing.T) {
 // No instruction to the proxy is sent to the app, in any spelling that an app could take for one.
 func TestAuthorizeHeadersRefused(t *testing.T) {
 	for _, name := range []string{"X-SSE-User", "x-sse-topics", "X_SSE_User", "X.Sse-Question", "Cookie", "Host", "X-Forwarded-For", "a b"} {
-		if err := (&Authorize{Target: "/whoami", Headers: []string{name}}).Check(); err == nil || !strings.Contains(err.Error(), "cannot be sent on") {
+		if err := (&Authorize{Target: "/whoami", Headers: []string{name}}).Check(); err == nil || !strings.Contains(err.Error(), "cannot be forwarded") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -48,7 +48,7 @@ var Kinds = []string{"ticket", "jwt", "authorize", "header", "query", "cookie", 
 func (s *UserSource) Check() error {
 	for source, given := range map[string]bool{"ticket": s.Ticket != nil, "jwt": s.JWT != nil, "authorize": s.Authorize != nil} {
 		if given && source != s.Source {
-			return fmt.Errorf("%s: belongs to the source of that name, not to %q", source, s.Source)
+			return fmt.Errorf("%s: has no effect with the source %q", source, s.Source)
 		}
 	}
 	switch s.Source {
@@ -72,7 +72,7 @@ func (s *UserSource) Check() error {
 			return fmt.Errorf("name: %q has an unmatched brace", s.Name)
 		}
 	default:
-		return fmt.Errorf("source: %q is none of %s", s.Source, strings.Join(Kinds, ", "))
+		return fmt.Errorf("source: %q must be one of %s", s.Source, strings.Join(Kinds, ", "))
 	}
 	if len(s.From) == 0 {
 		return nil

@@ -193,7 +193,7 @@ func readPayload(payload string) (*Grant, error) {
 	d := json.NewDecoder(bytes.NewReader(plain))
 	d.DisallowUnknownFields() // an app that misspells a field means another grant
 	if err := d.Decode(&t); err != nil {
-		return nil, invalid("the payload is not an object of user, topics (a list), exp (whole seconds) and once (a string)")
+		return nil, invalid("the payload is not an object with user, topics (a list), exp (whole seconds) and once (a string)")
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, invalid("more follows the payload's object")

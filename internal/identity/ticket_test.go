@@ -88,8 +88,8 @@ func TestTicket(t *testing.T) {
 		"valid for too long":  {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}`, in(25*time.Hour))), public: "invalid", cause: "longer than max_age"},
 		"in milliseconds":     {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}`, hour*1000)), public: "invalid", cause: "exp"},
 		"without exp":         {text: ticketOf(secretA, `{"user":"u1"}`), public: "invalid", cause: "exp is missing"},
-		"exp as a string":     {text: ticketOf(secretA, `{"user":"u1","exp":"1800003600"}`), public: "invalid", cause: "not an object of"},
-		"exp not whole":       {text: ticketOf(secretA, `{"user":"u1","exp":1800003600.5}`), public: "invalid", cause: "not an object of"},
+		"exp as a string":     {text: ticketOf(secretA, `{"user":"u1","exp":"1800003600"}`), public: "invalid", cause: "not an object with"},
+		"exp not whole":       {text: ticketOf(secretA, `{"user":"u1","exp":1800003600.5}`), public: "invalid", cause: "not an object with"},
 		"without a user":      {text: ticketOf(secretA, fmt.Sprintf(`{"exp":%d}`, hour)), public: "invalid", cause: "user must be"},
 		"user null":           {text: ticketOf(secretA, fmt.Sprintf(`{"user":null,"exp":%d}`, hour)), public: "invalid", cause: "user must not be empty"},
 		"user of a list":      {text: ticketOf(secretA, fmt.Sprintf(`{"user":["u1"],"exp":%d}`, hour)), public: "invalid", cause: "user must be"},
@@ -97,7 +97,7 @@ func TestTicket(t *testing.T) {
 		"user too long":       {text: ticketOf(secretA, fmt.Sprintf(`{"user":%q,"exp":%d}`, long, hour)), public: "invalid", cause: "longer than"},
 		"a bad topic":         {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","topics":["a*"],"exp":%d}`, hour)), public: "invalid", cause: "a topic * must stand alone"},
 		"too many topics":     {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","topics":[%s"a"],"exp":%d}`, strings.Repeat(`"a",`, 100), hour)), public: "invalid", cause: "more than 100 topics"},
-		"a field misspelt":    {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","topic":["a"],"exp":%d}`, hour)), public: "invalid", cause: "not an object of"},
+		"a field misspelt":    {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","topic":["a"],"exp":%d}`, hour)), public: "invalid", cause: "not an object with"},
 		"two objects":         {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","exp":%d}{}`, hour)), public: "invalid", cause: "follows the payload"},
 		"another secret":      {text: ticketOf(secretA+"x", fmt.Sprintf(`{"user":"u1","exp":%d}`, hour)), public: "invalid", cause: "none of the secrets"},
 		"an empty secret":     {text: ticketOf("", fmt.Sprintf(`{"user":"u1","exp":%d}`, hour)), public: "invalid", cause: "none of the secrets"},
@@ -105,7 +105,7 @@ func TestTicket(t *testing.T) {
 		"nothing but dots":    {text: "sse1..", public: "invalid", cause: "not of the form"},
 		"too long":            {text: "sse1." + strings.Repeat("a", maxTicket), public: "invalid", cause: "too long"},
 		"once too long":       {text: ticketOf(secretA, fmt.Sprintf(`{"user":"u1","once":%q,"exp":%d}`, long, hour)), public: "invalid", cause: "once"},
-		"signed, but no JSON": {text: ticketOf(secretA, "u1"), public: "invalid", cause: "not an object of"},
+		"signed, but no JSON": {text: ticketOf(secretA, "u1"), public: "invalid", cause: "not an object with"},
 		// Nothing else that an app signs with the same secret is a ticket.
 		"without the prefix under the signature": {
 			text: "sse1.eyJ1c2VyIjoidTEifQ." + signatureOf(secretA, "eyJ1c2VyIjoidTEifQ"), public: "invalid", cause: "none of the secrets",

@@ -141,7 +141,7 @@ func (v *jwtVerifier) fill(g *Grant, claims jwt.MapClaims) error {
 	return nil
 }
 
-// refusal says in a few words of its own what the library found: those of the library repeat parts of the token.
+// refusal describes in its own words what the library found: the library's messages repeat parts of the token.
 func (v *jwtVerifier) refusal(err error, claims jwt.MapClaims) error {
 	var own *refusal
 	switch {
@@ -159,7 +159,7 @@ func (v *jwtVerifier) refusal(err error, claims jwt.MapClaims) error {
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrInvalidKeyType):
 		return invalid("signed with none of the keys, or by an algorithm that is not allowed")
 	case errors.Is(err, jwt.ErrTokenInvalidClaims):
-		return invalid("a claim is not what it should be")
+		return invalid("a claim has the wrong type or value")
 	}
 	return invalid("malformed")
 }

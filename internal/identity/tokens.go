@@ -48,7 +48,7 @@ func (t *Tokens) Verify(ctx context.Context, text string) (*Claims, error) {
 	return &Claims{JSON: payload, Grant: g}, nil
 }
 
-// Vouches reports whether a grant, perhaps of an earlier config, is of a token that would be accepted: one with the same key, under the
+// Vouches reports whether the token behind a grant, perhaps of an earlier config, would still be accepted: with the same key, under the
 // same rules.
 func (t *Tokens) Vouches(g *Grant) bool { return t.v.vouches(g.by) }
 

@@ -9,7 +9,7 @@ import (
 
 // verifier identifies clients by something that they cannot forge. It may be used by several goroutines at once.
 type verifier interface {
-	// verify returns what a request proves; nil if it holds nothing of the kind. The error is a *refusal, or what
+	// verify returns what a request proves; nil if it holds no such proof. The error is a *refusal, or what
 	// attempt.enter returned.
 	verify(r *attempt) (*Grant, error)
 	// vouches reports whether the verifier still accepts what vouched for a grant under an earlier config (Grant.by): the same key or

@@ -25,9 +25,9 @@ var cacheWords = []string{"hit", "stale", "updating", "revalidated"}
 func WhyCached(status int, h http.Header) string {
 	switch status {
 	case http.StatusNotModified:
-		return "304: the client's own copy is meant"
+		return "304: it stands for the client's own copy"
 	case http.StatusPartialContent:
-		return "206: it is a part of a file"
+		return "206: it is part of a file"
 	}
 	if age := h["Age"]; len(age) > 0 && !slices.Equal(age, []string{"0"}) {
 		return "Age: it comes from a cache"

@@ -18,8 +18,8 @@ import (
 )
 
 // Wrapper makes streams over HTTPS cheaper. Connections with TLS get a transport whose writes do not
-// wait, so that a stream needs no goroutine. It comes last in the list, and has no options. On
-// systems other than Linux it changes nothing, and so it does to connections without TLS.
+// wait, so that a stream needs no goroutine. It comes last in the list, and has no options. It changes nothing for connections
+// without TLS, and nothing on systems other than Linux.
 type Wrapper struct {
 	server *caddyhttp.Server
 	ctx    caddy.Context
@@ -53,13 +53,13 @@ func (w *Wrapper) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// keeper is the app, which advises servers without the wrapper to have it.
+// keeper is the app, which logs advice about servers that lack the wrapper.
 type keeper interface {
 	Wrapped(*caddyhttp.Server)
 }
 
-// checkPlace returns an error if sse_push cannot do its work among the wrappers of a server: before tls it would see no TLS, a wrapper
-// after it would hide its connections, and so would one before it on a server with TLS if the list lacks tls, as Caddy then puts TLS first.
+// checkPlace returns an error if sse_push cannot do its work among the wrappers of a server. Before tls, it would see no TLS. A wrapper
+// after it would hide its connections. So would a wrapper before it on a server with TLS if the list lacks tls: Caddy then puts TLS first.
 func checkPlace(names []string, secure bool) error {
 	i, last := slices.Index(names, "sse_push"), len(names)-1
 	switch {
@@ -122,7 +122,7 @@ func shortest(durations ...caddy.Duration) (d time.Duration) {
 // Advise logs that a server without the wrapper may have streams over HTTPS that it would make cheaper.
 func Advise(s *caddyhttp.Server, log *zap.Logger) {
 	if runtime.GOOS == "linux" && len(s.TLSConnPolicies) > 0 {
-		log.Info("streams over HTTPS take more memory and CPU than they need to; the listener wrapper sse_push changes that: "+
+		log.Info("streams over HTTPS take more memory and CPU than with the listener wrapper sse_push: "+
 			"make it the last of listener_wrappers in the global option servers (docs/reference/directive.md, Over HTTPS)", zap.String("server", s.Name()))
 	}
 }

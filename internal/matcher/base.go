@@ -60,13 +60,13 @@ func NewBase(hubURL string) (*Base, error) {
 		if err != nil || b.parsed.OpaquePath() {
 			return nil, errURL
 		}
-		b.parsed.SearchParams() // made on first use otherwise, by whoever parses against the base
+		b.parsed.SearchParams() // otherwise made on first use
 		b.path = normalPath(b.parsed.Pathname())
 		return b, nil
 	})
 }
 
-var errURL = errors.New("is no URL with a path")
+var errURL = errors.New("is not a URL with a path")
 
 // Spell returns the topic's URL without what comes before the host and after the path, in a form in which each component ends where
 // the next begins: https://example.com:/path. It returns "" for a topic that is no URL.

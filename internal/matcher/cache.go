@@ -6,7 +6,7 @@ import (
 	"weak"
 )
 
-// cache holds values for as long as someone else does, so that equal keys have the same value.
+// cache holds each value for as long as something else refers to it, so that equal keys have the same value.
 type cache[K comparable, V any] struct {
 	mu     sync.Mutex
 	values map[K]weak.Pointer[V]

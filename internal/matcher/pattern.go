@@ -14,7 +14,7 @@ const (
 
 var (
 	errWildcards = errors.New("must not have more than 16 variables, wildcards and groups")
-	errPattern   = errors.New("is no valid URL pattern")
+	errPattern   = errors.New("is not a valid URL pattern")
 	errGroup     = errors.New("must not have a group with a regular expression, (…): write :name, * or {…}, and \\( for the character itself")
 )
 

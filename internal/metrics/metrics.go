@@ -31,18 +31,18 @@ func metric(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	connectionsMetric  = metric("connections", "Open connections, by HTTP's version; held ones take no goroutine.", "protocol", "mode")
+	connectionsMetric  = metric("connections", "Open connections, by HTTP version; held connections take no goroutine.", "protocol", "mode")
 	usersMetric        = metric("users", "Users with at least one connection.")
-	publishedMetric    = metric("events_published_total", "Events that were published here and stored in the log.")
+	publishedMetric    = metric("events_published_total", "Events that were published on this node and stored in the log.")
 	deliveredMetric    = metric("events_delivered_total", "Events that were handed to streams, counted once for each connection.")
 	bytesMetric        = metric("delivered_bytes_total", "Bytes of the events that were handed to streams.")
-	delayMetric        = metric("delivery_delay_seconds", "Time from the append of an event to its hand-over to a stream; of each batch, that of its oldest event.")
-	catchupsMetric     = metric("catchups_total", "Connections that began to catch up: because they were new, resumed, or were slow.", "cause")
+	delayMetric        = metric("delivery_delay_seconds", "Time from when an event is stored until it is handed to a stream; for a batch, the time of its oldest event.")
+	catchupsMetric     = metric("catchups_total", "Connections that began to catch up, because they were new, had resumed or were slow.", "cause")
 	gapsMetric         = metric("gaps_total", "Gaps that clients were told about.", "reason")
 	coalescedMetric    = metric("coalesced_total", "Events not sent to a connection because a newer one with the same key took their place.")
 	expiredMetric      = metric("expired_total", "Events not sent to a connection because their ttl had passed.")
 	rejectedMetric     = metric("rejected_total", "Clients that were refused and told to try again later.", "reason")
-	skippedMetric      = metric("records_skipped_total", "Records of the log that could not be read, or that no hub can have written.")
+	skippedMetric      = metric("records_skipped_total", "Records of the log that could not be read, or that cannot come from a hub.")
 	pendingMetric      = metric("pending_bytes", "Bytes that wait for connections; an event that waits for several counts for each.")
 	lagMetric          = metric("lag_bytes", "Bytes of events that the hub has yet to hand to connections. Above 32 MiB, publishers wait.")
 	historyMetric      = metric("history_events", "Events in the history.")

@@ -8,14 +8,14 @@ import (
 
 var (
 	relaysMetric           = metric("relays", "Relays that this node runs.")
-	relaysEndedMetric      = metric("relays_ended_total", "Relays whose end this node has written, by how they ended.", "status")
+	relaysEndedMetric      = metric("relays_ended_total", "Relays that have ended on this node, by how they ended.", "status")
 	relayEventsMetric      = metric("relay_events_total", "Events that relays have read and stored.")
 	relayBytesMetric       = metric("relay_bytes_total", "Bytes that relays have read.")
 	relayDroppedMetric     = metric("relay_dropped_total", "Events of relays that were dropped because their names are reserved.")
-	relayDroppedIDsMetric  = metric("relay_dropped_ids_total", "Ids of relays' events that were left out, as no client could send them back.")
+	relayDroppedIDsMetric  = metric("relay_dropped_ids_total", "Ids of relays' events that were left out, because no client could send them back.")
 	relayRetriesMetric     = metric("relay_retries_total", "Requests of relays that were sent to the upstream again.")
-	relayDoneCallsMetric   = metric("relay_done_calls_total", "Calls of done, by outcome; given_up counts relays that the app is not told of any more.", "outcome")
-	relayDonePendingMetric = metric("relay_done_pending", "Relays that have ended, and whose done the app has yet to take.")
+	relayDoneCallsMetric   = metric("relay_done_calls_total", "Calls of done, by outcome; given_up counts relays for which the app is no longer called.", "outcome")
+	relayDonePendingMetric = metric("relay_done_pending", "Relays that have ended and whose call of done the app has yet to accept.")
 )
 
 // collectRelays sends the counts of the relays of the hubs of one name.

@@ -7,13 +7,13 @@ import (
 )
 
 var (
-	sourcesMetric          = metric("sources", "Streams of the app that are shared.")
-	sourcesFailingMetric   = metric("sources_failing", "Those of them whose last request to the app failed, and that wait for another try.")
+	sourcesMetric          = metric("sources", "Shared streams of the app.")
+	sourcesFailingMetric   = metric("sources_failing", "Shared streams whose last request to the app failed, and which wait to try again.")
 	sourceEventsMetric     = metric("source_events_total", "Events that shared sources have read from the app and stored.")
 	sourceBytesMetric      = metric("source_bytes_total", "Bytes that shared sources have read from the app.")
 	sourceUpstreamsMetric  = metric("source_upstreams_total", "Requests of shared sources to the app, by how they ended.", "outcome")
 	sourceDroppedMetric    = metric("source_dropped_total", "Events of the app that were dropped because their names are reserved.")
-	sourceDroppedIDsMetric = metric("source_dropped_ids_total", "Ids of the app's events that were left out, as no client could send them back.")
+	sourceDroppedIDsMetric = metric("source_dropped_ids_total", "Ids of the app's events that were left out, because no client could send them back.")
 )
 
 // collectSources sends the counts of the shared sources of the hubs of one name.

@@ -50,10 +50,10 @@ func (t Treatment) Check(text string) error {
 			name = p
 		}
 		if t == None {
-			return fmt.Errorf("%s cannot be filled in: placeholders are not taken here (in a Caddyfile, write {$NAME} for an environment variable)", name)
+			return fmt.Errorf("%s cannot be filled in: placeholders are not accepted here (in a Caddyfile, write {$NAME} for an environment variable)", name)
 		}
-		return fmt.Errorf("%s cannot be filled in: the value is the same for all requests, so only {env.NAME}, {file.PATH} and {system.NAME} "+
-			"are, when the config is loaded", name)
+		return fmt.Errorf("%s cannot be filled in: the value is the same for all requests, so it may hold only {env.NAME}, {file.PATH} and {system.NAME}, "+
+			"which are filled in when the config is loaded", name)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ type beside struct {
 	offer    func(*Hub) error
 }
 
-// Beside adds something to the config of the hub that lives beside it, with its settings. offer is called when the config is put in
+// Beside adds to the hub's config something that lives beside the hub, with its settings. offer is called when the config is put in
 // force, before Resident.Apply. Several handlers may add the same, with the same settings.
 func (r *Ref) Beside(name string, settings any, offer func(*Hub) error) error {
 	if other, ok := r.beside[name]; ok && !reflect.DeepEqual(other.settings, settings) {
@@ -32,7 +32,7 @@ func (r *Ref) Has(name string) bool {
 	return ok
 }
 
-// offer offers the hub what the config has beside it.
+// offer calls the offers of everything that the config has beside the hub.
 func (r *Ref) offer() {
 	for name, b := range r.beside {
 		if err := b.offer(r.hub); err != nil {

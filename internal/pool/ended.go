@@ -30,7 +30,7 @@ func (p *Hub) ended(c *hub.Conn, reason error) {
 		zap.Duration("duration", time.Since(c.Since())), zap.Uint64("events", events), zap.Uint64("bytes", bytes),
 		zap.String("reason", endReason(c, reason))}
 	p.endings.Put(func() { e.Write(fields...) }, func(dropped int) {
-		log.Warn("connections have ended without a line each, because the log took none", zap.Int("lines", dropped))
+		log.Warn("connections ended without a log line each: the log was too slow", zap.Int("lines", dropped))
 	})
 }
 

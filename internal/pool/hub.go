@@ -28,7 +28,7 @@ type Hub struct {
 // MaxEvent returns how many bytes the data of an event may have.
 func (p *Hub) MaxEvent() int64 { return p.config.Load().settings.maxEvent() }
 
-// OpenLog opens another log on the engine of the hub's, for what lives beside the hub.
+// OpenLog opens another log on the hub's engine, for what lives beside the hub.
 func (p *Hub) OpenLog(name string) (broker.Broker, error) { return p.engine.Open(p.Name + "." + name) }
 
 // Log returns the log of the config in force. Its lines name the hub.
@@ -41,7 +41,7 @@ func (p *Hub) AskAnew(user string) {
 	}
 }
 
-// Explain answers a question by the config in force.
+// Explain answers a question according to the config in force.
 func (p *Hub) Explain(q hub.Question) (hub.Explanation, error) {
 	q.Granted = p.config.Load().grants
 	return p.Hub.Explain(q)

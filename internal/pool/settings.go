@@ -42,15 +42,15 @@ type Settings struct {
 	Limits *Limits `json:"limits,omitempty"`
 
 	// How long it may take to close the streams when Caddy exits or the hub leaves the config: they are closed one after
-	// another, so that clients reconnect spread out. Up to 1h. Default: 3s.
+	// another, so that their clients do not all reconnect at once. Up to 1h. Default: 3s.
 	Drain *caddy.Duration `json:"drain,omitempty"`
 
-	// A secret of at least 32 bytes, from which the ids of connections are made whose clients give themselves a name
-	// (`?client=`). All nodes must have the same. Placeholders are filled in when the config is loaded. Default: a random
-	// one, until Caddy exits.
+	// A secret of at least 32 bytes. It makes the ids of connections whose clients give themselves a name (`?client=`).
+	// All nodes must have the same one. Placeholders are filled in when the config is loaded. Default: a random one,
+	// until Caddy exits.
 	ClientKey string `json:"client_key,omitempty"`
 
-	// Publishes when users come and go. Default: it is not published.
+	// Publishes an event when a user comes or goes. Default: off.
 	Presence *Presence `json:"presence,omitempty"`
 
 	// The ordered log that the hub is built on. Default: `memory`.
@@ -71,9 +71,9 @@ type History struct {
 type Limits struct {
 	// Connections in all. Default: all hubs without a limit share 80 % of the process's file descriptors. -1: no limit.
 	Connections int `json:"connections,omitempty"`
-	// Connections a user. Default: 20. -1: no limit.
+	// Connections per user. Default: 20. -1: no limit.
 	PerUser int `json:"per_user,omitempty"`
-	// Connections a client address (IPv6: a /64). Default: no limit.
+	// Connections per client address (IPv6: per /64). Default: no limit.
 	PerIP int `json:"per_ip,omitempty"`
 	// Bytes of an event's data. Default: 1 MiB.
 	Event int64 `json:"event,omitempty"`
@@ -82,8 +82,9 @@ type Limits struct {
 	// Bytes that may wait for all connections of the hub; an event that waits for several counts once. Beyond that, the
 	// connections with the most waiting catch up from the history instead. Default: 1 GiB. -1: no limit.
 	Memory int64 `json:"memory,omitempty"`
-	// New connections a second, and as many at once. A client that comes too early is told when to come again. Addresses (IPv6:
-	// networks of /64) that come at the same time get equal shares; one that comes alone may have all. Default: no limit.
+	// New connections per second, and as many at once. A client that comes too early is told when to come again. Addresses
+	// (IPv6: networks of /64) that come at the same time get equal shares; an address that comes alone may use all. Default: no
+	// limit.
 	Rate int `json:"rate,omitempty"`
 }
 

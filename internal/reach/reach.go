@@ -1,4 +1,4 @@
-// Package reach tells which requests to a site can reach a handler: paths that none does, and what a request must match on the way.
+// Package reach finds out which requests to a site can reach a handler: which paths none reaches, and what a request must match on the way.
 package reach
 
 import (

@@ -88,7 +88,7 @@ func (s *Settings) option(d *caddyfile.Dispenser, name string) error {
 		}
 		s.Answer = int64(n)
 	default:
-		return d.Errf("relay: %q is not known here; known are to, done, secret, concurrent, per_user, timeout, silence, answer", name)
+		return d.Errf("relay: %q is not an option here; the options are to, done, secret, concurrent, per_user, timeout, silence, answer", name)
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (s *Settings) origin(d *caddyfile.Dispenser) error {
 		option := d.Val()
 		h := egress.Header{}
 		if option != "header" {
-			return d.Errf("relay: to: %q is not known here; known is header", option)
+			return d.Errf("relay: to: %q is not an option here; the option is header", option)
 		}
 		if !d.AllArgs(&h.Name, &h.Value) {
 			return d.Err("relay: to: header: write: header <name> <value>")

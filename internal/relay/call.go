@@ -108,7 +108,7 @@ func (c *Config) check(q *call) *problem.Problem {
 	}
 	switch {
 	case (q.user == "") == (q.topic == ""):
-		return problem.Field("user", "give user or topic, which says who may hear the relay, and not both")
+		return problem.Field("user", "give either user or topic, which says who may hear the relay")
 	case q.as != "" && q.as != "text" && q.as != "lines":
 		return problem.Field("as", "must be text or lines")
 	}
@@ -171,7 +171,7 @@ func (c *Config) readRequest(q *call, v jsontext.Value) *problem.Problem {
 	case err != nil:
 		return problem.Field("request.method", "%v", err)
 	case q.request.Method == http.MethodGet && q.request.Body != nil:
-		return problem.Field("request.body", "a GET has none")
+		return problem.Field("request.body", "must not be given with GET")
 	case !c.gate.Leads(u):
 		return errNoOrigin()
 	}

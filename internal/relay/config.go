@@ -64,5 +64,5 @@ func (c *Config) checkDone(text string) (*url.URL, error) {
 			return u, nil
 		}
 	}
-	return nil, errors.New("must lie below a URL of done in the config")
+	return nil, errors.New("must be below a URL that the config gives with done")
 }

@@ -1,5 +1,5 @@
-// Package relay fetches streams for the app, such as the answers of model APIs, and gives them to those who listen. The app says
-// what to fetch and is free; the stream outlives its worker, reloads and the pages that hear it.
+// Package relay fetches streams for the app, such as the answers of model APIs, and passes them to the clients that listen. The
+// app only says what to fetch: the stream outlives the app's worker, reloads, and the pages that hear it.
 //
 // # How it works
 //

@@ -128,7 +128,7 @@ func (r *Registry) call(c *Config, k *known, e *errand) {
 	}
 	r.mu.Unlock()
 	if err != nil && r.ctx.Err() == nil {
-		r.complaints.Log(r.log(), zap.WarnLevel, "the app has not taken the end of a relay, and is called again",
+		r.complaints.Log(r.log(), zap.WarnLevel, "the app did not accept the call about a relay's end; it is called again",
 			zap.String("relay", k.id), zap.String("done", withoutQuery(k.begin.Done)), zap.Error(err))
 	}
 	r.nudge()

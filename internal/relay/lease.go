@@ -79,7 +79,7 @@ func (r *Registry) renew() {
 	ctx, cancel := context.WithTimeout(r.ctx, leaseTime)
 	defer cancel()
 	if err := r.lease(ctx); err != nil && r.ctx.Err() == nil {
-		r.complaints.Log(r.log(), zap.WarnLevel, "other nodes may take this one's relays for over", zap.Error(err))
+		r.complaints.Log(r.log(), zap.WarnLevel, "other nodes may regard this node's relays as over", zap.Error(err))
 	}
 }
 
@@ -137,7 +137,7 @@ func (r *Registry) runsHere(k *known) bool { return k.Node == r.node && r.runs[k
 func (r *Registry) inherit(node string) {
 	why := "the node that ran it is gone"
 	if node == r.node {
-		why = "it was not known in time whether the log had its begin"
+		why = "it was not known in time whether the log has its start"
 	}
 	var gone []known
 	var adopt []string
@@ -187,7 +187,7 @@ func (r *Registry) tidy() {
 		}
 	}
 	for _, k := range lost {
-		r.log().Error("the app never took the end of a relay, and is not called any more", zap.String("relay", k.id),
+		r.log().Error("the app never accepted the call about a relay's end; it is not called again", zap.String("relay", k.id),
 			zap.String("user", k.User), zap.String("status", string(k.end)), zap.Time("ended", k.at))
 	}
 }

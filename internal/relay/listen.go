@@ -18,14 +18,15 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 )
 
-// startPatience is how long a client waits for a relay that has yet to begin. EventSource takes the answer after that for the end.
+// startPatience is how long a client waits for a relay that has yet to begin. After that it gets an answer that an EventSource takes for
+// the end.
 const startPatience = 3 * time.Second
 
 // param is the parameter by which a client asks for a relay.
 const param = "relay"
 
-// Beside returns what finds out which requests ask for a relay. None does if the hub has had no relays. A client gets 204 if the
-// relay is not known, if the client may not hear it, or has had its end.
+// Beside returns the function that recognises requests for a relay. If the hub has had no relays, no request is one. A client
+// gets 204 if the relay is not known, if the client may not hear it, or if it has had the relay's end.
 func Beside(ref *pool.Ref) subscribe.Beside {
 	return func(req *http.Request) (subscribe.Opener, error) {
 		r, err := asked(req, ref)
@@ -58,7 +59,7 @@ func (r *Registry) open(
 ) (*hub.Conn, stream.Source, *stream.Timing) {
 	query := req.URL.Query()
 	if len(query[param]) > 1 || len(sub.Topics) > 0 {
-		problem.New(http.StatusUnprocessableEntity, "a stream of a relay has no topics and no other relay: its events are of another log").OfField(param).Write(w)
+		problem.New(http.StatusUnprocessableEntity, "a relay's stream takes no topics and no second relay: its events come from another log").OfField(param).Write(w)
 		return nil, nil, nil
 	}
 	form, p := formOf(req, query)

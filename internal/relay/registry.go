@@ -120,8 +120,7 @@ func find(p *pool.Hub) *Registry {
 	return r
 }
 
-// Apply implements pool.Resident: the relays of the new config are those that it has offered. What may no longer be fetched is
-// cancelled.
+// Apply implements pool.Resident: the config that was offered last is in force. Relays that it no longer allows are cancelled.
 func (r *Registry) Apply([]pool.Route) {
 	c := r.offered.Swap(nil)
 	if old := r.config.Swap(c); old != nil && old != c {

@@ -39,12 +39,12 @@ var (
 	errCancelled   = errors.New("it was stopped")
 	errRevoked     = errors.New("the user's streams were ended")
 	errInterrupted = errors.New("the proxy is ending")
-	errOver        = errors.New("the log has its end already")
+	errOver        = errors.New("the log already has its end")
 	errTimeout     = errors.New("it took longer than timeout")
 	errSilence     = errors.New("the upstream sent nothing for longer than silence")
 	errTooLong     = errors.New("the answer is longer than answer")
 	errEncoded     = errors.New("the answer is compressed")
-	errOpenEnd     = errors.New("the answer has no end that could be told from a break: it needs chunks or a Content-Length")
+	errOpenEnd     = errors.New("the answer's end could not be told from a broken connection: the answer needs chunks or a Content-Length")
 )
 
 // run is a relay that this node runs.
@@ -299,7 +299,7 @@ func (r *Registry) persist(ctx context.Context, id string, records ...broker.Rec
 		if err == nil || errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrTooLarge) {
 			return err
 		}
-		r.complaints.Log(r.log(), zap.WarnLevel, "what became of a relay cannot be stored yet", zap.String("relay", id), zap.Error(err))
+		r.complaints.Log(r.log(), zap.WarnLevel, "the result of a relay cannot be stored yet", zap.String("relay", id), zap.Error(err))
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

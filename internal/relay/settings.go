@@ -28,7 +28,7 @@ const (
 	maxAnswer  = 64 << 20
 )
 
-// Settings say what the app may have the proxy fetch.
+// Settings let the app have the proxy fetch streams.
 type Settings struct {
 	// Where requests may go. Required.
 	To []egress.Origin `json:"to,omitempty"`
@@ -68,7 +68,7 @@ func (s *Settings) SetDefaults() {
 // Check reports what is wrong with the settings. It makes no difference whether defaults have been filled in.
 func (s *Settings) Check() error {
 	if len(s.To) == 0 {
-		return errors.New("to is missing: say where requests may go")
+		return errors.New("to is missing: give the origins that requests may go to")
 	}
 	for i := range s.To {
 		if err := s.To[i].Check(); err != nil {
@@ -81,7 +81,7 @@ func (s *Settings) Check() error {
 		}
 	}
 	if len(s.Done) > 0 && s.Secret == "" {
-		return errors.New("done: needs a secret, by which the app knows that a call is from here")
+		return errors.New("done: needs a secret, so that the app can check where a call comes from")
 	}
 	if s.Secret != "" {
 		if err := secret.CheckKeyText(s.Secret); err != nil {
@@ -107,7 +107,7 @@ func (s *Settings) CheckBeside(internal *guard.Internal) error {
 	case s == nil:
 		return nil
 	case internal == nil:
-		return errors.New("has no effect without an internal route, on which apps ask for relays")
+		return errors.New("has no effect without an internal route, on which apps start relays")
 	}
 	return s.Check()
 }

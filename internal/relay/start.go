@@ -50,7 +50,7 @@ func (r *Registry) begin(ctx context.Context, x *run) *problem.Problem {
 	}
 	switch {
 	case err == nil && result.Repeated && !r.knows(x.call.id):
-		return problem.New(http.StatusConflict, "the id belongs to an earlier relay, of which the log has nothing any more").OfField("id")
+		return problem.New(http.StatusConflict, "the id belongs to an earlier relay, which the log no longer has").OfField("id")
 	case err == nil:
 		_ = r.hub.Taken(ctx, result.Position) // so that this node knows it when the page comes
 		return nil
@@ -121,5 +121,5 @@ func (r *Registry) reserve(c *Config, q *call) (x *run, isNew bool, p *problem.P
 }
 
 func errOtherCall() *problem.Problem {
-	return problem.New(http.StatusUnprocessableEntity, "the id belongs to a relay with another request").OfField("id")
+	return problem.New(http.StatusUnprocessableEntity, "the id belongs to a relay with a different request").OfField("id")
 }

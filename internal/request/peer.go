@@ -34,7 +34,7 @@ func ParsePrefixes(words []string) (Prefixes, error) {
 		default:
 			prefix, ok := parsePrefix(word)
 			if !ok {
-				return nil, fmt.Errorf("%q is none of loopback, private_ranges, an address and a range such as 10.0.0.0/8", word)
+				return nil, fmt.Errorf("%q must be loopback, private_ranges, an address, or a range such as 10.0.0.0/8", word)
 			}
 			set = append(set, prefix)
 		}

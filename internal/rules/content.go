@@ -77,5 +77,5 @@ func checkText(s string) error {
 
 // notUTF8 counts bytes from 0.
 func notUTF8(at int) error {
-	return fmt.Errorf("must be valid UTF-8, and is not at byte %d", at)
+	return fmt.Errorf("must be valid UTF-8, but is not at byte %d", at)
 }

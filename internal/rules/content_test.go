@@ -20,9 +20,9 @@ func TestCheckIDAndType(t *testing.T) {
 		{"empty", "", "must not be empty"},
 		{"too long", strings.Repeat("x", 129), "must be at most 128 bytes long, not 129"},
 		{"too long in bytes, not in characters", strings.Repeat("注", 43), "must be at most 128 bytes long, not 129"},
-		{"not UTF-8", "ab\xff", "must be valid UTF-8, and is not at byte 2"},
-		{"cut off in a character", "a\xe6\xb3", "must be valid UTF-8, and is not at byte 1"},
-		{"surrogate", "\xed\xa0\x80", "must be valid UTF-8, and is not at byte 0"},
+		{"not UTF-8", "ab\xff", "must be valid UTF-8, but is not at byte 2"},
+		{"cut off in a character", "a\xe6\xb3", "must be valid UTF-8, but is not at byte 1"},
+		{"surrogate", "\xed\xa0\x80", "must be valid UTF-8, but is not at byte 0"},
 		{"LF", "a\nid: 9", "must not contain control characters, such as U+000A at byte 1"},
 		{"CR", "ab\r", "must not contain control characters, such as U+000D at byte 2"},
 		{"NUL", "\x00", "must not contain control characters, such as U+0000 at byte 0"},
@@ -61,9 +61,9 @@ func TestCheckData(t *testing.T) {
 		{"lines", "a\r\nb\rc\n", ""},
 		{"NUL and other control characters", "\x00\x01\x7f\u0085", ""},
 		{"non-ASCII", "für 注文 🎉 \uFFFD", ""},
-		{"stray byte", "héllo\x80", "must be valid UTF-8, and is not at byte 6"},
-		{"overlong", "\xc0\xaf", "must be valid UTF-8, and is not at byte 0"},
-		{"cut off", "ok\n\xf0\x9f\x8e", "must be valid UTF-8, and is not at byte 3"},
+		{"stray byte", "héllo\x80", "must be valid UTF-8, but is not at byte 6"},
+		{"overlong", "\xc0\xaf", "must be valid UTF-8, but is not at byte 0"},
+		{"cut off", "ok\n\xf0\x9f\x8e", "must be valid UTF-8, but is not at byte 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wantError(t, "CheckData", rules.CheckData([]byte(c.value)), c.want)

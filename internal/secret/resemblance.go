@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// Resembles returns what text looks like, if that is not a secret: a key, a certificate or a JSON Web Key, as it is, in base64 or in hex,
-// even damaged; a URL; the path of a file. It returns "" for anything else, such as random bytes in any encoding: no rule goes by a few
-// characters that random text can contain by chance.
+// Resembles returns what text looks like if it does not look like a secret: a key, a certificate or a JSON Web Key, plain, in base64 or
+// in hex, even damaged; a URL; the path of a file. It returns "" for anything else, such as random bytes in any encoding: no rule goes by
+// a few characters that random text can contain by chance.
 func Resembles(text string) string {
 	text = strings.TrimSpace(text)
 	switch {

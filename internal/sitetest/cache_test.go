@@ -76,7 +76,7 @@ func TestCachedAnswersAreNotBelieved(t *testing.T) {
 			}
 		}
 		if test.reason != "" {
-			for _, want := range []string{"X-SSE-Publish is ignored: " + test.reason, "X-SSE-Hold is ignored: " + test.reason, "the app did not make the answer for this question: " + test.reason} {
+			for _, want := range []string{"X-SSE-Publish is ignored: " + test.reason, "X-SSE-Hold is ignored: " + test.reason, "the app did not write the answer for this request: " + test.reason} {
 				if n := strings.Count(header.Log(), want+":") + strings.Count(header.Log(), want+" with two ids:"); n != 1 {
 					t.Errorf("%s: the log says %q %d times", name, want, n)
 				}

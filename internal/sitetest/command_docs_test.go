@@ -56,19 +56,19 @@ const commandsPage = "docs/reference/commands.md"
 
 const commandsIntro = `# Commands
 
-What the commands print with ` + "`--help`" + `. A test keeps this page up to date, and runs every example.
+This is what the commands print with ` + "`--help`" + `. A test keeps this page up to date, and runs every example.
 
 Commands that talk to a hub use [Caddy's admin endpoint](https://caddyserver.com/docs/api), which listens on ` + "`localhost:2019`" + ` unless the
-config says otherwise. It has no password: anyone who can reach it can do all of this, and more. Programs can make the same calls below
-` + "`/sse_push/hubs/<hub>/`" + `: those of the internal route, with the same bodies, answers and errors, and also
+config says otherwise. It has no password: anyone who can reach it can do all of this, and more. Programs can make the same calls:
+below ` + "`/sse_push/hubs/<hub>/`" + ` stand the calls of the internal route, with the same bodies, answers and errors. In addition there are
 
 | call | answer |
 |---|---|
-| ` + "`GET /sse_push/hubs`, `GET /sse_push/hubs/<hub>`" + ` | the state of the hubs, and what they have counted |
+| ` + "`GET /sse_push/hubs`, `GET /sse_push/hubs/<hub>`" + ` | the states and counters of the hubs |
 | ` + "`GET …/tail?user=&topic=&event=&text=&after=&limit=`" + ` | ` + "`{\"events\", \"next\"}`" + `: what was delivered after ` + "`after`" + `. Waits up to 20 s for the first event; without ` + "`after`" + `, only returns where to begin |
 | ` + "`GET …/explain?who=&event=`" + ` | ` + "`{\"verdict\", \"detail\", \"event\", \"counts\", \"connections\"}`" + `; ` + "`who`" + ` is a user or a connection |
 
-` + "`explain`" + ` looks at what this node remembers: events in the history, connections that are open, and the last few thousand that have
+` + "`explain`" + ` looks at what this node remembers: the events in the history, the open connections, and the last few thousand that have
 ended (1 MiB of them for each core). "Sent" means that the event was written to the client's connection.
 
 A list has ` + "`next`" + ` if there is more: call again with ` + "`after=<next>`" + `.

@@ -238,7 +238,7 @@ func TestRelayEnds(t *testing.T) {
 		{"only by the end of its connection", "", func(q *sitetest.Request) {
 			q.Answer(200, "text/event-stream", "Transfer-Encoding", "identity").Tokens("a")
 			q.End()
-		}, "failed", []string{"a"}, "no end that could be told from a break"},
+		}, "failed", []string{"a"}, "could not be told from a broken connection"},
 		{"too long", "", func(q *sitetest.Request) {
 			q.Answer(200, "text/event-stream").Tokens("a")
 			q.Write("data: " + strings.Repeat("x", 2<<10))

@@ -99,7 +99,7 @@ func TestRelayDoneOfASlowApp(t *testing.T) {
 		startRelay(s, m, id, fmt.Sprintf(`, "done": "%s/%s"`, url, id))
 		m.Next().Answer(200, "text/event-stream").End()
 	}
-	brokertest.Eventually(t, "the app was called in vain", func() bool { return s.Logged("has not taken the end of a relay", "refused") })
+	brokertest.Eventually(t, "the app was called in vain", func() bool { return s.Logged("did not accept the call about a relay's end", "refused") })
 	listener, err := net.Listen("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)

@@ -176,7 +176,7 @@ func TestWrapperWithOneProtocol(t *testing.T) {
 
 // Only the start of a config that would be better off with the wrapper says so.
 func TestWrapperIsAdvised(t *testing.T) {
-	const line = "the listener wrapper sse_push changes that"
+	const line = "than with the listener wrapper sse_push"
 	for name, c := range map[string]struct {
 		options, body string
 		advised       bool

@@ -42,34 +42,34 @@ const (
 // Settings let a route share streams of the site. The subscribe path is then one of the app's: if a client asks for it with GET
 // and an Accept that names `text/event-stream`, the proxy opens it once and gives it to everyone who may share it.
 type Settings struct {
-	// Who shares one stream of the app: `session`, the requests with the same cookies, `Authorization` and proved user;
-	// `everyone`, all requests. With `everyone` the answer must be public: the app gets no cookie, header or address of a client.
-	// Requests for another host, path or query share nothing. Default: session.
+	// Who shares one stream of the app. With `session`: requests with the same cookies, `Authorization` and proved user. With
+	// `everyone`: all requests; the answer must be public, as the app gets no cookie, header or address of a client. Requests for
+	// another host, path or query share nothing. Default: session.
 	Share string `json:"share,omitempty" placeholders:"none"`
 
-	// The cookies that count: requests that differ in others only share a stream. Default: all.
+	// The cookies that count: requests that differ only in others share a stream. Default: all.
 	Cookies []string `json:"cookies,omitempty"`
 
-	// The query parameters that count: requests that differ in others only share a stream. Default: all.
+	// The query parameters that count: requests that differ only in others share a stream. Default: all.
 	Query []string `json:"query,omitempty"`
 
 	// What a client gets at once when it joins: `last`, the newest event of each event name; the newest events, as a number from 1 to
 	// 100; or `off`. A client that resumes gets what it missed instead. Default: last.
 	Replay string `json:"replay,omitempty" placeholders:"none"`
 
-	// How long the app's stream is kept when the last client has left. Up to 1h. Default: 5s, with `everyone` 30s.
+	// How long the app's stream stays open after the last client has left. Up to 1h. Default: 5s, with `everyone` 30s.
 	Linger caddy.Duration `json:"linger,omitempty"`
 
-	// How long the app may take until it answers with headers. Up to 10m. Default: 30s.
+	// How long the app may take to answer with headers. Up to 10m. Default: 30s.
 	FirstAnswer caddy.Duration `json:"first_answer,omitempty"`
 
-	// How many streams of the app may be open at once, of all routes of the hub. Default: 1000.
+	// How many streams of the app may be open at once, on all routes of the hub. Default: 1000.
 	Max int `json:"max,omitempty"`
 
-	// How many of them the clients of one address (IPv6: of a /64) may have started; -1: no limit. Default: 5.
+	// How many of these streams the clients of one address (IPv6: of a /64) may have started; -1: no limit. Default: 5.
 	PerClient int `json:"per_client,omitempty"`
 
-	// After what time a stream of the app is closed and opened anew. From 1s to 30 days. Default: 1h.
+	// How long a stream of the app lasts before it is closed and opened again. From 1s to 30 days. Default: 1h.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
 	// How many bytes one event of the app may have; a stream with a larger one is closed and opened anew. Up to 16 MiB. Default: 1 MiB.
@@ -135,11 +135,11 @@ func (s *Settings) Check() error {
 func (s *Settings) CheckBeside(upstream, twoWay bool, topics []string) error {
 	switch {
 	case upstream:
-		return errors.New("does not go with upstream, by which the app decides about each stream: give one of the two")
+		return errors.New("cannot be combined with upstream, with which the app decides about each stream")
 	case twoWay:
-		return errors.New("does not go with two_way: what a page posts to a path of the app goes to the app by itself")
+		return errors.New("cannot be combined with two_way: what a page posts to the app's path reaches the app anyway")
 	case len(topics) > 0:
-		return errors.New("does not go with topics: its streams bring what the app sends, and nothing else")
+		return errors.New("cannot be combined with topics: its streams carry only what the app sends")
 	}
 	return s.Check()
 }
@@ -147,7 +147,7 @@ func (s *Settings) CheckBeside(upstream, twoWay bool, topics []string) error {
 // CheckShare reports what is wrong with the text of `share`.
 func CheckShare(text string) error {
 	if text != "" && text != Session && text != Everyone {
-		return fmt.Errorf("%q is not known; known are %s and %s", text, Session, Everyone)
+		return fmt.Errorf("%q must be %s or %s", text, Session, Everyone)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/problem"
 )
 
-// ReadResume reads into sub what a client that resumes says: the name that it gives itself, the ids that it goes on from, and how
-// many past events it asks for.
+// ReadResume reads from a request where the stream begins: the name that the client gives itself, the ids that it resumes from,
+// and how many past events it asks for. It sets these fields of sub.
 func ReadResume(sub *hub.Subscription, header http.Header, params url.Values) *problem.Problem {
 	if client, ok := params["client"]; ok {
 		if err := pool.CheckClient(client); err != nil {

@@ -12,7 +12,7 @@ import (
 // come back. It reports whether it has answered.
 func (route *Route) Screen(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if identity.IsQuestion(r) {
-		problem.New(http.StatusLoopDetected, "who a client is cannot be asked here").Write(w)
+		problem.New(http.StatusLoopDetected, "this path cannot say who a client is").Write(w)
 		return true
 	}
 	answered, p := route.HandleCORS(w, r)

@@ -102,6 +102,6 @@ func (a *answerWriter) FlushError() error {
 func (a *App) refuseQuestion(w http.ResponseWriter) error {
 	a.complain(zap.ErrorLevel, "a question of user authorize came back to this Caddy over the network, where its answer cannot be "+
 		"told from a client's; give authorize a path of the same site that leads to the app, or the app's own address")
-	problem.New(http.StatusLoopDetected, "this Caddy cannot be asked who a client is").Write(w)
+	problem.New(http.StatusLoopDetected, "this Caddy cannot say who a client is").Write(w)
 	return nil
 }

@@ -81,10 +81,10 @@ func (a *App) poster(r *http.Request, id string) (string, *problem.Problem) {
 		return "", problem.RetryLater(http.StatusServiceUnavailable, 0, "%v", err)
 	}
 	if theHub.Denied(caller.User) {
-		return "", problem.New(http.StatusForbidden, "the user is denied for some time")
+		return "", problem.New(http.StatusForbidden, "the user is refused for some time")
 	}
 	if strings.Trim(caller.User, " ") != caller.User {
-		return "", problem.New(http.StatusForbidden, "no header can hold a name that begins or ends with a space")
+		return "", problem.New(http.StatusForbidden, "the user's name begins or ends with a space, which no header can hold")
 	}
 	if theHub.Owns(id, a.route.Path(), caller.User) {
 		return caller.User, nil

@@ -22,10 +22,11 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/rules"
 )
 
-// PublishHeader lets the app behind publish by a header of its answers, X-SSE-Publish: one event or several, as JSON or in the
-// form of a query. Whatever answers on the route may publish, so use it only on routes that nothing but the app answers.
+// PublishHeader lets the app behind the proxy publish by the header X-SSE-Publish of its answers: one event or several, as
+// JSON or in the form of a query. Whatever answers on the route may publish, so use it only on routes that nothing but the app
+// answers.
 type PublishHeader struct {
-	// What such events may be sent to: `user`, `topic`, `connection`, `broadcast`. At least one.
+	// The targets that such events may have: `user`, `topic`, `connection`, `broadcast`. At least one.
 	Targets []string `json:"targets" placeholders:"none"`
 	// The statuses of answers that count, each as a code such as `201` or a class such as `2xx`. 206 and 304 never count, since
 	// the app did not make such an answer for this request. Default: 2xx, 3xx.
@@ -60,7 +61,7 @@ func (p *PublishHeader) Check() error {
 // CheckTarget reports what is wrong with the name of a kind of target.
 func CheckTarget(name string) error {
 	if rules.TargetKind(name) == 0 {
-		return fmt.Errorf("%q is not known; known are user, topic, connection and broadcast", name)
+		return fmt.Errorf("%q is unknown; it must be one of user, topic, connection, broadcast", name)
 	}
 	return nil
 }
@@ -68,7 +69,7 @@ func CheckTarget(name string) error {
 // CheckStatus reports what is wrong with a status, or a class of statuses, of answers that count.
 func CheckStatus(text string) error {
 	if text == "206" || text == "304" {
-		return fmt.Errorf("%q never counts: it is a part of an answer, or stands for an earlier one", text)
+		return fmt.Errorf("%q never counts: such an answer is incomplete, or stands for an earlier one", text)
 	}
 	if len(text) == 3 && strings.HasSuffix(text, "xx") && text[0] >= '2' && text[0] <= '5' {
 		return nil

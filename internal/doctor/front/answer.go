@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Answer is the beginning of an answer as it came, whose order and case of header names tell proxies apart.
+// Answer is the beginning of an answer as it came: the order and case of its header names tell proxies apart.
 type Answer string
 
-// status returns the answer's status, or 0 if it is none of HTTP.
+// status returns the answer's status, or 0 if it is not an HTTP answer.
 func (a Answer) status() int {
 	version, rest, _ := strings.Cut(string(a), " ")
 	code, _, _ := strings.Cut(rest, " ")
@@ -42,7 +42,7 @@ func (a Answer) names() (names []string) {
 	return names
 }
 
-// isGo reports whether it is what Go's server answers before any handler is asked. Caddy, and so the hub, is one.
+// isGo reports whether Go's own server gave the answer, before it called any handler. Caddy, and so the hub, runs on it.
 func (a Answer) isGo() bool {
 	head, body, _ := strings.Cut(string(a), "\r\n\r\n")
 	line, _, _ := strings.Cut(head, "\r\n")
@@ -50,7 +50,7 @@ func (a Answer) isGo() bool {
 	return a.header().Get("Content-Type") == "text/plain; charset=utf-8" && strings.Contains(body, text)
 }
 
-// lowerCase reports whether an answer has headers, all of whose names are in lower case. Over HTTP/1.1 HAProxy writes them so.
+// lowerCase reports whether an answer has headers and all their names are in lower case, as HAProxy writes them over HTTP/1.1.
 func (a Answer) lowerCase() bool {
 	names := strings.Join(a.names(), "")
 	return names != "" && names == strings.ToLower(names)

@@ -10,7 +10,8 @@ type Front struct {
 	Name string
 	// marks are what its Via and Server contain, in lower case.
 	marks []string
-	// own reports whether an answer to a request that no server accepts is its own. It is nil if nothing tells.
+	// own reports whether this front itself gave an answer to a request that no server accepts. It is nil if such answers cannot be
+	// recognised.
 	own func(Answer) bool
 	// mends are the lines that mend a finding, by its code.
 	mends map[string][]Line

@@ -26,8 +26,8 @@ func marked(text string) *Front {
 	return nil
 }
 
-// ByHeader returns the names of the fronts that a header tells of, the nearest to the client first. Server names the hub, unless a front
-// replaces it: a Caddy there is none.
+// ByHeader returns the names of the fronts that a header reveals, the one nearest to the client first. If Server says Caddy, that is the
+// hub, not a front.
 func ByHeader(h http.Header) (names []string) {
 	if h.Get("CF-Ray") != "" {
 		names = append(names, cloudflare.Name)
@@ -63,8 +63,8 @@ func Distinct(names []string) (once []string) {
 	return once
 }
 
-// byPage returns the name of the front whose own answer it is, Unknown if it is another's, or "" if it is that of Go, as Caddy's is, or
-// if there is none.
+// byPage returns the name of the front that gave an answer itself, or Unknown if that front is not known. It returns "" if there is no
+// answer, or if Go's server gave it, on which Caddy runs.
 func byPage(a Answer) string {
 	if a.status() == 0 || a.isGo() {
 		return ""
@@ -82,8 +82,8 @@ func byPage(a Answer) string {
 	return Unknown
 }
 
-// Standing returns the names of the fronts that answers tell of: one to a request that no server accepts, an ordinary one, and those to
-// requests with ever longer URLs.
+// Standing returns the names of the fronts that answers reveal: the first answers a request that no server accepts, the second an
+// ordinary one, and the others answer requests with longer and longer URLs.
 func Standing(answers []Answer) (names []string) {
 	add := func(name string) {
 		if name != "" {

@@ -2,22 +2,22 @@ package front
 
 import "strings"
 
-// Line is what mends a finding in one place.
+// Line says what to change in one place to mend a finding.
 type Line struct {
 	In     string `json:"in"`               // the name of a front, or sse_push, page or app
 	Line   string `json:"line"`             // for a reader
 	Block  string `json:"at,omitempty"`     // if it can be pasted: in which block, file or kind of option
 	Paste  string `json:"paste,omitempty"`  // one or several lines, for the path /events and the address hub:8080
-	Remove string `json:"remove,omitempty"` // how the lines begin that go from there
+	Remove string `json:"remove,omitempty"` // how the lines begin that are to be removed there
 }
 
-// Say returns what a reader has to do by judgement.
+// Say returns an instruction that the reader has to adapt.
 func Say(text string) Line { return Line{Line: text} }
 
-// Paste returns a text that is pasted in a block, or lines that are removed from it, or both.
+// Paste returns an instruction to paste a text into a block, to remove lines from the block, or both.
 func Paste(block, text, remove string) Line { return Line{Block: block, Paste: text, Remove: remove} }
 
-// At returns the line as one of a place.
+// At returns the line for a place.
 func (l Line) At(place string) Line {
 	l.In = place
 	if l.Block == "" {
@@ -34,7 +34,7 @@ func (l Line) At(place string) Line {
 	return l
 }
 
-// Removed says for a reader what has to go, unless Paste is another line of the same kind.
+// Removed tells the reader which lines to remove. It returns "" if Paste replaces them.
 func (l Line) Removed() string {
 	if l.Remove == "" || strings.HasPrefix(l.Paste, l.Remove) {
 		return ""

@@ -1,6 +1,7 @@
 package front
 
-// hitch and stunnel only end TLS. They change nothing in an answer, so that nothing tells that they are there; their mends are for those who know.
+// hitch and stunnel only end TLS. They change nothing in an answer, so they cannot be recognised; their lines are for readers who know that
+// they are there.
 var (
 	hitch = &Front{Name: "hitch", marks: []string{"hitch"}, mends: map[string][]Line{
 		"no-answer":   {Paste("config", `alpn-protos = "http/1.1"`, "alpn-protos"), Say(`"h2, http/1.1" only if what is behind it speaks HTTP/2 without TLS`)},

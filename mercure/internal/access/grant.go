@@ -116,8 +116,8 @@ type reader struct {
 
 var (
 	errTooMany = errors.New("it has too many topics")
-	errClaim   = errors.New("its claim mercure is not as it should be")
-	errDetails = errors.New("its authorization_details are not as they should be")
+	errClaim   = errors.New("its claim mercure has a wrong form")
+	errDetails = errors.New("its authorization_details have a wrong form")
 )
 
 // legacyClaims are the names of the claim of version 0.x.

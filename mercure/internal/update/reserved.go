@@ -15,7 +15,7 @@ var (
 	errReservedTopic = errors.New("must not be on or below the hub's own path, in any spelling")
 )
 
-// Reserved returns the rule for events that come by other doors than Mercure's: they must not pass for updates of the hub itself.
+// Reserved returns the rule for events that are not published by Mercure: they must not pass for updates of the hub itself.
 func Reserved(base *matcher.Base) func(*broker.Record) (field string, err error) {
 	return func(r *broker.Record) (string, error) {
 		if r.Type == reservedType {

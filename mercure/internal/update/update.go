@@ -137,7 +137,7 @@ func checkTopic(base *matcher.Base, topic string) error {
 func checkID(id string) error {
 	switch {
 	case id == earliest:
-		return errors.New("must not be " + earliest + ", which stands for all that there is")
+		return errors.New("must not be " + earliest + ", which stands for everything")
 	case id[0] == '#':
 		return errors.New("must not begin with #, as the hub's own do")
 	}
