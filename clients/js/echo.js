@@ -63,7 +63,7 @@ class SsePushChannel extends Channel {
 
 	error(callback) { this.#failed.add(callback); return this; }
 
-	/** Sends an event to the others of a guarded channel, without a word from the app. */
+	/** Sends an event to the other members of a guarded channel, without code in the app. */
 	whisper(event, data) {
 		this.#connector.whisper(this.name, event, data).catch((error) => this.fail(error));
 		return this;

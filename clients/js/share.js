@@ -77,7 +77,7 @@ export class Share {
 		this.#letGo();
 	}
 
-	/** Posts what the holder's stream brings. Returns whether the tab itself is to hear it now. */
+	/** Posts what the holder's stream brings. Returns whether the tab itself may hear it now. */
 	tell({ type, data, lastEventId, origin }) {
 		const event = { type, data, lastEventId, origin };
 		if (type === 'sse:superseded') {

@@ -1,6 +1,6 @@
 /** What a stream may be opened with. */
 export interface Options {
-	/** Names within the grant, or patterns that the grant holds literally. Default: none, the user's own events and broadcasts. */
+	/** Names that the grant covers, or patterns that it contains. Default: none; the page hears its user's events and broadcasts. */
 	topics?: string[];
 	/** The position that the page was rendered at, from `GET <prefix>/position`. */
 	lastEventId?: string;
@@ -41,11 +41,11 @@ export interface StreamEvents {
 	'sse:rejected': { reason: string };
 	/** Nothing but a newer id to go on from. */
 	'sse:position': Record<string, never>;
-	/** The app has added or removed topics: these are the ones now. */
+	/** The app has added or removed topics: these are the current ones. */
 	'sse:topics': { topics: string[] };
 	/** A newer stream with the same `client` has taken this one's place. */
 	'sse:superseded': Record<string, never>;
-	/** The stream ends in so many ms, with its grant. */
+	/** The stream ends in `in` ms, with its grant. */
 	'sse:expiring': { in: number };
 	/** The server ends the stream. The browser comes back by itself. */
 	'sse:closing': { reason: 'draining' | 'reloaded' | 'expired' | 'disconnected' | 'denied' | 'source' };

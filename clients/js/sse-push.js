@@ -1,4 +1,4 @@
-// A thin layer over EventSource for what EventSource gives up on. Nothing on the server needs it.
+// A thin layer over EventSource, which goes on when EventSource gives up. The server does not require it.
 //
 //   const push = new SsePush('/events', { topics: ['room'] });
 //   push.on('order', (order, event) => …);                   // data read as JSON where it is JSON
@@ -6,8 +6,8 @@
 //   push.on('sse:state', ({ state }) => …);                  // connecting, open, refused, superseded, closed
 //   for await (const { data } of push.relay('chat-7-42')) …  // a stream that the app has the proxy fetch, to its end
 //
-// As with EventSource, an event is heard only where its name is listened for; `message` is the name of those
-// without one. Names that start with `sse:` are never an app's own.
+// As with EventSource, a listener hears only events of its name; events without a name have the name `message`. Names that
+// start with `sse:` are the server's.
 
 import { Share, order, seen } from './share.js';
 
@@ -43,11 +43,13 @@ export class SsePush extends EventTarget {
 
 	/**
 	 * Opens at once. Options: `topics`; `lastEventId`, the position a page was rendered at; `replay`, how many
-	 * past events a new client wants; `client`, a random name that the page keeps: the connection's id is then the same after each reconnect; `withCredentials`; `renew`, a function that gives (or promises) the URL with a new
-	 * ticket or token: it is called when the grant of the stream is about to end, and once when it has; `share`: one stream for all
-	 * tabs with the same URL, topics and options, or, if it is a name, with the same name, path, topics and options, whatever the query; `heartbeat`: true has
-	 * the server send heartbeats that the page hears, and reopens when they fail to come, which in WebKit alone shows that a connection
-	 * over HTTP/2 is dead; or ms: reopen when nothing was heard for so long, for apps that publish something at regular intervals.
+	 * past events a new client wants; `client`, a random name that the page keeps: the connection's id is then the same after each
+	 * reconnect; `withCredentials`; `renew`, a function that gives (or promises) the URL with a new ticket or token: it is called
+	 * when the grant of the stream is about to end, and once when it has ended; `share`: one stream for all tabs with the same URL,
+	 * topics and options, or, if it is a name, with the same name, path, topics and options, whatever the query; `heartbeat`: if
+	 * true, the server sends heartbeats that the page hears, and the stream is opened again when they fail to come (in WebKit,
+	 * nothing else shows that a connection over HTTP/2 is dead); if a number of ms, the stream is opened again when nothing was
+	 * heard for so long, for apps that publish at regular intervals.
 	 */
 	constructor(url, options = {}) {
 		super();
@@ -208,8 +210,8 @@ export class SsePush extends EventTarget {
 		this.#again();
 	}
 
-	// Opens anew, from the last id, with the URL that renew gives. If it gives none, or fails, which is reported, all goes on
-	// as it is: the stream until its end, and then the attempts.
+	// Opens anew, from the last id, with the URL that renew gives. If renew gives none, or fails, which is reported, nothing
+	// changes: the stream goes on until its end, and then the attempts begin.
 	async #renew() {
 		const renewal = this.#renewal ??= (async () => this.#options.renew())();
 		this.#renewed = true;
@@ -314,7 +316,7 @@ export class SseRelay extends SsePush {
 	}
 }
 
-// A URL as the page, or the worker, that it is given in means it. A worker made from a blob has no path of its own.
+// Resolves a URL against that of the page or the worker. A worker made from a blob has no path of its own.
 function absolute(url) {
 	const { document, location } = globalThis;
 	return new URL(url, document?.baseURI ?? (location?.protocol === 'blob:' ? location.origin : location?.href)).href;

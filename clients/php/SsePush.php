@@ -7,25 +7,25 @@ declare(strict_types=1);
  *
  *     SsePush::configure(url: 'http://127.0.0.1:9090/_sse');           // or SSE_PUSH_URL in the environment
  *     SsePush::user('u1')->send('order', ['id' => 7]);                 // every tab of user u1
- *     SsePush::topic('orders/42')->ttl(60)->send('status', 'packed');  // whoever subscribed to the topic
+ *     SsePush::topic('orders/42')->ttl(60)->send('status', 'packed');  // every subscriber of the topic
  *
- * It does not break its caller: whatever its methods are given (but for configure), they throw nothing and raise no
- * warning. Look at the SsePushResult, give onError a logger, or switch strict on to have an SsePushException instead.
+ * It does not break its caller: except for configure, its methods throw nothing and raise no warning, whatever they are
+ * given. Look at the SsePushResult, give onError a logger, or switch strict on to get an SsePushException instead.
  *
- * It does not hang its caller: a call lasts `timeout` seconds at the very most (default 2), retries and pauses
- * included, and what wait() asks for on top. One thing is out of reach: without ext-curl, a host name that the resolver is slow about. Give an
- * IP address or a socket then.
+ * It does not hang its caller: a call lasts at most `timeout` seconds (default 2), retries and pauses included, plus the
+ * time that wait() asks for. There is one exception: without ext-curl, nothing limits a slow lookup of a host name. In
+ * that case, give an IP address or a socket.
  *
  * It does not publish twice: every publish has an idempotency key, which its retries repeat.
  *
- * With ext-curl the connection stays open between the calls of a process; without, streams do, a connection a call.
+ * With ext-curl, the connection stays open between the calls of a process. Without it, each call opens a connection.
  */
 final class SsePush
 {
     /** The largest answer that is read, in bytes. */
     private const MAX_ANSWER = 16 << 20;
 
-    /** Statuses after which the same request may fare better. */
+    /** Statuses after which the same request may succeed. */
     private const RETRY_STATUS = [429, 502, 503, 504];
 
     /** libcurl's errors for a host not resolved, not reached, or lost on the way. */
@@ -43,7 +43,7 @@ final class SsePush
 
     private static bool $reporting = false;
 
-    /** The first one of a call: why TLS failed is said nowhere else. */
+    /** The first warning of a call: only this says why TLS failed. */
     private static string $warning = '';
 
     /**
@@ -58,8 +58,8 @@ final class SsePush
      * @param int|null          $retries        Further tries after a failure to connect, no answer in time, or a 429, 502, 503 or
      *                                          504, as long as the time lasts; 0 to 10. Default: 1.
      * @param bool|null         $strict         Whether a failure throws an SsePushException. Default: false.
-     * @param string|null       $transport      `curl`, `streams`, or `auto` for curl where it is there. Default: `auto`.
-     * @param callable|null     $onError        Called with the SsePushResult of each failure, say `fn ($r) => error_log((string) $r)`;
+     * @param string|null       $transport      `curl`, `streams`, or `auto` for curl if it is installed. Default: `auto`.
+     * @param callable|null     $onError        Called with the SsePushResult of each failure, such as `fn ($r) => error_log((string) $r)`;
      *                                          what it throws is dropped. Default: none.
      * @param string|false|null $ticketSecret   What ticket() signs with: one of the secrets of `user ticket`, at least 32 bytes.
      *                                          Default: the environment's SSE_PUSH_TICKET_SECRET.
@@ -147,8 +147,8 @@ final class SsePush
     }
 
     /**
-     * Publishes many events with one request: `batch([SsePush::user('u1')->event('x', 1), …])`. A bad one does not hold
-     * up the others. Strict mode throws after the request if one failed; the exception has all the results.
+     * Publishes many events with one request: `batch([SsePush::user('u1')->event('x', 1), …])`. An invalid event does not
+     * hold up the others. Strict mode throws after the request if one failed; the exception has all the results.
      *
      * @param iterable<SsePushEvent> $events
      * @return list<SsePushResult> One for each event, in order.
@@ -186,10 +186,10 @@ final class SsePush
     }
 
     /**
-     * The open connections, of a user or of a topic if one is given.
+     * Returns the open connections; only those of a user, or of a topic's subscribers, if one is given.
      *
-     * @param string|int|false $user  Default: false, whoever. Null and empty are errors, as with a target.
-     * @param string|false     $topic Those that hear it. Default: false, whatever they hear.
+     * @param string|int|false $user  Default: false, all users. Null and empty are errors, as with a target.
+     * @param string|false     $topic Only connections that hear it. Default: false, all.
      * @param int|false        $limit How many, 10000 at most. Default: false, the proxy's default of 1000.
      * @return list<array{id: string, user: ?string, topics: list<string>, remote: string, since: string}>|null
      *         Null: the proxy could not be asked.
@@ -211,8 +211,8 @@ final class SsePush
     }
 
     /**
-     * The users with an open connection, ten thousand at most. With the directive's `presence`, those as well who have just
-     * gone and may be back: what `sse:presence` says from then on, goes on from this list.
+     * Returns the users with an open connection, at most 10,000. With the directive's `presence`, this includes users who
+     * have just gone and may come back: `sse:presence` reports the changes to this list.
      *
      * @return list<string>|null Null: the proxy could not be asked, which is not "nobody".
      */
@@ -223,7 +223,7 @@ final class SsePush
     }
 
     /**
-     * Whether a user has an open connection.
+     * Reports whether a user has an open connection.
      *
      * @return bool|null Null: the proxy could not be asked.
      */
@@ -238,8 +238,8 @@ final class SsePush
     }
 
     /**
-     * The position of the newest event. A page rendered from the state of before this call and opened with
-     * `?last_event_id=<position>` misses nothing in between.
+     * Returns the position of the newest event. Call it before you read the state that you render into a page: if the page
+     * opens `?last_event_id=<position>`, it misses nothing that happens in between.
      *
      * @return string|null Null: the proxy could not be asked.
      */
@@ -248,18 +248,18 @@ final class SsePush
         return self::ask('/position', 'position', 'string');
     }
 
-    /** Closes a connection. Its page will reconnect unless it was told to stop. Status 404: there is no such connection. */
+    /** Closes a connection. Its page reconnects unless your app has told it to stop. Status 404: there is no such connection. */
     public static function disconnect(mixed $connection): SsePushResult
     {
         return self::delete('connection', $connection);
     }
 
     /**
-     * Closes all of a user's connections, on all nodes. The pages reconnect if they still may, so end the user's session first. An event that is
-     * published afterwards is delivered to those that come back.
+     * Closes all of a user's connections, on all nodes. The pages reconnect if they still may, so end the user's session
+     * first. Only pages that reconnect get what is published afterwards.
      *
      * @param string|int $user
-     * @param int|false  $deny Seconds for which the user is refused, 0 to 86400; the pages stop then. 0 ends that. Default: false, the pages may come back at once.
+     * @param int|false  $deny Seconds for which the user is refused, 0 to 86400; the user's pages then stop. 0 ends a refusal. Default: false, no refusal.
      */
     public static function disconnectUser(mixed $user, mixed $deny = false): SsePushResult
     {
@@ -267,7 +267,7 @@ final class SsePush
     }
 
     /**
-     * Lets a connection hear more topics, on whichever node it is. They end with it, unless its page names itself (`?client=`).
+     * Lets a connection hear more topics, whichever node has it. They end with the connection, unless its page names itself (`?client=`).
      * Status 404: there is no such connection.
      *
      * @param iterable<string> $topics
@@ -290,7 +290,7 @@ final class SsePush
         return $result;
     }
 
-    /** Lets a connection no longer hear a topic, or any pattern that lets it be heard. */
+    /** Takes a topic away from a connection, and any pattern that covers the topic. */
     public static function removeTopic(mixed $connection, mixed $topic): SsePushResult
     {
         [$id, $name] = [SsePushEvent::text($connection), SsePushEvent::text($topic)];
@@ -316,7 +316,7 @@ final class SsePush
     }
 
     /**
-     * A user's name as one segment of a topic, as the proxy writes it for `{user}` in a grant: `%`, `/`, `*` and control
+     * Returns a user's name as one segment of a topic, as the proxy writes it for `{user}` in a grant: `%`, `/`, `*` and control
      * characters percent-encoded. `SsePush::topic('user/' . SsePush::escape($name) . '/mail')`.
      */
     public static function escape(mixed $user): string
@@ -328,14 +328,14 @@ final class SsePush
     }
 
     /**
-     * A ticket, with which a page opens its stream as that user: `'/events?ticket=' . SsePush::ticket($user->id)`. Anyone
-     * who has it is that user until it expires, so it belongs into a page, not into a log.
+     * Returns a ticket, with which a page opens its stream as that user: `'/events?ticket=' . SsePush::ticket($user->id)`.
+     * Anyone who has it can act as that user until it expires, so it belongs in a page, not in a log.
      *
      * @param string|int       $user    As whom.
      * @param iterable<string> $topics  Topics, or patterns, that are granted beside the directive's own.
-     * @param int              $seconds How long it is good; the proxy takes no more than its `max_age`, a day. The stream
+     * @param int              $seconds How long it is valid; the proxy accepts at most its `max_age`, a day. The stream
      *                                  ends then; clients/js renews in time.
-     * @param bool             $once    Whether only one client may be connected by it at a time.
+     * @param bool             $once    Whether only one client at a time may be connected with it.
      * @return string|null Null: there is no secret, or something given is wrong; onError is told.
      */
     public static function ticket(mixed $user, mixed $topics = [], mixed $seconds = 3600, mixed $once = false): ?string
@@ -376,8 +376,8 @@ final class SsePush
      *         ->toUser($user->id)->done('http://app.internal/chat/done')->start();
      *     // new EventSource('/events?relay=' + id), with the id in $relay->id
      *
-     * @param array{url: string, method?: string, headers?: array<string, string>, body?: mixed} $request What to fetch. Keys belong
-     *        into the proxy's config.
+     * @param array{url: string, method?: string, headers?: array<string, string>, body?: mixed} $request What to fetch. API keys belong
+     *        in the proxy's config.
      */
     public static function relay(mixed $request): SsePushRelay
     {
@@ -394,13 +394,13 @@ final class SsePush
     }
 
     /**
-     * The proxy's call at the end of a relay, read and checked: `$end = SsePush::relayDone() ?? exit(http_response_code(403));`.
+     * Reads and checks the proxy's call at the end of a relay: `$end = SsePush::relayDone() ?? exit(http_response_code(403));`.
      * It may come more than once.
      *
      * @param string|null $body      Default: the request's.
      * @param string|null $signature Default: the request's X-SSE-Signature.
      * @return array{id: string, status: string, events?: list<array{event?: string, id?: string, data: string}>, text?: string}|null
-     *         Null: it is not from the proxy, or older than five minutes; onError is told.
+     *         Null: the call is not from the proxy, or is older than five minutes; onError is told.
      */
     public static function relayDone(?string $body = null, ?string $signature = null): ?array
     {
@@ -773,7 +773,7 @@ final class SsePush
         ];
     }
 
-    /** What was configured, or else what the environment says; frameworks that read .env files fill only some of these. */
+    /** Returns what was configured, or else what the environment says; frameworks that read .env files fill only some of these. */
     private static function setting(string $name, string $variable): string
     {
         $value = self::$config[$name] ?? $_SERVER[$variable] ?? $_ENV[$variable] ?? getenv($variable);
@@ -835,7 +835,7 @@ final class SsePushRelay
         return $this->with('user', $user);
     }
 
-    /** Who may hear it: all who are granted this topic. */
+    /** Lets all clients hear it that are granted this topic. */
     public function toTopic(mixed $topic): self
     {
         return $this->with('topic', $topic);
@@ -913,7 +913,7 @@ final class SsePushRelay
 
 /**
  * An event on its way: targets, options, and in the end a name and data. Each method returns a changed copy, so that
- * `$room = SsePush::topic('room')` serves many times. Several targets add up, with one delivery to each connection.
+ * `$room = SsePush::topic('room')` serves many times. Several targets are a union: who matches twice has it once.
  */
 final class SsePushEvent
 {
@@ -963,9 +963,9 @@ final class SsePushEvent
     }
 
     /**
-     * Not to these connections, such as the sender's own.
+     * Leaves out these connections, such as the sender's own.
      *
-     * @param string|null ...$connections Null and empty are passed over.
+     * @param string|null ...$connections Null and empty are ignored.
      */
     public function exclude(mixed ...$connections): self
     {
@@ -994,7 +994,7 @@ final class SsePushEvent
     }
 
     /**
-     * Not to be delivered later than this.
+     * The event is not delivered after this time.
      *
      * @param int $seconds
      */
@@ -1014,7 +1014,7 @@ final class SsePushEvent
     }
 
     /**
-     * The key under which a repeated publish is stored once, such as `order-7-paid`. Default: a random one a send.
+     * The key under which a repeated publish is stored once, such as `order-7-paid`. Default: a random one for each send.
      *
      * @param string|int $key
      */
@@ -1027,7 +1027,7 @@ final class SsePushEvent
      * Waits until it is known which connections get the event, or until it is written to them: see SsePushResult::$delivery.
      *
      * @param string    $until   `matched` or `written`.
-     * @param int|float $seconds How long at most, 0.001 to 10. A client that takes nothing costs that long.
+     * @param int|float $seconds How long at most, 0.001 to 10. A client that reads nothing costs that time.
      */
     public function wait(mixed $until = 'written', mixed $seconds = 1): self
     {
@@ -1181,12 +1181,12 @@ final class SsePushResult
      * @param int         $status The answer's HTTP status; 0 without an answer.
      * @param string|null $error  `invalid`: refused here, nothing was sent. `unreachable`: no connection, nothing was sent.
      *                            `unanswered`: sent, without an answer in time; it may be published or not. `refused`: the
-     *                            proxy said no. `unexpected`: somebody else answered.
+     *                            proxy said no. `unexpected`: something other than the proxy answered.
      * @param string|null $detail What happened, for people.
      * @param string|null $field  The field that is wrong.
      * @param array{scope: string, matched: int, written?: int, failed?: int, partial?: bool, users?: array<array{matched: int,
-     *        written?: int, failed?: int, elsewhere?: int, offline?: bool}>}|null $delivery Where wait() has asked: to how many
-     *        connections. Null where that is not known, as of an event that was published before.
+     *        written?: int, failed?: int, elsewhere?: int, offline?: bool}>}|null $delivery If wait() was called: how many
+     *        connections it is for. Null if that is not known, such as for an event that was published before.
      */
     public function __construct(
         public readonly bool $ok,
@@ -1212,7 +1212,7 @@ final class SsePushResult
         return new self(false, null, $status, 'refused', $text('detail') ?? $text('title') ?? $else, $text('field'));
     }
 
-    /** Whether it is sure that a user the event was for has no connection, on any node: the time to send a mail. */
+    /** Reports whether one of the event's users certainly has no connection, on any node: then send an email, say. */
     public function isOffline(mixed $user): bool
     {
         $user = SsePushEvent::text($user);
@@ -1232,10 +1232,7 @@ final class SsePushResult
 /** A failure, in strict mode. */
 final class SsePushException extends \RuntimeException
 {
-    /**
-     * @param SsePushResult       $result  The first failure.
-     * @param list<SsePushResult> $results All of a batch's.
-     */
+    /** @param list<SsePushResult> $results All of a batch's. */
     public function __construct(public readonly SsePushResult $result, public readonly array $results)
     {
         parent::__construct((string) $result, $result->status);

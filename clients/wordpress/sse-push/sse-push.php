@@ -27,7 +27,7 @@ require_once __DIR__ . '/settings.php';
  * @param string          $event The event's name, such as "order".
  * @param mixed           $data  What is sent: a text as it is, anything else as JSON.
  * @param string|int|null $to    A topic, such as "public/news" (the default), or a user's id.
- * @return bool Whether it is published. The log of PHP says why not.
+ * @return bool Whether it was published. If not, PHP's log says why.
  */
 function sse_push_send(string $event, mixed $data, string|int|null $to = null): bool
 {

@@ -11,7 +11,7 @@ use Illuminate\Support\ServiceProvider;
 use SsePush;
 
 /**
- * Makes the driver `sse_push` of broadcasting known. A connection of config/broadcasting.php:
+ * Registers the broadcast driver `sse_push`. A connection in config/broadcasting.php:
  *
  *     'sse_push' => [
  *         'driver' => 'sse_push',

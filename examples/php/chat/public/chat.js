@@ -98,7 +98,7 @@ function show(now) {
 	}));
 	const to = $('say').elements.to;
 	const chosen = to.value;
-	// Whoever is chosen stays so when he leaves: the next message must not go to everybody instead.
+	// A user who was chosen stays chosen after leaving: the next message must not go to everybody instead.
 	const names = new Set([...others, ...(chosen ? [chosen] : [])]);
 	to.replaceChildren(new Option('everybody', ''), ...[...names].map((name) => new Option(name, name)));
 	to.value = chosen;
