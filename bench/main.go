@@ -191,7 +191,7 @@ func choose(list string, all []string) ([]string, error) {
 	return chosen, nil
 }
 
-// progress tells whoever waits what is going on.
+// progress reports what is going on.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }

@@ -242,7 +242,7 @@ func (b *Broker) list(ctx context.Context, s *session, names []string) ([]broker
 	leases, err := b.leases(ctx, s)
 	for err == nil {
 		var nodes []broker.Node
-		var stale bool // a part is of another generation than its lease
+		var stale bool // a part has another generation than its lease
 		if nodes, stale, err = b.listBy(ctx, s, leases, names); err != nil || !stale {
 			if err == nil {
 				return nodes, nil

@@ -36,7 +36,7 @@ type Module struct {
 	// The password, instead of the one in the URL. Here, nothing has to be percent-encoded. Default: the one in the URL.
 	Password string `json:"password,omitempty"`
 
-	// The name of the master, if the URL and the addresses are those of Sentinels. Default: none.
+	// The name of the master, if the URL and the addresses name Sentinels. Default: none.
 	Sentinel string `json:"sentinel,omitempty"`
 	// The user for the Sentinels themselves. Default: none.
 	SentinelUsername string `json:"sentinel_username,omitempty"`

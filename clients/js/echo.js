@@ -5,7 +5,7 @@
 //   const echo = new Echo({ broadcaster: SsePushConnector, path: '/events' });
 //
 // Public channels are topics of the stream. Guarded ones are added to its connection by the app, which /broadcasting/auth asks.
-// Other options of Echo's hold as ever: authEndpoint, auth.headers, csrfToken, bearerToken, namespace.
+// Echo's other options work as usual: authEndpoint, auth.headers, csrfToken, bearerToken, namespace.
 
 import { Channel, EventFormatter } from 'laravel-echo';
 import { SsePush } from './sse-push.js';

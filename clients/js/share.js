@@ -21,7 +21,7 @@
 // Nothing is lost and nothing comes twice because of positions. They are ordered within a life of the log (`order`), and each
 // tab drops what is not after its own last one. A follower takes no event before its welcome, which has all that the holder has
 // heard since `from`. The holder keeps some of it. If `from` is older than that, the holder opens its stream again from there,
-// and the tabs that know those events drop them. If `from` is of another life of the log, the tab gets a gap.
+// and the tabs that know those events drop them. If `from` belongs to another life of the log, the tab gets a gap.
 //
 // A holder that hangs keeps its lock. A follower that gets no answer steals it. What a holder posts bears its term, which grows
 // with each holder, so what a deposed one still posts is dropped.

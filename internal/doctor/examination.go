@@ -14,7 +14,7 @@ type examination struct {
 	Options
 	nonce  string
 	route  *route // nil without access
-	log    string // that the streams are of, if it is not the hub's own: nothing can be published to it
+	log    string // the streams' log, if it is not the hub's own: nothing can be published to it
 	public []*stream
 	hub    []*stream
 

@@ -180,7 +180,7 @@ func (c *Conn) Writable() {
 // Gone is called by the transport.
 func (c *Conn) Gone(err error) { c.lose(err) }
 
-// lose closes a connection that is of no more use.
+// lose closes a connection that can no longer be used.
 func (c *Conn) lose(err error) {
 	c.stop(err)
 	_ = c.transport.Close()

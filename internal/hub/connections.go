@@ -33,7 +33,7 @@ type ConnectionInfo struct {
 	Topics   []string  `json:"topics"`
 	Remote   string    `json:"remote"`
 	Since    time.Time `json:"since"`
-	Log      string    `json:"log,omitempty"` // the companion's name if it is a connection of one: its topics are of that log
+	Log      string    `json:"log,omitempty"` // the companion's name if the connection belongs to one: its topics are in that log
 	Protocol string    `json:"protocol"`      // HTTP/1.0, HTTP/1.1, HTTP/2.0 or HTTP/3.0, as spoken to Caddy: by a proxy in front, if there is one
 	Standing
 }

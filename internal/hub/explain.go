@@ -47,7 +47,7 @@ type Account struct {
 	Connection string     `json:"connection"`
 	User       string     `json:"user"`
 	Topics     []string   `json:"topics"`
-	Log        string     `json:"log,omitempty"` // the companion's name if it is a connection of one: its topics are of that log
+	Log        string     `json:"log,omitempty"` // the companion's name if the connection belongs to one: its topics are in that log
 	Since      time.Time  `json:"since"`
 	Until      *time.Time `json:"until,omitempty"` // when the connection ended
 	Reason     string     `json:"reason,omitempty"`
@@ -144,7 +144,7 @@ func (h *Hub) Explain(q Question) (Explanation, error) {
 	return x, nil
 }
 
-// knowing returns the hub or the companion whose log a position is of; the hub if that is not known.
+// knowing returns the hub or the companion whose log has a position; the hub if that is not known.
 func (h *Hub) knowing(p broker.Position) *Hub {
 	for _, one := range h.all() {
 		if _, at := one.window.locate(p); at != foreign {

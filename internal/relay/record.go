@@ -21,7 +21,7 @@ const (
 	Interrupted Status = "interrupted" // by the end of the process that ran it
 )
 
-// The types of the records beside the events of an upstream. All but that of the end are of records that no client hears.
+// The types of the records beside the events of an upstream. Clients hear only the record of the end.
 const (
 	typeBegin   = "begin"
 	typeAnswer  = "answer"

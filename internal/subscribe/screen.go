@@ -28,7 +28,7 @@ func (route *Route) Screen(w http.ResponseWriter, r *http.Request) (answered boo
 	return p != nil
 }
 
-// HandleCORS sets the answer's CORS headers, and answers a preflight request. If the page is of an origin that may not
+// HandleCORS sets the answer's CORS headers, and answers a preflight request. If pages of this origin may not
 // subscribe, it returns the problem.
 func (route *Route) HandleCORS(w http.ResponseWriter, r *http.Request) (answered bool, p *problem.Problem) {
 	return route.cors.Handle(w, r)

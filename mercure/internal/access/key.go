@@ -24,7 +24,7 @@ type Key struct {
 	// The URL of a key set (RFC 7517) of public keys, in place of a key. Default: none.
 	JWKSURI string `json:"jwks_uri,omitempty"`
 
-	// The algorithm that signs with the key, or those of the key set. Default: HS256 for a key, all except HMAC for a key set.
+	// The algorithm that signs with the key; for a key set, one or more. Default: HS256 for a key, all except HMAC for a key set.
 	Algorithms []string `json:"algorithms,omitempty" placeholders:"none"`
 }
 

@@ -75,7 +75,7 @@ func (r *Keyring) Newest() Version {
 	return V0
 }
 
-// VersionOf returns the version that a token says that it is of. A token of a version without keys, or one that cannot be read, is
+// VersionOf returns the version that a token claims. A token of a version without keys, or one that cannot be read, is
 // refused in the newest version.
 func (r *Keyring) VersionOf(token string) Version {
 	c, err := readClaimed(token)

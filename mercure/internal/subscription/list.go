@@ -15,7 +15,7 @@ const MaxListed = 10_000
 // Query says which subscriptions are asked for. Empty fields are for all.
 type Query struct {
 	Version          access.Version
-	MatchType, Match string // MatchType is of version 1.0
+	MatchType, Match string // MatchType exists in version 1.0
 	Subscriber       string
 }
 

@@ -124,7 +124,7 @@ func encode(v any) []byte {
 	return bytes.ToValidUTF8(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte("\uFFFD"))
 }
 
-// subject is what a subscription is to, whoever has it.
+// subject is what is subscribed to, no matter by which subscriber.
 type subject struct {
 	version access.Version
 	matcher matcher.Matcher

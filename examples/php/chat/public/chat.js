@@ -11,7 +11,7 @@ let last = '';       // the id of the event that came last
 let users = null;    // a Set of who is here, null before that is known
 let news = null;     // while it is asked for: who has come and gone meanwhile
 
-// Opens the stream where the app says, from the beginning or behind the event that was last.
+// Opens the stream at the URL that the app gives, from the beginning or after the last event.
 function open(url, after = '') {
 	source?.close();
 	if (!after) {
@@ -56,8 +56,8 @@ function open(url, after = '') {
 	};
 }
 
-// What let this page in ends soon, or has ended. With what the app gives anew the stream goes on, and nothing is missed; who has
-// signed out, in another tab, comes to the login. (clients/js/sse-push.js does all this.)
+// The grant of this page ends soon, or has ended. With a new one from the app the stream goes on, and nothing is missed; a user who
+// has signed out in another tab gets to the login. (clients/js/sse-push.js does all this.)
 async function renew() {
 	const renewed = await post({ action: 'renew' });
 	if (renewed) open(renewed.stream, last);
