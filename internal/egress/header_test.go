@@ -66,7 +66,7 @@ func TestOriginCheck(t *testing.T) {
 		{Origin{URL: "https://api.example.com/v1"}, "nothing after it"},
 		{Origin{URL: "https://api.example.com?"}, "nothing after it"},
 		{Origin{URL: "https://u:p@api.example.com"}, "user or a password"},
-		{Origin{URL: "https://*.example.com"}, "not a name"},
+		{Origin{URL: "https://*.example.com"}, "not a DNS name"},
 		{Origin{URL: "https://a.example", Headers: []Header{{"Host", "b"}}}, "set by the proxy"},
 		{Origin{URL: "https://a.example", Headers: []Header{{"X-A", ""}}}, "must not be empty"},
 		{Origin{URL: "https://a.example", Headers: []Header{{"X-A", "1"}, {"x-a", "2"}}}, "given twice"},
