@@ -913,7 +913,7 @@ final class SsePushRelay
 
 /**
  * An event on its way: targets, options, and in the end a name and data. Each method returns a changed copy, so that
- * `$room = SsePush::topic('room')` serves many times. Several targets are a union: who matches twice has it once.
+ * `$room = SsePush::topic('room')` serves many times. Several targets add up, with one delivery to each connection.
  */
 final class SsePushEvent
 {
@@ -1232,7 +1232,10 @@ final class SsePushResult
 /** A failure, in strict mode. */
 final class SsePushException extends \RuntimeException
 {
-    /** @param list<SsePushResult> $results All of a batch's. */
+    /**
+     * @param SsePushResult       $result  The first failure.
+     * @param list<SsePushResult> $results All of a batch's.
+     */
     public function __construct(public readonly SsePushResult $result, public readonly array $results)
     {
         parent::__construct((string) $result, $result->status);

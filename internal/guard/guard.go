@@ -143,5 +143,5 @@ func (g *Guard) warn(addr netip.Addr, reason string) {
 	case fromBrowser:
 		hint = `add "origins" to internal if pages may call`
 	}
-	g.log.Warn(fmt.Sprintf("refused a request of peer %s: %s", who, hint), append([]zap.Field{zap.String("peer", who), zap.String("reason", reason)}, problem.LeftOut(more)...)...)
+	g.log.Warn(fmt.Sprintf("peer %s refused; %s", who, hint), append([]zap.Field{zap.String("peer", who), zap.String("reason", reason)}, problem.LeftOut(more)...)...)
 }

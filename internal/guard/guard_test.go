@@ -217,10 +217,10 @@ func TestGuardLog(t *testing.T) {
 		}
 	}
 	want := []struct{ message, peer, reason string }{
-		{`refused a request of peer 172.18.0.3: add "allow 172.18.0.3"`, "172.18.0.3", "peer not in allow"},
-		{`refused a request of peer 127.0.0.1: "allow" does not admit forwarded requests`, "127.0.0.1", "forwarded request"},
-		{`refused a request of peer 127.0.0.1: wrong token`, "127.0.0.1", "wrong token"},
-		{`refused a request of peer 127.0.0.1: add "origins"`, "127.0.0.1", "request from a browser"},
+		{`peer 172.18.0.3 refused; add "allow 172.18.0.3"`, "172.18.0.3", "peer not in allow"},
+		{`peer 127.0.0.1 refused; "allow" does not admit forwarded requests`, "127.0.0.1", "forwarded request"},
+		{`peer 127.0.0.1 refused; wrong token`, "127.0.0.1", "wrong token"},
+		{`peer 127.0.0.1 refused; add "origins"`, "127.0.0.1", "request from a browser"},
 	}
 	entries := logs.TakeAll()
 	if len(entries) != len(want) {

@@ -298,7 +298,7 @@ var general = []string{
 	"… is given twice, first at …",
 	"…: missing argument; write: …",
 	"…: \"…\" is one argument too many; write: …",
-	"\"…\" is not known here; known are …",
+	"\"…\" is not an option here; the options are …",
 	"…: takes no block",
 	"…: the block is missing or empty; it may hold …",
 	"…: has no effect without a subscribe path: sse_push <path>",
