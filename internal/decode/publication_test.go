@@ -168,7 +168,7 @@ func TestFieldErrorsFromJSON(t *testing.T) {
 		{`{"broadcast":"true"}`, "broadcast", "must be true or false, got a string"},
 		{`{"broadcast":1}`, "broadcast", "must be true or false, got a number"},
 		{`{"users":` + many(1001, "u%d") + `}`, "", "at most 1000"},
-		{`{"users":` + many(1000, "u%d") + `,"topic":"t"}`, "", "too many targets: 1001"},
+		{`{"users":` + many(1000, "u%d") + `,"topic":"t"}`, "", "at most 1000 may be given, got 1001"},
 		{`{"users":[` + strings.Repeat(`"u",`, 10_000) + `"u"]}`, "users", "more than 10000 items"},
 
 		{`{"user":"u","usr":"x"}`, "usr", "unknown field; the fields are user, users, topic"},
