@@ -215,6 +215,32 @@ func closings(t *testing.T) map[string]bool {
 	return found
 }
 
+// Why relays and shared sources end is on the page.
+func TestEndsAreDocumented(t *testing.T) {
+	for heading, files := range map[string][]string{
+		"## Relays":         {"internal/relay/run.go", "internal/relay/lease.go"},
+		"## Shared sources": {"internal/source/reason.go"},
+	} {
+		given := map[string]bool{}
+		each(t, func(path string, n ast.Node) {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok || !slices.Contains(files, path) || len(spec.Values) != 1 || spec.Names[0].Name == "errOver" { // which nobody is told
+				return
+			}
+			if call, ok := spec.Values[0].(*ast.CallExpr); ok && lastName(call.Fun) == "New" && lastName(call.Fun.(*ast.SelectorExpr).X) == "errors" {
+				if text, ok := literal(call.Args[0]); ok {
+					given[text] = true
+				}
+			}
+		})
+		var rows []string
+		for _, row := range regexp.MustCompile("(?m)^\\| `([^`…]+)` \\|").FindAllStringSubmatch(section(t, errorsPage, heading), -1) {
+			rows = append(rows, row[1])
+		}
+		sameNames(t, errorsPage+", "+heading, given, rows)
+	}
+}
+
 // doors are the headings of the page, and the code whose error answers belong there: files, or folders with a slash at the end.
 var doors = map[string][]string{
 	"## The subscribe route": {
