@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sse-push/caddy-sse-push/broker/brokertest"
 	"github.com/sse-push/caddy-sse-push/internal/sitetest"
@@ -87,6 +88,32 @@ func TestHTTP3Reload(t *testing.T) {
 	}
 	s.Over("h3")
 	s.Resume("/events?userId=u1", c.LastID)
+}
+
+// A stream that ends says why. It is not reset, and its client goes on after what it has heard.
+func TestHTTP3Closing(t *testing.T) {
+	body := func(path string) string {
+		return sitetest.HTTP3.TLS + strings.Replace(trusting("hub main\nuser ticket "+secretA+"\nuser query userId"), "/events", path, 1)
+	}
+	sites := sitetest.ServeWith(t, "protocols h3\n", body("/events"))
+	s := sites[0]
+	s.Over("h3")
+	publisher := s.In(t)
+	publisher.Via("h1-TLS")
+	c := s.Open("/events?userId=u1")
+	denied, reloaded := s.Listen("/events?userId=u2"), s.Listen("/events?userId=u3")
+	expired := s.Listen("/events?ticket=" + ticketFor("u4", 3*time.Second))
+	publisher.Publish("user", "u1", "data", "before")
+	c.Want("before")
+	steer(publisher, "DELETE", "users/u1", "")
+	c.WantClosing("disconnected")
+	publisher.Publish("user", "u1", "data", "meanwhile")
+	s.Resume("/events?userId=u1", c.LastID).Want("meanwhile")
+	steer(publisher, "DELETE", "users/u2?deny=10m", "")
+	denied.WantClosing(t, "denied")
+	expired.WantClosing(t, "expired")
+	sitetest.MustLoad(t, sites, body("/elsewhere"))
+	reloaded.WantClosing(t, "reloaded")
 }
 
 // A reload whose grace period is over cuts streams. They leave nothing, and miss nothing when they come back.
