@@ -1,44 +1,21 @@
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { SsePush } from '../sse-push.js';
+import { FakeEventSource } from '../testing/browser.mjs';
 
 // A browser as far as the client sees one: EventSource, fetch, a window with page events, a document, a clock.
 
 let sources, probes, status, type, page, push;
 
-class FakeEventSource extends EventTarget {
-	static CONNECTING = 0;
-	static OPEN = 1;
-	static CLOSED = 2;
-
-	readyState = 0;
-	lastEventId = '';
-
+class Source extends FakeEventSource {
 	constructor(url, init) {
-		super();
-		this.url = new URL(url);
-		this.init = init;
+		super(url, init);
 		sources.push(this);
 	}
 
-	close() { this.readyState = 2; }
+	send(type, data, id) { super.send(type, typeof data === 'string' ? data : JSON.stringify(data), id); }
 
-	// send does what the standard says: an id sticks, and nothing is dispatched after close().
-	send(type, data, id) {
-		if (id) this.lastEventId = id;
-		if (this.readyState === 2) return;
-		this.dispatchEvent(new MessageEvent(type, { data: typeof data === 'string' ? data : JSON.stringify(data), lastEventId: this.lastEventId }));
-	}
-
-	connected(id = 'p0') {
-		this.readyState = 1;
-		this.send('sse:connected', { connection: 'c' + sources.length, user: 'u1', topics: ['room'] }, id);
-	}
-
-	fail(readyState) {
-		this.readyState = readyState;
-		this.onerror(new Event('error'));
-	}
+	connected(id = 'p0') { this.send('sse:connected', { connection: 'c' + sources.length, user: 'u1', topics: ['room'] }, id); }
 }
 
 // Page events are counted, so that a listener left behind shows.
@@ -73,7 +50,7 @@ beforeEach(() => {
 	status = 502;
 	type = 'text/html';
 	page = new Target();
-	fake('EventSource', FakeEventSource);
+	fake('EventSource', Source);
 	fake('addEventListener', page.addEventListener.bind(page));
 	fake('document', Object.assign(new Target(), { baseURI: 'https://app.example/shop/', visibilityState: 'visible' }));
 	fake('fetch', (url, init) => {
