@@ -33,7 +33,7 @@ function connect() {
 	endCatchUp();
 	push = new SsePush('/events?userId=' + encodeURIComponent(user), { topics: ['room', 'public/*'] });
 	push.on('sse:state', showState);
-	for (const name of ['sse:connected', 'sse:gap', 'sse:position', 'sse:rejected', ...names]) push.addEventListener(name, arrived);
+	for (const name of ['sse:connected', 'sse:gap', 'sse:position', 'sse:rejected', 'sse:closing', ...names]) push.addEventListener(name, arrived);
 	showState(push);
 }
 
@@ -99,7 +99,7 @@ function element(tag, className, text) {
 
 function row({ type, lastEventId, data }, resumed) {
 	const li = document.createElement('li');
-	const id = type === 'sse:rejected' ? '' : lastEventId;
+	const id = ['sse:rejected', 'sse:closing'].includes(type) ? '' : lastEventId; // the server gives these none
 	const name = element('span', 'type', type);
 	Object.assign(li.dataset, { type, id });
 	if (resumed) {
@@ -109,6 +109,7 @@ function row({ type, lastEventId, data }, resumed) {
 	li.append(clock(), name, element('code', 'id', id));
 	if (type === 'sse:gap') li.append(element('span', 'say', sayGap(JSON.parse(data))));
 	else if (type === 'sse:rejected') li.append(element('span', 'say', 'Not now. The browser comes back by itself after the time it was told.'));
+	else if (type === 'sse:closing') li.append(element('span', 'say', 'The server ends this stream. The browser comes back by itself after the time it was told.'));
 	li.append(element('pre', '', data));
 	add(li);
 }

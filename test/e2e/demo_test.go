@@ -112,6 +112,23 @@ func TestDemoResumes(t *testing.T) {
 	tab.Screenshot("demo-resumed")
 }
 
+// A stream that the server ends says so, and the page is back.
+func TestDemoShowsAnEnd(t *testing.T) {
+	t.Parallel()
+	url := demo(t)
+	tab := openDemo(t, harness.NewProfile(t), url, "ann")
+	route := harness.Route{URL: url + "/_sse"}
+	if status := route.Call(t, "DELETE", "/users/ann", nil, nil); status != 204 {
+		t.Fatalf("status %d", status)
+	}
+	tab.Wait(rows("sse:closing") + ` === '{"reason":"disconnected"}'`)
+	tab.Wait(`document.querySelectorAll('#events li[data-type="sse:connected"]').length === 2`)
+	if got := harness.Eval[string](tab, `document.querySelector('#events li[data-type="sse:closing"]').innerText`); !strings.Contains(got, "comes back by itself") {
+		t.Errorf("the page says %q", got)
+	}
+	tab.Screenshot("demo-end")
+}
+
 // A tab that is closed is gone at once, and one that navigates away as well.
 func TestDemoLeaves(t *testing.T) {
 	t.Parallel()
