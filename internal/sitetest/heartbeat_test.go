@@ -88,6 +88,17 @@ func TestHeartbeatsThatAPageHears(t *testing.T) {
 	}
 }
 
+// The first of them comes as the stream begins: a page that waits for the next notices a dead connection, however early it died.
+func TestFirstHeartbeatComesAtOnce(t *testing.T) {
+	s := sitetest.Serve(t, sitetest.Route("heartbeat 1h"))
+	c := s.Open("/events?heartbeat&userId=u1")
+	if e := c.Next(); e.Type != "sse:heartbeat" || e.Data != `{"next":7200000}` {
+		t.Errorf("got %q", e)
+	}
+	s.Publish("user", "u1", "data", "1")
+	c.Want("1")
+}
+
 // A hub's connections are bounded, unless its config says otherwise, by what the process has in all: the internal route
 // answers even when every hub is full.
 func TestHubsShareTheDescriptors(t *testing.T) {

@@ -10,12 +10,13 @@ import (
 	"github.com/sse-push/caddy-sse-push/internal/stream"
 )
 
-// pulse is a source with heartbeats that a page hears: events instead of comments. One comes at least every two heartbeats, however
-// much the stream brings, as a page does not hear events that it has no listener for.
+// pulse is a source with heartbeats that a page hears: events instead of comments. One comes as the stream begins, so that the page
+// knows when to expect the next, and then at least every two heartbeats, however much the stream brings, as a page does not hear
+// events that it has no listener for.
 type pulse struct {
 	stream.Source
 	timing *stream.Timing
-	last   time.Time // when the last one was given
+	last   time.Time // when the last one was given; zero before the first
 }
 
 // Pulse returns the source of a stream with heartbeats that the page hears, if its request asks for them.
@@ -23,7 +24,7 @@ func Pulse(r *http.Request, src stream.Source, timing *stream.Timing) stream.Sou
 	if !request.HasParam(r, "heartbeat") || request.HasParam(r, "plain") {
 		return src
 	}
-	return &pulse{Source: src, timing: timing, last: time.Now()}
+	return &pulse{Source: src, timing: timing}
 }
 
 // Next implements stream.Source.
