@@ -27,6 +27,7 @@ var cases = []struct {
 	{"client", false, client},
 	{"http2 cut", false, cutHTTP2},
 	{"many tabs", false, manyTabs},
+	{"worker", false, worker},
 }
 
 func TestBrowsers(t *testing.T) {
@@ -250,5 +251,21 @@ func manyTabs(t *testing.T, browser *harness.Browser, how string) {
 	s.publish(t, "one")
 	for _, tab := range tabs {
 		tab.wants(false, "one")
+	}
+}
+
+// A worker hears what a page does, whether it is a module or imports the client later.
+func worker(t *testing.T, browser *harness.Browser, how string) {
+	s := serve(t)
+	for _, kind := range []string{"module", "classic"} {
+		v := s.open(t, browser, fmt.Sprintf("working(%q, %q)", how, kind), "")
+		s.publish(t, "one")
+		v.wants(false, "one")
+		s.kick(t, "")
+		s.publish(t, "two")
+		v.connected(2)
+		s.publish(t, "three")
+		v.wants(false, "one", "two", "three")
+		v.Close()
 	}
 }
