@@ -32,6 +32,9 @@ func start(t testing.TB) hubs {
 	all := hubs{
 		usual: at("usual", "heartbeat 1s\nlimits {\nevent 2MiB\n}"), silent: at("silent", "heartbeat 1h"), full: at("full", "limits {\nper_user 1\n}"),
 	}
+	for path, dir := range map[string]string{"/pages/*": "test/clients/testdata", "/modules/*": "test/node_modules"} {
+		site += fmt.Sprintf("\n\thandle_path %s {\n\t\troot %s\n\t\tfile_server\n\t}", path, dir)
+	}
 	harness.StartCaddy(t, fmt.Sprintf("{\n\tskip_install_trust\n}\nhttp://%s {%s\n}\n", address, site))
 	return all
 }

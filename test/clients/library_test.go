@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	donovanhide "github.com/donovanhide/eventsource"
 	launchdarkly "github.com/launchdarkly/eventsource"
@@ -40,6 +43,8 @@ var libraries = []library{
 	{"eventsource 2.0.2", "", false, script("node", "clients.mjs", "eventsource-2")},
 	{"eventsource 3.0.7", "", true, script("node", "clients.mjs", "eventsource")},
 	{"eventsource 4.1.1", "", false, script("node", "clients.mjs", "eventsource-4")},
+	{"eventsource 5.1.5 (Node 24)", "", true, script(node24, "clients.mjs", "eventsource-5")},
+	{"undici 8.13.1 (Node 24)", "", false, script(node24, "clients.mjs", "undici")},
 	{"reconnecting-eventsource 1.6.5", "", false, script("node", "clients.mjs", "reconnecting-eventsource")},
 	{"event-source-polyfill 1.0.31", "", false, script("node", "clients.mjs", "event-source-polyfill")},
 	{"fetch-event-source 2.0.1", "", false, script("node", "clients.mjs", "fetch-event-source")},
@@ -48,6 +53,10 @@ var libraries = []library{
 	{"extended-eventsource 2.1.0", "", false, script("node", "clients.mjs", "extended-eventsource")},
 	{"launchdarkly-eventsource 2.2.0", "", false, script("node", "clients.mjs", "launchdarkly-eventsource")},
 	{"launchdarkly-eventsource 2.2.0", "`readTimeoutMillis: 60_000`", false, script("node", "clients.mjs", "launchdarkly-eventsource+timeout")},
+	{"AI SDK 7 `parseJsonEventStream`", "", true, script(node24, "clients.mjs", "ai-sdk")},
+	{"htmx 2.0.11, htmx-ext-sse 2.2.4", "", false, inPage("htmx-2")},
+	{"htmx 4.0.1, `hx-sse`", "", true, inPage("htmx-4")},
+	{"Turbo 8.0.23", "", false, inPage("turbo")},
 	{"Go tmaxmax/go-sse 0.11", "", false, withTmaxmax(0)},
 	{"Go tmaxmax/go-sse 0.11", "`conn.Buffer(nil, 2<<20)`", true, withTmaxmax(most)},
 	{"Go r3labs/sse 2.10", "", false, withR3labs()},
@@ -59,6 +68,9 @@ var libraries = []library{
 	{"Python httpx", "`timeout=None`", true, script("/usr/bin/python3", "clients.py", "httpx+timeout")},
 	{"Python aiohttp", "", false, script("/usr/bin/python3", "clients.py", "aiohttp")},
 }
+
+// node24 is the Node that some libraries need, from npm.
+var node24 = "../node_modules/node-linux-" + map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH] + "/bin/node"
 
 // script returns the open of a library that a program in testdata uses.
 func script(interpreter, program, name string) func(context.Context, testing.TB, string, func(event)) error {
@@ -84,6 +96,34 @@ func script(interpreter, program, name string) func(context.Context, testing.TB,
 			t.Logf("%s ended: %v\n%s", name, err, said.String())
 		}
 		return nil
+	}
+}
+
+// inPage returns the open of a library that a page in testdata uses, in Chromium. The page has the origin of the stream.
+func inPage(name string) func(context.Context, testing.TB, string, func(event)) error {
+	return func(ctx context.Context, t testing.TB, stream string, heard func(event)) error {
+		at, err := url.Parse(stream)
+		if err != nil {
+			return err
+		}
+		query := url.Values{"library": {name}, "url": {at.RequestURI()}}
+		tab := harness.OpenTab(t, "http://"+at.Host+"/pages/clients.html?"+query.Encode())
+		for n := 0; ; {
+			lines := tab.Console()
+			for ; n < len(lines); n++ {
+				var text string // a line of the console is a JSON string without its quotes
+				var e event
+				if json.Unmarshal([]byte(`"`+lines[n]+`"`), &text) == nil && json.Unmarshal([]byte(text), &e) == nil {
+					heard(e)
+				}
+			}
+			select {
+			case <-ctx.Done():
+				tab.Close()
+				return nil
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
 	}
 }
 

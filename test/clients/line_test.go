@@ -6,23 +6,25 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/sse-push/caddy-sse-push/test/harness"
 )
 
 // line is what lies between a client and the hub. It can be cut.
 type line struct {
 	t       testing.TB
-	hub     string
+	hub     hub
 	address string
 
 	mu       sync.Mutex // guards what follows
 	listener net.Listener
 	conns    []net.Conn // of clients, and to the hub
-	requests int        // that clients have sent
+	requests int        // for the hub's stream
 }
 
-// newLine returns a line to a hub's address.
-func newLine(t testing.TB, hub string) *line {
-	l := &line{t: t, hub: hub, address: "127.0.0.1:0"}
+// newLine returns a line to a hub.
+func newLine(t testing.TB, h hub) *line {
+	l := &line{t: t, hub: h, address: "127.0.0.1:" + harness.Port(t)} // which nothing else takes while the line is severed
 	l.mend()
 	t.Cleanup(l.sever)
 	return l
@@ -37,7 +39,7 @@ func (l *line) mend() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.listener, l.address = listener, listener.Addr().String()
+	l.listener = listener
 	go func() {
 		for {
 			c, err := listener.Accept()
@@ -50,7 +52,7 @@ func (l *line) mend() {
 }
 
 func (l *line) carry(c net.Conn) {
-	up, err := net.Dial("tcp4", l.hub)
+	up, err := net.Dial("tcp4", l.hub.address)
 	if err != nil {
 		c.Close()
 		return
@@ -68,11 +70,11 @@ func pass(to net.Conn, from io.Reader) {
 	_ = to.(*net.TCPConn).CloseWrite()
 }
 
-// Write counts the requests that a client sends. A head comes in one piece.
+// Write counts the requests for the stream that a client sends. A head comes in one piece.
 func (l *line) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if bytes.HasPrefix(b, []byte("GET ")) {
+	if bytes.HasPrefix(b, []byte("GET "+l.hub.path+"?")) {
 		l.requests++
 	}
 	return len(b), nil

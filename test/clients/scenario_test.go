@@ -13,6 +13,8 @@ import (
 )
 
 const (
+	// startup is how long a library may take to begin, with the program or browser that it runs in.
+	startup = 4 * harness.Patience
 	// patience is how long a library may take for what it will do in the end.
 	patience = 20 * time.Second
 	// silence is how long a stream is silent.
@@ -42,7 +44,7 @@ type client struct {
 // begin has a library open a stream.
 func (l *library) begin(t testing.TB, h hub, user string) *client {
 	ctx, stop := context.WithCancel(context.Background())
-	c := &client{t: t, line: newLine(t, h.address), stop: stop, change: make(chan struct{}), over: make(chan struct{})}
+	c := &client{t: t, line: newLine(t, h), stop: stop, change: make(chan struct{}), over: make(chan struct{})}
 	go func() {
 		defer close(c.over)
 		if err := l.open(ctx, t, "http://"+c.line.address+h.path+"?user="+user, func(e event) {
@@ -125,7 +127,12 @@ var scenarios = []struct {
 	{"after refused connections", func(t testing.TB, l *library, hubs hubs, user string) string {
 		return drop(t, l, hubs.usual, user, func(c *client) {
 			c.line.sever()
-			time.AfterFunc(2*time.Second, c.line.mend) // so long is the hub away
+			mended := make(chan struct{})
+			time.AfterFunc(2*time.Second, func() { // so long is the hub away
+				defer close(mended)
+				c.line.mend()
+			})
+			t.Cleanup(func() { <-mended })
 		})
 	}},
 	{"`sse:rejected`", rejected},
@@ -137,7 +144,7 @@ var scenarios = []struct {
 // drop ends a client's stream, publishes, and tells what the client makes of it.
 func drop(t testing.TB, l *library, h hub, user string, end func(*client)) string {
 	c := l.begin(t, h, user)
-	if c.hears(patience, named("sse:connected")) == 0 {
+	if c.hears(startup, named("sse:connected")) == 0 {
 		return "hears nothing"
 	}
 	h.Publish(t, harness.Event{"user": user, "data": "before"})
@@ -179,7 +186,7 @@ func rejected(t testing.TB, l *library, hubs hubs, user string) string {
 	h := hubs.full
 	leave := occupy(t, h, user)
 	c := l.begin(t, h, user)
-	if c.hears(patience, named("sse:rejected")) == 0 {
+	if c.hears(startup, named("sse:rejected")) == 0 {
 		return "hears nothing"
 	}
 	leave()
@@ -196,23 +203,34 @@ func denied(t testing.TB, l *library, hubs hubs, user string) string {
 		t.Errorf("DELETE: %d", status)
 	}
 	c := l.begin(t, h, user)
-	for late := time.After(patience); c.line.asked() < 2; {
+	if !c.asks(startup, 1) {
+		return "hears nothing"
+	}
+	if !c.asks(patience, 2) {
+		return "stops"
+	}
+	return "goes on"
+}
+
+// asks waits for the nth request for a stream, and reports whether it comes within a time, before the library gives up.
+func (c *client) asks(within time.Duration, n int) bool {
+	for late := time.After(within); c.line.asked() < n; {
 		select {
 		case <-c.over:
-			return "stops"
+			return c.line.asked() >= n
 		case <-late:
-			return "stops"
+			return false
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return "goes on"
+	return true
 }
 
 // large tells whether a client hears a large event.
 func large(t testing.TB, l *library, hubs hubs, user string) string {
 	h := hubs.usual
 	c := l.begin(t, h, user)
-	if c.hears(patience, named("sse:connected")) == 0 {
+	if c.hears(startup, named("sse:connected")) == 0 {
 		return "hears nothing"
 	}
 	text := strings.TrimSuffix(strings.Repeat(strings.Repeat("x", lineSize)+"\n", lines), "\n")
@@ -227,7 +245,7 @@ func large(t testing.TB, l *library, hubs hubs, user string) string {
 func silent(t testing.TB, l *library, hubs hubs, user string) string {
 	h := hubs.silent
 	c := l.begin(t, h, user)
-	if c.hears(patience, named("sse:connected")) == 0 {
+	if c.hears(startup, named("sse:connected")) == 0 {
 		return "hears nothing"
 	}
 	before := c.line.asked()

@@ -7,6 +7,11 @@ const listen = (source) => {
 	for (const name of names) source.addEventListener(name, ({ type, data, lastEventId }) => heard(type, data, lastEventId));
 	source.onerror = () => {};
 };
+// These two let Node end while they wait to reconnect, unless something else keeps it.
+const listenInServer = (source) => {
+	setInterval(() => {}, 60_000);
+	listen(source);
+};
 const load = async (name) => {
 	const loaded = await import(name);
 	return { ...loaded.default, ...loaded, all: loaded.default };
@@ -23,6 +28,18 @@ const open = {
 	'eventsource-2': async () => listen(new (await load('eventsource-2')).all(url)),
 	'eventsource': async () => listen(new (await load('eventsource')).EventSource(url)),
 	'eventsource-4': async () => listen(new (await load('eventsource-4')).EventSource(url)),
+	'eventsource-5': async () => listenInServer(new (await load('eventsource-5')).EventSource(url)),
+	'undici': async () => listenInServer(new (await load('undici')).EventSource(url)),
+	'ai-sdk': async () => {
+		const { parseJsonEventStream, jsonSchema } = await load('@ai-sdk/provider-utils');
+		const { body } = await fetch(url, { headers: { Accept: 'text/event-stream' } });
+		if (!body) return;
+		for await (const { value, error } of parseJsonEventStream({ stream: body, schema: jsonSchema({}) })) {
+			if (value?.connection) heard('sse:connected', JSON.stringify(value)); // it tells no names
+			else if (value?.reason) heard('sse:rejected', JSON.stringify(value));
+			else heard('message', error.text);
+		}
+	},
 	'reconnecting-eventsource': async () => {
 		globalThis.EventSource = (await load('eventsource')).EventSource;
 		const { all } = await load('reconnecting-eventsource');
