@@ -49,8 +49,6 @@ export interface StreamEvents {
 	'sse:expiring': { in: number };
 	/** The server ends the stream. The browser comes back by itself. */
 	'sse:closing': { reason: 'draining' | 'reloaded' | 'expired' | 'disconnected' | 'denied' | 'source' };
-	/** The stream is alive: the next heartbeat comes within `next` ms. Only with `heartbeat: true`. */
-	'sse:heartbeat': { next: number };
 	/** A user comes or goes. Only in streams that hear the topic of `presence`. */
 	'sse:presence': { user: string; state: 'join' | 'leave' };
 	/** The relay has ended, and the stream with it. Only in streams of relays. */

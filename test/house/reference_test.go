@@ -158,8 +158,9 @@ func TestEventsAreDocumented(t *testing.T) {
 		if !strings.Contains(reference, "| `"+name+"` |") {
 			t.Errorf("docs/reference/events.md has no row for %s", name)
 		}
-		if !strings.Contains(string(types), "\n\t'"+name+"': ") {
-			t.Errorf("clients/js/sse-push.d.ts does not have %s", name)
+		// The JavaScript client keeps heartbeats to itself.
+		if has := strings.Contains(string(types), "\n\t'"+name+"': "); has == (name == "sse:heartbeat") {
+			t.Errorf("clients/js/sse-push.d.ts has %s: %t", name, has)
 		}
 	}
 	sent["sse:state"] = true // the JavaScript client's own
