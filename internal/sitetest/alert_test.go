@@ -37,13 +37,18 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("docs/howto/monitor.md does not explain %s", alert[1])
 		}
 	}
-	// Its links within itself.
+	// The links of the page within itself, and those of the alerts to it.
 	heads := map[string]bool{}
 	for _, head := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
 		plain := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(head[1]), "")
 		heads[strings.ReplaceAll(plain, " ", "-")] = true
 	}
-	for _, link := range regexp.MustCompile(`\]\(#([^)]*)\)`).FindAllStringSubmatch(page, -1) {
+	links := regexp.MustCompile(`\]\(#([^)]*)\)`).FindAllStringSubmatch(page, -1)
+	runbooks := regexp.MustCompile(`runbook_url: \S+/docs/howto/monitor\.md#(\S+)`).FindAllStringSubmatch(rules, -1)
+	if len(runbooks) != len(alerts) {
+		t.Errorf("%d alerts have %d addresses of the runbook", len(alerts), len(runbooks))
+	}
+	for _, link := range append(links, runbooks...) {
 		if !heads[link[1]] {
 			t.Errorf("no heading is #%s", link[1])
 		}
