@@ -22,7 +22,7 @@ import (
 // The services of compose.yaml mount files that are there, and each Caddyfile names services that are.
 func TestCompose(t *testing.T) {
 	t.Parallel()
-	options, err := cli.NewProjectOptions([]string{filepath.Join(harness.Root(), "compose.yaml")}, cli.WithProfiles([]string{"cluster"}),
+	options, err := cli.NewProjectOptions([]string{filepath.Join(harness.Root(), "compose.yaml")}, cli.WithProfiles([]string{"cluster", "frankenphp"}),
 		cli.WithEnv([]string{"SSE_PUSH_TOKEN=" + strings.Repeat("t", 32)}))
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	services := project.ServiceNames()
-	if want := []string{"balancer", "caddy", "node1", "node2", "node3", "php", "redis"}; !slices.Equal(slices.Sorted(slices.Values(services)), want) {
+	if want := []string{"balancer", "caddy", "frankenphp", "node1", "node2", "node3", "php", "redis"}; !slices.Equal(slices.Sorted(slices.Values(services)), want) {
 		t.Errorf("the services are %v, want %v", services, want)
 	}
 	for _, s := range project.Services {
@@ -58,17 +58,26 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// The chat of compose.yaml works with its Caddyfile, in folders as they are mounted.
+// The chat of compose.yaml works with its Caddyfiles, in folders as they are mounted. That of FrankenPHP runs with php-fpm here: one
+// directive is another.
 func TestComposeChat(t *testing.T) {
 	t.Parallel()
-	fpm, port, token := harness.StartFPM(t, 2, "SSE_PUSH_TOKEN="+strings.Repeat("t", 32)), harness.Port(t), strings.Repeat("t", 32)
-	url := "http://localhost:" + port
-	harness.StartCaddy(t, "{\n\tdefault_bind 127.0.0.1\n}\n"+harness.Replace(t, "deploy/compose.Caddyfile", harness.File(t, "deploy/compose.Caddyfile"),
-		"http://:8080", "http://:"+port, "php:9000", fpm.Address, "/srv/", harness.Root()+"/", "http://caddy:8080", url), "SSE_PUSH_TOKEN="+token)
-	ann, ben := enter(t, harness.NewProfile(t), url, "ann"), enter(t, harness.NewProfile(t), url, "ben")
-	say(ann, "", "hello room")
-	for _, tab := range []*harness.Tab{ann, ben} {
-		tab.Wait(line("ann hello room"))
+	for file, pairs := range map[string][]string{
+		"deploy/compose.Caddyfile":    {"php:9000", "$PHP", "http://caddy:8080", "$URL"},
+		"deploy/frankenphp.Caddyfile": {"{\n\tfrankenphp\n}\n", "", "php_server {", "file_server\n\tphp_fastcgi $PHP {", "http://localhost:8080", "$URL"},
+	} {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			fpm, port, token := harness.StartFPM(t, 2, "SSE_PUSH_TOKEN="+strings.Repeat("t", 32)), harness.Port(t), strings.Repeat("t", 32)
+			url := "http://localhost:" + port
+			caddyfile := harness.File(t, file, append(pairs, "http://:8080", "http://:"+port, "/srv/", harness.Root()+"/")...)
+			harness.StartCaddy(t, "{\n\tdefault_bind 127.0.0.1\n}\n"+harness.Replace(t, file, caddyfile, "$PHP", fpm.Address, "$URL", url), "SSE_PUSH_TOKEN="+token)
+			ann, ben := enter(t, harness.NewProfile(t), url, "ann"), enter(t, harness.NewProfile(t), url, "ben")
+			say(ann, "", "hello room")
+			for _, tab := range []*harness.Tab{ann, ben} {
+				tab.Wait(line("ann hello room"))
+			}
+		})
 	}
 }
 
@@ -109,9 +118,11 @@ func TestKubernetes(t *testing.T) {
 // A linter of Dockerfiles has nothing to say.
 func TestDockerfile(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command(harness.Program(t, "npx"), "--no", "dockerfile-utils", "lint", filepath.Join(harness.Root(), "Dockerfile"))
-	cmd.Dir = filepath.Join(harness.Root(), "test")
-	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "" {
-		t.Errorf("%v\n%s", err, out)
+	for _, file := range []string{"Dockerfile", "deploy/frankenphp.Dockerfile"} {
+		cmd := exec.Command(harness.Program(t, "npx"), "--no", "dockerfile-utils", "lint", filepath.Join(harness.Root(), file))
+		cmd.Dir = filepath.Join(harness.Root(), "test")
+		if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "" {
+			t.Errorf("%s: %v\n%s", file, err, out)
+		}
 	}
 }
