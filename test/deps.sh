@@ -39,6 +39,7 @@ need webkit2gtk-driver WebKitWebDriver
 need xvfb Xvfb # for WebKit
 need nodejs node
 need npm npm
+need composer composer
 need curl curl
 need python3 python3
 need nghttp2-client nghttp h2load
@@ -50,6 +51,8 @@ if [ ! -e /usr/share/php/Symfony/Component/Mercure/autoload.php ]; then missing=
 if [ ! -e /usr/share/wordpress/wp-load.php ]; then missing="$missing wordpress php-mysql"; fi
 if [ ! -e /usr/share/php/Illuminate/Foundation/Application.php ]; then missing="$missing php-laravel-framework"; fi
 if [ ! -e /usr/share/hunspell/en_GB.dic ]; then missing="$missing hunspell-en-gb"; fi
+if [ ! -e /usr/share/php/Symfony/Bundle/FrameworkBundle/autoload.php ]; then missing="$missing php-symfony-framework-bundle"; fi
+if [ ! -e /usr/share/php/Symfony/Component/Dotenv/autoload.php ]; then missing="$missing php-symfony-dotenv"; fi
 for module in httpx aiohttp; do
 	if ! /usr/bin/python3 -c "import $module" 2>/dev/null; then missing="$missing python3-$module"; fi
 done
