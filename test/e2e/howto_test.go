@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ type walkthrough struct {
 	dir      string
 	ports    *strings.Replacer
 	commands []command // those that have not been run yet
+	env      []string  // what is added to their environment
 }
 
 // command is a snippet of commands, with the files that change before them.
@@ -35,6 +37,12 @@ type command struct {
 // files and commands are replaced by free ones.
 func walk(t *testing.T, page string) *walkthrough {
 	t.Helper()
+	return walkPart(t, page, snippets(t, page))
+}
+
+// walkPart is walk with some of the page's snippets.
+func walkPart(t *testing.T, page string, part []snippet) *walkthrough {
+	t.Helper()
 	harness.BuildCaddy(t)
 	w := &walkthrough{t: t, page: page, dir: harness.Dir(t)}
 	var pairs []string
@@ -43,7 +51,7 @@ func walk(t *testing.T, page string) *walkthrough {
 	}
 	w.ports = strings.NewReplacer(pairs...)
 	written, changed := map[string]bool{}, map[string]string{}
-	for _, s := range snippets(t, page) {
+	for _, s := range part {
 		switch text := w.ports.Replace(s.text); {
 		case s.kind == "sh":
 			w.commands = append(w.commands, command{text, changed})
@@ -88,8 +96,8 @@ func (w *walkthrough) next() *exec.Cmd {
 	w.commands = w.commands[1:]
 	cmd.Dir = w.dir
 	// The folders of Caddy's own files: tests that run beside this one have theirs.
-	cmd.Env = append(os.Environ(), "PATH="+harness.Root()+":"+os.Getenv("PATH")+":/usr/sbin", "XDG_DATA_HOME="+w.dir, "XDG_CONFIG_HOME="+w.dir,
-		"CADDY_ADMIN=unix/"+filepath.Join(w.dir, "admin.sock"))
+	cmd.Env = slices.Concat(os.Environ(), []string{"PATH=" + harness.Root() + ":" + os.Getenv("PATH") + ":/usr/sbin", "XDG_DATA_HOME=" + w.dir, "XDG_CONFIG_HOME=" + w.dir,
+		"CADDY_ADMIN=unix/" + filepath.Join(w.dir, "admin.sock")}, w.env)
 	return cmd
 }
 
@@ -143,7 +151,7 @@ func TestStart(t *testing.T) {
 	}
 	for _, page := range pages {
 		name := strings.TrimSuffix(filepath.Base(page), ".md")
-		if name == "laravel" || name == "wordpress" { // TestLaravel and TestWordPress have the apps
+		if name == "laravel" || name == "symfony" || name == "wordpress" { // TestLaravel and the like have the apps
 			continue
 		}
 		t.Run(name, func(t *testing.T) {

@@ -93,7 +93,7 @@ func (s snippet) run(t *testing.T, pairs ...string) (output string) {
 // documents returns the paths of all pages for users and developers.
 var documents = sync.OnceValue(func() []string {
 	var all []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "examples/*/README.md", "examples/*/*/README.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "examples/*/README.md", "examples/*/*/README.md", "clients/*/README.md", "clients/*/*/README.md"} {
 		found, err := filepath.Glob(filepath.Join(harness.Root(), pattern))
 		if err != nil || len(found) == 0 {
 			panic(fmt.Sprintf("%s: %q, %v", pattern, found, err))
@@ -112,7 +112,7 @@ var documents = sync.OnceValue(func() []string {
 // Each snippet is valid in its language.
 func TestSnippetsAreValid(t *testing.T) {
 	for _, name := range []string{"SSE_PUSH_TICKET_SECRET", "SSE_PUSH_JWT_SECRET", "SSE_PUSH_CLIENT_KEY", "SSE_PUSH_INSPECTOR", "SSE_PUSH_TOKEN", "SSE_PUSH_RELAY_SECRET", "OPENAI_KEY", "REDIS_PASSWORD",
-		"MERCURE_PUBLISHER_JWT_KEY", "MERCURE_SUBSCRIBER_JWT_KEY"} {
+		"MERCURE_PUBLISHER_JWT_KEY", "MERCURE_SUBSCRIBER_JWT_KEY", "MERCURE_JWT_SECRET"} {
 		t.Setenv(name, strings.Repeat("x", 32))
 	}
 	known := []string{"", "caddyfile", "sh", "js", "php", "nginx", "go", "text", "yaml", "html", "python", "json",

@@ -9,6 +9,8 @@ use Illuminate\Broadcasting\Broadcasters\UsePusherChannelConventions;
 use Illuminate\Broadcasting\BroadcastException;
 use Illuminate\Support\Arr;
 use SsePush;
+use SsePushEvent;
+use SsePushResult;
 use Symfony\Component\HttpKernel\Exception\AccessDeniedHttpException;
 use Symfony\Component\HttpKernel\Exception\HttpException;
 
@@ -77,12 +79,14 @@ final class SsePushBroadcaster extends Broadcaster
         )];
     }
 
-    /** {@inheritdoc} */
+    /**
+     * {@inheritdoc} All channels are published to by one request: if it fails, a job that runs again repeats nothing.
+     */
     public function broadcast(array $channels, $event, array $payload = [])
     {
         $socket = Arr::pull($payload, 'socket');
-        foreach ($this->formatChannels($channels) as $channel) {
-            $result = $this->send($channel, $event, $payload, $socket);
+        $events = array_map(fn (string $channel): SsePushEvent => $this->event($channel, $event, $payload, $socket), $this->formatChannels($channels));
+        foreach ($events === [] ? [] : SsePush::batch($events) as $result) {
             if (!$result->ok) {
                 throw new BroadcastException("sse_push: $result->detail");
             }
@@ -90,13 +94,15 @@ final class SsePushBroadcaster extends Broadcaster
     }
 
     /** Sends an event to a channel, but not to the connection that it comes from. */
-    public function send(string $channel, string $event, mixed $payload, ?string $except): \SsePushResult
+    public function send(string $channel, string $event, mixed $payload, ?string $except): SsePushResult
     {
-        $to = SsePush::topic(ChannelName::topic($channel));
-        if ($except !== null) {
-            $to = $to->exclude($except);
-        }
-        return $to->send('laravel', ['channel' => $channel, 'event' => $event, 'payload' => $payload]);
+        return SsePush::batch([$this->event($channel, $event, $payload, $except)])[0];
+    }
+
+    private function event(string $channel, string $event, mixed $payload, ?string $except): SsePushEvent
+    {
+        return SsePush::topic(ChannelName::topic($channel))->exclude($except)
+            ->event('laravel', ['channel' => $channel, 'event' => $event, 'payload' => $payload]);
     }
 
     private function tell(string $channel, string $what, array $member, string $except): void
@@ -104,7 +110,7 @@ final class SsePushBroadcaster extends Broadcaster
         $this->check($this->send($channel, "sse_push:$what", $member, $except));
     }
 
-    private function check(\SsePushResult $result): void
+    private function check(SsePushResult $result): void
     {
         if (!$result->ok) {
             throw new HttpException($result->status === 404 ? 404 : 502, "sse_push: $result->detail");
