@@ -33,6 +33,12 @@ func TestJSONReference(t *testing.T) {
 	types := declared(t)
 	var page strings.Builder
 	page.WriteString(jsonIntro)
+	golden, err := os.ReadFile(filepath.Join(top, "testdata/caddyfile/topics.caddyfiletest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	caddyfile, config, _ := strings.Cut(string(golden), "----------\n")
+	fmt.Fprintf(&page, "\n```caddyfile\n%s```\n\nis in JSON\n\n```json\n%s```\n", caddyfile, config)
 	modules := registered(t)
 	if len(modules) < 9 {
 		t.Errorf("the code has the modules %v; are they still registered as this test expects?", modules)
