@@ -64,7 +64,7 @@ func TestCaddyfile(t *testing.T) {
 		"nats {\ncolour red\n}":                      `"colour" is not an option here; the options are user, token`,
 		"nats {\nuser u\n}":                          "user takes 2 arguments, not 1",
 		"nats {\ntoken a\ntoken b\n}":                "token is given twice",
-		"nats {\ntoken a\nuser u p\n}":               "give one of",
+		"nats {\ntoken a\nuser u p\n}":               "give only one of",
 		"nats {\nmax_events none\n}":                 `max_events: "none"`,
 		"nats {\nmax_age -1s\n}":                     `max_age: "-1s"`,
 		"nats {\nmax_bytes many\n}":                  `max_bytes: "many"`,

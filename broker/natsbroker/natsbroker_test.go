@@ -217,7 +217,7 @@ func TestJunk(t *testing.T) {
 			t.Errorf("read %+v, %v", entries, err)
 		}
 		standing(t, b, last, broker.Exact)
-		if n := strings.Count(log.String(), "passing over"); n != 1 {
+		if n := strings.Count(log.String(), "skipping messages"); n != 1 {
 			t.Errorf("said %d times:\n%s", n, &log)
 		}
 	})

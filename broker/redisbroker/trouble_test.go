@@ -139,7 +139,7 @@ func TestJunk(t *testing.T) {
 	if err != nil || len(got) != 2 || string(got[0].Record.Data) != "good" || string(got[1].Record.Data) != "last" {
 		t.Errorf("Read: %v, %v", got, err)
 	}
-	if n := strings.Count(l.String(), "passed over"); n != 1 {
+	if n := strings.Count(l.String(), "skipping entries"); n != 1 {
 		t.Errorf("%d lines about junk", n)
 	}
 	tail.stop()

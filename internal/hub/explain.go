@@ -288,7 +288,7 @@ func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Attachment
 	case e.seq > t.upTo && open && e.void(now):
 		return over()
 	case e.seq > t.upTo && open && t.live:
-		return t.account(Pending, "it waits until the client has read the events before it: %d are waiting", t.pending)
+		return t.account(Pending, "it waits until the client has read the events before it: %d events wait", t.pending)
 	case e.seq > t.upTo && open:
 		return t.account(Pending, "the client is catching up, and has not yet reached it")
 	case e.seq > t.upTo && t.until.Before(e.at):
@@ -298,9 +298,9 @@ func (s *shard) judge(t *trail, e *entry, now time.Time, granted func(Attachment
 	case passed:
 		return over()
 	case !sure:
-		return t.account(Sent, "written to the stream, unless it had expired by then: the trace does not reach back that far")
+		return t.account(Sent, "given to the stream, unless it had expired by then: the trace does not reach back that far")
 	}
-	return t.account(Sent, "written to the stream")
+	return t.account(Sent, "given to the stream")
 }
 
 // unheard returns the account of a connection that does not hear an event.
