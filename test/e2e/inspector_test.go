@@ -130,6 +130,11 @@ func TestInspector(t *testing.T) {
 	route.Publish(t, harness.Event{"topic": "orders/1", "data": "to a topic"})
 	tab.Wait(textOf(`#events pre`) + ` === 'to a topic'`)
 
+	tab.Click(`#pause`)
+	route.Publish(t, harness.Event{"topic": "orders/1", "data": "unseen"})
+	tab.Wait(`document.getElementById('missed').textContent === '1 passed while this was paused.'`)
+	tab.Click(`#pause`)
+
 	// Users and topics, by keyboard.
 	tab.Press(`#tab-connections`, kb.ArrowRight)
 	tab.Wait(`document.activeElement.id === 'tab-users' && ` + textOf(`#rows td.name`) + ` === '` + script + `'`)
@@ -151,6 +156,7 @@ func TestInspector(t *testing.T) {
 	tab.Wait(`document.getElementById('done').textContent.startsWith('Disconnected connection ` + connection + `')`)
 	stream.Ended()
 	tab.Wait(`document.getElementById('rows').childElementCount === 0`)
+	tab.Wait(`document.activeElement.id === 'clients'`) // the button that had the focus is gone
 	wantKept(t, tab, site)
 
 	tab.Click(`#signout`)
