@@ -22,9 +22,9 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 	e := &examination{Options: o, nonce: rand.Text()}
 	defer e.close()
 	for _, u := range []*string{&e.URL, &e.Hub} {
-		if without := withoutClient(*u); without != *u {
+		if without := withoutPage(*u); without != *u {
 			*u = without
-			e.leaveOut("client in the URL: a stream with the same one would replace the page's")
+			e.leaveOut("client and last_event_id in the URL: left out, as they are those of a page")
 		}
 	}
 	if o.Publish != "" {

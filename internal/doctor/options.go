@@ -69,8 +69,9 @@ func (o Options) Check() error {
 	return nil
 }
 
-// withoutClient returns a URL without the name that a page gives itself. A stream by the same name would replace the page's.
-func withoutClient(text string) string {
+// withoutPage returns a URL without what a page says of itself in it: its name, as a stream of the same name would replace the page's,
+// and the id that it goes on from.
+func withoutPage(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return text
@@ -78,7 +79,7 @@ func withoutClient(text string) string {
 	params := strings.Split(u.RawQuery, "&")
 	others := slices.DeleteFunc(slices.Clone(params), func(param string) bool {
 		name, value, _ := strings.Cut(param, "=")
-		return name == "client" && len(value) >= minClient
+		return name == "client" && len(value) >= minClient || strings.EqualFold(withoutMarks.Replace(name), "lasteventid")
 	})
 	if len(others) == len(params) {
 		return text
@@ -86,3 +87,6 @@ func withoutClient(text string) string {
 	u.RawQuery = strings.Join(others, "&")
 	return u.String()
 }
+
+// withoutMarks makes the spellings of last_event_id the same.
+var withoutMarks = strings.NewReplacer("_", "", "-", "")

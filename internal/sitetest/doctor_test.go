@@ -13,9 +13,10 @@ import (
 )
 
 // diagnose examines a stream of the site, which must be found healthy.
-func diagnose(s *sitetest.Site, target string, idle time.Duration) *doctor.Report {
+func diagnose(s *sitetest.Site, o doctor.Options) *doctor.Report {
 	s.T.Helper()
-	r, err := doctor.Examine(s.T.Context(), doctor.Options{URL: s.URL + target, Publish: s.URL + "/_sse", Timeout: sitetest.Limit, Idle: idle})
+	o.Timeout = sitetest.Limit
+	r, err := doctor.Examine(s.T.Context(), o)
 	if err != nil {
 		s.T.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func TestDoctorOfEndedStreams(t *testing.T) {
 		}
 		steer(s, "DELETE", "users/u1", "")
 	})
-	r := diagnose(s, "/events?userId=u1", 2*sitetest.Limit)
+	r := diagnose(s, doctor.Options{URL: s.URL + "/events?userId=u1", Publish: s.URL + "/_sse", Idle: 2 * sitetest.Limit})
 	if !leftOut(r, "the hub ended it (disconnected)") {
 		t.Errorf("not checked: %q", r.Unchecked)
 	}
@@ -52,8 +53,11 @@ func TestDoctorLeavesPagesAlone(t *testing.T) {
 	s := sitetest.Serve(t, sitetest.Route("heartbeat 1s"))
 	target := "/events?userId=u1&heartbeat&client=" + clientName
 	page := s.Open(target)
-	r := diagnose(s, target, 5*time.Second)
-	if leftOut(r, "never idle") || !leftOut(r, "client in the URL") || r.Streams[0].Heartbeats == 0 {
+	o := doctor.Options{URL: s.URL + target + "&lastEventId=" + page.LastID}
+	diagnose(s, o)
+	o.Publish, o.Idle = s.URL+"/_sse", 5*time.Second
+	r := diagnose(s, o)
+	if leftOut(r, "never idle") || !leftOut(r, "in the URL: left out") || r.Streams[0].Heartbeats == 0 {
 		t.Errorf("%+v", r)
 	}
 	s.Publish("user", "u1", "data", "still here")

@@ -3,6 +3,7 @@ package wild_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
@@ -92,11 +93,16 @@ func TestGhosts(t *testing.T) {
 					if url == "" {
 						url = front.HTTP
 					}
-					took := leave(t, url, hubs["15s"].route, protocol == "HTTP/2")
-					t.Logf("noticed after %.1f s", took.Seconds())
-					if took > limit+lenience {
-						t.Errorf("noticed after %.1f s, not within %s", took.Seconds(), limit)
+					var took []string
+					for range 3 { // a busy machine may be late by chance, but not early
+						noticed := leave(t, url, hubs["15s"].route, protocol == "HTTP/2")
+						took = append(took, fmt.Sprintf("%.1f s", noticed.Seconds()))
+						if noticed <= limit+lenience {
+							t.Logf("noticed after %q", took)
+							return
+						}
 					}
+					t.Errorf("noticed after %q, not within %s", took, limit)
 				})
 			}
 		})
