@@ -329,7 +329,7 @@ final class SsePush
 
     /**
      * Returns a ticket, with which a page opens its stream as that user: `'/events?ticket=' . SsePush::ticket($user->id)`.
-     * Anyone who has it can act as that user until it expires, so it belongs in a page, not in a log.
+     * It lets its bearer act as that user until it expires, so it belongs in a page, not in a log.
      *
      * @param string|int       $user    As whom.
      * @param iterable<string> $topics  Topics, or patterns, that are granted beside the directive's own.
