@@ -57,7 +57,8 @@ func ownGoroutines() (own []string) {
 		n = runtime.Stack(buf, true)
 	}
 	for _, stack := range strings.Split(string(buf[:n]), "\n\n")[1:] {
-		if strings.Contains(stack, "created by github.com/sse-push/caddy-sse-push/internal/epoll.Open") {
+		if strings.Contains(stack, "created by github.com/sse-push/caddy-sse-push/internal/stream.newPoller") ||
+			strings.Contains(stack, "created by github.com/sse-push/caddy-sse-push/internal/epoll.Open") {
 			continue // one a core, and two more, run as long as the process
 		}
 		if strings.Contains(stack, "github.com/sse-push/caddy-sse-push") {
