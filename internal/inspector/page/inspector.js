@@ -152,10 +152,10 @@ document.addEventListener('visibilitychange', () => {
 
 const figures = {
 	connections: new Figure($('figures'), 'Connections', count),
-	published: new Figure($('figures'), 'Published a second', rate),
-	delivered: new Figure($('figures'), 'Delivered a second', rate),
+	published: new Figure($('figures'), 'Published per second', rate),
+	delivered: new Figure($('figures'), 'Delivered per second', rate),
 	delay: new Figure($('figures'), 'Delay, p99', span),
-	arrived: new Figure($('figures'), 'Connects a second', rate),
+	arrived: new Figure($('figures'), 'Connects per second', rate),
 	pending: new Figure($('figures'), 'Waiting for clients', bytes),
 };
 
@@ -184,9 +184,9 @@ function took(s) {
 
 	figures.connections.add(s.connections, `${count(s.users)} users`);
 	figures.published.add(per((t) => t.published), `${count(s.published)} in all`);
-	figures.delivered.add(per((t) => t.delivered), `${bytes(per((t) => t.bytes))} a second`);
+	figures.delivered.add(per((t) => t.delivered), `${bytes(per((t) => t.bytes))} per second`);
 	figures.delay.add(p99, p50 === null ? 'nothing delivered' : `p50 ${span(p50)}`);
-	figures.arrived.add(per(arrivals), `${rate(per((t) => sum(t.rejected)))} rejected a second`);
+	figures.arrived.add(per(arrivals), `${rate(per((t) => sum(t.rejected)))} rejected per second`);
 	figures.pending.add(s.pending, `hub behind by ${bytes(s.lag)}`);
 	counts(s);
 
@@ -233,7 +233,7 @@ function button(label, about, act) {
 }
 
 const disconnecting = (path, about) => button('Disconnect', about, () => end(path, about, 'Disconnect', 'Disconnected', 'A browser reconnects by itself, unless the app refuses it.'));
-const stopping = (id) => button('Stop', `relay ${id}`, () => end('relays/' + encodeURIComponent(id), `relay ${id}`, 'Stop', 'Stopped', 'Its pages are told that it was cancelled.'));
+const stopping = (id) => button('Stop', `relay ${id}`, () => end('relays/' + encodeURIComponent(id), `relay ${id}`, 'Stop', 'Stopped', 'Its pages hear that it was cancelled.'));
 
 const act = (...make) => ({
 	title: '', class: 'act', make: (row) => {
@@ -251,13 +251,13 @@ const remote = { title: 'Address', class: 'address', text: (c) => c.remote };
 const lists = {
 	connections: {
 		key: (c) => c.id,
-		none: 'No connections. Each page shows up here while it holds a stream. If yours does not, caddy sse-push doctor finds out why.',
+		none: 'No connections. Each page is listed here while it holds a stream. If yours is not, caddy sse-push doctor finds out why.',
 		columns: [user, id, { title: 'Topics', class: 'topics', text: (c) => few(c.topics) }, remote,
 			{ title: 'Open for', class: 'number', text: (c) => ago(c.since) }, act(ofConnection)],
 	},
 	users: {
 		key: (u) => u.user,
-		none: 'No user is connected. Streams without a user are among the connections only.',
+		none: 'No user is connected. Streams without a user are listed only as connections.',
 		columns: [user, { title: 'Connections', class: 'number', text: (u) => count(u.connections) },
 			act((u) => button('Show', `connections of ${u.user}`, () => choose({ user: u.user })),
 				(u) => disconnecting('users/' + encodeURIComponent(u.user), `user ${u.user}`))],
@@ -270,7 +270,7 @@ const lists = {
 	},
 	sources: {
 		key: (s) => s.id,
-		none: 'No stream of the app is shared at the moment. The option source shares one.',
+		none: 'The hub shares no stream of the app at the moment. The option source makes it share one.',
 		columns: [{ title: 'Source', class: 'name', text: (s) => s.path }, { title: 'Shared', class: 'shared', text: (s) => s.shared }, { title: 'State', bad: (s) => s.last_error, text: (s) => because(s.state, s.last_error) },
 			{ title: 'Listeners', class: 'number', text: (s) => count(s.listeners) + (s.asking ? ` + ${count(s.asking)}` : '') }, { title: 'Events', class: 'number', text: (s) => count(s.events) },
 			{ title: 'Open for', class: 'number time', text: (s) => ago(s.since) },
@@ -307,7 +307,7 @@ function show(rows, total) {
 	fill($('rows'), columns, rows.slice(0, ROWS), key);
 	if (focused && document.activeElement !== focused) (focused.isConnected ? focused : $('clients')).focus(); // its row has moved, or gone
 	const filtered = list === 'connections' && `${filled($('chosen'))}`;
-	tell($('none'), total ? '' : filtered ? 'No connection is what the filter asks for.' : none);
+	tell($('none'), total ? '' : filtered ? 'No connection matches the filter.' : none);
 	$('total').textContent = total > rows.length ? `${count(rows.length)} of ${count(total)}` : list === 'slowest' ? '' : count(total);
 }
 
