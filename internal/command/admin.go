@@ -85,7 +85,7 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 		if e := new(url.Error); errors.As(err, &e) { // without the URL, which says nothing more
 			err = e.Err
 		}
-		return nil, awayError{fmt.Errorf("Caddy's admin endpoint at %s does not answer: %w", c.address, err)}
+		return nil, awayError{fmt.Errorf("the admin endpoint of Caddy at %s does not answer: %w", c.address, err)}
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil

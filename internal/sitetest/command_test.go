@@ -124,7 +124,7 @@ func TestCommandErrors(t *testing.T) {
 		{o, "ticket mint u1 --expires 1ms", 1, "--expires"},
 		{o, "ticket mint u1 --secret-env NO_SUCH", 1, "set NO_SUCH"},
 		{o, "ticket read nonsense", 1, "not a ticket"},
-		{away, "hubs", 2, "Caddy's admin endpoint at localhost:1 does not answer"},
+		{away, "hubs", 2, "the admin endpoint of Caddy at localhost:1 does not answer"},
 		{away, "tail", 2, "does not answer"},
 		{away, "publish --user u1 data", 2, "does not answer"},
 		{o, "hubs --address " + strings.TrimPrefix(page.URL, "http://"), 1, "reading the answer"},
