@@ -132,7 +132,7 @@ func TestAdminHubs(t *testing.T) {
 		t.Errorf("got %+v", one)
 	}
 	for target, want := range map[string]string{
-		"GET /sse_push/hubs/none":                            "there is no hub none; there are: \\u003cb\\u003e/2, main",
+		"GET /sse_push/hubs/none":                            "there is no hub none; the hubs are: \\u003cb\\u003e/2, main",
 		"GET /sse_push/hubs/none/connections":                "there is no hub none",
 		"POST /sse_push/hubs":                                "send GET or HEAD",
 		"POST /sse_push/hubs/main":                           "send GET or HEAD",

@@ -98,7 +98,7 @@ func TestCommandErrors(t *testing.T) {
 		code int
 		want string
 	}{
-		{o, "connections --hub none", 1, "there is no hub none; there are: main"},
+		{o, "connections --hub none", 1, "there is no hub none; the hubs are: main"},
 		{o, "connections --limit -1", 1, "--limit"},
 		{o, "connections --topic", 1, "flag needs an argument"},
 		{o, "hubs extra", 1, "unknown command"},

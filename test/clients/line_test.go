@@ -24,8 +24,13 @@ type line struct {
 
 // newLine returns a line to a hub.
 func newLine(t testing.TB, h hub) *line {
-	l := &line{t: t, hub: h, address: "127.0.0.1:" + harness.Port(t)} // which nothing else takes while the line is severed
-	l.mend()
+	l := &line{t: t, hub: h}
+	for { // programs that do not ask for their ports may take one meanwhile
+		l.address = "127.0.0.1:" + harness.Port(t) // which no other test takes while the line is severed
+		if err := l.listen(); err == nil {
+			break
+		}
+	}
 	t.Cleanup(l.sever)
 	return l
 }
@@ -33,9 +38,15 @@ func newLine(t testing.TB, h hub) *line {
 // mend takes connections, on the same port as before.
 func (l *line) mend() {
 	l.t.Helper()
+	if err := l.listen(); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *line) listen() error {
 	listener, err := net.Listen("tcp4", l.address)
 	if err != nil {
-		l.t.Fatal(err)
+		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -49,6 +60,7 @@ func (l *line) mend() {
 			l.carry(c)
 		}
 	}()
+	return nil
 }
 
 func (l *line) carry(c net.Conn) {

@@ -153,7 +153,7 @@ func TestHowToModelTokens(t *testing.T) {
 	tab := profile.OpenTab(t, site)
 	tab.Fill("input", "Who are you?")
 	tab.Click("button")
-	tab.Wait(text + `.startsWith('You ask')`)
+	tab.Wait(text + `.startsWith('You ask') && !` + text + `.endsWith('` + end + `')`) // token by token
 	tab.Reload()
 	tab.Wait(text + `.startsWith('` + begin + `')`)
 	for _, tab := range []*harness.Tab{tab, profile.OpenTab(t, site)} {

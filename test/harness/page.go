@@ -99,11 +99,12 @@ func (p *Page) report() {
 func (p *Page) Wait(expression string) {
 	p.t.Helper()
 	var err error
-	deadline := time.After(2 * Patience)
+	deadline := time.After(4 * Patience)
 	// Less often than brokertest.Until looks: each look costs the browser more than the pause.
 	for pause := 4 * time.Millisecond; ; pause = min(pause+pause/2, 100*time.Millisecond) {
-		var ok bool
-		if ok, err = eval[bool](p, "!!("+expression+")"); ok && err == nil {
+		var value string
+		// Some browsers never answer a look at a page that is just being left.
+		if value, err = p.evaluateWithin(Patience, "!!("+expression+")"); value == "true" && err == nil {
 			return
 		}
 		select {
@@ -124,7 +125,11 @@ func (p *Page) test() testing.TB { return p.t }
 
 // evaluate returns the JSON of an expression's value.
 func (p *Page) evaluate(expression string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*Patience)
+	return p.evaluateWithin(2*Patience, expression)
+}
+
+func (p *Page) evaluateWithin(limit time.Duration, expression string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	return p.pane.evaluate(ctx, "(async () => JSON.stringify(await ("+expression+")) ?? 'null')()")
 }
