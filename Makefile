@@ -24,7 +24,7 @@ test: deps
 
 # Packages that take longest begin first. Each is vetted as it is tested. The race detector would wait a second at the end of each.
 race:
-	GORACE=atexit_sleep_ms=0 $(GO) test -race -vet=all -timeout 25m ./broker/natsbroker ./internal/sitetest ./internal/hub ./...
+	GORACE=atexit_sleep_ms=0 $(GO) test -race -vet=all -timeout 45m ./broker/natsbroker ./internal/sitetest ./internal/hub ./...
 
 beside:
 	@$(MAKE) static
@@ -33,7 +33,7 @@ beside:
 
 # Never from the cache, which does not know of the binaries that they run.
 e2e:
-	cd test && $(GO) test -vet=all -count=1 -timeout 15m ./...
+	cd test && $(GO) test -vet=all -count=1 -timeout 45m ./...
 
 clients:
 	cd bench && $(GO) test -vet=all ./...

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -170,6 +171,36 @@ func TestEventsAreDocumented(t *testing.T) {
 				t.Errorf("%s names the event %s, which is not there", path, name)
 			}
 		}
+	}
+}
+
+// The headers of the proxy's own are those that the reference names, and no others.
+func TestHeadersAreDocumented(t *testing.T) {
+	const name = `(?i)X-SSE-[a-z]+`
+	known, named := map[string]bool{}, map[string]bool{}
+	header := regexp.MustCompile("^" + name + "$")
+	each(t, func(path string, n ast.Node) {
+		e, _ := n.(ast.Expr)
+		text, _ := literal(e)
+		if sum, ok := n.(*ast.BinaryExpr); ok && filepath.Dir(path) == "internal/instruction" && lastName(sum.X) == "prefix" {
+			rest, _ := literal(sum.Y)
+			text = "X-SSE-" + rest
+		}
+		if header.MatchString(text) {
+			known[http.CanonicalHeaderKey(text)] = true
+		}
+	})
+	delete(known, "X-Sse-Inspector") // between the inspector and its own page
+	for path, text := range pages(t) {
+		if filepath.Dir(path) != "docs/reference" {
+			continue
+		}
+		for _, header := range regexp.MustCompile(name).FindAllString(text, -1) {
+			named[http.CanonicalHeaderKey(header)] = true
+		}
+	}
+	if code, page := slices.Sorted(maps.Keys(known)), slices.Sorted(maps.Keys(named)); len(code) < 8 || !slices.Equal(code, page) {
+		t.Errorf("the code has the headers %q, docs/reference names %q", code, page)
 	}
 }
 
