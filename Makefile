@@ -43,7 +43,8 @@ clients:
 # Tests there mostly wait.
 wild: deps
 	cd test && SSE_PUSH_WILD=1 $(GO) test -count=1 -timeout 60m -parallel 8 ./wild/... ./browsers
-	cd test && SSE_PUSH_WILD=1 $(GO) test -count=1 -timeout 10m ./clients
+	cd test && SSE_PUSH_WILD=1 $(GO) test -count=1 -timeout 20m ./clients
+	cd test && SSE_PUSH_WILD=1 $(GO) test -count=1 -timeout 20m -run 'Demo|Inspector|Loop|Tokens|Ticker|Chat' ./e2e
 
 bench:
 	cd bench && $(GO) run . -write
