@@ -1,6 +1,7 @@
 # make run    builds Caddy with the module and serves the demo at http://localhost:8080/
 # make test   installs what the tests need, then runs every check and test
-# make wild   tries all that real proxies, browsers and client libraries do to a stream (make test has a short form of it)
+# make wild   tries all that real proxies, browsers and client libraries do to a stream (make test has a short form of it),
+#              and axe-core on the pages
 # make bench  measures the floor, this project, nchan, Mercure's hub and Centrifugo, and writes bench/RESULTS.md (an hour)
 # make lint   vet, gofmt and staticcheck
 
@@ -9,10 +10,9 @@ GO ?= go
 .PHONY: run test wild race beside static e2e clients bench lint vet deps build
 
 build:
-	$(GO) build -o caddy ./cmd/caddy
-
-run:
 	@GO="$(GO)" sh examples/build.sh
+
+run: build
 	@sh examples/run.sh
 
 # Tests with the race detector run beside all else, as much of both is waiting. Each part's output comes when it ends. If one

@@ -80,7 +80,7 @@ final class SsePushBroadcaster extends Broadcaster
     }
 
     /**
-     * {@inheritdoc} All channels are published to by one request: if it fails, a job that runs again repeats nothing.
+     * {@inheritdoc} One request publishes to all channels, so that a proxy that goes away leaves out none of them alone.
      */
     public function broadcast(array $channels, $event, array $payload = [])
     {
