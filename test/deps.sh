@@ -34,6 +34,7 @@ need mariadb-server mariadbd # for WordPress
 need zip zip
 need openssl openssl
 need chromium chromium
+need chromium-headless-shell chromium-headless-shell # Chromium without the windows that nobody sees
 need firefox-esr firefox-esr
 need webkit2gtk-driver WebKitWebDriver
 need xvfb Xvfb # for WebKit
