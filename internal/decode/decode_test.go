@@ -202,8 +202,8 @@ func TestDecodeRefusesBody(t *testing.T) {
 		{"query beside form", posted(asForm, "topic%5B0%5D=u", "user=u"), 400, "topic", "must not be in the query"},
 		{"broken query beside form", posted(asForm, "%zz=u", "user=u"), 400, "%zz", "must not be in the query"},
 		{"query beside multipart", posted(asParts, "event", part("user", "u")+"--XX--\r\n"), 400, "event", "must not be in the query"},
-		{"data twice", posted(asText, "user=u&data=x", "x"), 400, "data", "given twice"},
-		{"data twice, one empty", posted(asText, "user=u&data=x", ""), 400, "data", "given twice"},
+		{"data twice", posted(asText, "user=u&data=x", "x"), 400, "data", "is given twice"},
+		{"data twice, one empty", posted(asText, "user=u&data=x", ""), 400, "data", "is given twice"},
 		{"unknown in query", posted(asText, "usr=u", "x"), 400, "usr", "unknown field"},
 		{"text that is no UTF-8", posted(asText, "user=u", "a\xff"), 400, "data", "valid UTF-8"},
 

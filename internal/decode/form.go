@@ -158,16 +158,16 @@ func (v *formValue) put(path, text string) error {
 			return errors.New("has broken brackets in its name")
 		}
 		if v.isText {
-			return errors.New("given twice, as a text and as an array")
+			return errors.New("is given twice, as a text and as an array")
 		}
 		v = v.child(path[1:end])
 		path = path[end+1:]
 	}
 	switch {
 	case v.isText:
-		return errors.New("given twice")
+		return errors.New("is given twice")
 	case v.byKey != nil:
-		return errors.New("given twice, as a text and as an array")
+		return errors.New("is given twice, as a text and as an array")
 	}
 	v.isText, v.str = true, text
 	return nil

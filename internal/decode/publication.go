@@ -41,7 +41,7 @@ type publication struct {
 // set sets one field.
 func (p *publication) set(of *field, v value) *problem.Problem {
 	if p.given&of.bit != 0 {
-		return problem.Field(of.name, "given twice")
+		return problem.Field(of.name, "is given twice")
 	}
 	p.given |= of.bit
 	var err error

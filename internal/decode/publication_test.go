@@ -175,9 +175,9 @@ func TestFieldErrorsFromJSON(t *testing.T) {
 		{`{"user":"u","User":"x"}`, "User", "unknown field"},
 		{`{"user":"u","":1}`, "", "unknown field"},
 		{`{"user":"u","data\u0000":1}`, "data\x00", "unknown field"},
-		{`{"user":"a","user":"b"}`, "user", "given twice"},
-		{`{"user":"a","us\u0065r":"b"}`, "user", "given twice"},
-		{`{"user":"a","event":null,"event":"x"}`, "event", "given twice"},
+		{`{"user":"a","user":"b"}`, "user", "is given twice"},
+		{`{"user":"a","us\u0065r":"b"}`, "user", "is given twice"},
+		{`{"user":"a","event":null,"event":"x"}`, "event", "is given twice"},
 
 		{`{"user":"u","event":7}`, "event", "must be a string, got a number"},
 		{`{"user":"u","event":""}`, "event", "must not be empty"},

@@ -67,7 +67,7 @@ func (w *Wait) take(query string) (rest string, p *problem.Problem) {
 			continue
 		}
 		if name == "wait" && given.Until != "" || name == "timeout" && given.Timeout != 0 {
-			return "", problem.Field(name, "given twice")
+			return "", problem.Field(name, "is given twice")
 		}
 		plain, err := url.QueryUnescape(text)
 		if err != nil {

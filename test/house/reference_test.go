@@ -282,3 +282,41 @@ func TestFieldsAreDocumented(t *testing.T) {
 	}
 	sameNames(t, "docs/reference/http-api.md", fields, rows)
 }
+
+// The parameters of the subscribe route are those of the list that the reference begins with.
+func TestParametersAreDocumented(t *testing.T) {
+	params := map[string]bool{"last_event_id": true} // which has many spellings
+	add := func(e ast.Expr) {
+		if name, ok := literal(e); ok {
+			params[name] = true
+		}
+	}
+	each(t, func(path string, n ast.Node) {
+		if !strings.HasPrefix(path, "internal/subscribe/") && path != "internal/relay/listen.go" && path != "internal/relay/plain.go" {
+			return
+		}
+		switch n := n.(type) {
+		case *ast.IndexExpr:
+			if lastName(n.X) == "params" {
+				add(n.Index)
+			}
+		case *ast.CallExpr:
+			switch selector, ok := n.Fun.(*ast.SelectorExpr); {
+			case ok && selector.Sel.Name == "HasParam":
+				add(n.Args[1])
+			case ok && selector.Sel.Name == "Get" && lastName(selector.X) == "params":
+				add(n.Args[0])
+			}
+		case *ast.ValueSpec:
+			if strings.HasSuffix(strings.ToLower(n.Names[0].Name), "param") && len(n.Values) == 1 {
+				add(n.Values[0])
+			}
+		}
+	})
+	list, _, _ := strings.Cut(pages(t)["docs/reference/events.md"], "\n\nClients that use `fetch`")
+	var listed []string
+	for _, item := range regexp.MustCompile("(?m)^- `([a-z_]+)").FindAllStringSubmatch(list, -1) {
+		listed = append(listed, item[1])
+	}
+	sameNames(t, "docs/reference/events.md", params, listed)
+}
