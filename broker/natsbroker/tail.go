@@ -181,9 +181,8 @@ func (t *tail) lost(ctx context.Context, s *session, l *life, info *streamInfo, 
 	if acked.Epoch != 0 && l.epochAt(acked.Minor) == acked.Epoch { // otherwise a mark covers it
 		high = max(high, acked.Minor)
 	}
-	// A new leader may not yet have all messages that the old one had acknowledged: it gets some time.
-	for try := 0; high > info.State.LastSeq; try++ {
-		if try == 6 {
+	for begun := time.Now(); high > info.State.LastSeq; {
+		if time.Since(begun) > patienceWith(info.Config.Replicas) {
 			return true, nil
 		}
 		select {
@@ -204,6 +203,15 @@ func (t *tail) lost(ctx context.Context, s *session, l *life, info *streamInfo, 
 		return false, unavailable("reading the newest event again", err)
 	}
 	return m != nil && checkOf(m.Data) != t.check, nil
+}
+
+// patienceWith returns how long a stream may look older than it was. A new leader does not have all messages at once that the
+// old one had acknowledged, and a busy cluster takes seconds to catch up. To give up too early costs all clients a gap.
+func patienceWith(replicas int) time.Duration {
+	if replicas > 1 {
+		return 15 * time.Second
+	}
+	return time.Second
 }
 
 // passedLost reports whether the tail has passed a message that was acknowledged to this node, without reading it.
