@@ -92,7 +92,7 @@ func TestSubscriptionUpdates(t *testing.T) {
 	old.wants(true, "*")
 
 	details := claims{
-		"iss": issuer, "aud": resource, "exp": 4_000_000_000, "sub": "not told",
+		"iss": issuer, "aud": resource, "exp": int64(4_000_000_000), "sub": "not told",
 		"authorization_details": []any{
 			claims{"type": "https://mercure.rocks/authorization-detail", "actions": []string{"subscribe"}, "topics": []any{claims{"match": "https://x/a"}}, "payload": claims{"n": 1}},
 			claims{"type": "https://mercure.rocks/authorization-detail", "actions": []string{"subscribe"}, "topics": []any{claims{"match": "https://x/:id", "match_type": "urlpattern"}}, "payload": claims{"n": 2}},

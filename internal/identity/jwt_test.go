@@ -189,7 +189,7 @@ func TestJWTClaims(t *testing.T) {
 		public, cause string
 	}{
 		"plain":                     {text: hs(claimsOf()), user: "u1"},
-		"another claim":             {config: JWT{UserClaim: "uid"}, text: hs(claimsOf("uid", 12345678901234567)), user: "12345678901234567"},
+		"another claim":             {config: JWT{UserClaim: "uid"}, text: hs(claimsOf("uid", int64(12345678901234567))), user: "12345678901234567"},
 		"a claim that is not there": {config: JWT{UserClaim: "uid"}, text: hs(claimsOf()), public: "invalid", cause: "the claim uid must not be empty"},
 		"a user that is a list":     {text: hs(claimsOf("sub", []string{"u1"})), public: "invalid", cause: "the claim sub must be"},
 		"a user with a newline":     {text: hs(claimsOf("sub", "a\nb")), public: "invalid", cause: "control characters"},
