@@ -17,9 +17,9 @@ import (
 //
 //	mercure [<path>] {
 //	    publisher_jwt       <key> [<algorithm>]
-//	    publisher_jwks_url  <url>
+//	    publisher_jwks_url  <url> [<algorithm...>]
 //	    subscriber_jwt      <key> [<algorithm>]
-//	    subscriber_jwks_url <url>
+//	    subscriber_jwks_url <url> [<algorithm...>]
 //	    issuer <iss> {
 //	        publisher|subscriber {
 //	            jwt      <key> [<algorithm>]
@@ -58,8 +58,8 @@ func (m *Module) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (m *Module) options() []block.Option {
 	return []block.Option{
-		keyOption("publisher_jwt", &m.PublisherJWT), keySetOption("publisher_jwks_url <url>", &m.PublisherJWT),
-		keyOption("subscriber_jwt", &m.SubscriberJWT), keySetOption("subscriber_jwks_url <url>", &m.SubscriberJWT),
+		keyOption("publisher_jwt", &m.PublisherJWT), keySetOption("publisher_jwks_url <url> [<algorithm...>]", &m.PublisherJWT),
+		keyOption("subscriber_jwt", &m.SubscriberJWT), keySetOption("subscriber_jwks_url <url> [<algorithm...>]", &m.SubscriberJWT),
 		m.issuerOption(),
 		block.Checked(block.Text("resource_identifier <url>", &m.ResourceIdentifier), checkResource),
 		block.Flag("anonymous", &m.Anonymous),

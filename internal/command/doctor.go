@@ -61,7 +61,7 @@ interrupts it.`),
 	f.StringArrayVarP(&headers, "header", "H", nil, "A header of the requests, such as 'Cookie: session=s1'; may be repeated")
 	f.DurationVar(&o.Idle, "idle", doctor.DefaultIdle, "How long to leave the streams idle; should be longer than two heartbeats")
 	f.DurationVar(&o.For, "for", 0, "How long to keep the streams open in all, such as 20m, to find limits of a whole answer (default: as --idle)")
-	f.BoolVar(&quick, "quick", false, "Skip the check of idle streams")
+	f.BoolVar(&quick, "quick", false, "Do not wait: skip --idle and --for")
 	f.DurationVar(&o.Timeout, "timeout", doctor.DefaultTimeout, "How long to wait for an answer")
 	f.BoolVar(&o.Insecure, "insecure", false, "Accept any certificate")
 	f.BoolVar(&asJSON, "json", false, "Print the report as JSON")
@@ -72,7 +72,7 @@ interrupts it.`),
 			o.Token = os.Getenv(tokenVariable)
 		}
 		if quick {
-			o.Idle = 0
+			o.Idle, o.For = 0, 0
 		}
 		return runDoctor(cmd, o, headers, asJSON)
 	}

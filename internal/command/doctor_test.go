@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,25 @@ func TestDoctorCommand(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(out), &report); err != nil || !failed || report.Healthy || report.Findings[0].Code != "no-directive" || len(report.Findings[0].Mend) < 6 {
 		t.Errorf("%v, failed: %v: %s", err, failed, out)
+	}
+}
+
+// With --quick nothing waits, whatever else is given.
+func TestDoctorCommandQuick(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = w.Write([]byte("data: 1\n\n"))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	out, stderr, _ := doctorSays(t, t.Context(), server.URL, "--quick", "--idle", "2h", "--for", "1h", "--json")
+	var report struct{ Unchecked []string }
+	skipped := func(what string) bool {
+		return strings.HasPrefix(what, "whether a stream is cut when it is idle or long") && strings.HasSuffix(what, "skipped")
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil || stderr != "" || !slices.ContainsFunc(report.Unchecked, skipped) {
+		t.Errorf("%v, stderr %q: %s", err, stderr, out)
 	}
 }
 

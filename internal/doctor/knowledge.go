@@ -89,7 +89,7 @@ var knowledge = map[string]entry{
 	}},
 	"resume-gap": {Fault, "A page that reconnects has to load everything again.", []front.Line{
 		front.Paste(pushHub, "history {\n\tevents 10000\n\tage 1h\n}", "").At(pushHub),
-		front.Say("with several nodes: broker redis, nats or file").At(pushHub),
+		front.Say("if it was another node: broker redis or nats on all; if Caddy restarted: broker file").At(pushHub),
 	}},
 	"resume-lost": {Fault, "Events that are published while a page reconnects are lost.", []front.Line{
 		front.Paste(pushHub, "history {\n\tevents 10000\n\tage 1h\n}", "").At(pushHub),
@@ -113,7 +113,7 @@ var knowledge = map[string]entry{
 		front.Say("is Caddy running, and the address that of the site with internal?").At(pushHub),
 	}},
 	"other-hub": {Fault, "What the app publishes goes to another hub than the one that pages listen to.", []front.Line{
-		front.Say("the same hub <name> in both directives; on several nodes: broker redis, nats or file").At(pushHub),
+		front.Say("the same hub <name> in both directives; on several nodes: broker redis or nats").At(pushHub),
 	}},
 	"cors-refused": {Fault, "A page of that origin hears nothing; its console says CORS.", []front.Line{
 		front.Say("cors_origins with that origin").At(pushHub),
