@@ -23,7 +23,7 @@ With --json, each row or event is one line of JSON, unchanged. Without it, contr
 escaped.
 
 A command exits with 0 on success, with 1 if it is refused or an argument is wrong, with 2 if nothing answers, and with 130
-if a signal interrupts it.
+if a signal interrupts it. 'subscribe' and 'tail' exit with 0 if a signal stops them.
 `,
 		CobraFunc: func(cmd *cobra.Command) {
 			for _, sub := range subcommands {

@@ -41,7 +41,8 @@ Verdicts:
   not_addressed   the event was for others
   forgotten       the history no longer has the event
   unknown         no event has this id
-  not_connected   no such user or connection is, or lately was, connected
+  not_connected   the connection had ended by then, or began later; or there was none lately
+  connected       the connection is open (if no event is given)
 
 To find out what buffers or cuts a stream between the hub and the browser, use 'caddy sse-push doctor'.`),
 		Example: examples("caddy sse-push explain u1", "caddy sse-push explain u1 2v5oocjd.7", "caddy sse-push explain --json 2v5oocjd.7"),

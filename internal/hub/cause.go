@@ -7,28 +7,40 @@ type cause uint8
 
 const (
 	other cause = iota
+
+	// On request: see finish.
 	disconnected
 	denied
 	superseded
+
+	// By a caller of End.
+	draining
+	reloaded
+	grantEnded
+	sourceEnded
 )
 
-// String returns the cause as clients and the log are told it.
-func (why cause) String() string {
-	return [...]string{"", "disconnected", "denied", "superseded"}[why]
+// causes has the causes as clients and the log are told them.
+var causes = [...]string{
+	disconnected: "disconnected", denied: "denied", superseded: "superseded",
+	draining: Draining, reloaded: Reloaded, grantEnded: GrantEnded, sourceEnded: SourceEnded,
 }
 
-// Cause returns why the hub has ended the stream, "" if it has not, or not on request.
+// String returns the cause as clients and the log are told it.
+func (why cause) String() string { return causes[why] }
+
+// Cause returns why the hub has ended the stream; "" if it has not, or by a last frame of the caller's.
 func (c *Conn) Cause() string {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	return c.cause.String()
 }
 
-// finished reports whether the stream was told to end, though its client may not have taken that yet.
+// finished reports whether the stream was told to end on request, though its client may not have taken that yet.
 func (c *Conn) finished() bool {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	return c.cause != other
+	return other < c.cause && c.cause <= superseded
 }
 
 // finish ends the stream for a cause. It frees the stream's place in the admission at once, before the client has taken the

@@ -1,6 +1,9 @@
 package hub
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Conn is one open stream. The hub tells its Waker when there is something to write, and the stream's writer
 // then calls Next. The hub never waits for a client.
@@ -107,7 +110,12 @@ func (c *Conn) End(reason string, spread time.Duration) {
 	if c.matches {
 		frame = closingUnnamed(spread)
 	}
-	c.EndWith(frame)
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if !c.ended {
+		c.cause = cause(max(0, slices.Index(causes[:], reason)))
+	}
+	c.end(frame)
 }
 
 // EndWith is End with a last frame of the caller's.

@@ -44,13 +44,10 @@ func endReason(c *hub.Conn, reason error) string {
 		return "the client took nothing for too long"
 	case reason != nil:
 		return reason.Error()
+	case cause == hub.Draining, cause == "" && c.Draining():
+		return "the hub is draining"
 	case cause != "":
 		return cause
-	case c.Draining():
-		return "the hub is draining"
 	}
-	if a, ok := c.Attached.(*Arrival); ok && a.Grant != nil && !a.Grant.Expires.IsZero() && !time.Now().Before(a.Grant.Expires) {
-		return "expired"
-	}
-	return "disconnected"
+	return "the hub ended it"
 }

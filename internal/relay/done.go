@@ -49,9 +49,9 @@ type Report struct {
 	Headers    map[string]string `json:"headers,omitempty"`     // of the upstream's answer
 	Error      string            `json:"error,omitempty"`       // why the relay failed
 	Body       string            `json:"body,omitempty"`        // the beginning of an answer that is an error
-	Events     []Event           `json:"events"`
-	Text       *string           `json:"text,omitempty"`      // instead of events, of a relay that is read as text
-	Truncated  bool              `json:"truncated,omitempty"` // the log no longer had everything
+	Events     []Event           `json:"events,omitzero"`       // nil only if there is Text
+	Text       *string           `json:"text,omitempty"`        // instead of events, of a relay that is read as text
+	Truncated  bool              `json:"truncated,omitempty"`   // the log no longer had everything
 }
 
 // Event is an event of a relay.

@@ -20,6 +20,12 @@ const (
 
 var errNoLease = errors.New("the lease of this node cannot be renewed")
 
+// Why a relay is interrupted that nobody runs.
+var (
+	errNodeGone  = errors.New("the node that ran it is gone")
+	errLateStart = errors.New("it was not known in time whether the log has its start")
+)
+
 // nodeName is the name under which a node is counted.
 func nodeName(node string) string { return "node:" + node }
 
@@ -135,9 +141,9 @@ func (r *Registry) runsHere(k *known) bool { return k.Node == r.node && r.runs[k
 
 // inherit ends the relays of a node that is gone, and takes over its calls of done.
 func (r *Registry) inherit(node string) {
-	why := "the node that ran it is gone"
+	why := errNodeGone
 	if node == r.node {
-		why = "it was not known in time whether the log has its start"
+		why = errLateStart
 	}
 	var gone []known
 	var adopt []string
@@ -152,14 +158,14 @@ func (r *Registry) inherit(node string) {
 	}
 	r.mu.Unlock()
 	for _, k := range gone {
-		k.outcome.Node, k.outcome.Error = r.node, why
+		k.outcome.Node, k.outcome.Error = r.node, why.Error()
 		ctx, cancel := context.WithTimeout(r.ctx, leaseTime)
 		err := r.write(ctx, endRecords(k.over(Interrupted), k.outcome))
 		cancel()
 		if err != nil {
 			return // the next look tries again
 		}
-		r.logEnd(k.id, k.User, Interrupted, k.since, k.events, k.bytes, why)
+		r.logEnd(k.id, k.User, Interrupted, k.since, k.events, k.bytes, why.Error())
 	}
 	for _, id := range adopt {
 		if r.adopt(id, node) != nil {

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -143,8 +144,14 @@ var endPrefix = []byte("event: " + typeEnd + "\n")
 // Ended implements stream.Source.
 func (l *listener) Ended() bool { return l.over.Load() || l.Conn.Ended() }
 
+// errRelayEnded is why a stream is over that has had the end of its relay.
+var errRelayEnded = errors.New("the relay has ended")
+
 // Close implements stream.Source.
 func (l *listener) Close(err error) {
+	if err == nil && l.over.Load() {
+		err = errRelayEnded
+	}
 	l.Conn.Close(err)
 	l.registry.hears(l.relay, -1)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/sse-push/caddy-sse-push/broker"
 	"github.com/sse-push/caddy-sse-push/internal/feed"
 	"github.com/sse-push/caddy-sse-push/internal/problem"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
 const (
@@ -43,6 +44,7 @@ var (
 	errTimeout     = errors.New("it took longer than timeout")
 	errSilence     = errors.New("the upstream sent nothing for longer than silence")
 	errTooLong     = errors.New("the answer is longer than answer")
+	errLongEvent   = errors.New("an event of the answer is longer than limits { event }")
 	errEncoded     = errors.New("the answer is compressed")
 	errOpenEnd     = errors.New("the answer's end could not be told from a broken connection: the answer needs chunks or a Content-Length")
 )
@@ -225,7 +227,10 @@ func (r *Registry) read(ctx context.Context, x *run, answer *http.Response, form
 		n, err := answer.Body.Read(buf)
 		silence.Stop()
 		fits := min(int64(n), left)
-		if _, err := f.Write(buf[:fits]); err != nil {
+		switch _, err := f.Write(buf[:fits]); {
+		case errors.Is(err, sse.ErrTooLong):
+			return errLongEvent
+		case err != nil:
 			return err
 		}
 		if left -= fits; fits < int64(n) {

@@ -65,7 +65,7 @@ below ` + "`/sse_push/hubs/<hub>/`" + ` stand the calls of the internal route, w
 | call | answer |
 |---|---|
 | ` + "`GET /sse_push/hubs`, `GET /sse_push/hubs/<hub>`" + ` | the states and counters of the hubs |
-| ` + "`GET …/tail?user=&topic=&event=&text=&after=&limit=`" + ` | ` + "`{\"events\", \"next\"}`" + `: what was delivered after ` + "`after`" + `. Waits up to 20 s for the first event; without ` + "`after`" + `, only returns where to begin |
+| ` + "`GET …/tail?user=&topic=&event=&text=&after=&limit=`" + ` | ` + "`{\"events\", \"next\", \"gap\"}`" + `: what was delivered after ` + "`after`" + `, at most 500 events; ` + "`gap`" + ` says that some before these are missing. Waits up to 20 s for the first event; without ` + "`after`" + `, only returns where to begin |
 | ` + "`GET …/explain?who=&event=`" + ` | ` + "`{\"verdict\", \"detail\", \"event\", \"counts\", \"connections\"}`" + `; ` + "`who`" + ` is a user or a connection |
 
 ` + "`explain`" + ` looks at what this node remembers: the events in the history, the open connections, and the last few thousand that have

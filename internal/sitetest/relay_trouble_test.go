@@ -61,7 +61,7 @@ func TestRelayOfAnEndlessLine(t *testing.T) {
 			q.End()
 		}()
 		wantRelayEnd(s.Open("/events?userId=u1&relay="+id), "failed", 0)
-		if i := relayOf(s, id); !strings.Contains(i.Error, "too long") {
+		if i := relayOf(s, id); !strings.Contains(i.Error, "longer than limits { event }") {
 			t.Errorf("%s: got %+v", id, i)
 		}
 	}

@@ -246,6 +246,7 @@ func TestSourceBadInput(t *testing.T) {
 				upstream.WantClosed()
 				upstream = app.Next()
 				client.WantGap("upstream")
+				brokertest.Eventually(t, "the log says why", func() bool { return s.Logged("the stream of a source has failed", "an event is longer than event") })
 			}
 			for _, want := range c.want {
 				m := client.Next()

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"mime"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sse-push/caddy-sse-push/internal/feed"
+	"github.com/sse-push/caddy-sse-push/internal/sse"
 )
 
 // maxDropped is how much is read of an answer that nobody gets, in bytes.
@@ -89,6 +91,9 @@ func (w *answer) Write(p []byte) (n int, err error) {
 // read takes the next bytes of the stream.
 func (w *answer) read(p []byte) (int, error) {
 	n, err := w.feed.Write(p)
+	if errors.Is(err, sse.ErrTooLong) {
+		err = errLongEvent
+	}
 	if err != nil {
 		w.mu.Lock()
 		w.failed = err

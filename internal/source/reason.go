@@ -11,4 +11,5 @@ var (
 	errLoggedOut = errors.New("the user was logged out")
 	errClosed    = errors.New("the hub is about to end")
 	errAnswered  = errors.New("the app answered with something else")
+	errLongEvent = errors.New("an event is longer than event")
 )
