@@ -41,7 +41,7 @@ func Beside(ref *pool.Ref) subscribe.Beside {
 // asked returns the registry of the relay that a request asks for, or nil. The server takes requests before the config is in force:
 // a page that comes back then is not to get a stream without its relay.
 func asked(req *http.Request, ref *pool.Ref) (*Registry, error) {
-	if req.Method != http.MethodGet && req.Method != http.MethodHead || !request.HasParam(req, param) {
+	if !request.HasParam(req, param) {
 		return nil, nil
 	}
 	p, err := ref.Get(req.Context())
