@@ -22,8 +22,8 @@ func tailCommand() *cobra.Command {
 		Short: "Shows all events of a hub as they are delivered",
 		Long: longText(`
 Shows all events of a hub as they are delivered, with their targets, until it is stopped. Of long data, it shows only the
-beginning. If events come faster than it can show them, it says that some are missing. It continues through a reload or a
-restart of Caddy.`),
+beginning. If events come faster than it can show them, it says that some are missing. It continues through a reload, and
+through a restart of Caddy that takes no longer than 30 seconds.`),
 		Example: examples("caddy sse-push tail --count 10", "caddy sse-push tail --count 1 --topic 'orders/*' --json",
 			"caddy sse-push tail --count 1 --user u1 --text shipped"),
 		Args: cobra.NoArgs,
@@ -40,8 +40,12 @@ restart of Caddy.`),
 	return cmd
 }
 
-// tailAgain is how long a tail waits before it asks again if Caddy has not answered.
-const tailAgain = time.Second
+const (
+	// tailAgain is how long a tail waits before it asks again if Caddy has not answered.
+	tailAgain = time.Second
+	// tailPatience is how long Caddy may give no answer: a restart takes as long if Caddy closes many streams one after another.
+	tailPatience = 30 * time.Second
+)
 
 func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, path string) error {
 	count, _ := cmd.Flags().GetInt("count")
@@ -61,21 +65,24 @@ func tail(ctx context.Context, cmd *cobra.Command, _ []string, c *adminClient, p
 	out := bufio.NewWriter(cmd.OutOrStdout())
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	shown, away := 0, false
+	shown := 0
+	var away time.Time // since when Caddy has not answered; zero if it has
 	for begun := false; ; begun = true {
 		var page api.Tail
 		if err := c.call(ctx, http.MethodGet, path+"/tail", query, "", &page); err != nil {
-			// A reload may cut an answer short, and a restart takes a while.
-			if !begun || ctx.Err() != nil || errors.As(err, new(awayError)) && away {
+			// A reload may cut an answer short, and a restart takes a while, at whose end there may be no hub yet.
+			if away.IsZero() {
+				away = time.Now()
+			}
+			if !begun || ctx.Err() != nil || time.Since(away) > tailPatience {
 				return err
 			}
-			away = true
 			if !pause(ctx, tailAgain) {
 				return nil
 			}
 			continue
 		}
-		away = false
+		away = time.Time{}
 		if page.Gap {
 			fmt.Fprintln(cmd.ErrOrStderr(), "Events are missing here: the history no longer holds them.")
 		}

@@ -255,6 +255,32 @@ func TestCommandTailThroughAReload(t *testing.T) {
 	}
 }
 
+// A tail goes on after a restart, during which Caddy does not answer for a while, and at whose end it does not have the hub yet.
+func TestCommandTailThroughARestart(t *testing.T) {
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/sse_push/hubs" {
+			fmt.Fprint(w, `{"hubs": [{"hub": "main"}]}`)
+			return
+		}
+		switch calls.Add(1) {
+		case 1:
+			fmt.Fprint(w, `{"events": [{"id": "a.1", "event": "message", "data": "before"}], "next": "a.1"}`)
+		case 2, 3, 4:
+			panic(http.ErrAbortHandler)
+		case 5:
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			fmt.Fprintf(w, `{"events": [{"id": "a.2", "event": "message", "data": "after %s"}], "next": "a.2"}`, r.URL.Query().Get("after"))
+		}
+	}))
+	t.Cleanup(server.Close)
+	o := operate(t, strings.TrimPrefix(server.URL, "http://"))
+	if r := o.run("tail", "--count", "2"); r.code != 0 || !strings.Contains(r.out, "data: before") || !strings.Contains(r.out, "data: after a.1") {
+		t.Errorf("got %+v", r)
+	}
+}
+
 // A probe fails unless all hubs are ready.
 func TestCommandHubsReady(t *testing.T) {
 	for answer, why := range map[string]string{
