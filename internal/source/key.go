@@ -15,6 +15,7 @@ import (
 
 	"github.com/sse-push/caddy-sse-push/internal/identity"
 	"github.com/sse-push/caddy-sse-push/internal/request"
+	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 )
 
 // secret is the process's own, so that a key says nothing about what it was made of.
@@ -82,10 +83,10 @@ func (t *terms) keyOf(r *http.Request, id identity.Identity) (k key, ok bool) {
 	return key(mac.Sum(nil)), true
 }
 
-// query returns the query of a URL, as far as it counts.
+// query returns the query of a URL, as far as it counts. The ids that a client goes on from do not.
 func (s *Settings) query(u *url.URL) string {
 	if len(s.Query) == 0 {
-		return u.RawQuery
+		return subscribe.WithoutLastEventIDs(u.RawQuery)
 	}
 	given, counts := u.Query(), url.Values{}
 	for _, name := range s.Query {
@@ -99,8 +100,8 @@ func (s *Settings) query(u *url.URL) string {
 // rewritten returns the query of a URL as the site has rewritten it, as far as it counts. With share everyone, all of a rewritten query
 // does: what the site has added to it cannot be told from what a client has sent, and the app gets both.
 func (s *Settings) rewritten(u, asked *url.URL) string {
-	if s.Share == Everyone && u.RawQuery != asked.RawQuery {
-		return u.RawQuery
+	if whole := subscribe.WithoutLastEventIDs(u.RawQuery); s.Share == Everyone && whole != subscribe.WithoutLastEventIDs(asked.RawQuery) {
+		return whole
 	}
 	return s.query(u)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-push/caddy-sse-push/internal/instruction"
+	"github.com/sse-push/caddy-sse-push/internal/subscribe"
 )
 
 // nobody is the address of an upstream request that is made for everyone: it is no client's, and none that an app may trust.
@@ -46,6 +47,14 @@ var (
 	fileVars = []string{"root", "fs"}                                                                                        // without which PHP and file servers find nothing
 )
 
+// withoutIDs removes from a URL, and from the same as it was sent, the ids that a client goes on from.
+func withoutIDs(u *url.URL, uri *string) {
+	if query := subscribe.WithoutLastEventIDs(u.RawQuery); query != u.RawQuery {
+		u.RawQuery = query
+		*uri = u.RequestURI()
+	}
+}
+
 // newVisitor returns what a source keeps of a request. next are the site's next handlers.
 func (t *terms) newVisitor(r *http.Request, next caddyhttp.Handler) *visitor {
 	v := &visitor{terms: t, next: next, host: strings.Clone(r.Host), remote: r.RemoteAddr, uri: r.RequestURI, header: r.Header.Clone(), tls: r.TLS}
@@ -53,6 +62,8 @@ func (t *terms) newVisitor(r *http.Request, next caddyhttp.Handler) *visitor {
 	original := originalOf(r)
 	asked, present := *original.URL, *r.URL
 	v.asked, v.askedURI, v.url = &asked, original.RequestURI, &present
+	withoutIDs(&present, &v.uri) // they are of the proxy's log, like those in the header Last-Event-ID
+	withoutIDs(&asked, &v.askedURI)
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	v.vars = maps.Clone(vars)
 	v.values = map[any]any{}

@@ -136,7 +136,10 @@ func (route *Route) admit(w http.ResponseWriter, r, onRoute *http.Request, next 
 	if o := a.await(r.Context()); o.kind != listens {
 		return nil, nil, route.decline(w, onRoute, o)
 	}
-	sub.Topics, sub.LastEventID, sub.Opening = []string{s.id}, r.Header.Get("Last-Event-ID"), s.opening(a)
+	sub.Topics, sub.Opening = []string{s.id}, s.opening(a)
+	if ids := subscribe.LastEventIDs(r.Header, originalOf(r).URL.Query()); len(ids) > 0 {
+		sub.LastEventID, sub.OtherIDs = ids[0], ids[1:]
+	}
 	conn, timing, err := route.BeginBeside(onRoute, s.log, id, sub)
 	if err != nil {
 		route.Reject(w, onRoute, err)

@@ -33,6 +33,21 @@ func LastEventIDs(header http.Header, params url.Values) (ids []string) {
 	return ids
 }
 
+// WithoutLastEventIDs returns a query without the parameters that hold ids to go on from.
+func WithoutLastEventIDs(query string) string {
+	pairs := strings.Split(query, "&")
+	all := len(pairs)
+	pairs = slices.DeleteFunc(pairs, func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		return err == nil && isLastEventID(name)
+	})
+	if len(pairs) == all {
+		return query
+	}
+	return strings.Join(pairs, "&")
+}
+
 // withoutMarks removes the characters in which spellings of the parameter's name differ.
 var withoutMarks = strings.NewReplacer("-", "", "_", "")
 
