@@ -44,7 +44,7 @@ var (
 	rejectedMetric     = metric("rejected_total", "Clients that were refused and told to try again later.", "reason")
 	skippedMetric      = metric("records_skipped_total", "Records of the log that could not be read, or that cannot come from a hub.")
 	pendingMetric      = metric("pending_bytes", "Bytes that wait for connections; an event that waits for several counts for each.")
-	lagMetric          = metric("lag_bytes", "Bytes of events that the hub has yet to hand to connections. Above 32 MiB, publishers wait.")
+	lagMetric          = metric("lag_bytes", "Bytes of events that the hub has yet to hand to connections. Above 32 MiB, the node reads no further in the log.")
 	historyMetric      = metric("history_events", "Events in the history.")
 	historyBytesMetric = metric("history_bytes", "Bytes of the history in memory.")
 	drainingMetric     = metric("draining", "1 while the hub closes its streams before it ends, otherwise 0.")
