@@ -11,7 +11,7 @@ var (
 	relaysEndedMetric      = metric("relays_ended_total", "Relays that have ended on this node, by how they ended.", "status")
 	relayEventsMetric      = metric("relay_events_total", "Events that relays have read and stored.")
 	relayBytesMetric       = metric("relay_bytes_total", "Bytes that relays have read.")
-	relayDroppedMetric     = metric("relay_dropped_total", "Events of relays that were dropped because their names are reserved.")
+	relayDroppedMetric     = metric("relay_dropped_total", "Events of relays that were dropped because their names are reserved, too long or have control characters.")
 	relayDroppedIDsMetric  = metric("relay_dropped_ids_total", "Ids of relays' events that were left out, because no client could send them back.")
 	relayRetriesMetric     = metric("relay_retries_total", "Requests of relays that were sent to the upstream again.")
 	relayDoneCallsMetric   = metric("relay_done_calls_total", "Calls of done, by outcome; given_up counts relays for which the app is no longer called.", "outcome")

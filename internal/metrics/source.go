@@ -12,7 +12,7 @@ var (
 	sourceEventsMetric     = metric("source_events_total", "Events that shared sources have read from the app and stored.")
 	sourceBytesMetric      = metric("source_bytes_total", "Bytes that shared sources have read from the app.")
 	sourceUpstreamsMetric  = metric("source_upstreams_total", "Requests of shared sources to the app, by how they ended.", "outcome")
-	sourceDroppedMetric    = metric("source_dropped_total", "Events of the app that were dropped because their names are reserved.")
+	sourceDroppedMetric    = metric("source_dropped_total", "Events of the app that were dropped because their names are reserved, too long or have control characters.")
 	sourceDroppedIDsMetric = metric("source_dropped_ids_total", "Ids of the app's events that were left out, because no client could send them back.")
 )
 
