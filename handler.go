@@ -97,6 +97,16 @@ func (h *Handler) route(r *http.Request) (int, *url.URL) {
 	return noRoute, r.URL
 }
 
+// Answers implements reach.Owner.
+func (h *Handler) Answers(path string) bool {
+	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}}
+	if p, _ := h.protocols.of(r); p != nil {
+		return true
+	}
+	route, _ := h.route(r)
+	return route != noRoute && (route != subscribeRoute || h.source == nil && !h.Upstream)
+}
+
 // serveInternal answers every request below the internal prefix, and passes none on.
 func (h *Handler) serveInternal(w http.ResponseWriter, r *http.Request) error {
 	if p := h.guard.Check(r); p != nil {

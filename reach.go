@@ -1,16 +1,19 @@
 package ssepush
 
 import (
+	"cmp"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sse-push/caddy-sse-push/internal/reach"
+	"github.com/sse-push/caddy-sse-push/internal/request"
 )
 
-// warnUnreachable logs which paths of the directives in a site no request can reach.
+// warnUnreachable logs which paths of the directives in a server no request can reach.
 func warnUnreachable(routes caddyhttp.RouteList) {
 	reach.Unreachable(routes, func(owner reach.Owner, own reach.Path) {
 		if h, ok := owner.(*Handler); ok {
@@ -18,6 +21,20 @@ func warnUnreachable(routes caddyhttp.RouteList) {
 				"let them match it as well", own.Name, own.Path))
 		}
 	})
+	reach.Shadowed(routes, func(owner reach.Owner, own reach.Path, by reach.Owner) {
+		h, ok := owner.(*Handler)
+		before, _ := by.(*Handler)
+		if ok && before != nil && !before.servesFor(h, own.Path) {
+			h.log.Warn(fmt.Sprintf("no request reaches the %s %s: an sse_push before it, of the hub %q, answers that path; give it another path",
+				own.Name, own.Path, cmp.Or(before.Hub, "default")))
+		}
+	})
+}
+
+// servesFor reports whether a path is on the internal route of both handlers, and h answers there as other does.
+func (h *Handler) servesFor(other *Handler, path string) bool {
+	return h.Internal != nil && request.IsBelow(path, h.Internal.Prefix) && reflect.DeepEqual(h.Internal, other.Internal) &&
+		h.Hub == other.Hub && other.Relay == nil
 }
 
 // OwnPaths implements reach.Owner.

@@ -23,6 +23,9 @@ type Path struct {
 // Owner is a handler that answers some paths itself.
 type Owner interface {
 	OwnPaths() []Path
+
+	// Answers reports whether the Owner answers a GET for a path, and does not pass it on.
+	Answers(path string) bool
 }
 
 // Unreachable calls report with each path of an Owner in routes that no request reaches, because the routes around the Owner

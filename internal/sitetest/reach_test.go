@@ -61,6 +61,39 @@ func TestUnreachableIsNamed(t *testing.T) {
 	}
 }
 
+// A directive whose path another one before it answers is named at start, and no other.
+func TestShadowedIsNamed(t *testing.T) {
+	directive := func(hub, path, more string) string {
+		return "sse_push " + path + " {\nhub " + hub + "\nanonymous\n" + more + "\n}\n"
+	}
+	internal := func(token string) string { return "internal /_sse {\ntoken " + token + "\n}\n" }
+	const relay = "relay {\nto https://example.com\n}"
+	for name, c := range map[string]struct{ body, lost string }{
+		"another path":               {directive("a", "/a", "") + directive("b", "/b", ""), ""},
+		"one subscribe path":         {directive("a", "/a", "") + directive("b", "/a", ""), "subscribe path /a"},
+		"one internal route":         {directive("a", "/a", internal(secretA)) + directive("b", "/b", internal(secretA)), "internal route /_sse/publish"},
+		"one hub":                    {directive("a", "/a", internal(secretA)) + directive("a", "/b", internal(secretA)), ""},
+		"one hub, another token":     {directive("a", "/a", internal(secretA)) + directive("a", "/b", internal(secretB)), "internal route /_sse/publish"},
+		"one hub, the second relays": {directive("a", "/a", internal(secretA)) + directive("a", "/b", internal(secretA)+relay), "internal route /_sse/publish"},
+		"below the internal route":   {directive("a", "/a", internal(secretA)) + directive("b", "/_sse/b", ""), "subscribe path /_sse/b"},
+		"one inspector": {directive("a", "/a", "inspector /_i {\ntoken "+secretA+"\n}") + directive("b", "/b", "inspector /_i {\ntoken "+secretB+"\n}"),
+			"inspector /_i/"},
+		"the first passes it on":  {directive("a", "/a", "source") + directive("b", "/a", ""), ""},
+		"in handles":              {"handle /a {\n" + directive("a", "/a", "") + "}\nhandle /a* {\n" + directive("b", "/a", "") + "}", ""},
+		"in a route":              {"route {\n" + directive("a", "/a", "") + "route /a {\n" + directive("b", "/a", "") + "}\n}", "subscribe path /a"},
+		"the first for some only": {"@some header X-Some *\nroute @some {\n" + directive("a", "/a", "") + "}\nroute {\n" + directive("b", "/a", "") + "}", ""},
+		"a rewrite between":       {"route {\n" + directive("a", "/a", "") + "rewrite * /a\n" + directive("b", "/a", "") + "}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := sitetest.Serve(t, c.body).Log()
+			const cause = `: an sse_push before it, of the hub \"a\", answers that path`
+			if c.lost != "" && !strings.Contains(log, "no request reaches the "+c.lost+cause) || c.lost == "" && strings.Contains(log, cause) {
+				t.Error(log)
+			}
+		})
+	}
+}
+
 // A hub warns at start if it reports presence to a topic that no route grants.
 func TestPresenceUnheardIsNamed(t *testing.T) {
 	for body, want := range map[string]bool{
