@@ -91,3 +91,28 @@ func TestKeySetOfAnIssuer(t *testing.T) {
 		}
 	})
 }
+
+// The log warns of each option whose key set comes without TLS, in both versions, and of no other.
+func TestKeySetWithoutTLS(t *testing.T) {
+	s := sitetest.Serve(t, `sse_push {
+		mercure {
+			publisher_jwks_url http://keys.example/publishers
+			subscriber_jwks_url https://keys.example/subscribers
+			issuer `+issuer+` {
+				publisher {
+					jwks_uri https://keys.example/publishers
+				}
+				subscriber {
+					jwks_uri http://keys.example/subscribers
+				}
+			}
+			resource_identifier `+resource+`
+		}
+	}`)
+	log := s.Log()
+	for option, want := range map[string]int{"publisher_jwks_url": 1, "subscriber_jwks_url": 0, "issuer " + issuer + " publisher": 0, "issuer " + issuer + " subscriber": 1} {
+		if n := strings.Count(log, "mercure: "+option+": the key set is fetched without TLS"); n != want {
+			t.Errorf("%s: %d warnings, want %d", option, n, want)
+		}
+	}
+}

@@ -122,12 +122,16 @@ func (m *Module) warnings() (warnings []string) {
 	if strings.HasPrefix(m.ResourceIdentifier, "http:") {
 		warnings = append(warnings, "resource_identifier is not https: tokens and cookies would be sent without encryption")
 	}
-	for _, i := range m.Issuers {
-		for _, k := range []*access.Key{i.Publisher, i.Subscriber} {
-			if k != nil && strings.HasPrefix(k.JWKSURI, "http:") {
-				warnings = append(warnings, "issuer "+i.Issuer+": the key set is fetched without TLS: anyone on the network path can sign tokens")
-			}
+	key := func(option string, k *access.Key) {
+		if k != nil && strings.HasPrefix(k.JWKSURI, "http:") {
+			warnings = append(warnings, option+": the key set is fetched without TLS: anyone on the network path can sign tokens")
 		}
+	}
+	key("publisher_jwks_url", m.PublisherJWT)
+	key("subscriber_jwks_url", m.SubscriberJWT)
+	for _, i := range m.Issuers {
+		key("issuer "+i.Issuer+" publisher", i.Publisher)
+		key("issuer "+i.Issuer+" subscriber", i.Subscriber)
 	}
 	return warnings
 }
