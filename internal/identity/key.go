@@ -100,8 +100,11 @@ func readKey(text string) (crypto.PublicKey, error) {
 		return nil, fmt.Errorf("looks like %s, but cannot be read as a public key: give one key or certificate, as PEM, DER or a JSON Web Key, "+
 			"either plain or in base64 or hex", what)
 	}
-	return nil, errors.New("is not a public key; if it is a secret that is shared with the issuer, write: secret <value>")
+	return nil, ErrNotPublicKey
 }
+
+// ErrNotPublicKey: a text is no key at all, and may be a secret.
+var ErrNotPublicKey = errors.New("is not a public key; if it is a secret that is shared with the issuer, write: secret <value>")
 
 // publicKinds are the kinds of public keys.
 var publicKinds = []string{"an RSA key", "a P-256 key", "a P-384 key", "a P-521 key", "an Ed25519 key"}

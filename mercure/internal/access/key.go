@@ -57,7 +57,11 @@ func (k *Key) checkText() error {
 	algorithm := k.algorithm()
 	least := secretLengths[algorithm]
 	if least == 0 {
-		return identity.CheckPublicKey(k.Key)
+		err := identity.CheckPublicKey(k.Key)
+		if errors.Is(err, identity.ErrNotPublicKey) { // whose advice is an option of user jwt
+			return fmt.Errorf("is not a public key, as %s needs; if it is a secret, leave the algorithm out, or give HS256, HS384 or HS512", algorithm)
+		}
+		return err
 	}
 	if err := placeholder.Load.Check(k.Key); err != nil { // only keys have braces
 		return err
