@@ -208,16 +208,17 @@ func (q *call) has(header string) bool {
 // object returns the JSON object in a text.
 func object(field string, text []byte) (jsontext.Value, *problem.Problem) {
 	v, err := jsontext.Parse(text)
-	if err == nil && v.What() != "an object" {
-		err = errors.New("must be an object, got " + v.What())
-	}
 	switch {
-	case err != nil && field != "":
-		return nil, problem.Field(field, "%v", err)
-	case err != nil:
-		return nil, problem.New(http.StatusBadRequest, "the body %v", err)
+	case err == nil && v.What() == "an object":
+		return v, nil
+	case err == nil && field == "":
+		return nil, problem.New(http.StatusBadRequest, "the body must be an object, got %s", v.What())
+	case err == nil:
+		return nil, problem.Field(field, "must be an object, got %s", v.What())
+	case field == "":
+		return nil, problem.New(http.StatusBadRequest, "%v", err)
 	}
-	return v, nil
+	return nil, problem.Field(field, "%v", err)
 }
 
 // fields calls set with each member of an object that is not null. set reports whether it knows the name.

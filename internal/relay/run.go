@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -184,7 +185,7 @@ func (r *Registry) take(ctx context.Context, x *run, answer *http.Response, err 
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
 		e.cause = errEncoded
 	case answer.StatusCode != http.StatusOK || !readable:
-		e.cause = fmt.Errorf("the upstream answered %d, %s", answer.StatusCode, mediaType)
+		e.cause = fmt.Errorf("the upstream answered %d, %s", answer.StatusCode, cmp.Or(mediaType, "without a Content-Type"))
 		b, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBody+maxSecret))
 		e.body = string(b)
 	default:

@@ -205,6 +205,7 @@ func TestRelayEnds(t *testing.T) {
 			q.End()
 		}, "failed", nil, "answered 429"},
 		{"nothing", "", func(q *sitetest.Request) { q.Answer(204, "text/event-stream").End() }, "failed", nil, "answered 204"},
+		{"no type", "", func(q *sitetest.Request) { q.Answer(204, "").End() }, "failed", nil, "answered 204, without a Content-Type"},
 		{"no key", "", func(q *sitetest.Request) { q.Answer(401, "text/event-stream").End() }, "failed", nil, "answered 401"},
 		{"trouble", "", func(q *sitetest.Request) { q.Answer(500, "text/event-stream").End() }, "failed", nil, "answered 500"},
 		{"a page", "", func(q *sitetest.Request) { q.Answer(200, "text/html").Write("<html>"); q.End() }, "failed", nil, "text/html"},
@@ -374,6 +375,11 @@ func TestRelayCalls(t *testing.T) {
 		a := s.Do("POST", "/_sse/relays", body)
 		if p := sitetest.ProblemOf(t, a); a.Status != want.status || p.Field != want.field {
 			t.Errorf("%s: got %d %s, want %d, %s", body, a.Status, a.Body, want.status, want.field)
+		}
+	}
+	for body, want := range map[string]string{"[]": "the body must be an object, got an array", "{": "invalid JSON at byte 1: unexpected end of JSON input"} {
+		if p := sitetest.ProblemOf(t, s.Do("POST", "/_sse/relays", body)); p.Detail != want {
+			t.Errorf("%s: the detail is %q, want %q", body, p.Detail, want)
 		}
 	}
 	for method, target := range map[string]string{"PUT": "/_sse/relays", "DELETE": "/_sse/relays", "POST": "/_sse/relays/one"} {
