@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -65,7 +66,7 @@ func serveView(w http.ResponseWriter, r *http.Request, p *pool.Hub, call string)
 		serveHealth(w, r, p)
 		return
 	default:
-		problem.New(http.StatusNotFound, "there is no %s on the internal route", problem.Clip(call)).Write(w)
+		problem.New(http.StatusNotFound, "there is no %s on the internal route", cmp.Or(problem.Clip(call), "/")).Write(w)
 		return
 	}
 	if bad := CheckCall(r, allowed, params); bad != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -66,7 +67,7 @@ func (c *Chain) Identify(r *http.Request, params url.Values, enter func() *probl
 		return Identity{}, p
 	}
 	if id.User == "" && !c.anonymous {
-		return Identity{}, problem.New(http.StatusUnauthorized, "the request names no user, and clients without one are refused")
+		return Identity{}, problem.New(http.StatusUnauthorized, "the request names no user (%s), and clients without one are refused", c.asks())
 	}
 	if p := req.enter(); p != nil {
 		return Identity{}, p
@@ -104,6 +105,19 @@ func (c *Chain) find(r *attempt, repl *caddy.Replacer) (Identity, *problem.Probl
 		}
 	}
 	return Identity{}, nil
+}
+
+// asks returns the sources that are asked, with the names of query parameters: those stand in URLs anyway.
+func (c *Chain) asks() string {
+	var all []string
+	for _, s := range c.sources {
+		what := s.Source
+		if what == "query" {
+			what += " " + s.Name
+		}
+		all = append(all, what)
+	}
+	return strings.Join(all, ", ")
 }
 
 // refused turns a verifier's error into an answer, and logs its cause.

@@ -145,6 +145,17 @@ func TestIdentifyByParameters(t *testing.T) {
 	}
 }
 
+// A client without a user is told which sources were asked, so that a misspelt parameter is seen, but not the names of headers.
+func TestIdentifyNamesItsSources(t *testing.T) {
+	c := chainOf(t, Settings{Users: []UserSource{{Source: "header", Name: "X-User-ID"}, {Source: "query", Name: "userid"}}})
+	r := httptest.NewRequest(http.MethodGet, "/?userId=u1", nil)
+	caddyhttp.NewTestReplacer(r)
+	const want = "the request names no user (header, query userid), and clients without one are refused"
+	if _, p := c.Identify(r, nil, nil); p == nil || p.Status != http.StatusUnauthorized || p.Detail != want {
+		t.Errorf("got %v, want %s", p, want)
+	}
+}
+
 func TestGrant(t *testing.T) {
 	for _, test := range []struct {
 		topics []string
