@@ -6,6 +6,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sse-push/caddy-sse-push/internal/block"
 )
 
 // brokerPlugins and protocolPlugins name what is linked in only on request, with the packages to link.
@@ -26,7 +28,7 @@ func parseBroker(d *caddyfile.Dispenser, h *Handler) error {
 		return d.Errf("broker: missing argument; write: broker <name> [<args...>]")
 	}
 	const namespace = "sse_push.brokers."
-	name := d.Val()
+	name, at := d.Val(), block.PlaceOf(d)
 	if _, err := caddy.GetModule(namespace + name); err != nil {
 		if pkg := brokerPlugins[name]; pkg != "" {
 			return notLinked(d, "broker: "+name, pkg)
@@ -38,6 +40,7 @@ func parseBroker(d *caddyfile.Dispenser, h *Handler) error {
 		return err
 	}
 	h.BrokerRaw = caddyconfig.JSONModuleObject(broker, "name", name, nil)
+	h.keepPlace("broker", at)
 	return nil
 }
 

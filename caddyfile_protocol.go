@@ -23,6 +23,7 @@ func protocolOptions(h *Handler) (options []block.Option) {
 			if _, err := caddy.GetModule(protocolNamespace + name); err != nil {
 				return notLinked(d, name, protocolPlugins[name])
 			}
+			at := block.PlaceOf(d)
 			guest, err := caddyfile.UnmarshalModule(d, protocolNamespace+name)
 			if err != nil {
 				return err
@@ -31,6 +32,7 @@ func protocolOptions(h *Handler) (options []block.Option) {
 				h.ProtocolsRaw = caddy.ModuleMap{}
 			}
 			h.ProtocolsRaw[name] = caddyconfig.JSON(guest, nil)
+			h.keepPlace("protocols."+name, at)
 			return h.protocols.add(guest)
 		}})
 	}

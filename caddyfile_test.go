@@ -3,10 +3,12 @@ package ssepush_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +86,14 @@ type testBroker struct {
 
 func (testBroker) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "sse_push.brokers.test", New: func() caddy.Module { return new(testBroker) }}
+}
+
+// Provision refuses what only Caddy's own check of the config can find.
+func (b *testBroker) Provision(caddy.Context) error {
+	if slices.Contains(b.Args, "late") {
+		return errors.New("url: has no scheme")
+	}
+	return nil
 }
 
 func (b *testBroker) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {

@@ -86,8 +86,8 @@ type Handler struct {
 	subscribe.Timing
 	pool.Settings
 
-	// The places in the Caddyfile (file and line) of the options whose placeholders are filled in when the config is loaded, by
-	// the options' names in this JSON. Error messages name them. Default: none.
+	// The places in the Caddyfile (file and line) of the broker, of protocols, and of the options whose placeholders are filled in
+	// when the config is loaded, by the options' names in this JSON. Error messages name them. Default: none.
 	Places map[string]string `json:"places,omitempty" placeholders:"-"`
 
 	hub       *pool.Ref

@@ -29,11 +29,8 @@ func (h *Handler) checkPlaceholders(at block.Place) (name string, err error) {
 			if name, err = o.Name, o.Check(text); err != nil {
 				return err
 			}
-			if at != "" && placeholder.AtLoad.MatchString(text) && h.Places[o.Name] == "" {
-				if h.Places == nil {
-					h.Places = map[string]string{}
-				}
-				h.Places[o.Name] = string(at)
+			if at != "" && placeholder.AtLoad.MatchString(text) {
+				h.keepPlace(o.Name, at)
 			}
 		}
 		return nil
@@ -52,6 +49,16 @@ func (h *Handler) fillIn(repl *caddy.Replacer) error {
 		}
 		return nil
 	})
+}
+
+// keepPlace notes where the Caddyfile first has an option whose value is checked when the config is loaded.
+func (h *Handler) keepPlace(name string, at block.Place) {
+	if h.Places == nil {
+		h.Places = map[string]string{}
+	}
+	if h.Places[name] == "" {
+		h.Places[name] = string(at)
+	}
 }
 
 // placed adds to an error where the Caddyfile has an option, if that is known.

@@ -181,6 +181,18 @@ func TestPlaceholders(t *testing.T) {
 	}
 }
 
+// What a broker finds wrong only when the config is loaded has its place, too.
+func TestPlaceOfBroker(t *testing.T) {
+	_, config, err := adaptedHandler(t, "sse_push /events {\nanonymous\nbroker test late {\nmore\n}\n}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "url: has no scheme, at Caddyfile:7"
+	if err := loadError(t, config); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 // A user by a placeholder is one of each request, and what is in it of the environment must have a value.
 func TestPlaceholderOfUser(t *testing.T) {
 	t.Setenv("SSE_PUSH_TEST_TEXT", "tenant")
