@@ -23,7 +23,7 @@ test: deps
 	@$(MAKE) --no-print-directory -j2 -Otarget race beside
 
 # Packages that take longest begin first. Each is vetted as it is tested. The race detector would wait a second at the end of each.
-# Tests are linked without debug information (-w), which takes a quarter of the linker's time.
+# Tests are linked without debug information (-w), which saves a quarter of the linker's time.
 race:
 	GORACE=atexit_sleep_ms=0 $(GO) test -race -vet=all -ldflags=-w -timeout 45m ./broker/natsbroker ./internal/sitetest ./internal/hub ./...
 

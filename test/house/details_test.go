@@ -17,7 +17,7 @@ import (
 
 const detailsPage = "docs/reference/error-details.md"
 
-// titles are the headings of the page of details, in its order, by those of the page of errors.
+// titles are headings of the page of errors. The page of details has them, too, in this order.
 var titles = []string{"## The subscribe route", "## The internal route", "## Posts of pages", "## The inspector", "## Mercure"}
 
 // values are folders whose errors say what a value must be, after the name of its field.
@@ -46,7 +46,7 @@ func problemOf(call *ast.CallExpr, statuses map[string]int) (status int, detail 
 		return 0, ""
 	}
 	text, ok := literal(call.Args[format])
-	if text = detailOf(text); !ok || strings.Trim(text, "… ") == "" {
+	if text = detailOf(text); !ok || strings.Trim(text, "…: ") == "" {
 		return 0, ""
 	}
 	if selector.Sel.Name == "Field" {
